@@ -1,0 +1,1 @@
+"""The idea itself: draft, feedback, refinement. Standard library only; no HTTP, no GPU."""

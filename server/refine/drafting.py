@@ -1,0 +1,111 @@
+"""Drafting: the first response, or the best of several written and scored side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from server.engine.base import EngineError
+from server.refine import stopping
+from server.refine.asking import Asker
+from server.refine.events import Delta, DraftDone, Event, PhaseStarted
+from server.refine.phases import Phases, Step
+from server.refine.policy import Policy
+from server.refine.reading import read_feedback
+from server.refine.srt_format import FormatError
+from server.refine.stopping import Stop
+from server.refine.trace import Candidate, Response, StopReason
+
+
+class Drafting:
+    """Fills ``drafts`` and ``picked``; ``stopped`` says what ended it early, if anything did."""
+
+    def __init__(self, asker: Asker, critic: Asker, policy: Policy, phases: Phases) -> None:
+        self._asker, self._critic = asker, critic
+        self._policy, self._phases = policy, phases
+        self._side_by_side: list[asyncio.Task[tuple[int, Candidate]]] = []
+        self.drafts: list[Candidate] = []
+        self.picked = 0
+        self.stopped: StopReason | None = None
+        self.malformed = 0
+        self.failure: str | None = None
+
+    async def events(self, given: str | None, live: bool) -> AsyncIterator[Event]:
+        if given is not None:
+            self.drafts = [Candidate(Response(given))]
+            yield DraftDone(self.drafts[0])
+        elif self._policy.drafts == 1:
+            async for event in self._one(live and not self._policy.refines):
+                yield event
+        else:
+            async for event in self._many():
+                yield event
+
+    async def close(self) -> None:
+        for task in self._side_by_side:
+            task.cancel()
+        await asyncio.gather(*self._side_by_side, return_exceptions=True)
+
+    async def _one(self, live: bool) -> AsyncIterator[Event]:
+        yield PhaseStarted("draft", 0)
+        step = Step("draft", self._policy.draft, fair_share=3 if self._policy.refines else 1)
+        try:
+            ask = await self._asker.draft()
+            async for text in self._phases.stream(self._asker.engine, ask, step):
+                yield Delta("draft", 0, text, live)
+        except Stop as stop:
+            self.stopped = stop.reason
+            if not self._phases.written.text:
+                return
+        self.drafts = [Candidate(self._phases.written)]
+        yield DraftDone(self.drafts[0])
+
+    async def _many(self) -> AsyncIterator[Event]:
+        """Told as each is ready, so that deltas of different drafts never mix."""
+        indexes = range(self._policy.drafts)
+        self._side_by_side = [asyncio.create_task(self._candidate(i)) for i in indexes]
+        found: dict[int, Candidate] = {}
+        failures: list[EngineError] = []
+        for ready in asyncio.as_completed(self._side_by_side):
+            try:
+                index, candidate = await ready
+            except EngineError as error:
+                failures.append(error)
+            except Stop as stop:
+                self.stopped = stop.reason
+            else:
+                found[index] = candidate
+                yield DraftDone(candidate, index)
+        if found:
+            self._pick([found[index] for index in sorted(found)])
+        elif self.stopped is None:
+            raise failures[0]
+
+    def _pick(self, drafts: list[Candidate]) -> None:
+        self.drafts = drafts
+        scores = [c.feedback.score if c.feedback else None for c in drafts]
+        if any(score is not None for score in scores):
+            self.picked = stopping.kept("best", [c.response for c in drafts], scores)
+
+    async def _candidate(self, index: int) -> tuple[int, Candidate]:
+        phases = self._phases.beside(index)
+        step = Step("draft", self._policy.draft, fair_share=3)
+        try:
+            response = await phases.whole(self._asker.engine, await self._asker.draft(), step)
+        except Stop as stop:
+            if not phases.written.text:
+                raise
+            self.stopped = stop.reason
+            return index, Candidate(phases.written)
+        step = Step("feedback", self._policy.feedback, iteration=1, fair_share=2)
+        try:
+            ask = await self._critic.feedback(response)
+            written = await phases.whole(self._critic.engine, ask, step)
+            return index, Candidate(response, read_feedback(written))
+        except FormatError:
+            self.malformed += 1
+        except Stop as stop:
+            self.stopped = stop.reason
+        except EngineError as error:  # the others may still get their scores
+            self.failure = str(error)
+        return index, Candidate(response)

@@ -1,0 +1,64 @@
+"""What the loop tells while it runs, in the order it happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.refine.trace import Candidate, Feedback, Phase, Response, Trace
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseStarted:
+    """A phase begins; iteration 0 is the draft. Not told for drafts written side by side."""
+
+    phase: Phase
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """New text of a phase. ``live``: it is part of the answer, whatever happens next."""
+
+    phase: Phase
+    iteration: int
+    text: str
+    live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DraftDone:
+    candidate: Candidate
+    index: int = 0  # among the drafts
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackDone:
+    iteration: int
+    feedback: Feedback
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRejected:
+    """Malformed feedback; the loop asks once more, then stops."""
+
+    iteration: int
+    text: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefinementDone:
+    iteration: int
+    refinement: Response
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Always the last event."""
+
+    trace: Trace
+
+
+Event = (
+    PhaseStarted | Delta | DraftDone | FeedbackDone | FeedbackRejected | RefinementDone | Finished
+)

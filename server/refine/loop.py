@@ -1,0 +1,216 @@
+"""The loop: draft -> feedback -> refinement -> stop? The only orchestration there is.
+
+    async for event in refine(asker, given, policy): ...
+
+Whatever goes wrong once there is a draft, the last event is Finished, with the best response so
+far and the reason. Without a draft there is nothing to give: NoDraft, or the engine's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+
+from server.engine.base import EngineError, Message, PromptTooLong
+from server.refine import stopping
+from server.refine.asking import Asker
+from server.refine.drafting import Drafting
+from server.refine.events import (
+    Delta,
+    Event,
+    FeedbackDone,
+    FeedbackRejected,
+    Finished,
+    PhaseStarted,
+    RefinementDone,
+)
+from server.refine.interrupt import Interrupt
+from server.refine.phases import Phases, Step
+from server.refine.policy import Policy
+from server.refine.reading import read_feedback, read_given
+from server.refine.srt_format import FormatError
+from server.refine.stopping import Stop
+from server.refine.trace import (
+    Feedback,
+    Instruction,
+    Iteration,
+    Phase,
+    PhaseTotals,
+    Response,
+    StopReason,
+    Trace,
+)
+
+
+class NoDraft(Exception):
+    """The loop was interrupted before there was anything to answer with."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(f"no draft: {reason}")
+        self.reason: StopReason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the caller brings: an instruction, maybe a response to improve, maybe feedback."""
+
+    instruction: Instruction
+    response: str | None = None
+    feedback: str | None = None
+
+    @classmethod
+    def text(cls, instruction: str) -> Given:
+        return cls(Instruction((Message("user", instruction),)))
+
+
+async def refine(
+    asker: Asker,
+    given: Given,
+    policy: Policy,
+    *,
+    critic: Asker | None = None,
+    interrupt: Interrupt | None = None,
+    request_id: str = "refine",
+    traceparent: str | None = None,
+    live: bool = False,
+    totals: dict[Phase, PhaseTotals] | None = None,
+) -> AsyncGenerator[Event, None]:
+    """Answer one instruction. ``critic`` writes the feedback, the asker itself when there is none.
+
+    ``live``: someone reads along, so a refinement that nothing can follow is told as the answer
+    while it is written, and stays the answer even when it is cut short. ``totals`` is filled
+    while the loop runs, so that what it cost is known even if nobody hears its end."""
+    phases = Phases(
+        policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
+    )
+    drafting = Drafting(asker, critic or asker, policy, phases)
+    try:
+        async for event in drafting.events(given.response, live):
+            yield event
+        if not drafting.drafts:
+            raise NoDraft(drafting.stopped or "engine_failure")
+        loop = _Iterations(asker, critic or asker, given, policy, phases, drafting, live)
+        async for event in loop.events():
+            yield event
+    finally:  # whoever stops listening, stops the work
+        await drafting.close()
+        await phases.close()
+    yield Finished(loop.trace())
+
+
+class _Iterations:
+    """What follows the draft: the responses and scores so far, and why it ended."""
+
+    def __init__(
+        self,
+        asker: Asker,
+        critic: Asker,
+        given: Given,
+        policy: Policy,
+        phases: Phases,
+        drafting: Drafting,
+        live: bool,
+    ) -> None:
+        self._asker, self._critic = asker, critic
+        self._given, self._policy, self._phases = given, policy, phases
+        self._drafting, self._live = drafting, live
+        self._draft = drafting.drafts[drafting.picked]
+        self._iterations: list[Iteration] = []
+        self._responses: list[Response] = [self._draft.response]
+        self._scores: list[int | None] = [None]  # one for each of responses
+        self._reason: StopReason = drafting.stopped or "max_iterations"
+        self._malformed = drafting.malformed
+        self._failure = drafting.failure
+        self._committed = False  # the last response was told as the answer
+
+    async def events(self) -> AsyncIterator[Event]:
+        if self._drafting.stopped:
+            return
+        try:
+            for iteration in range(1, self._policy.max_iterations + 1):
+                async for event in self._feedback(iteration):
+                    yield event
+                if reason := stopping.after_feedback(self._policy, self._scores):
+                    raise Stop(reason)
+                async for event in self._refinement(iteration):
+                    yield event
+                if reason := stopping.after_refinement(self._responses):
+                    raise Stop(reason)
+            if stopping.needs_scoring(self._policy, self._scores):
+                async for event in self._feedback(self._policy.max_iterations + 1):
+                    yield event
+        except Stop as stop:
+            self._reason = stop.reason
+        except PromptTooLong as error:  # the window is a budget, too
+            self._reason, self._failure = "token_budget", str(error)
+        except EngineError as error:
+            self._reason, self._failure = "engine_failure", str(error)
+
+    async def _feedback(self, iteration: int) -> AsyncIterator[Event]:
+        """Feedback on the last response, read; asked for once more when it is malformed."""
+        feedback = self._ready_feedback() if iteration == 1 else None
+        attempt = 0
+        while feedback is None:
+            attempt += 1
+            yield PhaseStarted("feedback", iteration)
+            step = Step("feedback", self._policy.feedback, iteration, attempt, fair_share=2)
+            ask = await self._critic.feedback(self._responses[-1])
+            async for text in self._phases.stream(self._critic.engine, ask, step):
+                yield Delta("feedback", iteration, text)
+            try:
+                feedback = read_feedback(self._phases.written)
+            except FormatError as error:
+                self._malformed += 1
+                self._phases.check_budget()
+                yield FeedbackRejected(iteration, self._phases.written.text, str(error))
+                if attempt == 2:
+                    raise Stop("malformed_feedback") from error
+        self._iterations.append(Iteration(feedback))
+        self._scores[-1] = feedback.score
+        yield FeedbackDone(iteration, feedback)
+
+    def _ready_feedback(self) -> Feedback | None:
+        """Feedback nobody has to write: the caller's, or the one that ranked the drafts."""
+        if self._given.feedback is not None:
+            return read_given(self._given.feedback)
+        return self._draft.feedback
+
+    async def _refinement(self, iteration: int) -> AsyncIterator[Event]:
+        yield PhaseStarted("refinement", iteration)
+        last = iteration == self._policy.max_iterations and self._policy.keep == "last"
+        live = self._live and last
+        step = Step("refinement", self._policy.refinement, iteration)
+        feedback = self._iterations[-1].feedback
+        ask = await self._asker.refinement(self._responses[-1], feedback)
+        try:
+            async for text in self._phases.stream(self._asker.engine, ask, step):
+                self._committed = live
+                yield Delta("refinement", iteration, text, live)
+            if not self._committed:
+                self._phases.check_budget()
+        except (EngineError, Stop):
+            if self._committed:
+                self._add(self._phases.written)
+            raise
+        self._add(self._phases.written)
+        yield RefinementDone(iteration, self._phases.written)
+        self._phases.check_budget()
+
+    def _add(self, refinement: Response) -> None:
+        self._iterations[-1] = Iteration(self._iterations[-1].feedback, refinement)
+        self._responses.append(refinement)
+        self._scores.append(None)
+
+    def trace(self) -> Trace:
+        chosen = stopping.kept(self._policy.keep, self._responses, self._scores)
+        return Trace(
+            instruction=self._given.instruction,
+            drafts=tuple(self._drafting.drafts),
+            picked=self._drafting.picked,
+            iterations=tuple(self._iterations),
+            kept=len(self._responses) - 1 if self._committed else chosen,
+            stop_reason=self._reason,
+            totals=self._phases.totals,
+            malformed=self._malformed,
+            failure=self._failure,
+        )

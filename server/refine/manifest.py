@@ -1,0 +1,161 @@
+"""redraft.json: what training and serving agree on, kept beside the weights.
+
+Training writes it with ``write``; the server reads it with ``read`` and refuses to start when
+the tokenizer or the chat template beside it are not the ones the model was trained with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from server.refine.srt_format import HIGHEST_SCORE, LOWEST_SCORE, VERSION, Marker, SrtFormat
+
+NAME = "redraft.json"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
+
+
+class ManifestError(ValueError):
+    """The manifest and the model beside it do not belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultPolicy:
+    """What measured best for this model; the caller's options win over it."""
+
+    max_iterations: int = 1
+    good_enough: int | None = None
+    keep: Literal["best", "last"] = "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How often a response with this score was right, on held-out instructions."""
+
+    score: int
+    responses: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    srt_format: SrtFormat
+    tokenizer_sha256: str
+    template_sha256: str
+    style: Literal["srt", "prompted"] = "srt"
+    policy: DefaultPolicy = field(default_factory=DefaultPolicy)
+    calibration: tuple[Calibration, ...] = ()
+    evaluation: Mapping[str, Any] = field(default_factory=dict)  # figures, as the card shows them
+
+
+def tokenizer_sha256(directory: Path) -> str:
+    for name in _TOKENIZER_FILES:
+        if (directory / name).is_file():
+            return hashlib.sha256((directory / name).read_bytes()).hexdigest()
+    raise ManifestError(f"{directory} has none of {', '.join(_TOKENIZER_FILES)}")
+
+
+def template_sha256(directory: Path) -> str:
+    """Of the chat template, wherever transformers keeps it."""
+    beside = directory / "chat_template.jinja"
+    if beside.is_file():
+        template = beside.read_text(encoding="utf-8")
+    else:
+        config = directory / "tokenizer_config.json"
+        known = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        template = json.dumps(known.get("chat_template"))
+    return hashlib.sha256(template.encode()).hexdigest()
+
+
+def write(
+    directory: Path,
+    srt_format: SrtFormat,
+    policy: DefaultPolicy | None = None,
+    calibration: tuple[Calibration, ...] = (),
+    evaluation: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the manifest for the model in ``directory``; its tokenizer must be there already."""
+    policy = policy or DefaultPolicy()
+    content = {
+        "format": VERSION,
+        "format_hash": srt_format.hash,
+        "style": "srt",
+        "markers": {
+            "feedback": {"text": srt_format.feedback.text, "ids": srt_format.feedback.ids},
+            "refinement": {"text": srt_format.refinement.text, "ids": srt_format.refinement.ids},
+        },
+        "eos_ids": srt_format.eos_ids,
+        "tokenizer_sha256": tokenizer_sha256(directory),
+        "template_sha256": template_sha256(directory),
+        "score_scale": [LOWEST_SCORE, HIGHEST_SCORE],
+        "policy": {
+            "max_iterations": policy.max_iterations,
+            "good_enough": policy.good_enough,
+            "keep": policy.keep,
+        },
+        "calibration": [
+            {"score": c.score, "responses": c.responses, "right": c.right} for c in calibration
+        ],
+        "evaluation": dict(evaluation or {}),
+    }
+    path = directory / NAME
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read(directory: Path) -> Manifest | None:
+    """The verified manifest of the model in ``directory``; None when it has none."""
+    path = directory / NAME
+    if not path.is_file():
+        return None
+    try:
+        manifest, recorded_hash = _from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ManifestError(
+            f"{path} cannot be read ({error!r}); run 'redraft train merge' again to rewrite it"
+        ) from error
+    _verify(path, manifest, recorded_hash)
+    return manifest
+
+
+def _from_json(content: dict[str, Any]) -> tuple[Manifest, str]:
+    if content["format"] != VERSION:
+        raise ValueError(f"format is {content['format']!r}, this Redraft reads {VERSION!r}")
+    markers = content["markers"]
+    srt_format = SrtFormat(
+        feedback=Marker(markers["feedback"]["text"], tuple(markers["feedback"]["ids"])),
+        refinement=Marker(markers["refinement"]["text"], tuple(markers["refinement"]["ids"])),
+        eos_ids=tuple(content["eos_ids"]),
+    )
+    manifest = Manifest(
+        srt_format=srt_format,
+        tokenizer_sha256=content["tokenizer_sha256"],
+        template_sha256=content["template_sha256"],
+        style=content["style"],
+        policy=DefaultPolicy(**content["policy"]),
+        calibration=tuple(Calibration(**row) for row in content["calibration"]),
+        evaluation=content["evaluation"],
+    )
+    return manifest, content["format_hash"]
+
+
+def _verify(path: Path, manifest: Manifest, recorded_hash: str) -> None:
+    directory = path.parent
+    pairs = {
+        "tokenizer": (manifest.tokenizer_sha256, tokenizer_sha256(directory)),
+        "chat template": (manifest.template_sha256, template_sha256(directory)),
+        "text format": (recorded_hash, manifest.srt_format.hash),
+    }
+    for what, (expected, found) in pairs.items():
+        if expected != found:
+            raise ManifestError(
+                f"the {what} in {directory} is not the one the model was trained with "
+                f"({NAME} says {expected[:12]}, found {found[:12]}); copy the model again from "
+                f"where it was trained, or run 'redraft train merge' again"
+            )

@@ -1,0 +1,225 @@
+"""Phases: runs the engine calls of one loop and keeps its books: seeds, budgets, usage, time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, replace
+
+from server.engine.base import (
+    Call,
+    Chunk,
+    Engine,
+    EngineUnavailable,
+    PromptTooLong,
+    Sampling,
+    Tokens,
+    Usage,
+)
+from server.refine.asking import Ask
+from server.refine.interrupt import Interrupt
+from server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
+from server.refine.stopping import Stop
+from server.refine.trace import Phase, PhaseTotals, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One engine call of the loop."""
+
+    phase: Phase
+    sampling: Sampling
+    iteration: int = 0
+    attempt: int = 1
+    fair_share: int = 1  # without max_tokens, this call may take one n-th of the window's rest
+
+
+class Phases:
+    """One call at a time; ``beside`` gives another one for work that runs side by side."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        interrupt: Interrupt,
+        request_id: str,
+        candidate: int = 0,
+        totals: dict[Phase, PhaseTotals] | None = None,
+        traceparent: str | None = None,
+    ) -> None:
+        self._policy, self._interrupt = policy, interrupt
+        self._request_id, self._candidate = request_id, candidate
+        self._traceparent = traceparent
+        self.totals: dict[Phase, PhaseTotals] = {} if totals is None else totals
+        self.written = Response("")  # by the last call, as far as it came
+        self._spent = self._generated = 0  # without and with the first draft
+        self._budget, self._total = policy.token_budget, policy.total_tokens
+        self._budget_cut = False
+        self._source: AsyncGenerator[Chunk, None] | None = None
+
+    def beside(self, candidate: int) -> Phases:
+        """For one of several drafts: an equal share of the limits, the same books."""
+        share = Phases(
+            self._policy,
+            self._interrupt,
+            self._request_id,
+            candidate,
+            self.totals,
+            self._traceparent,
+        )
+        if self._budget is not None:
+            share._budget = self._budget // self._policy.drafts
+            self._spent += share._budget
+        if self._total is not None:
+            share._total = self._total // self._policy.drafts
+            self._generated += share._total
+        return share
+
+    async def stream(self, engine: Engine, ask: Ask, step: Step) -> AsyncIterator[str]:
+        """The text of one completion as it comes; ``written`` has it all when this ends,
+        however it ends."""
+        self._interrupt.check()
+        sampling = self._sampling(engine, ask, step)
+        source = self._source = engine.generate(ask.prompt, sampling, self._call(step))
+        text: list[str] = []
+        ids: list[int] = []
+        last: Chunk | None = None
+        started = time.perf_counter()
+        try:
+            while last is None:
+                chunk = await self._next(engine, source)
+                text.append(chunk.text)
+                ids.extend(chunk.token_ids)
+                if chunk.finish_reason is not None:
+                    last = chunk
+                if chunk.text:
+                    yield chunk.text
+        finally:
+            spent = last.usage if last and last.usage else _counted(ask, ids, text)
+            self._account(step, spent, time.perf_counter() - started)
+            self.written = Response(
+                "".join(text),
+                tuple(ids),
+                engine.name,
+                last.finish_reason if last and last.finish_reason else "length",
+                spent.completion_tokens,
+            )
+            await source.aclose()
+
+    async def whole(self, engine: Engine, ask: Ask, step: Step) -> Response:
+        async for _ in self.stream(engine, ask, step):
+            pass
+        return self.written
+
+    def check_budget(self) -> None:
+        """Stop when the last call was cut short by the token budget."""
+        if self._budget_cut and self.written.finish_reason == "length":
+            raise Stop("token_budget")
+
+    async def close(self) -> None:
+        """End the call that may still be running."""
+        if self._source is not None:
+            await self._source.aclose()
+
+    async def _next(self, engine: Engine, source: AsyncGenerator[Chunk, None]) -> Chunk:
+        try:
+            return await self._interrupt.wait(anext(source))
+        except StopAsyncIteration:
+            raise EngineUnavailable(
+                f"engine {engine.name!r} ended a completion without a finish reason"
+            ) from None
+
+    def _call(self, step: Step) -> Call:
+        parts = [self._request_id, step.phase, str(step.iteration)]
+        parts += [f"d{self._candidate}"] if self._policy.drafts > 1 else []
+        parts += [f"a{step.attempt}"] if step.attempt > 1 else []
+        # Later phases go first: a loop that has begun holds memory until it is done.
+        priority = -2 * step.iteration - (step.phase == "refinement")
+        return Call(
+            request_id="-".join(parts),
+            session=self._request_id,
+            priority=priority,
+            traceparent=self._traceparent,
+            timeout_s=self._interrupt.remaining_s(),
+        )
+
+    def _sampling(self, engine: Engine, ask: Ask, step: Step) -> Sampling:
+        asked = step.sampling
+        temperature = asked.temperature
+        if step.phase == "draft" and self._policy.drafts > 1 and temperature is None:
+            temperature = PAPER_DRAFT_TEMPERATURE
+        if step.attempt > 1:
+            temperature = max(temperature or 0.0, RETRY_TEMPERATURE)
+        return replace(
+            asked,
+            temperature=temperature,
+            max_tokens=self._max_tokens(engine, ask, step),
+            seed=self._policy.seed_for(step.phase, step.iteration, self._candidate, step.attempt),
+            # Who ignores the end of text wants an exact number of tokens: markers do not end it.
+            stop=asked.stop if asked.ignore_eos else (*asked.stop, *ask.stop),
+            stop_token_ids=(
+                asked.stop_token_ids
+                if asked.ignore_eos
+                else (*asked.stop_token_ids, *ask.stop_token_ids)
+            ),
+        )
+
+    def _max_tokens(self, engine: Engine, ask: Ask, step: Step) -> int | None:
+        wanted = step.sampling.max_tokens
+        room = _room(engine, ask)
+        if room is not None:
+            if step.phase == "draft" and room < (wanted or 1):
+                raise PromptTooLong(_too_long(engine, room, wanted))
+            if room < 1:
+                raise Stop("token_budget", f"the window of {engine.window} tokens is full")
+            wanted = max(1, room // step.fair_share) if wanted is None else min(wanted, room)
+        self._budget_cut = False
+        left = self._left(step)
+        if left is None:
+            return wanted
+        if left < 1:
+            raise Stop("token_budget")
+        self._budget_cut = wanted is None or left <= wanted
+        return left if wanted is None else min(wanted, left)
+
+    def _left(self, step: Step) -> int | None:
+        """What the tighter of the two limits leaves for this call."""
+        limits = []
+        if self._budget is not None and self._charged(step):
+            limits.append(self._budget - self._spent)
+        if self._total is not None:
+            limits.append(self._total - self._generated)
+        return min(limits, default=None)
+
+    def _charged(self, step: Step) -> bool:
+        """The first draft would have been written without refinement, too."""
+        return not (step.phase == "draft" and self._candidate == 0)
+
+    def _account(self, step: Step, usage: Usage, seconds: float) -> None:
+        self._generated += usage.completion_tokens
+        if self._charged(step):
+            self._spent += usage.completion_tokens
+        so_far = self.totals.get(step.phase, PhaseTotals())
+        self.totals[step.phase] = PhaseTotals(
+            so_far.usage + replace(usage, calls=1), so_far.seconds + seconds
+        )
+
+
+def _room(engine: Engine, ask: Ask) -> int | None:
+    """Tokens left in the window; unknown for a chat that the engine renders itself."""
+    return engine.window - len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else None
+
+
+def _too_long(engine: Engine, room: int, wanted: int | None) -> str:
+    prompt = engine.window - room
+    asked = f" + {wanted} new" if wanted else ""
+    advice = f"lower max_tokens to {room} or " if room > 0 and wanted else ""
+    return (
+        f"the request needs {prompt} prompt{asked} tokens, but the model's window is "
+        f"{engine.window}; {advice}shorten the messages"
+    )
+
+
+def _counted(ask: Ask, ids: list[int], text: list[str]) -> Usage:
+    """What an interrupted call cost, as far as we saw it."""
+    prompt = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
+    return Usage(prompt, len(ids) or len([t for t in text if t]))

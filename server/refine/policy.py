@@ -1,0 +1,56 @@
+"""Policy: how often to refine, which response to keep, and what it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal
+
+from server.engine.base import Sampling
+from server.refine.trace import Phase
+
+Keep = Literal["best", "last"]
+
+PAPER_DRAFT_TEMPERATURE = 0.7  # SRT section 4.1; feedback and refinements are greedy there
+RETRY_TEMPERATURE = 0.7  # a greedy model would write the same malformed feedback again
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The options of one request, complete. The defaults are the paper's setting."""
+
+    max_iterations: int = 1
+    good_enough: int | None = None  # a response with this score is not refined any further
+    keep: Keep = "last"
+    drafts: int = 1
+    token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
+    total_tokens: int | None = None  # completion tokens of everything, the first draft included
+    seed: int | None = None
+    draft: Sampling = field(default_factory=Sampling)
+    feedback: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
+    refinement: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
+
+    def __post_init__(self) -> None:
+        if self.max_iterations < 0:
+            raise ValueError(f"max_iterations is {self.max_iterations}; it starts at 0")
+        if self.drafts < 1:
+            raise ValueError(f"drafts is {self.drafts}; at least one is needed")
+        if self.good_enough is not None and not 1 <= self.good_enough <= 10:
+            raise ValueError(f"good_enough is {self.good_enough}; scores go from 1 to 10")
+        if self.token_budget is not None and self.token_budget < 0:
+            raise ValueError(f"token_budget is {self.token_budget}; it starts at 0")
+        if self.total_tokens is not None and self.total_tokens < 1:
+            raise ValueError(f"total_tokens is {self.total_tokens}; at least one is needed")
+
+    @property
+    def refines(self) -> bool:
+        """False when the one draft is the answer, whatever it says."""
+        return self.max_iterations > 0 or self.drafts > 1
+
+    def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
+        """A seed of its own for each engine call: the same seed everywhere would make drafts
+        twins and let a refinement repeat the draft's luck."""
+        if self.seed is None:
+            return None
+        name = f"{self.seed}/{phase}/{iteration}/{candidate}/{attempt}".encode()
+        return int.from_bytes(blake2b(name, digest_size=4).digest(), "big") & 0x7FFFFFFF

@@ -1,0 +1,160 @@
+"""THE definition of the SRT text format: markers, the training sequence, and reading feedback.
+
+    [chat prompt][draft][FEEDBACK][feedback][REFINEMENT][refinement][eos]
+
+Training renders whole sequences with it, the server renders their prefixes, both on token ids:
+a marker is a fixed sequence of ids, so no text, whoever wrote it, can forge one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+VERSION = "srt/1"
+LOWEST_SCORE, HIGHEST_SCORE = 1, 10
+
+# The text of the markers for a tokenizer without special tokens of its own for them. The words
+# are the paper's (Table 1); the workbench's tokenizer has one special token for each instead.
+PLAIN_FEEDBACK = "\n\n### Feedback\n"
+PLAIN_REFINEMENT = "\n\n### Improved Response\n"
+
+WEAKNESSES, SUGGESTIONS, SCORE = "Weaknesses:", "Suggestions:", "Overall Score:"
+
+
+class FormatError(ValueError):
+    """A feedback text that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """One marker: what it looks like, and the token ids it always is."""
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SrtFormat:
+    """The format for one tokenizer."""
+
+    feedback: Marker
+    refinement: Marker
+    eos_ids: tuple[int, ...]  # any of these ends a refinement; the first is the one trained on
+
+    @property
+    def hash(self) -> str:
+        """Changes when anything that training and serving must agree on changes."""
+        parts = (VERSION, self.feedback, self.refinement, self.eos_ids)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+    def feedback_prompt(self, chat: tuple[int, ...], response: tuple[int, ...]) -> tuple[int, ...]:
+        return (*chat, *response, *self.feedback.ids)
+
+    def refinement_prompt(
+        self, chat: tuple[int, ...], response: tuple[int, ...], feedback: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        return (*self.feedback_prompt(chat, response), *feedback, *self.refinement.ids)
+
+    def sequence(
+        self,
+        chat: tuple[int, ...],
+        response: tuple[int, ...],
+        feedback: tuple[int, ...],
+        refinement: tuple[int, ...],
+    ) -> tuple[int, ...]:
+        """What stage one trains on."""
+        prompt = self.refinement_prompt(chat, response, feedback)
+        return (*prompt, *refinement, self.eos_ids[0])
+
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """Single tokens that end any phase: end of text, and the markers that are one token."""
+        markers = [m.ids[0] for m in (self.feedback, self.refinement) if len(m.ids) == 1]
+        return (*self.eos_ids, *markers)
+
+    def stop_strings(self) -> tuple[str, ...]:
+        """The markers that are plain text, ending a phase as text."""
+        return tuple(m.text for m in (self.feedback, self.refinement) if len(m.ids) > 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackParts:
+    """Feedback, read."""
+
+    weaknesses: str
+    suggestions: str
+    score: int
+
+    @property
+    def complete(self) -> bool:
+        """Weaknesses, suggestions and a score: what the paper keeps for training."""
+        return bool(self.weaknesses and self.suggestions)
+
+
+# "Overall Score: [[7]]", "### Overall Score: 7/10", "**Overall Score**: [[7]]", "Score - 7".
+# The last number of the text counts: earlier ones may quote the instruction.
+_SCORE = re.compile(
+    r"(?:overall\s+)?(?:score|rating)[\s*_`#]*[:=-]?[\s*_`]*"
+    r"(?:\[\[\s*(?P<boxed>-?\d+(?:\.\d+)?)\s*\]\]|\[?\s*(?P<bare>-?\d+(?:\.\d+)?)\s*\]?)"
+    r"(?:[\s*_`]*(?:/|out\s+of)\s*(?P<scale>\d+))?",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(
+    r"^[ \t]*(?:\d+[.)]\s*)?[#*_ \t]*"
+    r"(?P<name>(?:identify\s+)?weakness(?:es)?|(?:actionable\s+|offer\s+actionable\s+)?"
+    r"(?:suggestions?|advice)|(?:overall\s+)?(?:score|rating)|feedback)"
+    r"[*_ \t]*(?::|-|$)[*_ \t]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def render_feedback(weaknesses: str, suggestions: str, score: int) -> str:
+    """Feedback as the format writes it."""
+    if not LOWEST_SCORE <= score <= HIGHEST_SCORE:
+        raise ValueError(f"score is {score}; it goes from {LOWEST_SCORE} to {HIGHEST_SCORE}")
+    lines = (f"{WEAKNESSES} {weaknesses}", f"{SUGGESTIONS} {suggestions}", render_score(score))
+    return "\n".join(lines)
+
+
+def render_score(score: int) -> str:
+    return f"{SCORE} [[{score}]]"
+
+
+def parse_feedback(text: str) -> FeedbackParts:
+    """Read feedback as a model may write it; FormatError when it has no usable score."""
+    score = parse_score(text)
+    sections: dict[str, str] = {}
+    headings = list(_HEADING.finditer(text))
+    for heading, following in zip(headings, [*headings, None][1:], strict=True):
+        body = text[heading.end() : following.start() if following else len(text)].strip()
+        sections.setdefault(_kind(heading["name"]), body)
+    return FeedbackParts(sections.get("weaknesses", ""), sections.get("suggestions", ""), score)
+
+
+def _kind(heading: str) -> str:
+    lowered = heading.lower()
+    if "weakness" in lowered:
+        return "weaknesses"
+    if "suggestion" in lowered or "advice" in lowered:
+        return "suggestions"
+    return "score"
+
+
+def parse_score(text: str) -> int:
+    """The last overall score in the text, on the scale 1 to 10."""
+    mentions = list(_SCORE.finditer(text))
+    if not mentions:
+        raise FormatError(f"no 'Overall Score: [[1-10]]' in feedback {_shown(text)}")
+    found = mentions[-1]
+    value = float(found["boxed"] or found["bare"])
+    scale = int(found["scale"]) if found["scale"] else HIGHEST_SCORE
+    if scale != HIGHEST_SCORE:
+        raise FormatError(f"score is out of {scale}, expected out of 10, in {_shown(text)}")
+    if not LOWEST_SCORE <= value <= HIGHEST_SCORE:
+        raise FormatError(f"score is {value:g}, expected 1 to 10, in {_shown(text)}")
+    return round(value)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:50]}...{text[-27:]}")

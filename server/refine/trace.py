@@ -1,0 +1,122 @@
+"""The record of one answered instruction: responses, feedback, iterations, and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from server.engine.base import FinishReason, Message, Usage
+
+Phase = Literal["draft", "feedback", "refinement"]
+StopReason = Literal[
+    "good_enough",
+    "max_iterations",
+    "no_change",
+    "no_gain",
+    "token_budget",
+    "deadline",
+    "malformed_feedback",
+    "engine_failure",
+    "draining",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the user asked: a conversation whose last user turn is to be answered."""
+
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A text offered as the answer at some iteration."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    source: str = ""  # the engine whose token ids these are; "" = text from outside
+    finish_reason: FinishReason = "stop"  # "length": cut short
+    tokens: int = 0  # completion tokens spent on it; 0 when the caller brought it
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """Weaknesses, suggestions and a score, on one response."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    source: str = ""
+    score: int | None = None  # 1 (worst) to 10; None: the caller gave none, or it was malformed
+    weaknesses: str = ""
+    suggestions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One first response; feedback only when several were compared."""
+
+    response: Response
+    feedback: Feedback | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """One feedback and, unless the loop stopped on it, one refinement."""
+
+    feedback: Feedback
+    refinement: Response | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTotals:
+    """What one kind of phase cost over the whole loop."""
+
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Everything that happened for one instruction. ``kept`` indexes ``responses``."""
+
+    instruction: Instruction
+    drafts: tuple[Candidate, ...]
+    picked: int  # which of the drafts the loop went on with
+    iterations: tuple[Iteration, ...]
+    kept: int  # 0 = the draft, k = the k-th refinement
+    stop_reason: StopReason
+    totals: Mapping[Phase, PhaseTotals] = field(default_factory=dict)
+    malformed: int = 0  # feedback texts that could not be read, retried ones included
+    failure: str | None = None  # what the engine said, when stop_reason is engine_failure
+
+    @property
+    def draft(self) -> Response:
+        return self.drafts[self.picked].response
+
+    @property
+    def responses(self) -> tuple[Response, ...]:
+        refinements = (i.refinement for i in self.iterations if i.refinement is not None)
+        return (self.draft, *refinements)
+
+    @property
+    def refinements(self) -> int:
+        """How many were written. Less than the iterations when feedback was the last word."""
+        return len(self.responses) - 1
+
+    @property
+    def scores(self) -> tuple[int | None, ...]:
+        """The score of each response, None where none was given."""
+        given = [i.feedback.score for i in self.iterations]
+        if not given and (feedback := self.drafts[self.picked].feedback):
+            given = [feedback.score]
+        missing = len(self.responses) - len(given)
+        return (*given, *[None] * missing)[: len(self.responses)]
+
+    @property
+    def answer(self) -> Response:
+        return self.responses[self.kept]
+
+    @property
+    def usage(self) -> Usage:
+        return sum((t.usage for t in self.totals.values()), Usage())
