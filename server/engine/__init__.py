@@ -1,0 +1,1 @@
+"""Where text comes from: one protocol (base) and one file per source of completions."""

@@ -1,0 +1,135 @@
+"""Connection: the one pooled HTTP client; what httpx raises comes out of it as EngineErrors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+
+from server.engine.base import EngineUnavailable
+from server.engine.http_engine.answer import Retryable, error_from, retry_after_s
+from server.engine.http_engine.upstream import Upstream
+
+Wait = Callable[[], float]  # -> the seconds the next bytes may take
+
+DONE = b"data: [DONE]"
+END_S = 1.0  # between [DONE] and the end of the answer
+LONGEST_EVENT = LONGEST_ANSWER = 1 << 24  # bytes; more is a fault
+
+
+class Connection:
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        key = {"Authorization": f"Bearer {upstream.api_key}"} if upstream.api_key else {}
+        self._client = httpx.AsyncClient(
+            headers={"User-Agent": "redraft", "Accept-Encoding": "identity", **key},
+            timeout=httpx.Timeout(None, connect=upstream.connect_s),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+        )
+
+    def between_s(self) -> float:
+        """The longest wait once there is something."""
+        return self._upstream.between_s
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], wait_s: float
+    ) -> AsyncIterator[httpx.Response]:
+        """The upstream's answer, whatever its status. Leaving the block before all of it was
+        read closes the connection, which is how the upstream learns to stop."""
+        if self._client.is_closed:
+            raise EngineUnavailable(f"engine {self._upstream.name!r} was closed")
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        request = self._client.build_request(method, url, content=body, headers={**headers, **kind})
+        try:
+            async with asyncio.timeout(wait_s):
+                response = await self._client.send(request, stream=True)
+        except TimeoutError:
+            raise Retryable(f"the upstream did not answer within {wait_s:g} s") from None
+        except httpx.HTTPError as error:
+            raise Retryable(f"cannot reach the upstream: {_reason(error)}") from error
+        try:
+            yield response
+        finally:
+            await response.aclose()
+
+    async def ask(self, method: str, url: str, body: Any, wait_s: float) -> Any:
+        """A small question, answered with JSON."""
+        sent = None if body is None else json.dumps(body).encode()
+        async with self.send(method, url, sent, {}, wait_s) as response:
+            told = await self._whole(response, f"to {method} {response.url.path}")
+        try:
+            return json.loads(told)
+        except ValueError as error:
+            raise EngineUnavailable(f"the upstream answered no JSON: {told[:120]!r}") from error
+
+    async def events(
+        self, url: str, body: Any, headers: Mapping[str, str], wait_s: Wait
+    ) -> AsyncGenerator[bytes, None]:
+        """The data of each server-sent event of one streamed answer."""
+        sent = json.dumps(body).encode()
+        async with self.send("POST", url, sent, headers, wait_s()) as response:
+            kind = response.headers.get("content-type", "nothing")
+            if response.status_code >= 400 or not kind.startswith("text/event-stream"):
+                told = await self._whole(response, "to a completion")
+                raise EngineUnavailable(
+                    f"the upstream answered {response.status_code} with {kind}, which is no "
+                    f"stream: {told[:120]!r}"
+                )
+            unfinished = b""
+            async with aclosing(self.pieces(response, wait_s)) as pieces:
+                async for piece in pieces:
+                    *lines, unfinished = (unfinished + piece).split(b"\n")
+                    for line in lines:
+                        if line.startswith(b"data:"):
+                            yield line[5:].strip()
+                    if any(line.rstrip() == DONE for line in lines):
+                        # Only a connection whose answer was read to its end can be used again.
+                        with suppress(TimeoutError, Retryable):
+                            async with asyncio.timeout(END_S):
+                                async for _ in pieces:
+                                    pass
+                        return
+                    if len(unfinished) > LONGEST_EVENT:
+                        raise EngineUnavailable("the upstream sent an event without an end")
+
+    async def pieces(self, response: httpx.Response, wait_s: Wait) -> AsyncGenerator[bytes, None]:
+        """An answer's bytes as they come."""
+        body = response.aiter_bytes()
+        while True:
+            longest = wait_s()
+            try:
+                async with asyncio.timeout(longest):
+                    piece = await anext(body, None)
+            except TimeoutError:
+                raise Retryable(f"the upstream sent nothing for {longest:g} s") from None
+            except (httpx.HTTPError, httpx.StreamError) as error:
+                raise Retryable(f"lost the upstream: {_reason(error)}") from error
+            if piece is None:
+                return
+            yield piece
+
+    async def _whole(self, response: httpx.Response, where: str) -> bytes:
+        """An answer's bytes; EngineError when it is an error."""
+        told = b""
+        async with aclosing(self.pieces(response, self.between_s)) as pieces:
+            async for piece in pieces:
+                told += piece
+                if len(told) > LONGEST_ANSWER:
+                    raise EngineUnavailable(f"the upstream's answer {where} has no end")
+        if response.status_code < 400:
+            return told
+        if self._upstream.api_key:  # some repeat it: "Incorrect API key provided: ..."
+            told = told.replace(self._upstream.api_key.encode(), b"***")
+        raise error_from(response.status_code, told, where, retry_after_s(response.headers))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,204 @@
+"""HttpEngine: completions from an upstream, tried again until the first token is there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from server.engine.base import (
+    Call,
+    Chat,
+    Chunk,
+    EngineError,
+    EngineRefused,
+    EngineUnavailable,
+    Message,
+    Prompt,
+    PromptTooLong,
+    Sampling,
+    Tokens,
+)
+from server.engine.http_engine.answer import Answer, Retryable, Unsupported
+from server.engine.http_engine.connection import Connection
+from server.engine.http_engine.pass_through import PassThrough
+from server.engine.http_engine.request import Dialect, chat_messages
+from server.engine.http_engine.spelled_tokens import SpelledTokens
+from server.engine.http_engine.upstream import Patience, Upstream, call_headers
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_WINDOW = 131_072  # an upstream that does not tell is a large hosted model
+
+
+class HttpEngine:
+    """Made by ``connect``, which finds out what the upstream can do."""
+
+    def __init__(self, upstream: Upstream, connection: Connection) -> None:
+        self.name, self.model = upstream.name, upstream.model
+        self.window = upstream.window or UNKNOWN_WINDOW
+        self.has_tokens = False
+        self._upstream, self._connection = upstream, connection
+        self._spelled = SpelledTokens(self._tokenize)
+
+    @classmethod
+    async def connect(cls, upstream: Upstream) -> HttpEngine:
+        engine = cls(upstream, Connection(upstream))
+        try:
+            await engine._find_out()
+        except BaseException:  # cancellation, too, must not leave the client open
+            await engine.close()
+            raise
+        kind = "token ids" if engine.has_tokens else "chat messages only"
+        log.info("upstream serves %s, %s, window %d", engine.model, kind, engine.window)
+        return engine
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        prompt = await self._safe(prompt)
+        sampling = self._within_window(prompt, sampling)
+        patience = Patience(self._upstream, call.timeout_s)
+        while True:
+            try:
+                async with aclosing(self._attempt(prompt, sampling, call, patience)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except Unsupported as refusal:
+                self._dialect.learn(refusal)
+            except Retryable as failure:
+                await patience.before_retry(failure)
+
+    async def encode(self, text: str) -> tuple[int, ...]:
+        self._need_tokens()
+        return await self._spelled.encode(text)
+
+    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        self._need_tokens()
+        return await self._spelled.encode_chat(messages)
+
+    async def check(self) -> None:
+        try:
+            url = f"{self._upstream.api}/models"
+            await self._connection.ask("GET", url, None, self._upstream.connect_s)
+        except EngineRefused as error:
+            raise EngineUnavailable(str(error)) from error
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def _attempt(
+        self, prompt: Prompt, sampling: Sampling, call: Call, patience: Patience
+    ) -> AsyncGenerator[Chunk, None]:
+        """One request. Retryable only while nothing has been generated."""
+        body = self._dialect.body(prompt, sampling)
+        if self._upstream.priority:
+            body["priority"] = call.priority
+        path = "completions" if isinstance(prompt, Tokens) else "chat/completions"
+        url, headers = f"{self._upstream.api}/{path}", call_headers(call, patience.tries)
+        answer = Answer(sampling)
+
+        def wait_s() -> float:
+            return self._connection.between_s() if answer.begun else patience.wait_s()
+
+        try:
+            events = self._connection.events(url, body, headers, wait_s)
+            async with aclosing(events):
+                async for event in events:
+                    released = answer.read(event)
+                    if released.text or released.token_ids:
+                        yield Chunk(released.text, released.token_ids)
+                    if released.fragment:
+                        ids = await self.encode(released.fragment) if answer.exact else ()
+                        yield Chunk(released.fragment, ids)
+                    if answer.over:
+                        break
+            rest = answer.rest()
+        except Retryable as failure:
+            if answer.begun:
+                raise EngineUnavailable(str(failure)) from failure
+            raise
+        usage = answer.usage(len(prompt.ids) if isinstance(prompt, Tokens) else 0)
+        yield Chunk(rest.text, rest.token_ids, answer.finish_reason, usage)
+
+    async def _safe(self, prompt: Prompt) -> Prompt:
+        """The upstream's own chat endpoint would take special tokens from what users write."""
+        if isinstance(prompt, Tokens):
+            self._need_tokens()
+        elif self.has_tokens and await self._spelled.in_chat(prompt.messages):
+            return Tokens(await self.encode_chat(prompt.messages))
+        return prompt
+
+    def _within_window(self, prompt: Prompt, sampling: Sampling) -> Sampling:
+        # Left out, max_tokens would be 16 on /completions.
+        if isinstance(prompt, Chat):
+            return sampling
+        room = self.window - len(prompt.ids)
+        if room < 1:
+            raise PromptTooLong(
+                f"the prompt has {len(prompt.ids)} tokens, but the model's window is {self.window}"
+            )
+        wanted = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+        return replace(sampling, max_tokens=wanted)
+
+    def _need_tokens(self) -> None:
+        if not self.has_tokens:
+            raise EngineRefused(f"engine {self.name!r} has no token ids; ask it with Chat prompts")
+
+    async def _find_out(self) -> None:
+        """The upstream's model, its window, and whether it is vLLM or speaks like it."""
+        listed = await self._ask("GET", f"{self._upstream.api}/models")
+        cards = {str(card["id"]): card for card in _listed(listed)}
+        self.model = self._upstream.model or next(iter(cards), "")
+        if not self.model:
+            raise EngineUnavailable("the upstream lists no model; name one")
+        if cards and self.model not in cards:
+            names = ", ".join(list(cards)[:8])
+            log.warning("the upstream does not list model %r; it lists %s", self.model, names)
+        window = cards.get(self.model, {}).get("max_model_len")
+        if isinstance(window, int) and self._upstream.window is None:
+            self.window = window
+        wanted = self._upstream.tokens
+        self.has_tokens = await self._speaks_tokens() if wanted is None else wanted
+        self._dialect = Dialect(self.model, vllm=self.has_tokens)
+        self.direct = PassThrough(self._connection, self._upstream, self.model)
+
+    async def _speaks_tokens(self) -> bool:
+        try:
+            ids, _ = await self._tokenize("word")
+            body = {"model": self.model, "prompt": ids, "max_tokens": 1, "return_token_ids": True}
+            done = await self._ask("POST", f"{self._upstream.api}/completions", body)
+            return bool(done["choices"][0]["token_ids"])
+        except Retryable:
+            raise
+        except (EngineError, LookupError, TypeError):  # not vLLM: no such address, other fields
+            return False
+
+    async def _tokenize(self, text: str | tuple[Message, ...]) -> tuple[list[int], list[str]]:
+        asked: dict[str, Any] = {"model": self.model, "return_token_strs": True}
+        if isinstance(text, str):
+            asked |= {"prompt": text, "add_special_tokens": False}
+        else:
+            asked["messages"] = chat_messages(text)
+        told = await self._ask("POST", f"{self._upstream.root}/tokenize", asked)
+        try:
+            return [int(i) for i in told["tokens"]], [str(s) for s in told["token_strs"]]
+        except (LookupError, TypeError, ValueError) as error:
+            raise EngineUnavailable("the upstream's /tokenize answered no tokens") from error
+
+    async def _ask(self, method: str, url: str, body: Any = None) -> Any:
+        patience = Patience(self._upstream)
+        while True:
+            try:
+                return await self._connection.ask(method, url, body, patience.wait_s())
+            except Retryable as failure:
+                await patience.before_retry(failure)
+
+
+def _listed(models: Any) -> list[dict[str, Any]]:
+    data = models.get("data") if isinstance(models, dict) else None
+    cards = data if isinstance(data, list) else []
+    return [card for card in cards if isinstance(card, dict) and "id" in card]

@@ -1,0 +1,90 @@
+"""Special tokens spelled out in text stay text, over a tokenizer that recognises them.
+
+vLLM's /tokenize, like its chat endpoint, turns "<|end|>" in a user's words into the one token
+that ends a message, and has no option against it. So each such id is replaced by the ids of its
+spelling in two parts, which no tokenizer recognises. In a rendered chat the template's own
+special tokens must stay: rendered once more with other special tokens in the content, it
+differs exactly where the content spelled them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from server.engine.base import Message
+
+# A text or a chat -> its ids, and what each of them is called in the vocabulary.
+Tokenize = Callable[[str | tuple[Message, ...]], Awaitable[tuple[list[int], list[str]]]]
+
+# <|end|>, </s>, <start_of_turn>, [INST]. Too much costs a request or two, too little a forgery.
+_LOOKS_SPECIAL = re.compile(r"<[^<>\s]{1,80}>|\[/?[A-Z][A-Z_0-9]{1,30}\]")
+_UNSEEN = "\u2060"  # a word joiner, invisible
+
+
+class SpelledTokens:
+    def __init__(self, tokenize: Tokenize) -> None:
+        self._tokenize = tokenize
+        self._spellings: dict[str, list[int]] = {}
+
+    async def encode(self, text: str) -> tuple[int, ...]:
+        ids, names = await self._tokenize(text)
+        spelled = _spelled(names, [text])
+        return await self._spell_out(ids, names, [name in spelled for name in names])
+
+    async def in_chat(self, messages: tuple[Message, ...]) -> bool:
+        """Whether any content spells a special token of this tokenizer."""
+        if not any(_LOOKS_SPECIAL.search(m.content) for m in messages):
+            return False
+        _, names = await self._tokenize(messages)
+        return bool(_spelled(names, [m.content for m in messages]))
+
+    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        ids, names = await self._tokenize(messages)
+        contents = [m.content for m in messages]
+        spelled = _spelled(names, contents)
+        if not spelled:
+            return tuple(ids)
+        others = {name for name in names if _LOOKS_SPECIAL.fullmatch(name)}
+        swapped = {s: next((o for o in sorted(others) if o != s), None) for s in spelled}
+        if None not in swapped.values():
+            other_ids, _ = await self._tokenize(
+                _rewritten(messages, lambda s: swapped[s] or "", spelled)
+            )
+            if len(other_ids) == len(ids):
+                differs = [one != other for one, other in zip(ids, other_ids, strict=True)]
+                return await self._spell_out(ids, names, differs)
+        # The template reads its content (it may cut at "</think>"), or knows one special token
+        # only: then the spelling is broken by a character nobody sees.
+        broken = _rewritten(messages, lambda s: s[0] + _UNSEEN + s[1:], spelled)
+        return tuple((await self._tokenize(broken))[0])
+
+    async def _spell_out(
+        self, ids: list[int], names: list[str], marked: list[bool]
+    ) -> tuple[int, ...]:
+        out: list[int] = []
+        for token, name, spell in zip(ids, names, marked, strict=True):
+            if not spell:
+                out.append(token)
+                continue
+            if name not in self._spellings:
+                first, rest = await self._tokenize(name[0]), await self._tokenize(name[1:])
+                self._spellings[name] = first[0] + rest[0]
+            out += self._spellings[name]
+        return tuple(out)
+
+
+def _spelled(names: list[str], contents: list[str]) -> set[str]:
+    special = {name for name in names if _LOOKS_SPECIAL.fullmatch(name)}
+    return {name for name in special if any(name in content for content in contents)}
+
+
+def _rewritten(
+    messages: tuple[Message, ...], rewrite: Callable[[str], str], spelled: set[str]
+) -> tuple[Message, ...]:
+    pattern = re.compile("|".join(re.escape(s) for s in sorted(spelled)))
+    return tuple(
+        replace(m, content=pattern.sub(lambda found: rewrite(found[0]), m.content))
+        for m in messages
+    )

@@ -1,0 +1,275 @@
+"""The scripted engine: replays canned text. For tests, demos and measuring what the server itself
+costs (``redraft serve --engine scripted``).
+
+Its tokens are words with the space before them, so a test can count them by eye; a completion
+that ends by itself is one token longer, its end-of-text token, as on any engine.
+
+    ScriptedEngine("Paris", "Correct. Overall Score: [[9]]")        one reply per call, in order
+    ScriptedEngine(reply=lambda prompt, sampling: "Paris")          a reply from the prompt
+    ScriptedEngine(Fail(EngineUnavailable("gone"), "Half a"))       two tokens, then an error
+    ScriptedEngine(reply=demo_reply)                                answers anything, says little
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from server.engine.base import (
+    Call,
+    Chunk,
+    Direct,
+    EngineError,
+    EngineRefused,
+    EngineUnavailable,
+    FinishReason,
+    Message,
+    Prompt,
+    PromptTooLong,
+    Sampling,
+    Tokens,
+    Usage,
+)
+from server.engine.stop_strings import StopStrings
+from server.engine.words import END_OF_TEXT, Words
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """A reply that writes ``text`` and then fails."""
+
+    error: EngineError
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call the engine was given."""
+
+    prompt: Prompt
+    text: str  # the prompt as text
+    sampling: Sampling
+    call: Call
+
+
+Entry = str | Fail
+Reply = Callable[[str, Sampling], Entry]  # prompt as text, sampling -> what the engine says
+# Awaited before each token, with the call and how many tokens came before: to freeze a completion.
+Gate = Callable[[Call, int], Awaitable[None]]
+
+
+class ScriptedEngine:
+    def __init__(
+        self,
+        *script: Entry,
+        reply: Reply | None = None,
+        name: str = "default",
+        model: str = "scripted",
+        window: int = 4096,
+        has_tokens: bool = True,
+        delay: float = 0.0,  # seconds per token
+        gate: Gate | asyncio.Event | None = None,
+        block_size: int = 1,  # of the prefix cache, in tokens
+        keep_history: bool = True,
+    ) -> None:
+        self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
+        self.direct: Direct | None = None
+        self.delay, self.gate = delay, gate
+        self.history: list[Asked] = []
+        self.running = 0  # calls in progress
+        self._script, self._reply, self._asked = script, reply, 0
+        self._keep_history = keep_history
+        self._words = Words()
+        self._cache = _PrefixCache(block_size)
+        self._closed = asyncio.Event()
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        await self.check()
+        ids = self._prompt_ids(prompt)
+        if len(ids) >= self.window:
+            raise PromptTooLong(
+                f"the prompt has {len(ids)} tokens, but the model's window is {self.window}"
+            )
+        entry = self._entry(Asked(prompt, self._text(ids), sampling, call))
+        written = _Written(StopStrings(sampling.stop), self.window - len(ids))
+        if sampling.max_tokens is not None:
+            written.limit = min(written.limit, sampling.max_tokens)
+        cached = self._cache.match(ids)
+        self.running += 1
+        try:
+            async for chunk in self._write(entry, sampling, call, written):
+                yield chunk
+        finally:
+            self.running -= 1
+            self._cache.add((*ids, *written.ids))
+        tail = written.stop.flush()
+        usage = Usage(len(ids), written.count, cached, calls=1)
+        yield self._chunk(tail.text, tail.token_ids, written.finish_reason, usage)
+
+    async def encode(self, text: str) -> tuple[int, ...]:
+        self._need_tokens()
+        return self._words.encode(text)
+
+    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        self._need_tokens()
+        return self._words.chat(messages)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of tokens; of those that no text encodes to, their names."""
+        return self._words.decode(ids)
+
+    async def check(self) -> None:
+        if self._closed.is_set():
+            raise EngineUnavailable(f"engine {self.name!r} was closed")
+
+    async def close(self) -> None:
+        self._closed.set()
+
+    async def _write(
+        self, entry: Entry, sampling: Sampling, call: Call, written: _Written
+    ) -> AsyncGenerator[Chunk, None]:
+        """The tokens of one reply, until it ends, reaches a limit, or the script says it fails."""
+        for word, token in self._reply_tokens(entry, sampling):
+            await self._pause(call, written.count)
+            written.count += 1
+            if token == END_OF_TEXT or token in sampling.stop_token_ids:
+                return
+            written.ids.append(token)
+            released = written.stop.push(word, (token,))
+            if released.text:
+                yield self._chunk(released.text, released.token_ids)
+            if released.fragment:
+                yield self._chunk(released.fragment, self._words.encode(released.fragment))
+            if written.stop.found:
+                return
+            if written.count >= written.limit:
+                written.finish_reason = "length"
+                return
+        if isinstance(entry, Fail):
+            raise entry.error
+
+    def _reply_tokens(self, entry: Entry, sampling: Sampling) -> Iterable[tuple[str, int]]:
+        """A reply repeats itself for as long as it may not end."""
+        words = self._words.split(entry.text if isinstance(entry, Fail) else entry)
+        tokens = list(zip(words, self._words.ids(words), strict=True))
+        if isinstance(entry, Fail):
+            return tokens
+        if sampling.ignore_eos and tokens:
+            return itertools.cycle(tokens)
+        missing = max(0, (sampling.min_tokens or 0) - len(tokens))
+        more = itertools.islice(itertools.cycle(tokens), missing)
+        return itertools.chain(tokens, more, [("", END_OF_TEXT)])
+
+    async def _pause(self, call: Call, position: int) -> None:
+        # A real engine gives way to others at each token, and so does this one.
+        await asyncio.sleep(self.delay)
+        if isinstance(self.gate, asyncio.Event):
+            await _first_of(self.gate.wait(), self._closed.wait())
+        elif self.gate is not None:
+            await _first_of(self.gate(call, position), self._closed.wait())
+        await self.check()
+
+    def _entry(self, asked: Asked) -> Entry:
+        if self._keep_history:
+            self.history.append(asked)
+        if self._reply is not None:
+            return self._reply(asked.text, asked.sampling)
+        self._asked += 1
+        if self._asked > len(self._script):
+            raise EngineRefused(
+                f"the script of engine {self.name!r} ends after {len(self._script)} replies, but "
+                f"it was asked once more, by {asked.call.request_id!r}: {asked.text[-200:]!r}"
+            )
+        return self._script[self._asked - 1]
+
+    def _prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
+        if isinstance(prompt, Tokens):
+            self._need_tokens()
+            return prompt.ids
+        return self._words.chat(prompt.messages)
+
+    def _text(self, ids: tuple[int, ...]) -> str:
+        return self.decode(ids) if self._keep_history or self._reply else ""
+
+    def _need_tokens(self) -> None:
+        if not self.has_tokens:
+            raise EngineRefused(f"engine {self.name!r} has no token ids; ask it with Chat prompts")
+
+    def _chunk(
+        self,
+        text: str,
+        ids: tuple[int, ...],
+        finish_reason: FinishReason | None = None,
+        usage: Usage | None = None,
+    ) -> Chunk:
+        return Chunk(text, ids if self.has_tokens else (), finish_reason, usage)
+
+
+@dataclass(slots=True)
+class _Written:
+    """One completion as far as it came."""
+
+    stop: StopStrings
+    limit: int
+    count: int = 0
+    ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason = "stop"
+
+
+class _PrefixCache:
+    """The blocks of all sequences seen, each known by itself and all before it."""
+
+    LARGEST = 100_000  # blocks; then it starts anew, so that a long run does not fill the memory
+
+    def __init__(self, block_size: int) -> None:
+        self._block_size = block_size
+        self._blocks: set[int] = set()
+
+    def match(self, ids: tuple[int, ...]) -> int:
+        """How many of the first tokens are known. The last one never is: some token has to be
+        processed for the next to come out."""
+        for cached, block in enumerate(self._hashes(ids[:-1])):
+            if block not in self._blocks:
+                return cached * self._block_size
+        return (len(ids) - 1) // self._block_size * self._block_size
+
+    def add(self, ids: tuple[int, ...]) -> None:
+        if len(self._blocks) > self.LARGEST:
+            self._blocks.clear()
+        self._blocks.update(self._hashes(ids))
+
+    def _hashes(self, ids: tuple[int, ...]) -> Iterable[int]:
+        before, size = 0, self._block_size
+        for start in range(0, len(ids) - size + 1, size):
+            before = hash((before, ids[start : start + size]))
+            yield before
+
+
+async def _first_of(*awaited: Awaitable[Any]) -> None:
+    """Return when one of them is done; an error it ended with is raised."""
+    tasks = [asyncio.ensure_future(each) for each in awaited]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def demo_reply(prompt: str, sampling: Sampling) -> str:
+    """Plausible text for whichever phase the prompt asks for, told by its last heading."""
+    feedback_at, refinement_at = prompt.rfind("### Feedback"), prompt.rfind("### Improved Response")
+    if refinement_at > feedback_at:
+        return "This is the refinement of a scripted engine. It says what the draft left out."
+    if feedback_at >= 0:
+        return (
+            "Weaknesses: the draft leaves something out.\n"
+            "Suggestions: say what the draft left out.\nOverall Score: [[6]]"
+        )
+    return "This is the draft of a scripted engine. No model was asked."

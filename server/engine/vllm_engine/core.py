@@ -1,0 +1,208 @@
+"""One vLLM engine from its start to its end: completions, direct mode, and whether it lives.
+
+A core that has died stays dead; ``engine`` builds another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from argparse import Namespace
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Any
+
+from vllm import SamplingParams
+from vllm.exceptions import GracefulHTTPError, VLLMClientError
+from vllm.renderers.chat_utils import load_chat_template
+from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+from server.engine.base import (
+    Call,
+    Chat,
+    Chunk,
+    EngineRefused,
+    EngineUnavailable,
+    FinishReason,
+    Prompt,
+    PromptTooLong,
+    Sampling,
+    Usage,
+)
+from server.engine.vllm_engine.direct import build_direct
+from server.engine.vllm_engine.prompts import Prompts
+from server.engine.vllm_engine.sampling import sampling_params
+from server.engine.vllm_engine.token_text import TokenText
+
+LONG_TEXT = 10_000  # characters; encoding more would hold up the event loop
+CLOSING_S = 5.0
+
+
+class Core:
+    """One AsyncLLM."""
+
+    def __init__(self, llm: Any, args: Namespace) -> None:
+        """``open`` it before use."""
+        self._llm = llm
+        self._args = args
+        self._defaults = llm.model_config.get_diff_sampling_param()
+        self._by_priority = llm.vllm_config.scheduler_config.policy == "priority"
+        self._replicas: int = llm.vllm_config.parallel_config.data_parallel_size
+        self._traced = llm.observability_config.otlp_traces_endpoint is not None
+        self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
+        self.window: int = llm.model_config.max_model_len
+        self.direct: Any = None
+
+    async def open(self) -> None:
+        """Let its process speak, prove that it generates, and build direct mode."""
+        await self._llm.collective_rpc("show_output")
+        first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
+        prompt = {"type": "token", "prompt_token_ids": [0]}
+        with _errors():
+            async for _ in self._llm.generate(prompt, first, "first"):
+                pass
+        self.direct = await build_direct(self._llm, self._args)
+
+    @property
+    def alive(self) -> bool:
+        return not self._llm.errored
+
+    @property
+    def kv_tokens(self) -> int:
+        cache = self._llm.vllm_config.cache_config
+        return int(cache.num_gpu_blocks or 0) * int(cache.block_size)
+
+    def num_unfinished(self) -> int:
+        return int(self._llm.get_num_unfinished_requests())
+
+    async def died(self) -> None:
+        """Return when the engine's process has."""
+        await asyncio.wait({self._llm.output_handler})
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        ids = await self.ids_of(prompt)
+        if len(ids) >= self.window:
+            raise PromptTooLong(
+                f"the prompt has {len(ids)} tokens, but the model's window is {self.window}; "
+                f"shorten it to {self.window - 1} or less"
+            )
+        with _errors():
+            params = sampling_params(sampling, self._defaults, self.window - len(ids))
+            text = TokenText(self.prompts.tokenizer, ids)
+        async with aclosing(self._outputs(ids, params, call)) as outputs:
+            async for chunk in self._chunks(outputs, text, params, len(ids)):
+                yield chunk
+
+    async def ids_of(self, prompt: Prompt) -> list[int]:
+        if not isinstance(prompt, Chat):
+            return list(prompt.ids)
+        if sum(len(message.content) for message in prompt.messages) < LONG_TEXT:
+            return self.prompts.encode_chat(prompt.messages)
+        return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages)
+
+    async def encode(self, text: str) -> list[int]:
+        if len(text) < LONG_TEXT:
+            return self.prompts.encode(text)
+        return await asyncio.to_thread(self.prompts.encode, text)
+
+    async def close(self) -> None:
+        """End what runs, then the engine's process."""
+        try:
+            if self.alive:
+                await self._end_completions()
+        finally:
+            await asyncio.to_thread(self._llm.shutdown, timeout=0)
+            # Its __del__ shuts down once more, when the interpreter may be half gone.
+            self._llm.shutdown = lambda timeout=None: None
+
+    async def _end_completions(self) -> None:
+        with suppress(EngineDeadError, TimeoutError):
+            async with asyncio.timeout(CLOSING_S):
+                await self._llm.pause_generation(mode="abort", clear_cache=False)
+                while self.num_unfinished():  # noqa: ASYNC110  their last outputs are coming
+                    await asyncio.sleep(0.002)
+        if handler := self._llm.output_handler:  # there is none before the first completion
+            handler.cancel()  # or it would take the end of the process for an accident
+            await asyncio.wait({handler})
+        self._llm.output_processor.propagate_error(EngineDeadError())  # to whoever still waits
+
+    async def _outputs(
+        self, ids: list[int], params: SamplingParams, call: Call
+    ) -> AsyncGenerator[Any, None]:
+        traced = self._traced and call.traceparent
+        with _errors():
+            outputs = self._llm.generate(
+                {"type": "token", "prompt_token_ids": ids},
+                params,
+                call.request_id,
+                priority=call.priority if self._by_priority else 0,
+                data_parallel_rank=self._replica_of(call.session),
+                trace_headers={"traceparent": call.traceparent} if traced else None,
+            )
+            async with aclosing(outputs):
+                async for output in outputs:
+                    yield output
+
+    def _replica_of(self, session: str) -> int | None:
+        """One replica for all phases of a loop: the tokens they share are in its cache alone."""
+        if self._replicas == 1 or not session:
+            return None
+        return zlib.crc32(session.encode()) % self._replicas
+
+    async def _chunks(
+        self, outputs: Any, text: TokenText, params: SamplingParams, prompt_tokens: int
+    ) -> AsyncGenerator[Chunk, None]:
+        generated = stopped_at = 0
+        async for output in outputs:
+            part = output.outputs[0]
+            generated += len(part.token_ids)
+            stopped_at += len(part.text)
+            reason = part.finish_reason
+            ended_by_token = reason == "stop" and not isinstance(part.stop_reason, str)
+            text.add(part.token_ids[:-1] if ended_by_token else part.token_ids)
+            if reason is None:
+                piece, ids = text.take(stopped_at if params.stop else None)
+                if piece:
+                    yield Chunk(piece, ids)
+                continue
+            by_string = reason == "stop" and not ended_by_token
+            piece, ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
+            usage = Usage(prompt_tokens, generated, output.num_cached_tokens or 0, 1)
+            yield Chunk(piece, ids, _finish_reason(reason, params), usage)
+            return
+        raise EngineUnavailable("the engine ended a completion without a finish reason")
+
+
+def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
+    if reason in ("stop", "repetition"):
+        return "stop"
+    if reason == "length":
+        return "length"
+    if reason == "error" and params.structured_outputs is not None:
+        raise EngineRefused("no token can follow under this constraint; is it endless or empty?")
+    raise EngineUnavailable(f"the engine gave up this completion ({reason})")
+
+
+class _errors:
+    """Turns vLLM's errors into ours."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        failed = isinstance(error, EngineGenerateError)
+        cause = (error.__cause__ or error) if error is not None and failed else error
+        if isinstance(cause, EngineDeadError):
+            raise EngineUnavailable("the engine's process has died") from error
+        if isinstance(cause, GracefulHTTPError):
+            raise EngineUnavailable(str(cause)) from error
+        if isinstance(cause, VLLMClientError | ValueError | TypeError | OverflowError):
+            raise EngineRefused(_short(str(cause))) from error
+        if failed:
+            raise EngineUnavailable(f"the engine failed: {_short(repr(cause))}") from error
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= 500 else f"{message[:480]}... (shortened)"

@@ -1,0 +1,165 @@
+"""VllmEngine: vLLM beside this process, started again when it dies.
+
+Metrics: vLLM keeps its own (``vllm:...``) in prometheus_client's default registry, in this
+process; ``generate_latest()`` on that registry shows them with ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from server.engine.base import (
+    Call,
+    Chat,
+    Chunk,
+    EngineError,
+    EngineUnavailable,
+    Message,
+    Prompt,
+    Sampling,
+)
+from server.engine.vllm_engine.settings import VllmSettings
+
+if TYPE_CHECKING:
+    from server.engine.vllm_engine.core import Core
+
+RESTART_WINDOW_S = 600.0  # only restarts within it count towards max_restarts
+Report = Callable[[str], None]
+
+
+class VllmEngine:
+    """An Engine whose model runs in vLLM."""
+
+    has_tokens = True
+
+    def __init__(self, settings: VllmSettings, core: Core, report: Report) -> None:
+        """Use ``start``."""
+        self.name = settings.name
+        self.model = settings.model_name
+        self.window = core.window
+        self._settings = settings
+        self._report = report
+        self._core: Core | None = core
+        self._down = ""  # why there is no core
+        self._supervisor = asyncio.create_task(self._supervise())
+
+    @classmethod
+    async def start(cls, settings: VllmSettings, on_progress: Report = print) -> VllmEngine:
+        """Build the engine without holding up the event loop; ``on_progress`` gets a line for
+        each thing that takes long. Raises EngineError with one line that says what to do."""
+        began = time.monotonic()
+        core = await _build(settings, on_progress)
+        on_progress(
+            f"ready after {time.monotonic() - began:.1f} s: window {core.window} tokens, "
+            f"KV cache {core.kv_tokens} tokens"
+        )
+        return cls(settings, core, on_progress)
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        async with aclosing(self._living().generate(prompt, sampling, call)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(await self._living().encode(text))
+
+    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        return tuple(await self._living().ids_of(Chat(messages)))
+
+    async def decode(self, ids: tuple[int, ...]) -> str:
+        """The text of tokens, special tokens left out."""
+        return self._living().prompts.decode(ids)
+
+    async def check(self) -> None:
+        self._living()
+
+    async def close(self) -> None:
+        if self._core is None and self._down == "closed":
+            return
+        self._supervisor.cancel()
+        core, self._core, self._down = self._core, None, "closed"
+        await asyncio.wait({self._supervisor})
+        if core is not None:
+            await core.close()
+
+    def num_unfinished(self) -> int:
+        """Completions that are waiting or running; 0 when the engine is idle."""
+        return 0 if self._core is None else self._core.num_unfinished()
+
+    async def direct(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application of direct mode. Raises EngineUnavailable before it answers when
+        there is no engine; the model name in the body must be ``model``."""
+        await self._living().direct(scope, receive, send)
+
+    def _living(self) -> Core:
+        core = self._core
+        if core is None:
+            raise EngineUnavailable(f"engine {self.name!r} is {self._down}")
+        if not core.alive:
+            raise EngineUnavailable(f"engine {self.name!r} has just died and is being restarted")
+        return core
+
+    async def _supervise(self) -> None:
+        """Start the engine again whenever its process dies, within bounds."""
+        restarts: deque[float] = deque()
+        while self._core is not None:
+            core = self._core
+            await core.died()
+            self._core, self._down = None, "being restarted after its process died"
+            self._report(f"the process of engine {self.name!r} died")
+            await core.close()
+            while self._core is None and self._may_restart(restarts):
+                await self._restart()
+
+    def _may_restart(self, restarts: deque[float]) -> bool:
+        now = time.monotonic()
+        while restarts and now - restarts[0] > RESTART_WINDOW_S:
+            restarts.popleft()
+        if len(restarts) >= self._settings.max_restarts:
+            self._down = f"down: its process died {len(restarts)} times in a row; restart Redraft"
+            self._report(f"engine {self.name!r} is {self._down}")
+            return False
+        restarts.append(now)
+        return True
+
+    async def _restart(self) -> None:
+        try:
+            self._core = await _build(self._settings, self._report)
+        except EngineError as error:
+            self._report(f"engine {self.name!r} did not restart: {error}")
+        else:
+            self._report(f"engine {self.name!r} is back")
+
+
+async def _build(settings: VllmSettings, report: Report) -> Core:
+    """A core that has proven it generates."""
+    from server.engine.vllm_engine import start
+
+    loop = asyncio.get_running_loop()
+
+    def tell(line: str) -> None:
+        loop.call_soon_threadsafe(report, line)
+
+    building = asyncio.create_task(asyncio.to_thread(start.build, settings, tell))
+    try:
+        core = await asyncio.shield(building)
+    except asyncio.CancelledError:
+        # The thread cannot be stopped half way; leave no process behind when it is done.
+        await asyncio.wait({building})
+        if not building.exception():
+            await building.result().close()
+        raise
+    try:
+        with start.in_one_line(f"vLLM cannot serve {settings.model}"):
+            await core.open()
+    except BaseException:  # cancelled, or no good: either way its process must go
+        await core.close()
+        raise
+    return core

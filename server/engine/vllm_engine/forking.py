@@ -1,0 +1,123 @@
+"""Starting the engine's process so that it shares nothing with this one that it should not.
+
+A forked child keeps every open file: a client's connection would stay open after we closed it,
+and our port would stay taken after we died. A signal sent to the child would wake our event
+loop. It would live on if we were killed. And Ctrl-C in a terminal and a service manager's SIGTERM
+reach the child too, which must outlive them for loops to finish.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from server.engine.base import EngineError
+
+START_TIMEOUT_S = 600.0  # enough for large weights from a slow disk
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+_OURS_TO_HANDLE = {signal.SIGINT, signal.SIGTERM}
+_PR_SET_PDEATHSIG = 1  # from linux/prctl.h
+_libc = ctypes.CDLL(None)  # loaded before any fork
+# vLLM's last words before it gives up: "... ERROR ... [core.py:1] ValueError: what was wrong".
+_LAST_ERROR = re.compile(r"^(?:\(.*\] )?[\w.]*(?:Error|Exception): (.+)$", re.MULTILINE)
+
+
+@dataclass
+class _Forking:
+    """What a child needs to know when it is born. There is one start at a time."""
+
+    engine: bool = False  # the next process forked is the engine's
+    log: int | None = None  # the file its output goes to while it starts
+    terminal: tuple[tuple[int, int], ...] = ()  # in the child: outputs, and where they belong
+
+
+_forking = _Forking()
+
+
+@contextlib.contextmanager
+def engine_process(*, capture: bool) -> Iterator[None]:
+    """Start the engine's process inside. With ``capture`` it is silent until ``show_output`` is
+    called in it; if it does not start, its log is kept, and the error tells the last line."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_HANDLE)  # inherited
+    others = set(multiprocessing.active_children())
+    # Forked from many threads, a child may wait for a lock that nobody is left to release.
+    watchdog = threading.Timer(START_TIMEOUT_S, _kill_children_but, (others,))
+    watchdog.daemon = True
+    watchdog.start()
+    with tempfile.NamedTemporaryFile(prefix="redraft-engine-", suffix=".log", delete=False) as log:
+        _forking.engine, _forking.log = True, log.fileno() if capture else None
+        try:
+            yield
+        except Exception as error:  # whatever vLLM raises, its log knows the cause better
+            said = _LAST_ERROR.findall(Path(log.name).read_text(errors="replace"))
+            if not said:
+                raise
+            raise EngineError(f"{said[-1]} (more in {log.name})") from error
+        else:
+            Path(log.name).unlink()
+        finally:
+            watchdog.cancel()
+            _forking.engine, _forking.log = False, None
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def _kill_children_but(others: set[BaseProcess]) -> None:
+    for child in set(multiprocessing.active_children()) - others:
+        child.kill()
+
+
+def show_output() -> None:
+    """Called in the engine's process when it has started."""
+    for fd, original in _forking.terminal:
+        os.dup2(original, fd)
+        os.close(original)
+    _forking.terminal = ()
+
+
+def _in_forked_child() -> None:
+    if not _forking.engine:
+        return
+    if sys.platform == "linux":
+        # The parent here is the thread that forks; asyncio keeps it until its loop is closed.
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.set_wakeup_fd(-1)
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
+            _close_connection(int(name))
+    if _forking.log is not None:
+        _redirect_output(_forking.log)
+
+
+def _redirect_output(log: int) -> None:
+    outputs = {1, 2}
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be no file at all
+            outputs.add(stream.fileno())  # under pytest it is neither 1 nor 2
+    _forking.terminal = tuple((fd, os.dup(fd)) for fd in outputs)
+    for fd in outputs:
+        os.dup2(log, fd)
+
+
+def _close_connection(fd: int) -> None:
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return
+    duplicate = socket.socket(fileno=os.dup(fd))
+    with duplicate:
+        if duplicate.family in _INTERNET:
+            os.close(fd)
+
+
+os.register_at_fork(after_in_child=_in_forked_child)

@@ -1,0 +1,110 @@
+"""Text and chats to token ids, with no special token recognised in what people wrote.
+
+A chat template puts special tokens around content. Content that spells one out
+(``<|feedback|>``) must stay text, or whoever writes the instruction could forge a phase.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from typing import Any
+
+from jinja2 import TemplateError
+from tokenizers import Tokenizer
+
+from server.engine.base import EngineError, EngineRefused, Message
+
+
+class Prompts:
+    """Makes prompts for one tokenizer."""
+
+    def __init__(self, tokenizer: Any, chat_template: str | None) -> None:
+        """``tokenizer`` is the one transformers loads; it must be backed by a tokenizer.json."""
+        backend = getattr(tokenizer, "backend_tokenizer", None)
+        if not isinstance(backend, Tokenizer):
+            raise EngineError(
+                f"the model's tokenizer is a {type(tokenizer).__name__}, token-exact phases need "
+                f"one from tokenizer.json; try --tokenizer-mode hf"
+            )
+        self.tokenizer = backend
+        self._template = chat_template
+        self._chat = tokenizer
+        added = {token.content: id for id, token in backend.get_added_tokens_decoder().items()}
+        self._added = added
+        by_length = sorted(added, key=len, reverse=True)  # the longest match wins, as in tokenizers
+        self._spelled = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
+        self._plain = _without_added_tokens(backend)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of text, no special one recognised or added."""
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: tuple[int, ...]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def encode_chat(self, messages: tuple[Message, ...]) -> list[int]:
+        """The tokens of the chat, up to where the assistant's next words begin."""
+        hidden = _Hidden(self._spelled)
+        rendered = self._render([_record(message, hidden) for message in messages])
+        if not hidden.words:
+            return list(self.tokenizer.encode(rendered, add_special_tokens=False).ids)
+        return self._encode_with(rendered, hidden)
+
+    def _render(self, records: list[dict[str, str]]) -> str:
+        try:
+            return str(
+                self._chat.apply_chat_template(
+                    records,
+                    chat_template=self._template,
+                    add_generation_prompt=True,
+                    tokenize=False,
+                )
+            )
+        except (TemplateError, ValueError) as error:
+            raise EngineRefused(f"the model's chat template does not take this: {error}") from error
+
+    def _encode_with(self, rendered: str, hidden: _Hidden) -> list[int]:
+        """Encode as the tokenizer would: special tokens first, then the text between them."""
+        ids: list[int] = []
+        start = 0
+        for found in self._spelled.finditer(rendered):
+            ids += self.encode(hidden.reveal(rendered[start : found.start()]))
+            ids.append(self._added[found[0]])
+            start = found.end()
+        return ids + self.encode(hidden.reveal(rendered[start:]))
+
+
+class _Hidden:
+    """Stand-ins for the special tokens that content spells out, while a template is rendered."""
+
+    def __init__(self, spelled: re.Pattern[str]) -> None:
+        self._spelled = spelled
+        self._nonce = secrets.token_hex(8)  # so that no content can hold a stand-in itself
+        self.words: list[str] = []
+
+    def hide(self, text: str) -> str:
+        return self._spelled.sub(self._stand_in, text)
+
+    def reveal(self, text: str) -> str:
+        pattern = rf"{self._nonce}x(\d+)x"
+        return re.sub(pattern, lambda found: self.words[int(found[1])], text)
+
+    def _stand_in(self, found: re.Match[str]) -> str:
+        self.words.append(found[0])
+        return f"{self._nonce}x{len(self.words) - 1}x"
+
+
+def _record(message: Message, hidden: _Hidden) -> dict[str, str]:
+    record = {"role": hidden.hide(message.role), "content": hidden.hide(message.content)}
+    return record if message.name is None else {**record, "name": hidden.hide(message.name)}
+
+
+def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, knowing no special tokens: it cannot be switched off in place for
+    those that are not marked special, such as <think>."""
+    content = json.loads(tokenizer.to_str())
+    content["added_tokens"] = []
+    content["post_processor"] = None  # it names special tokens, and adds them, which we never want
+    return Tokenizer.from_str(json.dumps(content))

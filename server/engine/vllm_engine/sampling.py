@@ -1,0 +1,74 @@
+"""Sampling, as the parameters vLLM takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vllm import SamplingParams
+from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+from server.engine.base import Constraint, EngineRefused, Sampling
+
+SEEDS = 2**63
+# Fields with the same name and meaning on both sides, and defaults in generation_config.json.
+PLAIN = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "max_tokens",
+    "min_tokens",
+    "seed",
+)
+
+
+def sampling_params(sampling: Sampling, defaults: Mapping[str, Any], room: int) -> SamplingParams:
+    """``defaults`` are the model's own; ``room`` is what is left of its window."""
+    if sampling.seed is not None and not -SEEDS <= sampling.seed < SEEDS:
+        raise EngineRefused(f"seed is {sampling.seed}; it goes from {-SEEDS} to {SEEDS - 1}")
+    chosen = {name: getattr(sampling, name) for name in PLAIN}
+    given = {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
+    given["max_tokens"] = min(given.get("max_tokens", room), room)
+    return SamplingParams(
+        **given,
+        ignore_eos=sampling.ignore_eos,
+        logit_bias=dict(sampling.logit_bias) or None,
+        stop=list(sampling.stop) or None,
+        stop_token_ids=list(sampling.stop_token_ids) or None,
+        structured_outputs=_structured(sampling.constraint),
+        # Text is made by token_text, which pairs it with its tokens; vLLM looks for stop strings.
+        detokenize=bool(sampling.stop),
+        output_kind=RequestOutputKind.DELTA,
+    )
+
+
+def _structured(constraint: Constraint | None) -> StructuredOutputsParams | None:
+    if constraint is None:
+        return None
+    match constraint.kind:
+        case "json_object":
+            return StructuredOutputsParams(json_object=True)
+        case "json_schema":
+            return StructuredOutputsParams(json=constraint.value)
+        case "regex":
+            # xgrammar takes a line break in an expression only when it is escaped.
+            return StructuredOutputsParams(regex=constraint.value.replace("\n", r"\n"))
+        case "grammar":
+            return StructuredOutputsParams(grammar=constraint.value)
+        case "choice":
+            return StructuredOutputsParams(choice=_choices(constraint.value))
+
+
+def _choices(value: str) -> list[str]:
+    try:
+        choices = json.loads(value)
+    except ValueError as error:
+        raise EngineRefused(f"choice is not JSON: {error}") from error
+    if not (isinstance(choices, list) and choices and all(isinstance(c, str) for c in choices)):
+        raise EngineRefused("choice must be a JSON list of one or more strings")
+    return choices

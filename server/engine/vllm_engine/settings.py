@@ -1,0 +1,68 @@
+"""What the operator chooses about a vLLM engine, and the checks that need no vLLM."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.engine.base import EngineError
+
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class VllmSettings:
+    """One vLLM engine. None means what suits the processor: see ``start.command_line``."""
+
+    model: Path  # a directory with weights, config.json, tokenizer.json and a chat template
+    name: str = "default"
+    served_name: str = ""  # empty: the name of the directory
+    dtype: str = "auto"
+    max_model_len: int | None = None  # None: what the model was made for
+    kv_cache_memory_bytes: int | None = None  # None: 256 MiB on a CPU, what is free on a GPU
+    block_size: int | None = None  # None: 32 on a CPU, so that short prefixes are found again
+    max_num_seqs: int = 64
+    enforce_eager: bool | None = None  # None: on a CPU, where compiling costs 11 to 26 s
+    tensor_parallel_size: int = 1
+    pipeline_parallel_size: int = 1
+    data_parallel_size: int = 1
+    in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
+    max_restarts: int = 3  # attempts to bring a dead engine back before giving up
+    extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
+
+    @property
+    def model_name(self) -> str:
+        return self.served_name or self.model.resolve().name
+
+
+def check_model_directory(model: Path) -> list[str]:
+    """The architectures of the model; EngineError, in one line, if vLLM could not serve it."""
+    config = model / "config.json"
+    try:
+        if not model.is_dir():
+            raise EngineError(
+                f"no model directory at {model}; give the directory that holds the weights "
+                f"(from the hub: hf download NAME --local-dir {model})"
+            )
+        files = {path.name for path in model.iterdir()}
+        architectures = json.loads(config.read_text(encoding="utf-8")).get("architectures")
+    except FileNotFoundError as error:
+        raise EngineError(f"{model} is not a model: it has no config.json") from error
+    except OSError as error:
+        raise EngineError(f"cannot read {error.filename}: {error.strerror}") from error
+    except (ValueError, AttributeError) as error:
+        raise EngineError(f"{model} is not a model: {config} is not a JSON object") from error
+    if not architectures:
+        raise EngineError(f"{model} is not a model: {config} names no architectures")
+    if "tokenizer.json" not in files:
+        raise EngineError(f"{model} has no tokenizer.json, which token-exact phases need")
+    if not any(Path(name).match(pattern) for name in files for pattern in WEIGHTS):
+        raise EngineError(f"{model} has no weights ({', '.join(WEIGHTS)})")
+    return [str(architecture) for architecture in architectures]
+
+
+def weight_bytes(model: Path) -> int:
+    found = (path for pattern in WEIGHTS[:2] for path in model.glob(pattern))
+    return sum(path.stat().st_size for path in found)

