@@ -1,0 +1,184 @@
+"""Admission: who may run a loop now, who waits, who is turned away.
+
+Loops are admitted, not engine calls: what is let in can always be finished. Waiting is first
+come, first served, except that a client with its full share running lets the others pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from server.metrics import Metrics
+from server.refine.interrupt import Interrupt
+from server.refine.loop import NoDraft
+from server.refine.stopping import Stop
+
+SHORTEST_RETRY_S, LONGEST_RETRY_S = 1, 120  # OpenAI's clients give up on longer hints
+_SMOOTHING = 0.1  # the weight of the latest loop in the typical duration
+
+
+class Rejected(Exception):
+    """Turned away at the door: answered with 429 and ``Retry-After: retry_after_s``."""
+
+    def __init__(
+        self,
+        reason: Literal["queue_full", "queue_timeout", "client_share"],
+        message: str,
+        retry_after_s: int,
+    ) -> None:
+        super().__init__(f"{message}; send the request again in {retry_after_s} s")
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+
+class _Waiter:
+    """One loop in the queue. ``called`` is done when it has its place, or must go."""
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+        self.called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.placed = False
+
+
+class Admission:
+    """``max_loops`` run, ``max_queue`` wait, none longer than ``queue_timeout_s``; of both, one
+    client has at most the fraction ``max_share``."""
+
+    def __init__(
+        self,
+        *,
+        max_loops: int = 64,
+        max_queue: int = 256,
+        queue_timeout_s: float = 60.0,
+        max_share: float = 1.0,
+    ) -> None:
+        if max_loops < 1:
+            raise ValueError(f"max_loops is {max_loops}; at least one loop must run")
+        if not 0 <= max_share <= 1:
+            raise ValueError(f"max_share is {max_share}; it is a fraction, 0 to 1")
+        self.max_loops, self.max_queue = max_loops, max_queue
+        self.queue_timeout_s = queue_timeout_s
+        self._loops_each = max(1, math.ceil(max_loops * max_share))
+        self._queue_each = math.ceil(max_queue * max_share)
+        self._running: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
+        self._queue: dict[_Waiter, None] = {}  # a set that keeps the order of arrival
+        self._typical_s = 1.0
+        self._metrics: Metrics | None = None
+
+    def report_to(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    @property
+    def running(self) -> int:
+        return self._running.total()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """The next loop would be turned away."""
+        return self.running >= self.max_loops and self.waiting >= self.max_queue
+
+    @asynccontextmanager
+    async def place(self, client: str, interrupt: Interrupt) -> AsyncIterator[None]:
+        """Room for one loop. Rejected when there is none; NoDraft when the deadline passes, or
+        the server drains, before there is."""
+        clock = asyncio.get_running_loop().time
+        arrived = clock()
+        if self._fits(client):
+            self._running[client] += 1
+        else:
+            await self._wait(client, interrupt)
+        started = clock()
+        if self._metrics:
+            self._metrics.waited(started - arrived)
+        try:
+            yield
+        finally:
+            self._typical_s += _SMOOTHING * (clock() - started - self._typical_s)
+            self._leave(client)
+
+    def dismiss(self, error: Callable[[], Exception]) -> None:
+        """Send away all who wait, each with an error of its own."""
+        for waiter in self._queue:
+            if not waiter.called.done():
+                waiter.called.set_exception(error())
+
+    def _fits(self, client: str) -> bool:
+        return self.running < self.max_loops and self._running[client] < self._loops_each
+
+    async def _wait(self, client: str, interrupt: Interrupt) -> None:
+        self._check_room(client)
+        waiter = _Waiter(client)
+        self._queue[waiter] = None
+        self._waiting[client] += 1
+        self._report_length()
+        entered = False
+        try:
+            async with asyncio.timeout(self.queue_timeout_s):
+                await interrupt.wait(waiter.called)
+            entered = True
+        except Stop as stop:
+            raise NoDraft(stop.reason) from None
+        except TimeoutError:
+            waited = f"no place was free within {self.queue_timeout_s:g} s"
+            raise self._rejection("queue_timeout", waited) from None
+        finally:
+            if not waiter.placed:
+                self._unqueue(waiter)
+            elif not entered:  # the place came and the caller left in the same moment
+                self._leave(client)
+
+    def _check_room(self, client: str) -> None:
+        if self.waiting >= self.max_queue:
+            busy = f"{self.running} requests are running and {self.waiting} waiting"
+            raise self._rejection("queue_full", busy)
+        if self._waiting[client] >= self._queue_each:
+            share = f"{self._running[client]} of your requests are running"
+            raise self._rejection("client_share", f"{share} and {self._waiting[client]} waiting")
+
+    def _rejection(
+        self, reason: Literal["queue_full", "queue_timeout", "client_share"], message: str
+    ) -> Rejected:
+        if self._metrics:
+            self._metrics.rejected(reason)
+        # The time until those who wait now are through.
+        hint = math.ceil(self._typical_s * (self.waiting + 1) / self.max_loops)
+        return Rejected(reason, message, min(max(hint, SHORTEST_RETRY_S), LONGEST_RETRY_S))
+
+    def _leave(self, client: str) -> None:
+        self._running[client] -= 1
+        if not self._running[client]:
+            del self._running[client]
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """Give free places to those who wait longest."""
+        for waiter in list(self._queue):
+            if self.running >= self.max_loops:
+                return
+            if waiter.called.done() or not self._fits(waiter.client):
+                continue
+            self._unqueue(waiter)
+            self._running[waiter.client] += 1
+            waiter.placed = True
+            waiter.called.set_result(None)
+
+    def _unqueue(self, waiter: _Waiter) -> None:
+        del self._queue[waiter]
+        self._waiting[waiter.client] -= 1
+        if not self._waiting[waiter.client]:
+            del self._waiting[waiter.client]
+        self._report_length()
+
+    def _report_length(self) -> None:
+        if self._metrics:
+            self._metrics.queued(self.waiting)

@@ -1,0 +1,159 @@
+"""Service: runs jobs on the engines. Everything between a parsed request and its events.
+
+A route makes a Job; ``Service.run`` admits it, asks the engines, tells the events, keeps the
+metrics and the trace store, and knows every running loop so that a drain can end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+from server.admission import Admission
+from server.engine.base import Direct, Engine, EngineUnavailable
+from server.metrics import LoopMetrics, Metrics
+from server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
+from server.refine.events import Event, Finished
+from server.refine.interrupt import Interrupt
+from server.refine.loop import Given, refine
+from server.refine.manifest import DefaultPolicy, Manifest
+from server.refine.policy import Policy
+from server.refine.trace import Instruction
+from server.traces import TraceStore
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """An engine and how its model is asked."""
+
+    engine: Engine
+    manifest: Manifest | None = None
+    direct: Direct | None = None  # the engine's own OpenAI layer, where it has one
+
+    @property
+    def style(self) -> Style:
+        return self.manifest.style if self.manifest and self.engine.has_tokens else "prompted"
+
+    @property
+    def policy(self) -> DefaultPolicy:
+        return self.manifest.policy if self.manifest else DefaultPolicy()
+
+    def asker(self, instruction: Instruction) -> Asker:
+        if self.manifest and self.style == "srt":
+            return SrtAsker(self.engine, self.manifest.srt_format, instruction)
+        return PromptedAsker(self.engine, instruction)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One instruction to be answered, with every option decided."""
+
+    given: Given
+    policy: Policy
+    request_id: str
+    route: str  # for the metrics: "chat", "completions", "refine", "feedback"
+    client: str = "anonymous"  # whose share of the server it takes
+    critic: str | None = None  # the name of a configured engine
+    deadline_ms: int | None = None
+    live: bool = False  # somebody reads along
+    traceparent: str | None = None  # the caller's trace, for the engine's own telemetry
+    asker: Asker | None = None  # how to ask, where it is not the model's own style
+
+
+class Draining(EngineUnavailable):
+    """The server is shutting down and takes no new work."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down; send the request again")
+
+
+@dataclass
+class Service:
+    model: ServedModel
+    critics: Mapping[str, ServedModel] = field(default_factory=dict)
+    admission: Admission = field(default_factory=Admission)
+    metrics: Metrics = field(default_factory=Metrics)
+    traces: TraceStore | None = None
+    draining: bool = False
+    _running: set[Interrupt] = field(default_factory=set)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.admission.report_to(self.metrics)
+
+    async def run(self, job: Job) -> AsyncGenerator[Event, None]:
+        """The events of one job. Closing it ends the engine's work at once."""
+        async with (
+            self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch),
+            aclosing(self._events(job, interrupt, watch)) as events,
+        ):
+            async for event in events:
+                watch.observe(event)
+                yield event
+
+    @asynccontextmanager
+    async def place(
+        self, route: str, client: str, deadline_ms: int | None
+    ) -> AsyncIterator[tuple[Interrupt, LoopMetrics]]:
+        """Room for one loop, or for one request the engine's own layer answers. Admitted and
+        counted the same; a drain waits for both."""
+        if self.draining:
+            raise Draining
+        interrupt = Interrupt(deadline_ms)  # the time spent in the queue counts
+        watch = self.metrics.loop(route)
+        async with self.admission.place(client, interrupt):
+            if self.draining:
+                raise Draining
+            self._running.add(interrupt)
+            self._idle.clear()
+            try:
+                with watch.running():
+                    yield interrupt, watch
+            finally:
+                self._running.discard(interrupt)
+                if not self._running:
+                    self._idle.set()
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no new work; let running loops finish, or end them at the grace limit with the
+        best response so far. Returns when none runs."""
+        self.draining = True
+        self.admission.dismiss(Draining)
+        if not self._running:
+            return
+        try:
+            await asyncio.wait_for(self._idle.wait(), grace_s)
+        except TimeoutError:
+            for interrupt in self._running:
+                interrupt.cut("draining")
+            await asyncio.wait_for(self._idle.wait(), 10)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    async def _events(
+        self, job: Job, interrupt: Interrupt, watch: LoopMetrics
+    ) -> AsyncGenerator[Event, None]:
+        instruction = job.given.instruction
+        critic = self.critics[job.critic].asker(instruction) if job.critic else None
+        events = refine(
+            job.asker or self.model.asker(instruction),
+            job.given,
+            job.policy,
+            critic=critic,
+            interrupt=interrupt,
+            request_id=job.request_id,
+            traceparent=job.traceparent,
+            live=job.live,
+            totals=watch.totals,
+        )
+        try:
+            async for event in events:
+                if isinstance(event, Finished) and self.traces:
+                    self.traces.append(job.request_id, self.model.engine.model, event.trace)
+                yield event
+        finally:
+            await events.aclose()
