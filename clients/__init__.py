@@ -1,0 +1,1 @@
+"""Ways to talk to a Redraft server: a typed client, a terminal chat, the stock SDKs."""

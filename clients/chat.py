@@ -1,0 +1,151 @@
+"""A terminal chat that shows the model checking itself: drafts, feedback and refinements dim, as
+they are written; then the answer.
+
+Run: redraft chat --help
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from clients.client import URL, SyncRedraft
+from clients.wire import Event, RedraftError, Refined, RefineOptions
+
+HELP = "/new forgets the conversation, /quit ends it (so does Ctrl-D); Ctrl-C stops an answer"
+DIM, BOLD, PLAIN = "\033[2m", "\033[1m", "\033[0m"
+
+
+class Screen:
+    """Writes phases and answers; without colours when nobody would see them."""
+
+    def __init__(self, out: TextIO, quiet: bool = False) -> None:
+        self.out, self.quiet = out, quiet
+        self.colours = out.isatty() and "NO_COLOR" not in os.environ
+        self._phase = ""
+
+    def show(self, event: Event) -> None:
+        if self.quiet or not event.text:
+            return
+        heading = f"{event.phase} {event.fields['iteration'] or ''}".strip()
+        if heading != self._phase:
+            gap = "\n\n" if self._phase else ""
+            self._write(f"{gap}{self._styled(heading, BOLD)}\n")
+            self._phase = heading
+        self._write(self._styled(event.text, DIM))
+
+    def answer(self, refined: Refined) -> None:
+        if self._phase:
+            scores = ", ".join(str(score) for score in refined.scores if score is not None)
+            ended = f"{refined.stop_reason}; scores: {scores or 'none'}"
+            kept = f"refinement {refined.kept}" if refined.kept else "the draft"
+            self._write(f"\n\n{self._styled(f'answer ({kept}; {ended})', BOLD)}\n")
+        self._write(f"{refined.answer}\n")
+        self._phase = ""
+
+    def note(self, line: str) -> None:
+        """Something about the conversation, on a line of its own."""
+        self._write(f"{chr(10) if self._phase else ''}{self._styled(line, DIM)}\n")
+        self._phase = ""
+
+    def _styled(self, text: str, style: str) -> str:
+        return f"{style}{text}{PLAIN}" if self.colours else text
+
+    def _write(self, text: str) -> None:
+        self.out.write(text)
+        self.out.flush()
+
+
+def converse(
+    redraft: SyncRedraft, lines: Iterable[str], screen: Screen, options: RefineOptions
+) -> int:
+    """Answer each line; drafts and feedback of earlier answers are not part of the conversation.
+    Returns how many could not be answered."""
+    messages: list[dict[str, str]] = []
+    failures = 0
+    for line in lines:
+        said = line.strip()
+        if said in ("/quit", "/exit"):
+            break
+        if said == "/new":
+            messages = []
+        elif said.startswith("/"):
+            screen.note(HELP)
+        elif said:
+            asked = [*messages, {"role": "user", "content": said}]
+            refined = _ask(redraft, asked, screen, options)
+            if refined is None:
+                failures += 1
+            else:
+                messages = [*asked, {"role": "assistant", "content": refined.answer}]
+    return failures
+
+
+def _ask(
+    redraft: SyncRedraft, messages: list[dict[str, str]], screen: Screen, options: RefineOptions
+) -> Refined | None:
+    try:
+        # Closed whatever happens, for the server to stop at once.
+        with contextlib.closing(redraft.stream_refine(messages, **options)) as events:
+            for event in events:
+                screen.show(event)
+                if refined := event.refined:
+                    screen.answer(refined)
+                    return refined
+        screen.note("error: the server ended the answer half way")
+    except RedraftError as error:
+        screen.note(f"error: {error}")
+    except KeyboardInterrupt:
+        screen.note("stopped")
+    return None
+
+
+def read_lines(prompt: str) -> Iterable[str]:
+    """Lines from the terminal, editable where Python can; else from the pipe."""
+    if not sys.stdin.isatty():
+        yield from sys.stdin
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401  # importing it is what makes input() editable
+    while True:
+        try:
+            yield input(prompt)
+        except EOFError:
+            print()
+            return
+        except KeyboardInterrupt:
+            print(f"\n{HELP}")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="redraft chat",
+        description="Talk to a running server; see it draft, give itself feedback, and refine.",
+        epilog=f"In the chat: {HELP}. The API key is taken from OPENAI_API_KEY.",
+    )
+    url = os.environ.get("REDRAFT_URL", URL)
+    parser.add_argument("--url", default=url, help="the server [%(default)s; REDRAFT_URL]")
+    parser.add_argument("--model", help="a name of /v1/models [the server's only one]")
+    parser.add_argument("--max-iterations", type=int, metavar="N", help="[the server's default]")
+    parser.add_argument("--quiet", action="store_true", help="only the answer [off]")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    chosen = parse(arguments)
+    options: RefineOptions = {}
+    if chosen.max_iterations is not None:
+        options["max_iterations"] = chosen.max_iterations
+    screen = Screen(sys.stdout, chosen.quiet)
+    with SyncRedraft(chosen.url, model=chosen.model) as redraft:
+        failures = converse(redraft, read_lines("> "), screen, options)
+    # In a pipe nobody reads the errors, so the exit code tells; a person has seen them.
+    return int(failures > 0 and not sys.stdin.isatty())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
