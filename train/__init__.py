@@ -1,0 +1,1 @@
+"""Self-Refinement Tuning, from data to a model that can be served. ``redraft train --help``."""

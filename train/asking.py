@@ -1,0 +1,186 @@
+"""One engine asked through the ledger: retried, limited, within the cost cap, never paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from server.engine.base import (
+    Call,
+    Chat,
+    Completion,
+    Engine,
+    EngineError,
+    EngineRefused,
+    EngineUnavailable,
+    Prompt,
+    PromptTooLong,
+    Sampling,
+    complete,
+)
+from server.engine.http_engine.answer import Retryable
+from train.budget import Budget, Price, RateLimit
+from train.ledger import Entry, Ledger, key_of
+
+_CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
+_DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
+_LONGEST_WAIT_S = 60.0
+
+
+class CallFailed(Exception):
+    """One call did not work; the message says why. A later run makes it again."""
+
+    reason = "failed"
+
+
+class GivenUp(CallFailed):
+    """The engine stayed away, whatever the patience."""
+
+    reason = "given up"
+
+
+class Refused(CallFailed):
+    """The engine will not do this."""
+
+    reason = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How one engine may be asked."""
+
+    concurrency: int = 16
+    per_minute: float | None = None
+    retries: int = 6
+    first_wait_s: float = 1.0  # doubles with every retry
+    timeout_s: float = 600.0
+
+
+@dataclass(slots=True)
+class Spent:
+    """What this run paid for, by itself; what the ledger already held is not in it."""
+
+    calls: int = 0
+    reused: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+
+
+@dataclass(slots=True)
+class PaidEngine:
+    """Ask an engine; what is in the ledger is not asked again."""
+
+    engine: Engine
+    ledger: Ledger
+    model: str  # the engine's name for it, or what tells its weights from others in that folder
+    budget: Budget = field(default_factory=Budget)
+    price: Price = field(default_factory=Price)
+    limits: Limits = field(default_factory=Limits)
+    spent: Spent = field(default_factory=Spent)
+    _free: asyncio.Semaphore = field(init=False)
+    _rate: RateLimit = field(init=False)
+    _under_way: dict[str, asyncio.Task[Entry]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._free = asyncio.Semaphore(self.limits.concurrency)
+        self._rate = RateLimit(self.limits.per_minute)
+
+    async def ask(self, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
+        """The entry of one call; CallFailed, or CostReached at the cap."""
+        parts = {"kind": kind, "model": self.model, "prompt": asdict(prompt)}
+        key = key_of(sampling=asdict(sampling), **parts)
+        if (known := self.ledger.get(key)) is not None:
+            self.spent.reused += 1
+            return known
+        if key not in self._under_way:
+            # Two drafts may be the same text: whoever asks second waits for the first's answer.
+            task = asyncio.create_task(self._recorded(key, kind, prompt, sampling))
+            task.add_done_callback(lambda _: self._under_way.pop(key))
+            self._under_way[key] = task
+        return await asyncio.shield(self._under_way[key])
+
+    async def _recorded(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
+        async with self._free:
+            entry = await self._pay(key, kind, prompt, sampling)
+            await self.ledger.append(entry)
+        return entry
+
+    async def _pay(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
+        sampling = replace(sampling, max_tokens=sampling.max_tokens or _DEFAULT_MAX_TOKENS)
+        most = self.price.of(prompt_tokens(prompt), sampling.max_tokens or 0)
+        self.budget.reserve(most)
+        entry = Entry(key, kind)
+        try:
+            entry = await self._attempts(key, kind, prompt, sampling)
+        finally:
+            self.budget.settle(most, entry.cost)
+        self.spent.calls += 1
+        self.spent.prompt_tokens += entry.prompt_tokens
+        self.spent.completion_tokens += entry.completion_tokens
+        self.spent.cost += entry.cost
+        return entry
+
+    async def _attempts(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
+        wait_s = self.limits.first_wait_s
+        for attempt in range(self.limits.retries + 1):
+            await self._rate.wait()
+            started = time.monotonic()
+            try:
+                completion = await self._once(prompt, sampling)
+            except (EngineRefused, PromptTooLong) as error:
+                raise Refused(str(error)) from error
+            except (EngineError, TimeoutError) as error:
+                asked_for = error.after_s if isinstance(error, Retryable) else None
+                if attempt == self.limits.retries or asked_for == math.inf:
+                    raise GivenUp(
+                        str(error) or f"no answer in {self.limits.timeout_s:g} s"
+                    ) from error
+                self.spent.retries += 1
+                # Not all at once again: whoever was refused together would be refused together.
+                pause_s = max(wait_s * random.uniform(0.5, 1.0), asked_for or 0.0)
+                await asyncio.sleep(min(_LONGEST_WAIT_S, pause_s))
+                wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
+            else:
+                return self._entry(key, kind, completion, time.monotonic() - started)
+        raise AssertionError("the loop above returns or raises")
+
+    async def _once(self, prompt: Prompt, sampling: Sampling) -> Completion:
+        call = Call(uuid.uuid4().hex, timeout_s=self.limits.timeout_s)
+        async with asyncio.timeout(self.limits.timeout_s):
+            done = await complete(self.engine, prompt, sampling, call)
+        if not done.text and not done.usage.completion_tokens:
+            raise EngineUnavailable(f"engine {self.engine.name!r} returned an empty completion")
+        return done
+
+    def _entry(self, key: str, kind: str, done: Completion, seconds: float) -> Entry:
+        paid = self.price.of(done.usage.prompt_tokens, done.usage.completion_tokens)
+        return Entry(
+            key=key,
+            kind=kind,
+            text=done.text,
+            token_ids=done.token_ids,
+            finish_reason=done.finish_reason,
+            prompt_tokens=done.usage.prompt_tokens,
+            completion_tokens=done.usage.completion_tokens,
+            cost=paid,
+            seconds=round(seconds, 3),
+        )
+
+
+def prompt_tokens(prompt: Prompt) -> int:
+    """About how many tokens a prompt has, rather too many than too few."""
+    if isinstance(prompt, Chat):
+        characters = sum(len(m.content) + 20 for m in prompt.messages)
+        return characters // _CHARACTERS_PER_TOKEN + 1
+    return len(prompt.ids)
+
+
+def shown(spent: Spent) -> dict[str, Any]:
+    return asdict(spent)

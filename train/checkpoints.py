@@ -1,0 +1,90 @@
+"""What is trained in a folder, how far it came, and which checkpoint can be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from train.config import ConfigError
+from train.records import write_json
+from train.tokens import weights_fingerprint
+
+COMPLETE = "complete.json"  # in a checkpoint folder: every file of it is on disk
+_STATE = "training.json"  # in the output folder: what is trained there, and whether it is done
+
+
+def latest(output: Path) -> Path | None:
+    """The newest complete checkpoint. One that a kill left half-written is removed."""
+    found = None
+    for folder in sorted(output.glob("checkpoint-*"), key=lambda f: int(f.name.split("-")[1])):
+        if (folder / COMPLETE).is_file():
+            found = folder
+        elif first_process():
+            shutil.rmtree(folder)
+    return found
+
+
+def first_process() -> bool:
+    """One of the processes of a training writes and speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def remove(output: Path) -> None:
+    for folder in output.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+
+
+_NAMES = {"model", "output", "lessons", "responses", "pairs", "judgements", "dry_run"}
+
+
+def identity(options: Mapping[str, Any], model: str, files: tuple[str, ...]) -> str:
+    """Changes when anything that decides the weights changes; where things lie does not."""
+    deciding = {name: value for name, value in options.items() if name not in _NAMES}
+    digest = hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode())
+    start = weights_fingerprint(Path(model)) if Path(model).is_dir() else model
+    digest.update(start.encode())
+    for file in files:
+        if not Path(file).is_file():  # a data set, by name
+            digest.update(file.encode())
+            continue
+        with open(file, "rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def claim(output: Path, name: str) -> bool:
+    """Take the folder for the training ``name``; True when that was finished there before."""
+    state = output / _STATE
+    if state.is_file():
+        known = json.loads(state.read_text(encoding="utf-8"))
+        if known["identity"] != name:
+            raise ConfigError(
+                f"{output} belongs to a training with other options or data; give another "
+                f"--output, or delete the folder to start over"
+            )
+        return bool(known["finished"])
+    if first_process():
+        write_json(state, {"identity": name, "finished": False})
+    return False
+
+
+def train(trainer: Any, output: Path) -> Mapping[str, Any]:
+    """Train from the newest checkpoint to the end and save the model; returns the figures."""
+    start = latest(output)
+    if start is not None:
+        print(f"going on from {start}")
+    result = trainer.train(resume_from_checkpoint=None if start is None else str(start))
+    trainer.save_model(str(output))
+    figures: Mapping[str, Any] = result.metrics
+    return figures
+
+
+def finish(output: Path, name: str, figures: Mapping[str, Any]) -> None:
+    """Say that it is done; what only a resumed training would need is removed."""
+    write_json(output / _STATE, {"identity": name, "finished": True, **figures})
+    remove(output)

@@ -1,0 +1,165 @@
+"""Critics: who writes feedback and a refinement for a draft, and scores a response apart from it.
+
+How to add a critic: write a class with the members of ``Critic`` below; give it a name in
+``of``; add it to the table in tests/test_train_critics.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from server.engine.base import Chat, Message, Sampling, Tokens
+from server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
+from server.refine.srt_format import (
+    FormatError,
+    SrtFormat,
+    parse_feedback,
+    parse_score,
+    render_feedback,
+)
+from server.refine.trace import Instruction
+from train.asking import PaidEngine, Refused
+from train.records import Example
+from train.workbench import critic as exact
+from train.workbench.judge import judge
+from train.workbench.tasks import UnknownInstruction, task_for
+
+# Table 1 of the paper asks for feedback and refinement in one completion. The wording is that
+# of the server's prompted style, with the fourth step added.
+_STEPS, _END = FEEDBACK_REQUEST.rsplit("\n\n### Feedback", 1)
+TABLE_1 = (
+    _STEPS
+    + '\n4. Improved Response: after the score, under the heading "'
+    + REFINEMENT_HEADING
+    + '", write an improved response to the original instruction that follows your suggestions.'
+    + "\n\n### Feedback"
+    + _END
+)
+_HEADING = re.compile(r"^\s*#*\s*\**improved response\**\s*:?\s*\**\s*$", re.I | re.M)
+_GREEDY = Sampling(temperature=0.0, max_tokens=2048)  # section 4.1
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a critic wrote about one draft. Nothing in it has been checked yet."""
+
+    feedback: str
+    refinement: str
+    cut: bool = False  # the completion ended at its token limit
+
+
+class Critic(Protocol):
+    name: str
+
+    async def teach(self, example: Example, draft: str) -> Taught: ...
+
+    async def score(self, example: Example, response: str) -> int | None:
+        """In a context that holds nothing but the instruction and the response: a critic that
+        sees its feedback favours whatever followed from it (section 4.1)."""
+        ...
+
+
+class ExactCritic:
+    """The workbench's critic, which knows the right answer. It costs nothing and is not asked
+    through the ledger."""
+
+    name = "exact"
+
+    async def teach(self, example: Example, draft: str) -> Taught:
+        try:
+            task = task_for(example.messages[-1].content)
+        except UnknownInstruction as error:
+            raise Refused(str(error)) from error
+        return Taught(exact.feedback(task, draft), exact.refinement(task, draft))
+
+    async def score(self, example: Example, response: str) -> int | None:
+        try:
+            return judge(task_for(example.messages[-1].content), response).score
+        except UnknownInstruction:
+            return None
+
+
+class PromptedCritic:
+    """Any instruct model, asked with the paper's Table 1 request."""
+
+    def __init__(self, paid: PaidEngine) -> None:
+        self.name = paid.engine.model
+        self._paid = paid
+
+    async def teach(self, example: Example, draft: str) -> Taught:
+        entry = await self._paid.ask("teach", _request(TABLE_1, example, draft), _GREEDY)
+        feedback, refinement = split(entry.text)
+        return Taught(feedback, refinement, entry.finish_reason == "length")
+
+    async def score(self, example: Example, response: str) -> int | None:
+        prompt = _request(FEEDBACK_REQUEST, example, response)
+        entry = await self._paid.ask("score", prompt, _GREEDY)
+        return readable_score(entry.text)
+
+
+class SrtCritic:
+    """A tuned model as its own critic, by continuing the token sequence it was trained on."""
+
+    def __init__(self, paid: PaidEngine, srt_format: SrtFormat) -> None:
+        self.name = paid.engine.model
+        self._paid, self._format = paid, srt_format
+        self._sampling = Sampling(
+            temperature=0.0,
+            max_tokens=2048,
+            stop=srt_format.stop_strings(),
+            stop_token_ids=srt_format.stop_token_ids(),
+        )
+
+    async def teach(self, example: Example, draft: str) -> Taught:
+        chat, written = await self._ids(example, draft)
+        prompt = self._format.feedback_prompt(chat, written)
+        said = await self._paid.ask("feedback", Tokens(prompt), self._sampling)
+        prompt = self._format.refinement_prompt(chat, written, said.token_ids)
+        better = await self._paid.ask("refinement", Tokens(prompt), self._sampling)
+        cut = "length" in (said.finish_reason, better.finish_reason)
+        return Taught(said.text, better.text, cut)
+
+    async def score(self, example: Example, response: str) -> int | None:
+        chat, written = await self._ids(example, response)
+        prompt = Tokens(self._format.feedback_prompt(chat, written))
+        entry = await self._paid.ask("feedback", prompt, self._sampling)
+        return readable_score(entry.text)
+
+    async def _ids(
+        self, example: Example, response: str
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        engine = self._paid.engine
+        return await engine.encode_chat(example.messages), await engine.encode(response)
+
+
+def split(text: str) -> tuple[str, str]:
+    """Feedback and refinement of one completion; a missing part is empty. Feedback that can be
+    read is put into the words of the SRT format, whatever headings the critic chose."""
+    heading = _HEADING.search(text)
+    feedback = text[: heading.start()] if heading else text
+    refinement = text[heading.end() :].strip() if heading else ""
+    return normal(feedback.strip()), refinement
+
+
+def normal(feedback: str) -> str:
+    try:
+        parts = parse_feedback(feedback)
+    except FormatError:
+        return feedback
+    if not parts.complete:
+        return feedback
+    return render_feedback(parts.weaknesses, parts.suggestions, parts.score)
+
+
+def readable_score(text: str) -> int | None:
+    try:
+        return parse_score(text)
+    except FormatError:
+        return None
+
+
+def _request(template: str, example: Example, response: str) -> Chat:
+    instruction = instruction_text(Instruction(example.messages))
+    return Chat((Message("user", template.format(instruction=instruction, response=response)),))

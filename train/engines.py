@@ -1,0 +1,118 @@
+"""Where a stage's completions come from: an OpenAI-compatible URL, or a model in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from server.engine.base import Engine
+from train.asking import Limits
+from train.budget import Price
+from train.config import ConfigError, build, option
+from train.tokens import weights_fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """One source of completions, as an option or a recipe names it."""
+
+    model: str = option("a folder with weights, or the name the URL knows the model by", "")
+    url: str | None = option("base URL of an OpenAI-compatible API; none: in this process", None)
+    key_env: str | None = option("the environment variable that holds the API key", None)
+    within: Literal["auto", "vllm", "transformers"] = option(
+        "what runs a model in this process; auto: vllm where it is installed", "auto"
+    )
+    window: int | None = option("most tokens of prompt and completion; none: the model's", None)
+    batch: int = option("most completions generated at once in this process", 64)
+    gpus: int = option("over which vLLM splits a model in this process", 1)
+    prompt_price: float = option("money per million prompt tokens", 0.0)
+    completion_price: float = option("money per million completion tokens", 0.0)
+    concurrency: int | None = option(
+        "most calls under way at once; none: 16 for a URL, twice the batch in this process", None
+    )
+    per_minute: float | None = option("most calls a minute", None)
+    retries: int = option("tries again after a failure that may pass", 6)
+    first_wait_s: float = option("wait before the first retry; doubles each time", 1.0)
+    timeout_s: float = option("longest one call may take", 600.0)
+
+    @property
+    def price(self) -> Price:
+        return Price(self.prompt_price, self.completion_price)
+
+    @property
+    def limits(self) -> Limits:
+        concurrency = self.concurrency or (16 if self.url else 2 * self.batch)
+        return Limits(concurrency, self.per_minute, self.retries, self.first_wait_s, self.timeout_s)
+
+
+def identity(wanted: EngineSpec) -> str:
+    """The model in a ledger key: a folder may hold other weights after the next training."""
+    return wanted.model if wanted.url else weights_fingerprint(Path(wanted.model))
+
+
+def spec(given: Mapping[str, Any], what: str) -> EngineSpec:
+    return build(EngineSpec, given, what)
+
+
+@asynccontextmanager
+async def opened(wanted: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
+    """The engine of a spec, closed at the end. Patience with a URL is the engine's own only for
+    whoever does not ask through ``PaidEngine``, which has its own and counts it."""
+    if not wanted.url and not is_local(wanted):
+        raise ConfigError(
+            f"no model folder {wanted.model!r}; give the folder with the weights, or a url"
+        )
+    if wanted.url:
+        engine: Engine = await _from_url(wanted, wanted.url, retries)
+    else:
+        engine = await _in_process(wanted)
+    try:
+        await engine.check()
+        yield engine
+    finally:
+        await engine.close()
+
+
+def is_local(wanted: EngineSpec) -> bool:
+    return Path(wanted.model).is_dir()
+
+
+async def _from_url(wanted: EngineSpec, url: str, retries: int) -> Engine:
+    from server.engine.http_engine import HttpEngine, Upstream
+
+    key = None
+    if wanted.key_env and not (key := os.environ.get(wanted.key_env)):
+        raise ConfigError(f"the environment variable {wanted.key_env} with the API key is not set")
+    upstream = Upstream(
+        url,
+        wanted.model,
+        key,
+        window=wanted.window,
+        first_token_s=wanted.timeout_s,
+        retries=retries,
+    )
+    return await HttpEngine.connect(upstream)
+
+
+async def _in_process(wanted: EngineSpec) -> Engine:
+    within = wanted.within
+    if within == "auto":
+        within = "vllm" if find_spec("vllm") else "transformers"
+    if within == "transformers":
+        from train.transformers_engine import TransformersEngine
+
+        return TransformersEngine.load(Path(wanted.model), wanted.window, wanted.batch)
+    from server.engine.vllm_engine import VllmEngine, VllmSettings
+
+    settings = VllmSettings(
+        Path(wanted.model),
+        max_model_len=wanted.window,
+        max_num_seqs=wanted.batch,
+        tensor_parallel_size=wanted.gpus,
+    )
+    return await VllmEngine.start(settings)

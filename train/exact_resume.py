@@ -1,0 +1,70 @@
+"""What makes a training that was killed end at the same weights: whole checkpoints, and an order
+of the data that does not depend on how often it was started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from train.checkpoints import COMPLETE
+from train.records import write_json
+
+
+class MarkComplete(TrainerCallback):
+    """Says of each checkpoint, once all of it is on disk, that it can be trusted."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        for file in folder.rglob("*"):
+            if file.is_file():
+                _sync(file)
+        write_json(folder / COMPLETE, {"step": state.global_step})
+        _sync(folder / COMPLETE)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class SameOrder(torch.utils.data.Sampler[int]):
+    """Sequences of like length together, in an order that only seed and epoch decide.
+
+    Like length together wastes less padding. The order must not depend on how often the process
+    was started: that is what makes a resumed training end at the same weights."""
+
+    _CHUNK = 50  # batches that are sorted by length together; more would bias batches by length
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
+        self._lengths, self._batch, self._seed, self._epoch = lengths, batch, seed, 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        random = torch.Generator().manual_seed(self._seed * 1_000_003 + self._epoch)
+        order = torch.randperm(len(self._lengths), generator=random).tolist()
+        size = self._batch * self._CHUNK
+        chunks = [order[i : i + size] for i in range(0, len(order), size)]
+        by_length = [i for chunk in chunks for i in sorted(chunk, key=self._length, reverse=True)]
+        batches = [by_length[i : i + self._batch] for i in range(0, len(by_length), self._batch)]
+        last = batches.pop() if len(batches[-1]) < self._batch else []
+        for place in torch.randperm(len(batches), generator=random).tolist():
+            yield from batches[place]
+        yield from last
+
+    def _length(self, index: int) -> int:
+        return self._lengths[index]

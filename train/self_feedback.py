@@ -1,0 +1,116 @@
+"""The tuned model at work on itself: the server's own loop, each trace in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from server.engine.base import Engine, EngineError, Sampling
+from server.refine.asking import Asker, PromptedAsker, SrtAsker
+from server.refine.events import Finished
+from server.refine.loop import Given, NoDraft, refine
+from server.refine.policy import Policy
+from server.refine.srt_format import SrtFormat
+from server.refine.trace import Instruction, Trace
+from train import traces
+from train.asking import GivenUp
+from train.ledger import Entry, Ledger, key_of
+from train.progress import bar
+from train.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How the model drafts and refines."""
+
+    iterations: int = 1
+    temperature: float = 0.7  # of drafts; feedback and refinements are greedy (section 4.1)
+    max_tokens: int = 2048  # of each phase
+    seed: int = 0
+
+    def policy(self, name: str) -> Policy:
+        digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
+        greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
+        return Policy(
+            max_iterations=self.iterations,
+            # Best scores the last refinement too, apart from the feedback it came from: the
+            # independent scores that pairs are made by.
+            keep="best",
+            seed=int.from_bytes(digest[:4], "big") >> 1,
+            draft=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),
+            feedback=greedy,
+            refinement=greedy,
+        )
+
+
+@dataclass(slots=True)
+class SelfFeedback:
+    """One run of the tuned model over many instructions."""
+
+    engine: Engine
+    model: str  # identity of its weights, part of every ledger key
+    srt_format: SrtFormat | None  # None: an instruct model, asked by messages
+    setting: Setting
+    ledger: Ledger
+    concurrency: int = 16
+    reused: int = 0
+    failures: list[dict[str, str]] = field(default_factory=list)
+    found: dict[int, Trace] = field(default_factory=dict)
+
+    async def run(self, examples: Sequence[Example]) -> list[Trace]:
+        """The traces, in the order of the examples; those that failed are in ``failures``."""
+        queue = iter(enumerate(examples))
+        with bar(len(examples), "self-feedback", "trace") as shown:
+            workers = min(len(examples), self.concurrency)
+            await asyncio.gather(*(self._work(queue, shown) for _ in range(workers)))
+        return [self.found[index] for index in sorted(self.found)]
+
+    async def _work(self, queue: Iterator[tuple[int, Example]], shown: Any) -> None:
+        for index, example in queue:
+            try:
+                self.found[index] = await self._trace(example)
+            except (EngineError, NoDraft, GivenUp) as error:
+                self.failures.append({"id": example.id, "reason": str(error)})
+            shown.update()
+
+    async def _trace(self, example: Example) -> Trace:
+        key = key_of(
+            messages=[(m.role, m.content) for m in example.messages],
+            model=self.model,
+            setting=asdict(self.setting),
+            template=self.srt_format.hash if self.srt_format else "prompted",
+        )
+        if (known := self.ledger.get(key)) is not None:
+            self.reused += 1
+            return traces.from_json(json.loads(known.text))
+        started = time.monotonic()
+        trace = await self._loop(example)
+        if trace.stop_reason == "engine_failure":
+            raise GivenUp(trace.failure or "engine failure")
+        usage = trace.usage
+        entry = Entry(
+            key,
+            "trace",
+            json.dumps(traces.to_json(trace), ensure_ascii=False),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            seconds=round(time.monotonic() - started, 3),
+        )
+        await self.ledger.append(entry)
+        return trace
+
+    async def _loop(self, example: Example) -> Trace:
+        instruction = Instruction(example.messages)
+        asker: Asker = PromptedAsker(self.engine, instruction)
+        if self.srt_format is not None:
+            asker = SrtAsker(self.engine, self.srt_format, instruction)
+        policy = self.setting.policy(example.id)
+        async for event in refine(asker, Given(instruction), policy, request_id=example.id):
+            if isinstance(event, Finished):
+                return event.trace
+        raise AssertionError("a loop ends with Finished or an error")

@@ -1,0 +1,155 @@
+"""How much memory, time and money a training takes, by arithmetic anyone can check.
+
+all weights    16 bytes a parameter (4 weight, 4 gradient, 8 Adam), sharded over the GPUs
+an adapter     2 bytes a frozen parameter (0.55 in 4 bits), 16 for each of its own
+computation    6 operations a parameter and token, 8 when activations are recomputed
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from train.config import ConfigError, option
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a recipe expects of data and machines: for the plan only, nothing is trained by it."""
+
+    sequences: int = option("lessons that pass the filter; paper section 4.1: 22000", 22_000)
+    sequence_tokens: int = option("mean tokens of a lesson", 1_000)
+    pairs: int = option("pairs that pass the filter; paper section 4.1: 63000", 63_000)
+    pair_tokens: int = option("mean tokens of a pair, both sequences", 1_200)
+    gpus: int = option("over all machines", 1)
+    gpu_memory_gib: int = option("of one GPU", 80)
+    gpu_tflops: float = option("of one GPU, dense bfloat16", 989.0)
+    utilisation: float = option("share of that which training reaches", 0.35)
+    gpu_hour: float = option("money for an hour of one GPU", 2.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of a Llama model."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    intermediate: int
+    vocabulary: int
+
+    @property
+    def parameters(self) -> int:
+        attention = 2 * self.hidden**2 * (1 + self.kv_heads / self.heads)
+        layer = attention + 3 * self.hidden * self.intermediate
+        return round(self.layers * layer + 2 * self.vocabulary * self.hidden)
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Of LoRA on every linear layer."""
+        widths = 4 * 2 * self.hidden + 3 * (self.hidden + self.intermediate)
+        return self.layers * rank * widths
+
+
+# Llama 2, as Tulu 2 has it (config.json of the released models).
+KNOWN = {
+    "tulu-2-7b": Shape(4096, 32, 32, 32, 11008, 32000),
+    "tulu-2-13b": Shape(5120, 40, 40, 40, 13824, 32000),
+    "tulu-2-70b": Shape(8192, 80, 64, 8, 28672, 32000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What one training takes."""
+
+    steps: int
+    tokens: int
+    global_batch: int
+    memory_gib: float  # of the GPU that needs most
+    hours: float
+    cost: float
+
+    def fits(self, plan: Plan) -> bool:
+        return self.memory_gib < 0.95 * plan.gpu_memory_gib
+
+    def __str__(self) -> str:
+        return (
+            f"{self.tokens / 1e6:.0f} M tokens, {self.steps} steps of {self.global_batch}, "
+            f"{self.memory_gib:.0f} GiB a GPU, {self.hours:.1f} h, cost {self.cost:.0f}"
+        )
+
+
+def shape_of(model: str) -> Shape:
+    """From the model's config.json, or the table above by the name of the folder."""
+    config = Path(model) / "config.json"
+    if config.is_file():
+        told = json.loads(config.read_text(encoding="utf-8"))
+        heads = told["num_attention_heads"]
+        return Shape(
+            told["hidden_size"],
+            told["num_hidden_layers"],
+            heads,
+            told.get("num_key_value_heads", heads),
+            told["intermediate_size"],
+            told["vocab_size"],
+        )
+    for name, shape in KNOWN.items():
+        if Path(model).name.startswith(name):
+            return shape
+    raise ConfigError(f"no {config}, and {Path(model).name!r} is none of {', '.join(KNOWN)}")
+
+
+def size(
+    shape: Shape,
+    plan: Plan,
+    arguments: Any,  # TRL's own
+    *,
+    pairs: bool = False,
+    lora: Mapping[str, Any] | None = None,
+    quantized: bool = False,
+) -> Size:
+    """Of stage one, or with ``pairs`` of stage two."""
+    rows = plan.pairs if pairs else plan.sequences
+    row_tokens = plan.pair_tokens if pairs else plan.sequence_tokens
+    batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
+    batch *= plan.gpus
+    steps = arguments.max_steps
+    if steps <= 0:
+        steps = -(-rows // batch) * int(arguments.num_train_epochs)
+    tokens = steps * batch * row_tokens
+    work = 8 if arguments.gradient_checkpointing else 6
+    if pairs:
+        work += 2  # the reference model reads everything once
+    operations = work * shape.parameters * tokens
+    hours = operations / (plan.gpus * plan.gpu_tflops * 1e12 * plan.utilisation) / 3600
+    longest = arguments.max_length or 2 * row_tokens // (2 if pairs else 1)
+    memory = _weights(shape, plan, pairs, lora or {}, quantized)
+    memory += _activations(shape, arguments, longest * (2 if pairs else 1))
+    cost = hours * plan.gpus * plan.gpu_hour
+    return Size(steps, tokens, batch, memory / _GIB, hours, cost)
+
+
+def _weights(
+    shape: Shape, plan: Plan, pairs: bool, lora: Mapping[str, Any], quantized: bool
+) -> float:
+    if lora:
+        frozen = shape.parameters * (0.55 if quantized else 2)
+        return frozen + 16 * shape.adapter_parameters(int(lora.get("r", 8)))
+    reference = 4 if pairs else 0
+    return shape.parameters * (16 + reference) / plan.gpus
+
+
+def _activations(shape: Shape, arguments: Any, longest: int) -> float:
+    """bfloat16; with recomputation one layer in full and the input of every other."""
+    tokens = arguments.per_device_train_batch_size * longest
+    layer = tokens * (16 * shape.hidden + 6 * shape.intermediate) * 2
+    if not arguments.gradient_checkpointing:
+        return float(shape.layers * layer)
+    gathered = 2 * 2 * shape.parameters / shape.layers  # two layers' weights, while in use
+    return float(layer + shape.layers * tokens * shape.hidden * 2 + gathered)

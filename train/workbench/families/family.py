@@ -1,0 +1,150 @@
+"""What a family of verifiable instructions is: wordings, drawing, answering, examining.
+
+How to add a family: subclass ``Family`` in a file of this folder, write its wordings and four
+methods, and name it in ``FAMILIES`` (``__init__.py``). No wording may begin with a slot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from train.workbench.families.lexicon import CATEGORY_OF
+
+Slots = Mapping[str, str]
+HELD_OUT_WORDINGS = 2  # the last ones of every family are never trained on
+BEST_SCORE, WORST_SCORE = 10, 1
+
+NUMBER = r"\d+"
+WORD = r"[a-z]+"
+NAME = r"[A-Z][a-z]+"
+NUMBERS = rf"{NUMBER}(?:, {NUMBER})*"
+WORDS = rf"{WORD}(?:, {WORD})*"
+
+_SLOT = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """One response to one instruction, examined: all that judge and critic need to know."""
+
+    right: bool
+    score: int  # 1 to 10; 10 exactly when right
+    problems: tuple[str, ...]
+    working: str  # the instruction worked through, step by step
+    verdict: str  # the response held against the working
+    advice: str
+    better: str  # a right response; the response itself when it is right
+
+
+class Family(ABC):
+    """One kind of instruction: many wordings, drawn slots, one exact examination."""
+
+    name: ClassVar[str]
+    is_open: ClassVar[bool] = False  # many right responses
+    wordings: ClassVar[tuple[str, ...]]
+    patterns: ClassVar[Mapping[str, str]]  # slot name -> what it may hold
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> dict[str, str]:
+        """Slots of a fresh instruction, of all wordings."""
+
+    @abstractmethod
+    def answer(self, slots: Slots, rng: random.Random) -> str:
+        """A right response; open families pick one of many."""
+
+    @abstractmethod
+    def examine(self, slots: Slots, response: str) -> Findings: ...
+
+    def normalise(self, slots: dict[str, str]) -> dict[str, str]:
+        """Slots as ``draw`` names them, whichever wording they were read from."""
+        return slots
+
+    def read(self, instruction: str) -> tuple[int, dict[str, str]] | None:
+        """Which wording this is and what its slots hold; None: not of this family."""
+        for number, pattern in enumerate(self._patterns):
+            if found := pattern.fullmatch(instruction):
+                return number, self.normalise(found.groupdict())
+        return None
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(self._pattern(wording)) for wording in self.wordings)
+
+    def _pattern(self, wording: str) -> str:
+        parts, seen, end = [], set(), 0
+        for slot in _SLOT.finditer(wording):
+            name = slot[1]
+            parts.append(re.escape(wording[end : slot.start()]))
+            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{self.patterns[name]})")
+            seen.add(name)
+            end = slot.end()
+        return "".join([*parts, re.escape(wording[end:])])
+
+
+def numbers_in(text: str) -> list[int]:
+    return [int(found) for found in re.findall(NUMBER, text)]
+
+
+def known_words_in(text: str) -> list[str]:
+    return [word for word in re.findall(WORD, text.lower()) if word in CATEGORY_OF]
+
+
+def listed(items: Sequence[object]) -> str:
+    return ", ".join(str(item) for item in items)
+
+
+def steady_random(*parts: str) -> random.Random:
+    """The same choices for the same texts, in every process."""
+    return random.Random(hashlib.sha256("\0".join(parts).encode()).digest())
+
+
+def examine_number(given: Sequence[int], expected: int, working: str, better: str) -> Findings:
+    """For an answer that is one number, the last one the response says."""
+    if not given:
+        return _wrong(WORST_SCORE, "The response says no number.", working, f"{expected}", better)
+    said = given[-1]
+    if said == expected:
+        return _right(f"The response says {said}, right.", working, better)
+    distance = abs(said - expected)
+    score = 6 if distance <= 1 else 4 if distance <= 10 else 2
+    return _wrong(score, f"The response says {said}, wrong.", working, f"{expected}", better)
+
+
+def examine_choice(given: Sequence[str], expected: str, working: str, better: str) -> Findings:
+    """For an answer that is one word, the last known one the response says."""
+    if not given:
+        return _wrong(WORST_SCORE, "The response says none.", working, expected, better)
+    if given[-1] == expected:
+        return _right(f"The response says {expected}, right.", working, better)
+    return _wrong(3, f"The response says {given[-1]}, wrong.", working, expected, better)
+
+
+def examine_list(
+    given: Sequence[object], expected: Sequence[object], working: str, better: str
+) -> Findings:
+    """For an answer that is a list in order: item by item up to the first that is wrong."""
+    alike = 0
+    while alike < min(len(given), len(expected)) and given[alike] == expected[alike]:
+        alike += 1
+    steps = [f"{item} right" for item in given[:alike]]
+    if alike == len(given) == len(expected):
+        return _right(f"The response says {listed([*steps, 'end right'])}.", working, better)
+    steps.append(f"{given[alike]} wrong" if alike < len(given) else "end wrong")
+    score = max(WORST_SCORE + 1, 1 + 7 * alike // len(expected)) if given else WORST_SCORE
+    verdict = f"The response says {listed(steps)}."
+    return _wrong(score, verdict, working, listed(expected), better)
+
+
+def _right(verdict: str, working: str, better: str) -> Findings:
+    return Findings(True, BEST_SCORE, (), working, verdict, "Keep it.", better)
+
+
+def _wrong(score: int, verdict: str, working: str, expected: str, better: str) -> Findings:
+    return Findings(False, score, (verdict,), working, verdict, f"Say {expected}.", better)

@@ -1,0 +1,106 @@
+"""An open family on words: name several in alphabetical order, some first letters banned.
+
+Many responses are right; the better response keeps what is good in the given one."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from train.workbench.families.family import (
+    BEST_SCORE,
+    Family,
+    Findings,
+    Slots,
+    listed,
+)
+from train.workbench.families.lexicon import CATEGORIES
+
+_CATEGORY = "|".join(CATEGORIES)
+
+
+def items_in(response: str) -> list[str]:
+    """What a response lists: the words behind its last colon, commas or "and" between them."""
+    listing = response.rsplit(":", 1)[-1].strip().rstrip(".")
+    return [item for item in re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s+", listing.lower()) if item]
+
+
+def partial_score(good: int, asked: int) -> int:
+    return min(BEST_SCORE - 1, 2 + 6 * good // asked)
+
+
+class Names(Family):
+    """Name things in alphabetical order, some first letters banned."""
+
+    name = "names"
+    is_open = True
+    wordings: ClassVar[tuple[str, ...]] = (
+        "Name {n} {category} in alphabetical order, none starting with {one} or {other}.",
+        "Give {n} {category} in alphabetical order. None may start with {one} or {other}.",
+        "List {n} {category} in alphabetical order, none starting with {one} or {other}.",
+        "In alphabetical order, name {n} {category}, none starting with {one} or {other}.",
+        "Name {n} {category}, none starting with {one} or {other}, in alphabetical order.",
+        "In alphabetical order, list {n} {category}. None may start with {one} or {other}.",
+        "Give {n} {category}, none starting with {one} or {other}, in alphabetical order.",
+        "Name {n} {category} in alphabetical order. None may start with {one} or {other}.",
+    )
+    patterns: ClassVar[Mapping[str, str]] = {
+        "n": "[2-5]",
+        "category": _CATEGORY,
+        "one": "[a-z]",
+        "other": "[a-z]",
+    }
+
+    def draw(self, rng: random.Random) -> dict[str, str]:
+        category = rng.choice(list(CATEGORIES))
+        one, other = rng.sample(sorted({word[0] for word in CATEGORIES[category]}), 2)
+        return {"n": str(rng.randint(2, 5)), "category": category, "one": one, "other": other}
+
+    @staticmethod
+    def _allowed(slots: Slots) -> list[str]:
+        banned = (slots["one"], slots["other"])
+        return [word for word in CATEGORIES[slots["category"]] if word[0] not in banned]
+
+    @staticmethod
+    def _say(words: Sequence[str]) -> str:
+        return f"Here they are: {listed(words)}."
+
+    def answer(self, slots: Slots, rng: random.Random) -> str:
+        return self._say(sorted(rng.sample(self._allowed(slots), int(slots["n"]))))
+
+    def examine(self, slots: Slots, response: str) -> Findings:
+        asked, allowed, items = int(slots["n"]), self._allowed(slots), items_in(response)
+        good: list[str] = []
+        remarks = []
+        for item in items:
+            remark = self._remark(item, slots, good, allowed)
+            remarks.append(f"{item} {item[0]} {remark}")
+            if remark == "fine":
+                good.append(item)
+        right = len(good) == asked == len(items)
+        outcome = "right" if right else "wrong"
+        verdict = f"So {len(good)} of {asked} fine and {len(items)} given, {outcome}."
+        working = f"{listed(remarks)}." if remarks else "Nothing is named."
+        if right:
+            return Findings(True, BEST_SCORE, (), working, verdict, "Keep it.", response)
+        later = [word for word in allowed if not good or word > good[-1]]
+        better = [*good, *later[: asked - len(good)]]
+        score = partial_score(len(good), asked)
+        advice = f"Say {listed(better)}."
+        return Findings(False, score, (verdict,), working, verdict, advice, self._say(better))
+
+    @staticmethod
+    def _remark(item: str, slots: Slots, good: Sequence[str], allowed: Sequence[str]) -> str:
+        asked = int(slots["n"])
+        if item not in CATEGORIES[slots["category"]]:
+            return "unknown"
+        if item not in allowed:
+            return "banned"
+        if good and item <= good[-1]:
+            return "early"
+        if len(good) == asked:
+            return "extra"
+        left = sum(word > item for word in allowed)
+        return "late" if left < asked - len(good) - 1 else "fine"

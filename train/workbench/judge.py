@@ -1,0 +1,22 @@
+"""The exact judge: is a response to a workbench task right, and how far from it otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from train.workbench.families import FAMILIES
+from train.workbench.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is true of a response, whatever any model says of it."""
+
+    right: bool
+    score: int  # 1 to 10; 10 exactly when right
+    problems: tuple[str, ...]
+
+
+def judge(task: Task, response: str) -> Judgement:
+    findings = FAMILIES[task.family].examine(task.slots, response)
+    return Judgement(findings.right, findings.score, findings.problems)
