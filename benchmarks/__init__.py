@@ -1,0 +1,1 @@
+"""Measurements of a Redraft server over its public API. Run: redraft bench NAME --help"""

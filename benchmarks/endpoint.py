@@ -1,0 +1,128 @@
+"""Any OpenAI-compatible server, as a measurement sees it: bodies in, bodies and clock times out.
+
+    async with Endpoint("http://127.0.0.1:8000/v1", "redraft").session() as session:
+        body = await session.post("chat/completions", {...})
+        async for seconds, chunk in session.stream("chat/completions", {...}): ...
+
+The clients of this package hide retries and pace; here every call is one call unless retries are
+asked for, and a call that fails says why in one word, for the count of failures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+Body = dict[str, Any]
+RETRIED = (408, 409, 429, 500, 502, 503, 504)
+LONGEST_WAIT_S = 60.0
+
+
+class CallFailed(Exception):
+    """A call that gave nothing to measure; ``reason`` is what it is counted under."""
+
+    def __init__(self, reason: str, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.retry_after_s = retry_after_s  # None: trying again would not help
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    url: str  # as OpenAI clients take it, /v1 included
+    model: str
+    key_variable: str = "OPENAI_API_KEY"  # the key itself is in no config, file or log
+    timeout_s: float = 600.0
+    retries: int = 0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        key = os.environ.get(self.key_variable, "")
+        async with aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=aiohttp.ClientTimeout(total=self.timeout_s),
+            connector=aiohttp.TCPConnector(limit=0),  # the measurement bounds itself
+            read_bufsize=2**22,  # one event may carry a whole trace
+        ) as client:
+            yield Session(self, client)
+
+
+class Session:
+    def __init__(self, endpoint: Endpoint, client: aiohttp.ClientSession) -> None:
+        self.endpoint = endpoint
+        self._client = client
+
+    async def post(self, path: str, body: Body) -> Body:
+        """The JSON body of the reply, after as many retries as the endpoint allows."""
+        for attempt in range(self.endpoint.retries + 1):
+            try:
+                async with self._open(path, body) as reply:
+                    found: Body = await reply.json(content_type=None)
+                    return found
+            except CallFailed as failed:
+                if failed.retry_after_s is None or attempt == self.endpoint.retries:
+                    raise
+                # Exponential, at least what the server asked for, spread so that many do not
+                # come back together.
+                wait = max(failed.retry_after_s, 2.0**attempt) * random.uniform(1, 1.5)
+                await asyncio.sleep(min(wait, LONGEST_WAIT_S))
+        raise AssertionError("the loop returns or raises")
+
+    async def get(self, path: str) -> Body:
+        root = self.endpoint.url.removesuffix("/v1")
+        async with self._client.get(f"{root}/{path}") as reply:
+            found: Body = await reply.json(content_type=None)
+            return found
+
+    async def stream(self, path: str, body: Body) -> AsyncIterator[tuple[float, Body]]:
+        """Each event with the clock's seconds at which its last byte arrived. A stream that ends
+        without [DONE] failed: what a server cut off must not count as a short answer."""
+        done = False
+        async with self._open(path, body) as reply:
+            async for line in reply.content:
+                at = time.perf_counter()
+                if not line.startswith(b"data:"):
+                    continue
+                data = line[5:].strip()
+                if data == b"[DONE]":
+                    done = True
+                    break
+                event = json.loads(data)
+                if error := event.get("error"):
+                    raise CallFailed("stream_error", str(error)[:200])
+                yield at, event
+        if not done:
+            raise CallFailed("cut_off", "the stream ended without [DONE]")
+
+    @asynccontextmanager
+    async def _open(self, path: str, body: Body) -> AsyncIterator[aiohttp.ClientResponse]:
+        url = f"{self.endpoint.url.rstrip('/')}/{path}"
+        try:
+            async with self._client.post(url, json=body) as reply:
+                if reply.status != 200:
+                    text = (await reply.text())[:300]
+                    raise CallFailed(f"http_{reply.status}", text, _retry_after(reply))
+                yield reply
+        except TimeoutError as error:
+            raise CallFailed("timeout", f"over {self.endpoint.timeout_s:g} s", 0.0) from error
+        except aiohttp.ClientError as error:
+            raise CallFailed("connection", f"{url}: {error}", 0.0) from error
+        except json.JSONDecodeError as error:
+            raise CallFailed("not_json", f"{url}: {error}") from error
+
+
+def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
+    """Seconds to wait before trying again; None where that is hopeless."""
+    if reply.status not in RETRIED or reply.headers.get("x-should-retry") == "false":
+        return None
+    asked = reply.headers.get("retry-after", "")
+    return float(asked) if asked.isdigit() else 0.0

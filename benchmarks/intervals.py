@@ -1,0 +1,109 @@
+"""How sure a measured number is: confidence intervals for shares, means and medians.
+
+    wilson(41, 50)                      a share
+    mean_interval(values, seed=1)       a mean, by bootstrap
+    median_interval(values)             a median, by order statistics; no resampling
+
+Every interval is two-sided at 95% unless told otherwise, and the same seed gives the same one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean, median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and the interval it lies in; ``n`` observations support it."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+    def scaled(self, factor: float) -> Interval:
+        return Interval(self.estimate * factor, self.low * factor, self.high * factor, self.n)
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "estimate": round(self.estimate, 6),
+            "low": round(self.low, 6),
+            "high": round(self.high, 6),
+            "n": self.n,
+        }
+
+    def shown(self, digits: int = 1) -> str:
+        return f"{self.estimate:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+NOTHING = Interval(math.nan, math.nan, math.nan, 0)
+
+
+def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """The share of successes among n, with Wilson's score interval: right near 0 and 1 too,
+    where the textbook interval has no width."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes among {n}")
+    if n == 0:
+        return NOTHING
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share, squared = successes / n, z * z / n
+    middle = (share + squared / 2) / (1 + squared)
+    reach = z / (1 + squared) * math.sqrt(share * (1 - share) / n + squared / (4 * n))
+    # Rounding may leave a bound a hair inside the estimate at 0 and at 1.
+    low, high = min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach))
+    return Interval(share, low, high, n)
+
+
+def mean_interval(
+    values: Sequence[float], seed: int = 0, confidence: float = CONFIDENCE
+) -> Interval:
+    """The mean with its percentile bootstrap interval."""
+    if not values:
+        return NOTHING
+    means = resampled_means(np.asarray(values, dtype=float), seed)
+    return Interval(fmean(values), *percentiles(means, confidence), len(values))
+
+
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+    """The median between the two order statistics that hold it with this confidence. With fewer
+    than six values no pair of them does: the interval is then the whole range."""
+    if not values:
+        return NOTHING
+    ordered = sorted(values)
+    n = len(ordered)
+    # The number of values below the true median is Binomial(n, 1/2).
+    outside, below = (1 - confidence) / 2, 0.0
+    rank = 0
+    while (below := below + math.comb(n, rank) / 2**n) <= outside:
+        rank += 1
+    first = max(rank - 1, 0)
+    return Interval(median(ordered), ordered[first], ordered[n - 1 - first], n)
+
+
+def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """The means of resamples with replacement, a few at a time: memory stays small."""
+    random = np.random.default_rng(seed)
+    at_once = max(1, 1_000_000 // len(values))
+    means = []
+    for start in range(0, RESAMPLES, at_once):
+        rows = min(at_once, RESAMPLES - start)
+        picked = random.integers(0, len(values), size=(rows, len(values)))
+        means.append(values[picked].mean(axis=1))
+    return np.concatenate(means)
+
+
+def percentiles(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    tail = 100 * (1 - confidence) / 2
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return float(low), float(high)

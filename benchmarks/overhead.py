@@ -1,0 +1,145 @@
+"""What the server itself costs: requests and tokens per second of processor time.
+
+    redraft bench overhead
+
+Starts a server whose engine takes no time and canned text, asks it directly and asks it to refine,
+whole and streamed, and divides by the processor time of the server's process. Processor time, not
+the clock's: the client may share the machine, and other programs may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import processes
+from benchmarks.endpoint import Endpoint, Session
+from benchmarks.intervals import Interval, median_interval
+from benchmarks.plots import bars
+from benchmarks.pool import work_through
+from benchmarks.results import Result, Table, publish
+
+KINDS: dict[str, dict[str, Any]] = {
+    "direct": {"model": "scripted:direct"},
+    "direct, streamed": {"model": "scripted:direct", "stream": True},
+    "refined": {"model": "scripted:refine-1"},
+    "refined, streamed": {"model": "scripted:refine-1", "stream": True},
+}
+MESSAGES = [{"role": "user", "content": "Name four animals in alphabetical order."}]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    requests_per_cpu_s: float
+    tokens_per_cpu_s: float
+    requests_per_s: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        with processes.stopped_with_us(), processes.scripted(options.out / "logs") as server:
+            found, failures = asyncio.run(measure(options, server))
+    except processes.NotStarted as error:
+        print(f"redraft bench overhead: {error}", file=sys.stderr)
+        return 1
+    _report(options, found, failures)
+    return 1 if failures else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="redraft bench overhead",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--requests", type=int, default=1000, help="of each kind and repeat")
+    top.add_argument("--concurrency", type=int, default=32)
+    top.add_argument("--repeats", type=int, default=5)
+    top.add_argument("--out", type=Path, default=Path("runs/overhead"))
+    return top
+
+
+async def measure(
+    options: argparse.Namespace, server: processes.Running
+) -> tuple[dict[str, list[Measured]], Counter[str]]:
+    found: dict[str, list[Measured]] = {kind: [] for kind in KINDS}
+    failures: Counter[str] = Counter()
+    async with Endpoint(server.url, "scripted").session() as session:
+        for repeat in range(-1, options.repeats):  # the first warms up
+            for kind, body in KINDS.items():
+                spent, began = server.cpu_s(), time.perf_counter()
+                tokens, failed = await ask(session, body, options)
+                # Processor time is counted in ticks of 10 ms; fewer than one is still one.
+                cpu = max(0.01, server.cpu_s() - spent)
+                seconds = time.perf_counter() - began
+                failures += failed
+                answered = options.requests - failed.total()
+                if repeat >= 0 and answered:
+                    rates = (answered / cpu, tokens / cpu, answered / seconds)
+                    found[kind].append(Measured(*rates))
+    return found, failures
+
+
+async def ask(
+    session: Session, body: dict[str, Any], options: argparse.Namespace
+) -> tuple[int, Counter[str]]:
+    """The tokens of all answers, and the failures."""
+    tokens = 0
+    request = {**body, "messages": MESSAGES}
+
+    async def whole(number: int) -> None:
+        nonlocal tokens
+        reply = await session.post("chat/completions", request)
+        tokens += reply["usage"]["completion_tokens"]
+
+    async def streamed(number: int) -> None:
+        nonlocal tokens
+        asked = {**request, "stream_options": {"include_usage": True}}
+        async for _, chunk in session.stream("chat/completions", asked):
+            if used := chunk.get("usage"):
+                tokens += used["completion_tokens"]
+
+    one: Callable[[int], Awaitable[None]] = streamed if body.get("stream") else whole
+    failures = await work_through(range(options.requests), one, options.concurrency, "requests")
+    return tokens, failures
+
+
+def _report(
+    options: argparse.Namespace, found: dict[str, list[Measured]], failures: Counter[str]
+) -> None:
+    per_cpu = {k: median_interval([m.requests_per_cpu_s for m in of]) for k, of in found.items()}
+    tokens = {k: median_interval([m.tokens_per_cpu_s for m in of]) for k, of in found.items()}
+    clock = {k: median_interval([m.requests_per_s for m in of]) for k, of in found.items()}
+    rows = tuple((kind, per_cpu[kind], _us(tokens[kind]), clock[kind]) for kind in found)
+    columns = ("kind", "requests per CPU second", "CPU per token, us", "requests/s by the clock")
+    note = "Medians over repeats; intervals are 95%, by order statistics."
+    table = Table("Cost of the server itself", columns, rows, note)
+    plot = bars(options.out / "overhead.svg", per_cpu, "requests per CPU second")
+    figures = {
+        kind: {"requests_per_cpu_s": per_cpu[kind], "tokens_per_cpu_s": tokens[kind]}
+        for kind in found
+    }
+    about = "Processor time of the server with an engine that takes none."
+    config = vars(options)
+    publish(Result("overhead", about, config, figures, failures, (table,), (plot,)), options.out)
+
+
+def _us(tokens_per_s: Interval) -> str:
+    if not tokens_per_s.n:
+        return "-"
+    estimate, low, high = (
+        1e6 / rate for rate in (tokens_per_s.estimate, tokens_per_s.high, tokens_per_s.low)
+    )
+    return Interval(estimate, low, high, tokens_per_s.n).shown(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

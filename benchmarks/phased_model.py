@@ -1,0 +1,190 @@
+"""A model to measure time with: the cost of a real one, and phases of a set length.
+
+    redraft bench phased-model DIR --hidden 768 --layers 12 --phase-tokens 64
+
+How long a model writes decides what a loop costs, so systems can only be compared on a model that
+writes as much for each of them. This one is a Llama of any size whose layers do all their work on
+random weights and add next to nothing; what it says is decided by the last token alone. After the
+start of an answer comes one of two words, evenly, then one of two others, and so on for
+``phase-tokens`` words and an end: no two texts are alike, all are equally long, and feedback ends
+in a score that can be read. It knows nothing; nothing but time should be measured with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.workload import WORDS
+from server.refine import manifest
+from server.refine.srt_format import Marker, SrtFormat, render_feedback
+
+WINDOW = 8192
+PAD, UNKNOWN, USER, ASSISTANT, SYSTEM, END = (
+    "<|pad|>",
+    "<|unknown|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|end|>",
+)
+FEEDBACK, REFINEMENT = "<|feedback|>", "<|refinement|>"
+SPECIAL = (PAD, UNKNOWN, USER, ASSISTANT, SYSTEM, END, FEEDBACK, REFINEMENT)
+STARTS = (ASSISTANT, FEEDBACK, REFINEMENT)
+SCORE = 5  # in the middle: no gate that anyone sets stops on it
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+SHARPNESS = 8.0  # of the choice of the next word: nothing but the two right ones is ever drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    hidden: int = 768
+    layers: int = 12
+    heads: int = 12
+    phase_tokens: int = 64  # of each phase, the end not counted
+
+
+DEFAULT = Size()
+
+
+def build(directory: Path, size: Size, seed: int = 0) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    follows = successors(size.phase_tokens)
+    vocabulary = [*SPECIAL, *WORDS]
+    vocabulary += sorted({word for words in follows.values() for word in words} - set(vocabulary))
+    ids = {word: place for place, word in enumerate(vocabulary)}
+    _write_tokenizer(directory, ids)
+    _write_weights(directory, size, ids, follows, seed)
+    srt_format = SrtFormat(
+        feedback=Marker(FEEDBACK, (ids[FEEDBACK],)),
+        refinement=Marker(REFINEMENT, (ids[REFINEMENT],)),
+        eos_ids=(ids[END],),
+    )
+    manifest.write(directory, srt_format)
+    return directory
+
+
+def successors(phase_tokens: int) -> dict[str, tuple[str, ...]]:
+    """What may follow each word, all of it equally likely."""
+    follows: dict[str, tuple[str, ...]] = {}
+    for start in STARTS:
+        steps: list[tuple[str, ...]] = [
+            (f"{start[2]}{n}a", f"{start[2]}{n}b") for n in range(phase_tokens)
+        ]
+        if start == FEEDBACK:
+            _put_feedback_in(steps)
+        previous: tuple[str, ...] = (start,)
+        for step in steps:
+            follows |= dict.fromkeys(previous, step)
+            previous = step
+        follows |= dict.fromkeys(previous, (END,))
+    # Where the end is ignored, a new answer begins: an uninterrupted text of any length.
+    follows[END] = follows[ASSISTANT]
+    return follows
+
+
+def _put_feedback_in(steps: list[tuple[str, ...]]) -> None:
+    """Headings at the start and the middle, the score at the end, each as one choice."""
+    weaknesses, suggestions, score = render_feedback("", "", SCORE).splitlines()
+    last = [(word,) for word in score.split()]
+    if len(steps) < len(last) + 4:
+        raise ValueError(f"{len(steps)} tokens are too few for feedback; {len(last) + 4} will do")
+    steps[0] = (weaknesses.strip(),)
+    steps[(len(steps) - len(last)) // 2] = (suggestions.strip(),)
+    steps[-len(last) :] = last
+
+
+def _write_tokenizer(directory: Path, ids: dict[str, int]) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    wrapped: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        additional_special_tokens=list(SPECIAL),
+        model_max_length=WINDOW,
+    )
+    wrapped.chat_template = CHAT_TEMPLATE
+    wrapped.save_pretrained(directory)
+
+
+def _write_weights(
+    directory: Path, size: Size, ids: dict[str, int], follows: dict[str, tuple[str, ...]], seed: int
+) -> None:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=-(-len(ids) // 64) * 64,
+        hidden_size=size.hidden,
+        intermediate_size=4 * size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+        max_position_embeddings=WINDOW,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=ids[END],
+        pad_token_id=ids[PAD],
+        dtype="bfloat16",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+        embedding = torch.randn_like(model.model.embed_tokens.weight)
+    head = torch.zeros_like(embedding)
+    for word, nexts in follows.items():
+        for following in nexts:
+            # Each word may follow several; its row then answers to each of them.
+            head[ids[following]] += embedding[ids[word]] * SHARPNESS / size.hidden**0.5
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(embedding)
+        model.lm_head.weight.copy_(head)
+        for layer in model.model.layers:
+            # The layers' work is done and paid for, and then counts for nearly nothing.
+            layer.self_attn.o_proj.weight.mul_(1e-3)
+            layer.mlp.down_proj.weight.mul_(1e-3)
+    model.to(torch.bfloat16)
+    model.save_pretrained(directory)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="redraft bench phased-model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("directory", type=Path)
+    top.add_argument("--hidden", type=int, default=DEFAULT.hidden)
+    top.add_argument("--layers", type=int, default=DEFAULT.layers)
+    top.add_argument("--heads", type=int, default=DEFAULT.heads)
+    top.add_argument("--phase-tokens", type=int, default=DEFAULT.phase_tokens)
+    top.add_argument("--seed", type=int, default=0)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    size = Size(options.hidden, options.layers, options.heads, options.phase_tokens)
+    build(options.directory, size, options.seed)
+    weights = sum(path.stat().st_size for path in options.directory.glob("*.safetensors"))
+    print(json.dumps({"model": str(options.directory), "parameters": weights // 2}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

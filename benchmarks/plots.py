@@ -1,0 +1,120 @@
+"""The plots of the measurements: SVG files, legible in print and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from cycler import cycler
+from matplotlib.figure import Figure
+
+from benchmarks.intervals import Interval
+
+mpl.rcParams.update(
+    {
+        "svg.hashsalt": "redraft",  # the same plot is the same file
+        "svg.fonttype": "none",  # text stays text: sharp, small, searchable
+        "font.size": 11,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.alpha": 0.25,
+        "axes.prop_cycle": cycler(
+            color=["#2463b0", "#c8501e", "#3a8550", "#8a4a9e", "#84702a", "#5a6472"]
+        ),
+    }
+)
+
+
+def bars(path: Path, values: Mapping[str, Interval], label: str, line: float | None = None) -> str:
+    """One horizontal bar with its interval for each name; the name of the file."""
+    figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(values)), layout="constrained")
+    axes = figure.subplots()
+    estimates = [v.estimate for v in values.values()]
+    axes.barh(list(values), estimates, xerr=_reach(list(values.values())), capsize=3, height=0.6)
+    if line is not None:
+        axes.axvline(line, color="#5a6472", linestyle="--", linewidth=1)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis="y", visible=False)
+    return _save(figure, path)
+
+
+def stacked(path: Path, rows: Mapping[str, Mapping[str, float]], label: str) -> str:
+    """One horizontal bar for each name, divided into parts: {name: {part: size}}."""
+    figure = Figure(figsize=(6.4, 1.2 + 0.42 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    parts = list(dict.fromkeys(part for row in rows.values() for part in row))
+    left = [0.0] * len(rows)
+    for part in parts:
+        sizes = [row.get(part, 0.0) for row in rows.values()]
+        axes.barh(list(rows), sizes, left=left, label=part, height=0.6)
+        left = [start + size for start, size in zip(left, sizes, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper center", ncols=min(len(parts), 4), frameon=False)
+    return _save(figure, path)
+
+
+def lines(
+    path: Path,
+    series: Mapping[str, Sequence[tuple[float, Interval]]],
+    labels: tuple[str, str],
+    logarithmic: bool = False,
+) -> str:
+    """A line with intervals for each name: {name: [(x, y), ...]}."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for name, points in series.items():
+        heights = [y for _, y in points]
+        axes.errorbar(
+            [x for x, _ in points],
+            [y.estimate for y in heights],
+            yerr=_reach(heights),
+            label=name,
+            marker="o",
+            markersize=4,
+            capsize=3,
+        )
+    if logarithmic:
+        axes.set_xscale("log", base=2)
+        ticks = sorted({x for points in series.values() for x, _ in points})
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.set_ylim(bottom=0)
+    if len(series) > 1:
+        figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return _save(figure, path)
+
+
+def scatter(
+    path: Path, points: Mapping[str, tuple[float, Interval]], labels: tuple[str, str]
+) -> str:
+    """One named point with its interval each: {name: (x, y)}."""
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.subplots()
+    for name, (x, y) in points.items():
+        axes.errorbar([x], [y.estimate], yerr=_reach([y]), marker="o", markersize=5, capsize=3)
+        axes.annotate(name, (x, y.estimate), xytext=(6, 4), textcoords="offset points", fontsize=9)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.set_xlim(left=0)
+    axes.margins(x=0.2)
+    return _save(figure, path)
+
+
+def _reach(values: Sequence[Interval]) -> list[list[float]]:
+    return [
+        [max(0.0, v.estimate - v.low) for v in values],
+        [max(0.0, v.high - v.estimate) for v in values],
+    ]
+
+
+def _save(figure: Figure, path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    return path.name

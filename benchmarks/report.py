@@ -1,0 +1,135 @@
+"""One self-contained page of everything measured: tables, plots, failures, configuration.
+
+    redraft bench report runs/ --out report.html
+
+Reads every result under the given folders. The page loads nothing from anywhere, can be read on a
+phone, and prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+FIELDS = {"name", "about", "made", "config", "figures", "failures", "tables", "plots"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    found = list(results(options.folders))
+    if not found:
+        print(f"no results under {', '.join(map(str, options.folders))}", file=sys.stderr)
+        return 1
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(page(options.title, found), encoding="utf-8")
+    names = [result["name"] for _, result in found]
+    print(json.dumps({"page": str(options.out), "results": names}))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="redraft bench report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("folders", type=Path, nargs="+", help="with results; or single results")
+    top.add_argument("--out", type=Path, default=Path("report.html"))
+    top.add_argument("--title", default="Redraft, measured")
+    return top
+
+
+def results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Each result with the folder its plots are in; other JSON files are passed over."""
+    for folder in folders:
+        for path in sorted(folder.rglob("*.json")) if folder.is_dir() else [folder]:
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                continue  # not ours: ours are always whole
+            if isinstance(content, dict) and content.keys() >= FIELDS:
+                yield path.parent, content
+
+
+def page(title: str, found: Sequence[tuple[Path, dict[str, Any]]]) -> str:
+    anchors = [f"{place}-{result['name']}" for place, (_, result) in enumerate(found, 1)]
+    contents = "".join(
+        f'<li><a href="#{anchor}">{escape(result["name"])}</a> {escape(result["about"])}</li>'
+        for anchor, (_, result) in zip(anchors, found, strict=True)
+    )
+    sections = "".join(
+        section(anchor, folder, result)
+        for anchor, (folder, result) in zip(anchors, found, strict=True)
+    )
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{STYLE}</style></head><body><main><h1>{escape(title)}</h1><ul>{contents}</ul>"
+        f"{sections}</main></body></html>\n"
+    )
+
+
+def section(anchor: str, folder: Path, result: dict[str, Any]) -> str:
+    failures = result["failures"]
+    counted = ", ".join(f"{reason} {count}" for reason, count in failures.items())
+    told = f"Failures: {counted}." if counted else "No failures."
+    parts = [
+        f'<section id="{escape(anchor)}"><h2>{escape(result["name"])}</h2>',
+        f"<p>{escape(result['about'])} <strong>{escape(told)}</strong></p>",
+        *(plot(folder / name) for name in result["plots"]),
+        *(table(each) for each in result["tables"]),
+        "<details><summary>Configuration</summary>",
+        f"<p>{escape(result['made'])}, {escape(result.get('machine', ''))}</p>",
+        f"<pre>{escape(json.dumps(result['config'], indent=1))}</pre></details></section>",
+    ]
+    return "".join(parts)
+
+
+def plot(path: Path) -> str:
+    """As an image, so that the styles of one plot cannot reach another."""
+    if not path.is_file():
+        return f"<p>The plot {escape(path.name)} is missing.</p>"
+    content = base64.b64encode(path.read_bytes()).decode()
+    name = escape(path.stem.replace("-", " "))
+    return f'<img alt="plot: {name}" src="data:image/svg+xml;base64,{content}">'
+
+
+def table(content: dict[str, Any]) -> str:
+    head = "".join(f"<th>{escape(column)}</th>" for column in content["columns"])
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in content["rows"]
+    )
+    note = f"<p>{escape(content['note'])}</p>" if content["note"] else ""
+    return (
+        f"<h3>{escape(content['title'])}</h3><div><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>{note}"
+    )
+
+
+# Wide tables scroll within themselves on a phone; on paper nothing is hidden or torn apart.
+STYLE = """
+body{margin:0;font:16px/1.5 system-ui,sans-serif;color:#1b1f24;background:#fff}
+main{max-width:60rem;margin:0 auto;padding:1rem}
+h1{font-size:1.7rem}h2{margin-top:2.5rem;border-top:1px solid #d5dae0;padding-top:1.5rem}
+img{max-width:100%;height:auto;display:block;margin:1rem 0}
+div{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;min-width:100%}
+th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid #d5dae0;white-space:nowrap}
+th:first-child,td:first-child{text-align:left}
+th{white-space:normal;vertical-align:bottom}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8rem}
+a{color:#2463b0}
+@media print{main{max-width:none;padding:0}section{break-inside:auto}img,tr{break-inside:avoid}
+div{overflow:visible}table{font-size:.65rem}th,td{white-space:normal;padding:.15rem .3rem}
+details{display:none}}
+@media (prefers-color-scheme:dark){body{color:#e4e7eb;background:#15181c}a{color:#7db0f0}
+img{background:#fff;border-radius:6px}th,td,h2{border-color:#3a414a}}
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

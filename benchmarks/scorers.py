@@ -1,0 +1,70 @@
+"""Right or wrong on GSM8K, BBH and TyDiQA: reading a final answer out of a text, and scoring it.
+
+Each scorer gives the published accuracies on the published outputs exactly; ``redraft bench tasks
+verify`` shows it. A text with no answer in it is wrong: that is what these tasks measure.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+# "#### 18" and "A: 18" as GSM8K writes it, "the answer is 18" as chain-of-thought prompts do.
+_NUMBER = r"-?\$?\d[\d,]*(?:\.\d+)?"
+_FINAL_NUMBER = re.compile(rf"(?:####|^A:|answer\s+is:?)\s*\$?\s*({_NUMBER})", re.I | re.M)
+_ANY_NUMBER = re.compile(_NUMBER)
+_ANSWER_IS = re.compile(r"answer\s+is:?\s*", re.I)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
+def gsm8k_answer(text: str) -> str | None:
+    """The number a solution ends with: the one it announces, else the last in it."""
+    announced = _FINAL_NUMBER.findall(text)
+    found = announced[-1:] or _ANY_NUMBER.findall(text)[-1:]
+    return _plain_number(found[0]) if found else None
+
+
+def gsm8k_right(solution: str, truth: str) -> bool:
+    given = gsm8k_answer(solution)
+    return given is not None and given == gsm8k_answer(truth)
+
+
+def _plain_number(text: str) -> str:
+    """As it is compared: no separators, no currency, no needless decimals."""
+    plain = text.replace(",", "").replace("$", "")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def bbh_answer(text: str) -> str:
+    """What follows the last "answer is", else the whole text, without the full stop."""
+    return _ANSWER_IS.split(text)[-1].strip().removesuffix(".").strip()
+
+
+def bbh_right(text: str, target: str) -> bool:
+    """Exact match, upper and lower case included, as BBH scores it."""
+    return bbh_answer(text) == target
+
+
+def squad_f1(text: str, truths: Sequence[str]) -> float:
+    """Word overlap with the nearest of the right answers, as SQuAD 1.1 defines it."""
+    return max(_f1(text, truth) for truth in truths)
+
+
+def squad_exact(text: str, truths: Sequence[str]) -> bool:
+    return any(_words(text) == _words(truth) for truth in truths)
+
+
+def _f1(text: str, truth: str) -> float:
+    given, right = _words(text), _words(truth)
+    shared = (Counter(given) & Counter(right)).total()
+    if not shared:
+        return 0.0
+    precision, recall = shared / len(given), shared / len(right)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _words(text: str) -> list[str]:
+    kept = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return _ARTICLES.sub(" ", kept).split()
