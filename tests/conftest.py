@@ -1,0 +1,48 @@
+"""What every test shares: marked tests are skipped, with the reason, where they cannot run."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch: threads that wait for each other on busy cores are far slower
+# than one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+CHROMIUM = next(
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
+# marker -> why its tests cannot run here; empty when they can
+MISSING = {
+    "vllm": "" if importlib.util.find_spec("vllm") else "vllm is not installed",
+    "train": "" if importlib.util.find_spec("trl") else "trl is not installed",
+    "browser": "" if CHROMIUM else "no Chromium or Chrome on PATH",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker, reason in MISSING.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    assert CHROMIUM
+    return CHROMIUM

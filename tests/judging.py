@@ -1,0 +1,71 @@
+"""A judge and a model on a real socket, both decided by the request: for tests of measurements.
+
+The judge prefers the answer that contains "good"; an answer may also make it misbehave.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+ANSWERS = re.compile(r"## Answer of model (\w)\n(.*?)\n\n## ", re.DOTALL)
+
+
+def application() -> FastAPI:
+    app = FastAPI()
+    app.state.bodies = []
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def chat(request: Request) -> dict[str, Any] | JSONResponse:
+        body = await request.json()
+        app.state.bodies.append(body)
+        asked = body["messages"][-1]["content"]
+        if body["model"] == "judge":
+            return judged(asked)
+        if "unanswerable" in asked:
+            return refused(500)
+        return {"choices": [message(f"good: {asked}")], "usage": {"completion_tokens": 3}}
+
+    @app.post("/v1/feedback", response_model=None)
+    async def feedback(request: Request) -> dict[str, Any] | JSONResponse:
+        body = await request.json()
+        app.state.bodies.append(body)
+        if "broken" in body["response"]:
+            return refused(500)
+        # "8 of 10" scores 8; what names no number gets no score.
+        found = re.match(r"(\d+) of 10", body["response"])
+        score = int(found[1]) if found else None
+        return {"object": "feedback", "feedback": "said", "score": score}
+
+    return app
+
+
+def judged(asked: str) -> dict[str, Any] | JSONResponse:
+    for word, status in (("broken", 500), ("too long", 400)):
+        if word in asked:
+            return refused(status)
+    if "no logprobs" in asked:
+        return {"choices": [message("m")]}
+    if "refusal" in asked:
+        return verdict({"I": 0.999, "m": 0.0006, "M": 0.0004})
+    answers = dict(ANSWERS.findall(asked))
+    first = 0.9 if "good" in answers["m"] else 0.2
+    return verdict({"m": first, "M": 1 - first - 0.05, " m": 0.05})
+
+
+def verdict(mass: dict[str, float]) -> dict[str, Any]:
+    tokens = [{"token": token, "logprob": math.log(share)} for token, share in mass.items()]
+    best = max(mass, key=lambda token: mass[token])
+    return {"choices": [message(best) | {"logprobs": {"content": [{"top_logprobs": tokens}]}}]}
+
+
+def message(text: str) -> dict[str, Any]:
+    return {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+
+
+def refused(status: int) -> JSONResponse:
+    return JSONResponse({"error": {"message": "no", "type": "server_error"}}, status)

@@ -1,0 +1,158 @@
+"""The rules of the layout, executed: who imports whom, who may use which library, how long files
+and functions may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("server", "train", "clients", "benchmarks")
+OURS = (*PACKAGES, "tests", "tools")
+
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+
+# What a module may import of ours, by the longest prefix of its name that is listed.
+ALLOWED = {
+    "server": ("server",),
+    "server.refine": ("server.refine", "server.engine.base"),
+    "server.engine": ("server.engine", "server.refine"),
+    "server.cli": ("server", "clients", "train", "benchmarks"),
+    "train": ("train", "server.refine", "server.engine"),
+    "clients": ("clients", "server.refine"),
+    "benchmarks": ("benchmarks", "clients", "server.refine"),
+}
+# library -> the only modules that may import it
+RESERVED = {
+    "vllm": ("server.engine.vllm_engine",),
+    "trl": ("train.sft", "train.dpo", "train.merge"),
+    "peft": ("train.sft", "train.dpo", "train.merge"),
+    "httpx": ("server.engine.http_engine", "clients"),
+    "openai": ("clients.openai_sdk",),
+}
+WEB = ("fastapi", "starlette")
+WEB_FREE = ("server.refine", "server.engine", "train", "clients", "benchmarks")
+# What the server may use without an extra, and what vLLM brings its own engine.
+BARE = (
+    "fastapi",
+    "starlette",
+    "pydantic",
+    "pydantic_core",
+    "prometheus_client",
+    "uvicorn",
+    "httpx",
+)
+WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
+NAMELESS = re.compile(r"(^|_)(util|utils|common|helper|helpers|misc)$")
+
+
+def sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module the file imports, wherever in the file, and those imported by their name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively; write the full name"
+            assert node.module
+            # "from server import config" imports a module, "from server.config import read" a name
+            yield from (
+                f"{node.module}.{alias.name}"
+                if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists()
+                else node.module
+                for alias in node.names
+            )
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) in ("import_module", "importlib.import_module")
+            and isinstance(node.args[0], ast.Constant)
+        ):
+            yield node.args[0].value
+
+
+def within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def rule_for(module: str) -> tuple[str, ...]:
+    longest = max((name for name in ALLOWED if within(module, (name,))), key=len)
+    return ALLOWED[longest]
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_a_module_imports_only_in_the_allowed_direction(path: Path) -> None:
+    module = module_name(path)
+    for imported in imports(path):
+        if within(imported, OURS) and imported != "server":  # server itself is the version
+            assert within(imported, rule_for(module)), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_a_reserved_library_is_imported_only_where_it_belongs(path: Path) -> None:
+    module = module_name(path)
+    for imported in imports(path):
+        for library, allowed in RESERVED.items():
+            if within(imported, (library,)):
+                assert within(module, allowed), f"{module} imports {imported}"
+        if within(imported, WEB):
+            assert not within(module, WEB_FREE), f"{module} imports {imported}"
+
+
+def test_the_refine_core_needs_the_standard_library_only() -> None:
+    for path in (ROOT / "server" / "refine").rglob("*.py"):
+        for imported in imports(path):
+            known = imported.partition(".")[0] in sys.stdlib_module_names
+            assert known or within(imported, rule_for("server.refine")), f"{path}: {imported}"
+
+
+def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:
+    for path in (ROOT / "server").rglob("*.py"):
+        in_vllm = within(module_name(path), ("server.engine.vllm_engine",))
+        allowed = BARE + (WITH_VLLM if in_vllm else ())
+        for imported in imports(path):
+            library = imported.partition(".")[0]
+            known = library in sys.stdlib_module_names or library in (*OURS, *allowed)
+            assert known, f"{path} imports {imported}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_a_file_and_its_functions_are_short_enough_to_read(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LONGEST_FILE, f"{path} owns more than one concept"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert lines <= LONGEST_FUNCTION, f"{path}:{node.lineno} {node.name}: {lines} lines"
+
+
+@pytest.mark.parametrize("path", sources(), ids=module_name)
+def test_a_module_says_what_it_owns_and_is_named_for_it(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
+    assert not NAMELESS.search(path.stem), f"{path} is named for nothing"
+
+
+def test_the_light_parts_load_nothing_heavy() -> None:
+    """In a process of its own: what other tests imported must not count."""
+    heavy = ("torch", "transformers", "vllm", "trl", "peft", "datasets")
+    code = (
+        "import sys, clients.client, server.cli, server.config, server.refine.loop; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"

@@ -1,0 +1,132 @@
+"""The pilot: policies are replayed on whole loops, refining is recommended only where it is shown
+to help, and the policy reaches the model's manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="the bench extra is not installed")
+
+from benchmarks import pilot
+from benchmarks.policies import OFF, Loop, TryPolicy, candidates, cheapest_best, outcome, try_policy
+from server.engine.base import Sampling
+from server.engine.scripted_engine import ScriptedEngine
+from server.refine import manifest
+from tests.loops import FORMAT, feedback
+from tests.serving import answering
+
+FEEDBACK, REFINEMENT = (f"<|{m.ids[0]}|>" for m in (FORMAT.feedback, FORMAT.refinement))
+
+
+def test_a_gate_ends_the_loop_and_saves_what_comes_after() -> None:
+    loop = Loop((False, True, False), (10, 12, 14), (4, 9), feedback_tokens=20)
+    assert outcome(loop, OFF) == (False, 10)
+    assert outcome(loop, TryPolicy(1)) == (True, 10 + 20 + 12)
+    assert outcome(loop, TryPolicy(2)) == (False, 10 + 20 + 12 + 20 + 14)
+    assert outcome(loop, TryPolicy(2, good_enough=9)) == (True, 10 + 20 + 12 + 20)
+
+
+def test_a_loop_that_ended_early_costs_only_what_it_did() -> None:
+    loop = Loop((True,), (10,), (10,), feedback_tokens=20)
+    assert outcome(loop, TryPolicy(3, good_enough=10)) == (True, 30)
+    unchanged = Loop((False, False), (10, 10), (5,), feedback_tokens=20)
+    assert outcome(unchanged, TryPolicy(3)) == (False, 40)
+
+
+def test_among_equally_good_policies_the_cheapest_wins() -> None:
+    loops = [Loop((False, True, True), (10, 10, 10), (4, 8), 20)] * 10
+    assert cheapest_best(loops, candidates(3)).policy == TryPolicy(1, 10)
+
+
+@pytest.mark.parametrize(("mended", "spoiled", "refines"), [(30, 2, True), (4, 30, False)])
+def test_refining_is_recommended_only_where_it_helps(
+    mended: int, spoiled: int, refines: bool
+) -> None:
+    kinds = [(False, True)] * mended + [(True, False)] * spoiled + [(True, True)] * 40
+    order = sorted(range(len(kinds)), key=lambda place: place * 37 % 101)
+    loops = [Loop(kinds[place], (10, 10), (5,), 20) for place in order]
+    found = pilot.recommend(loops, max_iterations=1, seed=0)
+    assert (found.policy.iterations > 0) == refines
+
+
+def test_a_gain_that_chance_explains_recommends_nothing() -> None:
+    loops = [Loop((True, True), (10, 10), (5,), 20)] * 60
+    loops += [Loop((False, True), (10, 10), (5,), 20)] * 2 + [Loop((True, False), (9, 9), (5,), 9)]
+    assert pilot.recommend(loops, 1, 0) == try_policy(loops, OFF)
+
+
+def engine(spoils: bool) -> ScriptedEngine:
+    """Doubles numbers: drafts of odd ones are wrong. Refinements are right, or with ``spoils``
+    wrong; feedback sees no fault in a right draft unless it spoils."""
+
+    def reply(prompt: str, sampling: Sampling) -> str:
+        asked = re.findall(r"double (\d+)", prompt)
+        number = int(asked[-1])
+        wrong_draft = bool(number % 2) and not spoils
+        if prompt.endswith(FEEDBACK):
+            return feedback(3 if spoils or wrong_draft else 10)
+        right = not spoils if REFINEMENT in prompt else not wrong_draft
+        return str(2 * number if right else 2 * number + 1)
+
+    return ScriptedEngine(reply=reply)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    path = tmp_path / "labelled.jsonl"
+    rows = [{"prompt": f"double {n}", "answers": [str(2 * n)]} for n in range(60)]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "model"
+    directory.mkdir()
+    (directory / "tokenizer.json").write_text("{}")
+    manifest.write(directory, FORMAT, evaluation={"right": 0.5})
+    return directory
+
+
+def run(spoils: bool, labelled: Path, model: Path) -> dict[str, Any]:
+    out = labelled.parent / "out"
+    with answering(engine(spoils)) as served:
+        given = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
+        assert pilot.main([*given, "--write", str(model), "--out", str(out)]) == 0
+    found: dict[str, Any] = json.loads((out / "pilot.json").read_text())
+    return found
+
+
+def test_a_model_that_mends_its_drafts_gets_a_policy_that_refines(
+    labelled: Path, model: Path
+) -> None:
+    figures = run(spoils=False, labelled=labelled, model=model)["figures"]
+    assert figures["wrong_drafts"]["estimate"] == 0.5
+    assert figures["recovery"]["estimate"] == 1
+    assert figures["disruption"]["estimate"] == 0
+    written = manifest.read(model)
+    assert written
+    assert written.policy == manifest.DefaultPolicy(1, 10, "last")
+    assert written.evaluation == {"right": 0.5}
+
+
+def test_a_model_that_spoils_its_drafts_gets_refinement_switched_off(
+    labelled: Path, model: Path
+) -> None:
+    figures = run(spoils=True, labelled=labelled, model=model)["figures"]
+    assert figures["disruption"]["estimate"] == 1
+    written = manifest.read(model)
+    assert written
+    assert written.policy.max_iterations == 0
+
+
+def test_too_few_prompts_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "few.jsonl"
+    path.write_text(json.dumps({"prompt": "a", "answers": ["b"]}))
+    assert pilot.main([str(path), "--model", "m"]) == 2

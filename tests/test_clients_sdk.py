@@ -1,0 +1,84 @@
+"""Other people's clients against a real socket: the OpenAI SDKs for Python and Node, locust."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.app import build_app
+from server.engine.scripted_engine import ScriptedEngine, demo_reply
+from server.service import ServedModel, Service
+from server.settings import ApiSettings
+from tests.serving import serving
+
+DRAFT = "This is the draft of a scripted engine."
+REFINEMENT = "This is the refinement of a scripted engine."
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    engine = ScriptedEngine(reply=demo_reply, keep_history=False)
+    with serving(build_app(ApiSettings(), Service(ServedModel(engine)))) as found:
+        yield found.url
+
+
+def shows_whole_and_streamed(shown: str) -> None:
+    whole, streamed = shown.split("\n[reasoning]\n")
+    assert DRAFT in whole  # of two responses with one score, "best" keeps the earlier
+    assert "stop reason: max_iterations" in whole
+    reasoning, answer = streamed.split("\n[content]\n")
+    assert DRAFT in reasoning
+    assert "Overall Score: [[6]]" in reasoning
+    assert answer.strip().startswith(REFINEMENT)
+
+
+def test_the_openai_sdk_for_python(url: str, root: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "clients.openai_sdk", url],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    shows_whole_and_streamed(ran.stdout)
+
+
+@pytest.mark.slow
+def test_the_openai_sdk_for_node(url: str, root: Path) -> None:
+    node, folder = shutil.which("node"), root / "clients" / "node"
+    if not node:
+        pytest.skip("no node on PATH")
+    if not (folder / "node_modules" / "openai").is_dir():
+        pytest.skip("run npm install in clients/node, or make test")
+    ran = subprocess.run(
+        [node, "example.mjs", url], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    shows_whole_and_streamed(ran.stdout)
+
+
+@pytest.mark.slow
+def test_the_load_profile_runs_without_a_failure(url: str, root: Path, tmp_path: Path) -> None:
+    if not importlib.util.find_spec("locust"):  # importing it would patch this process
+        pytest.skip("locust is not installed")
+    report = tmp_path / "report"
+    ran = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", "clients/locustfile.py", "--headless", "-u", "4",
+         "-r", "4", "-t", "3s", "-H", url, "--json-file", str(report)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = {row["name"]: row for row in json.loads(report.with_suffix(".json").read_text())}
+    assert {"direct", "refine", "stream", "stream: first text"} <= rows.keys()
+    assert all(row["num_failures"] == 0 and row["num_requests"] > 0 for row in rows.values())

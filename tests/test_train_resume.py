@@ -1,0 +1,141 @@
+"""A training killed at any moment and started again ends at the weights of one never killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from server.engine.base import Message
+from tests import tiny_model
+from train.records import Lesson, Pair, write_lines
+
+pytestmark = pytest.mark.timeout(1200)  # each training is killed twice and started again
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = 8
+TRAINER = {
+    "max_steps": STEPS,
+    "save_steps": 1,
+    "logging_steps": 1,
+    "per_device_train_batch_size": 2,
+    "learning_rate": 1e-3,
+    "report_to": "none",
+}
+LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "lora_dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    tiny_model.build(folder / "model")
+    words = ["ant", "bear", "cow", "dog", "elk", "fox"]
+    lessons = [
+        Lesson(
+            (Message("user", f"Name {n} animals, please."),),
+            " ".join(words[:n]),
+            f"Weaknesses: too few of {n}.\nSuggestions: Say {words[n]}.\nOverall Score: [[{n}]]",
+            " ".join(words[: n + 1]),
+            n,
+            n + 1,
+        )
+        for n in range(1, 6)
+    ]
+    write_lines(folder / "lessons.jsonl", (lesson.to_json() for lesson in lessons))
+    pairs = [Pair(le.messages, le.refinement, le.draft, 9, 2) for le in lessons]
+    write_lines(folder / "pairs.jsonl", (pair.to_json() for pair in pairs))
+    return folder
+
+
+@dataclass(frozen=True)
+class Training:
+    stage: str
+    lora: bool = False
+    model: str = "model"
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}{'-lora' * self.lora}-{self.model}"
+
+
+def command(folder: Path, training: Training, output: str) -> list[str]:
+    stage, lora = training.stage, LORA if training.lora else {}
+    data = ["--lessons", "lessons.jsonl"] if stage == "sft" else ["--pairs", "pairs.jsonl"]
+    options = {"trainer": TRAINER, "lora": lora, "output": output}
+    config = folder / f"{output}.json"
+    config.write_text(json.dumps(options))  # JSON is YAML
+    start = [sys.executable, "-m", f"train.{stage}", "--config", str(config)]
+    return [*start, "--model", training.model, *data]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def weights(output: Path) -> dict[str, object]:
+    from safetensors.torch import load_file
+
+    (file,) = output.glob("*.safetensors")
+    return load_file(file)
+
+
+def kill_after(folder: Path, arguments: list[str], steps: int, delay_s: float) -> None:
+    """Kill the training a moment after it began to write the checkpoint of ``steps``."""
+    output = folder / Path(arguments[arguments.index("--config") + 1]).stem
+    process = subprocess.Popen(arguments, cwd=folder, env=environment(), stderr=subprocess.PIPE)
+    try:
+        while process.poll() is None and not (output / f"checkpoint-{steps}").exists():
+            time.sleep(0.001)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGKILL, said.decode()[-2000:]
+    finally:
+        process.kill()
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    "training",
+    [
+        Training("sft"),
+        Training("sft", lora=True),
+        Training("dpo"),
+        Training("dpo", model="sft-lora-model-whole"),  # an adapter, with a copy as its reference
+    ],
+    ids=lambda training: training.name,
+)
+def test_a_killed_training_ends_at_the_weights_of_one_never_killed(
+    folder: Path, training: Training
+) -> None:
+    import torch
+
+    if not (folder / training.model).exists():  # chosen alone, without the test that makes it
+        made = command(folder, Training("sft", lora=True), training.model)
+        subprocess.run(made, cwd=folder, env=environment(), check=True)
+    whole, killed = f"{training.name}-whole", f"{training.name}-killed"
+    subprocess.run(command(folder, training, whole), cwd=folder, env=environment(), check=True)
+    rng = random.Random(training.name)
+    moments = sorted(rng.sample(range(1, STEPS), 1 if training.lora else 2))
+    for steps in moments:
+        kill_after(folder, command(folder, training, killed), steps, rng.uniform(0, 0.05))
+    done = subprocess.run(
+        command(folder, training, killed),
+        cwd=folder,
+        env=environment(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "going on from" in done.stdout
+    expected, found = weights(folder / whole), weights(folder / killed)
+    assert expected.keys() == found.keys()
+    for parameter, value in expected.items():
+        assert torch.equal(value, found[parameter]), f"{parameter} differs"

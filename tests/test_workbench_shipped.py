@@ -1,0 +1,45 @@
+"""The shipped model, served by vLLM and asked through the public API, is as good as its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from server.refine import manifest
+from train.records import read_lines
+from train.workbench import figures
+from train.workbench.evaluate import EvaluateOptions, evaluate
+
+SHIPPED = Path(__file__).parent.parent / "models" / "redraft-workbench"
+MOST_BYTES = 24 * 2**20
+PER_FAMILY = 20
+
+pytestmark = pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model is shipped yet")
+
+
+def test_the_shipped_model_is_small_and_carries_its_manifest_and_card() -> None:
+    files = [file for file in SHIPPED.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= MOST_BYTES
+    assert (SHIPPED / "README.md").is_file()
+    found = manifest.read(SHIPPED)
+    assert found is not None
+    assert found.style == "srt"
+    assert found.calibration
+    assert found.evaluation["instructions"] >= 2000
+
+
+@pytest.mark.vllm
+def test_the_shipped_model_is_as_good_as_recorded(tmp_path: Path) -> None:
+    found = manifest.read(SHIPPED)
+    assert found is not None
+    output = tmp_path / "answers.jsonl"
+    evaluate(EvaluateOptions(str(output), model=str(SHIPPED), iterations=1, per_family=PER_FAMILY))
+    answers = [row for _, row in read_lines(output)]
+    for iterations, name in ((0, "draft"), (1, "refined_1")):
+        now = figures.share(figures.right_after(answer, iterations) for answer in answers)
+        recorded = found.evaluation["accuracy"][name]
+        assert now.high >= recorded["low"]
+        assert now.low <= recorded["high"]
+    verdict = figures.feedback(answers)["verdict"]
+    assert verdict.high >= found.evaluation["feedback"]["verdict"]["low"]
