@@ -83,6 +83,8 @@ async def completions(
 class Continuation:
     """Asks an engine to go on with a text as it stands. There is nothing to refine."""
 
+    components = ()
+
     def __init__(self, engine: Engine, prompt: Tokens) -> None:
         self.engine, self._prompt = engine, prompt
 

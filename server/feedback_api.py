@@ -25,7 +25,6 @@ from server.models import read_name
 from server.precedence import Asked, decide
 from server.refine.events import Event, FeedbackRejected
 from server.refine.loop import Given
-from server.refine.srt_format import LOWEST_SCORE
 from server.refine.trace import Feedback, Trace
 from server.refine_protocol import FeedbackObject, FeedbackRequest
 from server.service import Draining, Job, Service
@@ -82,10 +81,10 @@ async def feedback(
 
 
 def _job(body: FeedbackRequest, service: Service, settings: ApiSettings, client: str) -> Job:
-    """A loop that ends on its first feedback: with any score, the response is good enough."""
+    """A loop that ends on its first feedback."""
     read_name(body.model, service, settings)
     decided = decide(Asked(refine=body.options(), seed=body.seed, at=""), service, settings)
-    policy = replace(decided.policy, max_iterations=1, good_enough=LOWEST_SCORE, keep="last")
+    policy = replace(decided.policy, max_iterations=1, keep="last", feedback_only=True)
     return Job(
         given=Given(instruction_of(body, service, settings), body.response),
         policy=policy,

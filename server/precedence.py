@@ -71,7 +71,7 @@ def decide(asked: Asked, service: Service, settings: ApiSettings) -> Decided:
     policy = _policy(asked, options, default, _iterations(asked, default, settings))
     _check_consistent(asked.at, options, policy)
     return Decided(
-        policy=policy,
+        policy=_with_scores(asked.at, options, policy, service),
         critic=options.critic,
         deadline_ms=options.deadline_ms or int(settings.max_deadline_s * 1000) or None,
         feedback=options.feedback,
@@ -167,6 +167,27 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
         low, high = sampling.min_tokens, sampling.max_tokens
         if low is not None and high is not None and low > high:
             raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
+
+
+def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
+    """Without scores no response can be good enough or the best. Who asks for it is told; where
+    it is a default, the loop does without."""
+    writer = service.critics[options.critic] if options.critic else service.model
+    if writer.scores or not policy.refines:
+        return policy
+    needing = {
+        "good_enough": options.good_enough is not None,
+        "keep": options.keep == "best",
+        "drafts": policy.drafts > 1,
+    }
+    for name, wanted in needing.items():
+        if wanted:
+            message = (
+                "needs scores, and the feedback of this model has none; leave it out, or name a "
+                "critic of this server"
+            )
+            raise _refused(at, name, message)
+    return replace(policy, good_enough=None, keep="last")
 
 
 def _refused(at: str, name: str, message: str) -> ApiError:

@@ -40,6 +40,13 @@ class ServedModel:
     def policy(self) -> DefaultPolicy:
         return self.manifest.policy if self.manifest else DefaultPolicy()
 
+    @property
+    def scores(self) -> bool:
+        """Does its feedback have a score? A model may have been taught to do without."""
+        if self.manifest is None or self.style == "prompted":
+            return True
+        return "score" in self.manifest.srt_format.components
+
     def asker(self, instruction: Instruction) -> Asker:
         if self.manifest and self.style == "srt":
             return SrtAsker(self.engine, self.manifest.srt_format, instruction)

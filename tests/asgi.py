@@ -13,16 +13,19 @@ import httpx
 from server.app import build_app
 from server.engine.scripted_engine import ScriptedEngine
 from server.refine.manifest import DefaultPolicy, Manifest
+from server.refine.srt_format import SrtFormat
 from server.service import ServedModel, Service
 from server.settings import ApiSettings
 from tests.loops import FORMAT
 
-LIMIT_S = 20  # a request that hangs fails its test rather than the whole run
+LIMIT_S = 180  # a request that hangs fails its test rather than the whole run
 
 
-def srt_model(engine: ScriptedEngine, policy: DefaultPolicy | None = None) -> ServedModel:
+def srt_model(
+    engine: ScriptedEngine, policy: DefaultPolicy | None = None, srt_format: SrtFormat = FORMAT
+) -> ServedModel:
     """The engine, served as a tuned model is."""
-    return ServedModel(engine, Manifest(FORMAT, "", "", policy=policy or DefaultPolicy()))
+    return ServedModel(engine, Manifest(srt_format, "", "", policy=policy or DefaultPolicy()))
 
 
 async def send(
@@ -41,8 +44,9 @@ def post(
     *script: Any,
     settings: ApiSettings | None = None,
     policy: DefaultPolicy | None = None,
+    srt_format: SrtFormat = FORMAT,
     **parts: Any,  # of the service
 ) -> httpx.Response:
     """The answer of a model that replies as the script says."""
-    model = srt_model(ScriptedEngine(*script), policy)
+    model = srt_model(ScriptedEngine(*script), policy, srt_format)
     return asyncio.run(send(Service(model, **parts), "POST", path, settings, json=body))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from server.engine.scripted_engine import ScriptedEngine
@@ -20,6 +21,7 @@ FORMAT = SrtFormat(
     refinement=Marker("<|refinement|>", (901,)),
     eos_ids=(END_OF_TEXT,),
 )
+WITHOUT_SCORE = replace(FORMAT, components=("weaknesses", "suggestions"))
 QUESTION = Given.text("Capital of France?")
 T = TypeVar("T")
 
@@ -44,7 +46,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Like asyncio.run, but a loop that hangs fails its test rather than the whole run."""
 
     async def bounded() -> T:
-        return await asyncio.wait_for(work, 10)
+        return await asyncio.wait_for(work, 120)
 
     return asyncio.run(bounded())
 

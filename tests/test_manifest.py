@@ -8,7 +8,7 @@ import pytest
 
 from server.refine import manifest
 from server.refine.manifest import Calibration, DefaultPolicy, ManifestError
-from tests.loops import FORMAT
+from tests.loops import FORMAT, WITHOUT_SCORE
 
 
 @pytest.fixture
@@ -100,3 +100,30 @@ def test_text_that_is_no_json_is_refused(model):
 def test_a_model_without_a_tokenizer_cannot_get_a_manifest(tmp_path):
     with pytest.raises(ManifestError, match=r"tokenizer\.json"):
         manifest.write(tmp_path, FORMAT)
+
+
+def test_a_manifest_says_which_parts_the_feedback_has(model):
+    manifest.write(model, WITHOUT_SCORE)
+    read = manifest.read(model)
+    assert read is not None
+    assert read.srt_format.components == ("weaknesses", "suggestions")
+
+
+def test_a_manifest_from_before_parts_could_be_left_out_has_them_all(model):
+    rewritten(model, lambda content: content.pop("components"))
+    read = manifest.read(model)
+    assert read is not None
+    assert read.srt_format == FORMAT
+
+
+def test_parts_changed_by_hand_are_refused(model):
+    rewritten(model, lambda content: content.update(components=["score"]))
+    with pytest.raises(ManifestError, match="text format"):
+        manifest.read(model)
+
+
+@pytest.mark.parametrize("components", [[], ["praise"], ["score", "weaknesses"], ["score"] * 2])
+def test_parts_that_are_none_of_the_format_are_refused(model, components):
+    rewritten(model, lambda content: content.update(components=components))
+    with pytest.raises(ManifestError, match="feedback components are .* expected some of"):
+        manifest.read(model)

@@ -22,6 +22,7 @@ from server.refine.trace import Response
         ({"keep": "best"}, [5, 4], "no_gain"),
         ({"keep": "best"}, [None, 4], None),
         ({"keep": "last"}, [5, 4], None),
+        ({"feedback_only": True}, [None], "good_enough"),
     ],
 )
 def test_what_feedback_decides(options, scores, reason):

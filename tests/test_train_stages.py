@@ -221,6 +221,30 @@ def test_the_manifest_carries_what_was_measured(folder: Path, stage_one: Path) -
     assert found.evaluation == {"direct": 0.4}
 
 
+def test_a_model_taught_parts_of_the_feedback_says_so(folder: Path, stage_one: Path) -> None:
+    options = MergeOptions(str(stage_one), str(folder / "parts"), components=("weaknesses",))
+    found = manifest.read(merge.merge(options))
+    assert found is not None
+    assert found.srt_format.components == ("weaknesses",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"components": ("praise",)}, "unknown feedback component 'praise'"),
+        ({"components": ()}, "no feedback has nothing to refine with"),
+        ({"components": ("weaknesses",), "keep": "best"}, "keep best need scores"),
+        ({"components": ("suggestions",), "good_enough": 9}, "good_enough and keep best need"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_not_written(
+    folder: Path, stage_one: Path, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        merge.merge(MergeOptions(str(stage_one), str(folder / "never"), **changes))
+    assert not (folder / "never").exists()
+
+
 def test_agreement_counts_ties_and_unreadable_scores_as_wrong() -> None:
     found = counted([(9, 2), (5, 5), (2, 9), (None, 3), (9, 1)])
     assert found == Agreement(right=2, ties=1, wrong=1, unreadable=1)

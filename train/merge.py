@@ -10,12 +10,12 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from server.refine import manifest
-from server.refine.srt_format import SrtFormat
+from server.refine.srt_format import COMPONENTS, SrtFormat, in_order
 from train import tokens
 from train.config import ConfigError, option, parse, program
 
@@ -39,6 +39,7 @@ class MergeOptions:
     output: str = option("folder for the model to serve")
     base: str | None = option("base of the adapter; none: the one its config names", None)
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = option("of the weights", "bfloat16")
+    components: tuple[str, ...] = option("parts of the feedback it was taught", COMPONENTS)
     max_iterations: int = option("default policy of the server", 1)
     good_enough: int | None = option("score that is not refined any further", None)
     keep: Literal["best", "last"] = option("which response is the answer", "last")
@@ -48,12 +49,13 @@ class MergeOptions:
 
 def merge(options: MergeOptions) -> Path:
     source, output = Path(options.model), Path(options.output)
+    components = _components(options)
     if not source.is_dir():
         raise ConfigError(f"no model folder {source}")
     output.mkdir(parents=True, exist_ok=True)
     model = _model(source, options)
     tokenizer = tokens.load(source)
-    srt_format = tokenizer.srt_format(_eos_ids(model))
+    srt_format = replace(tokenizer.srt_format(_eos_ids(model)), components=components)
     model.generation_config.update(
         # A phase ends at a marker too, so direct mode must stop there as well.
         eos_token_id=list(srt_format.stop_token_ids()),
@@ -76,6 +78,24 @@ def write(directory: Path, srt_format: SrtFormat, options: MergeOptions) -> Path
         tuple(manifest.Calibration(**row) for row in _json(options.calibration, [])),
         _json(options.evaluation, {}),
     )
+
+
+def _components(options: MergeOptions) -> tuple[str, ...]:
+    given = tuple(name for name in options.components if name)
+    if unknown := set(given) - set(COMPONENTS):
+        known = ", ".join(COMPONENTS)
+        raise ConfigError(f"unknown feedback component {min(unknown)!r}; known: {known}")
+    if not given:
+        raise ConfigError(
+            "a model that was taught no feedback has nothing to refine with; serve its folder as "
+            "it is, for direct answers"
+        )
+    if "score" not in given and (options.good_enough is not None or options.keep == "best"):
+        raise ConfigError(
+            "good_enough and keep best need scores, and the components of the feedback are "
+            f"{', '.join(given)}; leave them out"
+        )
+    return in_order(given)
 
 
 def _model(source: Path, options: MergeOptions) -> Any:

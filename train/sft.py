@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from server.refine.srt_format import COMPONENTS
 from train import checkpoints, instructions, tokens
 from train.config import ConfigError, option, parse, program
 from train.records import read_lessons
-from train.sft_dataset import COMPONENTS, Lengths, Row, RowMaker, checked, dataset, shown
+from train.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.refine.srt_format import (
+    COMPONENTS,
     SUGGESTIONS,
     WEAKNESSES,
     FormatError,
@@ -28,7 +29,6 @@ from train.records import Example, Lesson
 from train.tokens import Tokenizer
 
 IGNORED = -100  # the label that bears no loss
-COMPONENTS = ("weaknesses", "suggestions", "score")
 
 
 @dataclass(frozen=True, slots=True)

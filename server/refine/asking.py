@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from server.engine.base import Chat, Engine, Message, Prompt, Tokens
-from server.refine.srt_format import SrtFormat
+from server.refine.srt_format import COMPONENTS, SrtFormat
 from server.refine.trace import Feedback, Instruction, Response
 
 Style = Literal["srt", "prompted"]
@@ -29,6 +29,10 @@ class Ask:
 class Asker(Protocol):
     engine: Engine
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """What its feedback has."""
+
     async def draft(self) -> Ask: ...
 
     async def feedback(self, response: Response) -> Ask: ...
@@ -44,6 +48,10 @@ class SrtAsker:
         self._format = srt_format
         self._instruction = instruction
         self._chat: tuple[int, ...] | None = None
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return self._format.components
 
     async def draft(self) -> Ask:
         return self._ask(await self._chat_ids())
@@ -101,6 +109,8 @@ REFINEMENT_HEADING = "### Improved Response"
 
 class PromptedAsker:
     """Asks any instruct model, by chat messages."""
+
+    components = COMPONENTS
 
     def __init__(self, engine: Engine, instruction: Instruction) -> None:
         self.engine = engine

@@ -101,7 +101,7 @@ class Drafting:
         try:
             ask = await self._critic.feedback(response)
             written = await phases.whole(self._critic.engine, ask, step)
-            return index, Candidate(response, read_feedback(written))
+            return index, Candidate(response, read_feedback(written, self._critic.components))
         except FormatError:
             self.malformed += 1
         except Stop as stop:

@@ -158,7 +158,7 @@ class _Iterations:
             async for text in self._phases.stream(self._critic.engine, ask, step):
                 yield Delta("feedback", iteration, text)
             try:
-                feedback = read_feedback(self._phases.written)
+                feedback = read_feedback(self._phases.written, self._critic.components)
             except FormatError as error:
                 self._malformed += 1
                 self._phases.check_budget()

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from server.refine.srt_format import HIGHEST_SCORE, LOWEST_SCORE, VERSION, Marker, SrtFormat
+from server.refine.srt_format import (
+    COMPONENTS,
+    HIGHEST_SCORE,
+    LOWEST_SCORE,
+    VERSION,
+    Marker,
+    SrtFormat,
+)
 
 NAME = "redraft.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
@@ -89,6 +96,7 @@ def write(
             "refinement": {"text": srt_format.refinement.text, "ids": srt_format.refinement.ids},
         },
         "eos_ids": srt_format.eos_ids,
+        "components": srt_format.components,
         "tokenizer_sha256": tokenizer_sha256(directory),
         "template_sha256": template_sha256(directory),
         "score_scale": [LOWEST_SCORE, HIGHEST_SCORE],
@@ -132,6 +140,7 @@ def _from_json(content: dict[str, Any]) -> tuple[Manifest, str]:
         feedback=Marker(markers["feedback"]["text"], tuple(markers["feedback"]["ids"])),
         refinement=Marker(markers["refinement"]["text"], tuple(markers["refinement"]["ids"])),
         eos_ids=tuple(content["eos_ids"]),
+        components=tuple(content.get("components", COMPONENTS)),  # none said: all of them
     )
     manifest = Manifest(
         srt_format=srt_format,

@@ -23,6 +23,7 @@ class Policy:
     good_enough: int | None = None  # a response with this score is not refined any further
     keep: Keep = "last"
     drafts: int = 1
+    feedback_only: bool = False  # the first feedback ends the loop, whatever it says
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
     seed: int | None = None

@@ -1,22 +1,29 @@
-"""Reading feedback: an engine's, which must have a score, or a person's, which need not."""
+"""Reading feedback: an engine's, which must have what its model was taught, or a person's, which
+need not."""
 
 from __future__ import annotations
 
-from server.refine.srt_format import FormatError, parse_feedback
+from collections.abc import Sequence
+
+from server.refine.srt_format import (
+    COMPONENTS,
+    SUGGESTIONS,
+    WEAKNESSES,
+    FormatError,
+    parse_score,
+    parse_sections,
+)
 from server.refine.trace import Feedback, Response
 
 
-def read_feedback(written: Response) -> Feedback:
-    """Feedback an engine wrote; FormatError when it is malformed."""
-    parts = parse_feedback(written.text)
-    return Feedback(
-        written.text,
-        written.token_ids,
-        written.source,
-        parts.score,
-        parts.weaknesses,
-        parts.suggestions,
-    )
+def read_feedback(written: Response, components: Sequence[str] = COMPONENTS) -> Feedback:
+    """Feedback an engine wrote; FormatError when it is malformed. A score is expected, and heeded,
+    of those alone that were taught to give one."""
+    score = parse_score(written.text) if "score" in components else None
+    weaknesses, suggestions = parse_sections(written.text)
+    if score is None and not (weaknesses or suggestions):
+        raise FormatError(f"neither '{WEAKNESSES}' nor '{SUGGESTIONS}' in feedback")
+    return Feedback(written.text, written.token_ids, written.source, score, weaknesses, suggestions)
 
 
 def read_given(text: str) -> Feedback:

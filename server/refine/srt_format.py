@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 VERSION = "srt/1"
@@ -21,6 +22,10 @@ PLAIN_FEEDBACK = "\n\n### Feedback\n"
 PLAIN_REFINEMENT = "\n\n### Improved Response\n"
 
 WEAKNESSES, SUGGESTIONS, SCORE = "Weaknesses:", "Suggestions:", "Overall Score:"
+
+# The parts of feedback, in their order. A model may be taught some of them only (the ablation of
+# the paper's Table 6); what it was not taught is not expected of it.
+COMPONENTS = ("weaknesses", "suggestions", "score")
 
 
 class FormatError(ValueError):
@@ -42,11 +47,21 @@ class SrtFormat:
     feedback: Marker
     refinement: Marker
     eos_ids: tuple[int, ...]  # any of these ends a refinement; the first is the one trained on
+    components: tuple[str, ...] = COMPONENTS  # what its feedback has
+
+    def __post_init__(self) -> None:
+        if not self.components or self.components != in_order(self.components):
+            raise ValueError(
+                f"feedback components are {', '.join(self.components) or 'none'}; expected some "
+                f"of {', '.join(COMPONENTS)}, in this order"
+            )
 
     @property
     def hash(self) -> str:
         """Changes when anything that training and serving must agree on changes."""
-        parts = (VERSION, self.feedback, self.refinement, self.eos_ids)
+        parts: tuple[object, ...] = (VERSION, self.feedback, self.refinement, self.eos_ids)
+        if self.components != COMPONENTS:  # whole feedback keeps the hash it always had
+            parts = (*parts, self.components)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def feedback_prompt(self, chat: tuple[int, ...], response: tuple[int, ...]) -> tuple[int, ...]:
@@ -76,6 +91,12 @@ class SrtFormat:
     def stop_strings(self) -> tuple[str, ...]:
         """The markers that are plain text, ending a phase as text."""
         return tuple(m.text for m in (self.feedback, self.refinement) if len(m.ids) > 1)
+
+
+def in_order(components: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``components`` there are, each once, in the order of the format."""
+    given = set(components)
+    return tuple(name for name in COMPONENTS if name in given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +145,18 @@ def render_score(score: int) -> str:
 def parse_feedback(text: str) -> FeedbackParts:
     """Read feedback as a model may write it; FormatError when it has no usable score."""
     score = parse_score(text)
+    weaknesses, suggestions = parse_sections(text)
+    return FeedbackParts(weaknesses, suggestions, score)
+
+
+def parse_sections(text: str) -> tuple[str, str]:
+    """Weaknesses and suggestions; each empty where the text has none."""
     sections: dict[str, str] = {}
     headings = list(_HEADING.finditer(text))
     for heading, following in zip(headings, [*headings, None][1:], strict=True):
         body = text[heading.end() : following.start() if following else len(text)].strip()
         sections.setdefault(_kind(heading["name"]), body)
-    return FeedbackParts(sections.get("weaknesses", ""), sections.get("suggestions", ""), score)
+    return sections.get("weaknesses", ""), sections.get("suggestions", "")
 
 
 def _kind(heading: str) -> str:

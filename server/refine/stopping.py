@@ -24,7 +24,9 @@ class Stop(Exception):
 def after_feedback(policy: Policy, scores: Sequence[int | None]) -> StopReason | None:
     """The last score is the one just given, on the response that would be refined next."""
     score = scores[-1]
-    if score is None:  # the caller's own feedback: act on it
+    if policy.feedback_only:
+        return "good_enough"
+    if score is None:  # the caller's own feedback, or a model's that gives none: act on it
         return None
     if policy.good_enough is not None and score >= policy.good_enough:
         return "good_enough"

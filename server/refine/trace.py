@@ -47,7 +47,7 @@ class Feedback:
     text: str
     token_ids: tuple[int, ...] = ()
     source: str = ""
-    score: int | None = None  # 1 (worst) to 10; None: the caller gave none, or it was malformed
+    score: int | None = None  # 1 (worst) to 10; None: it has none, or was malformed
     weaknesses: str = ""
     suggestions: str = ""
 
