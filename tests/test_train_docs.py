@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from train import config, run, stages
+from train.workbench.exact.serve import ExactOptions
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "training.md").read_text()
 
@@ -25,7 +26,8 @@ def test_a_command_of_the_page_is_taken(command: str) -> None:
     if stage == "run":
         assert run.load(given[0]).steps
         return
-    assert config.parse(stages.options_of(stage), stage, given, {})
+    options = ExactOptions if stage == "exact" else stages.options_of(stage)
+    assert config.parse(options, stage, given, {})
 
 
 def test_every_stage_of_the_page_exists() -> None:

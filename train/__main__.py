@@ -19,8 +19,9 @@ _TOLD = {
     "agreement": "how far the model's scores agree with given judgements",
     "merge": "weights, tokenizer and redraft.json, ready to serve",
     "run": "all stages of a recipe; goes on where it stopped",
+    "exact": "serve the workbench's exact critic and judge over HTTP",
 }
-_MODULES = {**STAGES, "run": "train.run"}
+_MODULES = {**STAGES, "run": "train.run", "exact": "train.workbench.exact.serve"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
