@@ -105,6 +105,6 @@ def http_to_vllm(directory: Path) -> Iterator[Running]:
 
 
 def _requests_at(url: str) -> int:
-    metrics = httpx.get(url.removesuffix("/v1") + "/metrics").text
+    metrics = httpx.get(url.removesuffix("/v1") + "/metrics", timeout=60).text
     counts = re.findall(r"^vllm:num_requests_(?:running|waiting)\{.*\} (\S+)$", metrics, re.M)
     return sum(int(float(count)) for count in counts)

@@ -27,7 +27,7 @@ from server.settings import ApiSettings
 from tests.asgi import srt_model
 
 T = TypeVar("T")
-START_S, STOP_S, CALL_S = 60, 30, 60  # far more than any of them takes
+START_S, STOP_S, CALL_S = 180, 120, 180  # far more than any of them takes
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    settings = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 5}
+    settings = {"log_level": "warning", "access_log": False}
+    settings |= {"timeout_keep_alive": 300, "timeout_graceful_shutdown": 60}
     server = _Server(uvicorn.Config(app, **(settings | options)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

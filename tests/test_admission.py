@@ -17,6 +17,8 @@ from server.metrics import Metrics
 from server.refine.interrupt import Interrupt
 from server.refine.loop import NoDraft
 
+PATIENCE_S = 120
+
 
 class Loop:
     """One loop that holds its place until it is told to end."""
@@ -55,7 +57,7 @@ def test_loops_beyond_the_limit_wait_and_enter_in_the_order_they_came() -> None:
         assert (admission.running, admission.waiting) == (1, 2)
         for before, after in itertools.pairwise(loops):
             await before.finish()
-            await asyncio.wait_for(after.entered.wait(), 5)
+            await asyncio.wait_for(after.entered.wait(), PATIENCE_S)
         await loops[-1].finish()
         assert (admission.running, admission.waiting) == (0, 0)
 
@@ -116,7 +118,7 @@ def test_who_gives_up_leaves_the_queue_at_once_and_the_next_moves_up() -> None:
         await settle()
         assert admission.waiting == 1
         await running.finish()
-        await asyncio.wait_for(patient.entered.wait(), 5)
+        await asyncio.wait_for(patient.entered.wait(), PATIENCE_S)
         await patient.finish()
 
     run(test)
@@ -130,7 +132,7 @@ def test_a_place_that_comes_in_the_moment_its_loop_gives_up_goes_to_the_next() -
             await settle()
         assert admission.waiting == 1  # the place is given, but its loop has not run since
         leaving.task.cancel()
-        await asyncio.wait_for(following.entered.wait(), 5)
+        await asyncio.wait_for(following.entered.wait(), PATIENCE_S)
         assert not leaving.entered.is_set()
         await following.finish()
         assert admission.running == 0
@@ -149,7 +151,7 @@ def test_a_client_with_its_share_running_lets_others_pass() -> None:
         await settle()
         assert not second.entered.is_set()
         await first.finish()
-        await asyncio.wait_for(second.entered.wait(), 5)
+        await asyncio.wait_for(second.entered.wait(), PATIENCE_S)
         await second.finish()
 
     run(test)

@@ -10,11 +10,12 @@ import pytest
 from pydantic import BaseModel
 
 from server.answers import ChatCompletion
-from server.engine.base import Constraint, EngineUnavailable, Sampling
+from server.engine.base import Call, Constraint, EngineUnavailable, Sampling
 from server.engine.scripted_engine import Asked, Fail, ScriptedEngine
 from server.refine.manifest import DefaultPolicy
 from server.service import ServedModel, Service
 from tests.asgi import post, send, srt_model
+from tests.clock import let_pass
 from tests.loops import feedback
 from tests.serving import Pause, answering
 
@@ -299,9 +300,13 @@ def test_an_engine_that_fails_within_the_draft_is_an_error_clients_do_not_repeat
 
 
 def test_a_deadline_ends_with_the_best_so_far() -> None:
-    pause = Pause("feedback-1")
-    engine = ScriptedEngine(*LOOP, gate=pause)
-    body = {"messages": MESSAGES, "refine": {"deadline_ms": 100}}
+    async def gate(call: Call, position: int) -> None:
+        if "feedback-1" in call.request_id:
+            let_pass(61)
+            await asyncio.Event().wait()
+
+    engine = ScriptedEngine(*LOOP, gate=gate)
+    body = {"messages": MESSAGES, "refine": {"deadline_ms": 60_000}}
     answer = asyncio.run(send(Service(srt_model(engine)), "POST", PATH, json=body)).json()
     assert answer["choices"][0]["message"]["content"] == "Lyon"
     assert answer["refine"]["stop_reason"] == "deadline"

@@ -158,7 +158,7 @@ def test_the_stock_client_puts_it_together() -> None:
 
 def test_reasoning_can_be_part_of_the_content() -> None:
     with answering(ScriptedEngine(*LOOP), reasoning_field="inline_think") as served:
-        chunks = events(httpx.post(served.url + PATH, json=body()).text)
+        chunks = events(httpx.post(served.url + PATH, json=body(), timeout=60).text)
     content = "".join(deltas(chunks, "content"))
     assert content.startswith("<think>\n**Draft**\n\nIt is Lyon")
     assert content.endswith("\n</think>\n\nIt is Paris")
@@ -173,7 +173,7 @@ def test_what_fails_before_the_first_token_has_a_status_of_its_own() -> None:
 def test_what_fails_later_is_an_event_that_clients_raise_on() -> None:
     broken = Fail(EngineUnavailable("the engine is gone"), "It is")
     with answering(ScriptedEngine(broken, broken)) as served:
-        raw = httpx.post(served.url + PATH, json=body())
+        raw = httpx.post(served.url + PATH, json=body(), timeout=60)
         client = openai.OpenAI(base_url=served.v1, api_key="none", max_retries=0)
         pieces = client.chat.completions.create(model="scripted", messages=MESSAGES, stream=True)
         with pytest.raises(openai.APIError) as raised:

@@ -229,7 +229,7 @@ def test_a_stream_that_is_closed_ends_the_work_of_the_server() -> None:
 
     with serving(build_app(ApiSettings(), service)) as found:
         assert asyncio.run(ask(found.url)).phase == "draft"
-        found.call(asyncio.wait_for(idle(), 10))
+        found.call(asyncio.wait_for(idle(), 120))
 
 
 @pytest.mark.parametrize("line", ["", ": keep-alive", "event: refine.draft.delta", "data: [DONE]"])

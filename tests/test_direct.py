@@ -329,7 +329,7 @@ def test_it_takes_a_place_and_a_drain_ends_it(stream: bool) -> None:
         asking = threading.Thread(target=first)
         asking.start()
         assert layer.reached.wait(60)
-        assert httpx.post(served.url + CHAT, json=BODY).status_code == 429
+        assert httpx.post(served.url + CHAT, json=BODY, timeout=60).status_code == 429
         served.call(service.drain(0.01))
         asking.join(60)
     assert '"shutting_down"' in found[0].text

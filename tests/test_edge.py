@@ -47,8 +47,8 @@ def test_an_unusable_request_id_is_replaced(given: str) -> None:
 def test_two_requests_with_one_id_are_two_loops() -> None:
     with answering(engine()) as served:
         ids = {
-            httpx.post(served.url + CHAT, json=BODY, headers={"X-Request-Id": "same"}).json()["id"]
-            for _ in range(2)
+            httpx.post(url, json=BODY, headers={"X-Request-Id": "same"}, timeout=60).json()["id"]
+            for url in [served.url + CHAT] * 2
         }
     assert len(ids) == 2
 
@@ -164,7 +164,7 @@ def test_a_bug_is_answered_in_the_form_of_all_errors_and_logged(
         raise KeyError("a secret of the server")
 
     with serving(app) as served:
-        answer = httpx.get(f"{served.url}/bug", headers={"X-Request-Id": "find-me"})
+        answer = httpx.get(f"{served.url}/bug", headers={"X-Request-Id": "find-me"}, timeout=60)
     assert answer.status_code == 500
     assert answer.json()["error"]["code"] == "internal_error"
     assert "secret" not in answer.text

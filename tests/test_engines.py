@@ -40,7 +40,7 @@ ROWS = [
 CHAT = Chat((Message("user", "Name four animals in alphabetical order, none starting with c."),))
 # Real models with random weights say anything at all, so they are told how long.
 FREE = Sampling(temperature=1.0, seed=7, ignore_eos=True, max_tokens=30)
-IDLE_S = 5.0
+IDLE_S = 60.0
 LONGEST_TOKEN = 16  # characters
 
 

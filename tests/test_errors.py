@@ -59,7 +59,7 @@ def test_a_full_server_says_when_to_come_back() -> None:
         url = f"{served.url}/v1/chat/completions"
         with httpx.stream("POST", url, json={**BODY, "stream": True}, timeout=60):
             pause.wait_reached()
-            second = httpx.post(url, json=BODY)
+            second = httpx.post(url, json=BODY, timeout=60)
             pause.release(served)
     assert second.status_code == 429
     assert second.json()["error"]["type"] == "rate_limit_error"

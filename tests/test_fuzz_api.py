@@ -78,15 +78,18 @@ async def post(path: str, content: bytes) -> httpx.Response:
     headers = {"Content-Type": "application/json"}
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         sent = client.post(path, content=content, headers=headers)
-        return await asyncio.wait_for(sent, 30)
+        return await asyncio.wait_for(sent, 180)
 
 
 def check(answer: httpx.Response) -> None:
     if answer.status_code == 200:
         assert '"code":"internal_error"' not in answer.text
         return
-    assert 400 <= answer.status_code < 500, answer.text
-    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    error = answer.json()["error"]
+    # A deadline of milliseconds passes, or not, as fast as the machine is.
+    late = answer.status_code == 504 and error["code"] == "deadline_exceeded"
+    assert late or 400 <= answer.status_code < 500, answer.text
+    assert set(error) == {"message", "type", "param", "code"}
     assert len(answer.content) < 2000
 
 

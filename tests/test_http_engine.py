@@ -266,7 +266,7 @@ def test_closing_a_completion_stops_the_upstream() -> None:
         sampling = Sampling(max_tokens=400)
         async with aclosing(engine.generate(CHAT, sampling, Call("r"))) as chunks:
             await anext(chunks)
-        assert await asyncio.to_thread(scene.stopped.wait, 5)
+        assert await asyncio.to_thread(scene.stopped.wait, 60)
 
     with_engine(scene, leave)
     assert scene.generating == 0

@@ -12,6 +12,7 @@ from server.refine.events import Delta, DraftDone, FeedbackDone, FeedbackRejecte
 from server.refine.interrupt import Interrupt
 from server.refine.loop import Given, NoDraft, refine
 from server.refine.policy import Policy
+from tests.clock import let_pass
 from tests.loops import FORMAT, QUESTION, answer_to, asker, feedback, gather, run, trace_of
 
 GONE = EngineUnavailable("the engine is gone")
@@ -311,10 +312,11 @@ def test_a_deadline_that_passes_while_the_engine_is_silent_ends_the_loop():
     async def scenario():
         async def gate(call, position):
             if "-feedback-" in call.request_id:
+                let_pass(61)
                 await asyncio.Event().wait()
 
         engine = ScriptedEngine("Lyon", feedback(3), gate=gate)
-        return trace_of(await gather(engine, Policy(), interrupt=Interrupt(deadline_ms=50)))
+        return trace_of(await gather(engine, Policy(), interrupt=Interrupt(deadline_ms=60_000)))
 
     trace = run(scenario())
     assert (trace.stop_reason, trace.answer.text) == ("deadline", "Lyon")

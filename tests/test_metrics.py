@@ -22,7 +22,7 @@ from server.service import Service
 from server.settings import ApiSettings
 from tests.asgi import send, srt_model
 from tests.loops import feedback
-from tests.serving import serving
+from tests.serving import Pause, serving
 
 Scraped = dict[str, dict[tuple[tuple[str, str], ...], float]]
 
@@ -48,7 +48,7 @@ def after(
     service = Service(srt_model(ScriptedEngine(*script)), metrics=Metrics(registry), **parts)
     with (
         serving(build_app(ApiSettings(), service)) as served,
-        httpx.Client(base_url=served.url, timeout=20) as client,
+        httpx.Client(base_url=served.url, timeout=60) as client,
     ):
         requests(client)
         answer = client.get("/metrics")
@@ -143,16 +143,16 @@ def test_a_loop_without_an_answer_is_counted_as_failed() -> None:
 
 def test_a_client_that_leaves_is_counted_as_cancelled_and_so_are_its_tokens() -> None:
     registry = CollectorRegistry()
-    held = asyncio.Event()
-    engine = ScriptedEngine("Paris.", gate=held)
+    pause = Pause("draft-0")
+    engine = ScriptedEngine("Paris it is.", gate=pause)
     service = Service(srt_model(engine), metrics=Metrics(registry))
-    with serving(build_app(ApiSettings(keep_alive_s=0.05), service)) as served:
+    with serving(build_app(ApiSettings(), service)) as served:
         body = {"prompt": "Capital of France?", "stream": True}
-        with httpx.stream("POST", f"{served.url}/v1/refine", json=body) as answer:
-            lines = answer.iter_lines()
-            next(lines)
+        with httpx.stream("POST", f"{served.url}/v1/refine", json=body, timeout=60) as answer:
+            next(answer.iter_lines())
+            pause.wait_reached()
             assert registry.get_sample_value("redraft_loops_in_flight") == 1
-        served.call(asyncio.wait_for(service.drain(60), 10))
+        served.call(asyncio.wait_for(service.drain(600), 120))
     labels = {"route": "refine", "outcome": "cancelled"}
     assert registry.get_sample_value("redraft_loops_total", labels) == 1
     spent = registry.get_sample_value("redraft_prompt_tokens_total", {"phase": "draft"})

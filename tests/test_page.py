@@ -51,7 +51,9 @@ def browser(chromium: str) -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         # Without its sandbox, as containers that run as root need it; it opens our page only.
         options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=options, timeout=180_000
+        )
         yield browser
         browser.close()
 
@@ -60,7 +62,7 @@ def browser(chromium: str) -> Iterator[Any]:
 def page(browser: Any) -> Iterator[Page]:
     """A page on which every error in its console fails the test."""
     page = browser.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
@@ -128,7 +130,7 @@ def test_stopping_ends_the_work_and_keeps_what_was_written(page: Page) -> None:
         section(page, "Draft").get_by_text("Paris", exact=True).wait_for()
         page.get_by_role("button", name="Stop").click()
         page.get_by_text("Stopped.").wait_for()
-        served.call(asyncio.wait_for(service.drain(60), 10))
+        served.call(asyncio.wait_for(service.drain(600), 120))
         assert engine.running == 0
         assert section(page, "Draft").inner_text().endswith("Paris")
         assert page.get_by_role("button", name="Ask").is_enabled()

@@ -171,7 +171,7 @@ def live(engine: ScriptedEngine, **settings: Any) -> Iterator[tuple[Served, Serv
 def asking(served: Served, body: dict[str, Any] = ASKED) -> Iterator[Iterator[str]]:
     """The lines of one stream, as they come."""
     url = f"{served.url}/v1/refine"
-    with httpx.Client(timeout=20) as client, client.stream("POST", url, json=body) as answer:
+    with httpx.Client(timeout=60) as client, client.stream("POST", url, json=body) as answer:
         yield answer.iter_lines()
 
 
@@ -212,7 +212,7 @@ def test_a_client_that_leaves_ends_the_work_in_whatever_phase(phase: str) -> Non
                 if event.name == f"refine.{phase}.delta":
                     break
         # Draining waits for the loop: without its client it ends long before the grace limit.
-        served.call(asyncio.wait_for(service.drain(60), 10))
+        served.call(asyncio.wait_for(service.drain(600), 120))
         assert engine.running == 0
 
 
@@ -226,7 +226,7 @@ def test_a_client_that_leaves_without_reading_a_stream_ends_the_work_too(path: s
         with socket.create_connection(("127.0.0.1", served.port)) as client:
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
             served.call(gate.reached.wait())
-        served.call(asyncio.wait_for(service.drain(60), 10))
+        served.call(asyncio.wait_for(service.drain(600), 120))
         assert engine.running == 0
 
 

@@ -10,17 +10,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from server.__main__ import main
+from server.engine.base import Call
+from server.engine.scripted_engine import ScriptedEngine, demo_reply
 from server.refine import manifest
 from tests import tiny_model
 from tests.loops import FORMAT
-from tests.program import running
+from tests.program import Program, running
+from tests.serving import Pause, Served, answering
 
 Refuses = Callable[..., str]
 
@@ -44,12 +47,12 @@ def refuses(capsys: pytest.CaptureFixture[str]) -> Iterator[Refuses]:
 
 def test_it_prints_its_page_and_a_command_that_works() -> None:
     with running("--engine", "scripted") as program:
-        assert httpx.get(f"{program.url}/health").json() == {"status": "alive"}
+        assert httpx.get(f"{program.url}/health", timeout=60).json() == {"status": "alive"}
         shown = program.output
         program.until("-d ")
         command = program.output[program.output.index("curl ") :].strip()
         answered = subprocess.run(
-            ["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True
+            ["bash", "-c", command], capture_output=True, text=True, timeout=120, check=True
         )
         assert json.loads(answered.stdout)["trace"], shown
 
@@ -75,7 +78,7 @@ def test_a_server_nobody_reads_along_with_ends_well_too(root: Path) -> None:
         next(line for line in server.stdout if "-d" in line)
         server.stdout.close()
         server.terminate()
-        assert server.wait(60) == 0
+        assert server.wait(120) == 0
 
 
 def ask(url: str, client: httpx.Client) -> AbstractContextManager[httpx.Response]:
@@ -83,12 +86,30 @@ def ask(url: str, client: httpx.Client) -> AbstractContextManager[httpx.Response
     return client.stream("POST", f"{url}/v1/refine", json={"prompt": "Hello?", "stream": True})
 
 
+@contextmanager
+def held_in_its_feedback(*more: str) -> Iterator[tuple[Program, Pause, Served]]:
+    """A server before another whose engine writes the draft, and stops within the feedback."""
+    pause = Pause("")
+    engine = ScriptedEngine(reply=demo_reply)
+
+    async def gate(call: Call, position: int) -> None:
+        if len(engine.history) == 2:
+            await pause(call, position)
+
+    engine.gate = gate
+    with answering(engine) as behind:
+        upstream = ("--upstream", behind.v1, "--upstream-model", "scripted:direct")
+        with running("--engine", "http", *upstream, *more) as program:
+            yield program, pause, behind
+
+
 def test_sigterm_lets_a_running_loop_finish_and_takes_no_new_one() -> None:
-    slow = ("--engine", "scripted", "--tokens-per-second", "20")
-    with running(*slow) as program, httpx.Client(timeout=60) as client:
+    with (
+        held_in_its_feedback("--grace-s", "600") as (program, pause, behind),
+        httpx.Client(timeout=60) as client,
+    ):
         with ask(program.url, client) as response:
-            lines = response.iter_lines()
-            next(lines)
+            pause.wait_reached()
             program.signal(signal.SIGTERM)
             program.until("stopping: 1 running")
             assert client.get(f"{program.url}/health").status_code == 200
@@ -96,20 +117,21 @@ def test_sigterm_lets_a_running_loop_finish_and_takes_no_new_one() -> None:
             refused = client.post(f"{program.url}/v1/refine", json={"prompt": "Hello?"})
             assert refused.status_code == 503
             assert refused.headers["retry-after"]
-            rest = list(lines)
+            pause.release(behind)
+            rest = list(response.iter_lines())
         assert any("max_iterations" in line for line in rest), rest[-5:]
         assert program.wait() == 0
 
 
 def test_at_the_grace_limit_a_running_loop_answers_with_its_best() -> None:
-    slow = ("--engine", "scripted", "--tokens-per-second", "10", "--grace-s", "0.1")
-    with running(*slow) as program, httpx.Client(timeout=60) as client:
+    with (
+        held_in_its_feedback("--grace-s", "0.1") as (program, pause, _),
+        httpx.Client(timeout=60) as client,
+    ):
         with ask(program.url, client) as response:
-            lines = response.iter_lines()
-            # The draft is complete once its feedback begins.
-            next(line for line in lines if "feedback" in line)
+            pause.wait_reached()
             program.signal(signal.SIGTERM)
-            rest = list(lines)
+            rest = list(response.iter_lines())
         assert any("draining" in line for line in rest), rest[-5:]
         assert program.wait() == 0
 

