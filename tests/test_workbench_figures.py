@@ -10,6 +10,7 @@ import pytest
 
 from train.workbench import card, critic, figures
 from train.workbench.families import FAMILIES
+from train.workbench.judged import judged
 from train.workbench.tasks import Task, answer, sample, task_for
 
 WRONG = "I do not know."
@@ -85,6 +86,14 @@ def test_calibration_counts_right_drafts_by_score() -> None:
         {"score": 1, "responses": 10, "right": 0},
         {"score": 10, "responses": 10, "right": 10},
     ]
+
+
+def test_each_answer_can_be_judged_by_itself() -> None:
+    mended_row, scoreless = mended(2)[1], mended(4)[3]
+    scoreless["feedback"][0]["score"] = None
+    found = judged({**mended_row, "stop_reason": "max_iterations"})
+    assert (found["right"], found["verdict"], found["tokens"]) == ([False, True], True, 50)
+    assert judged({**scoreless, "stop_reason": "max_iterations"})["verdict"] is None
 
 
 def test_the_win_rate_counts_ties_half() -> None:

@@ -80,8 +80,7 @@ def train(trainer: Any, output: Path) -> Mapping[str, Any]:
         print(f"going on from {start}")
     result = trainer.train(resume_from_checkpoint=None if start is None else str(start))
     trainer.save_model(str(output))
-    figures: Mapping[str, Any] = result.metrics
-    return figures
+    return {**result.metrics, "steps": result.global_step}
 
 
 def finish(output: Path, name: str, figures: Mapping[str, Any]) -> None:

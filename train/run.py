@@ -3,6 +3,8 @@
     redraft train run smoke                      a recipe of train/recipes, by name
     redraft train run my.yaml --set seed=7       a file; any value of it can be set
     redraft train run tulu2-70b --dry-run        check everything, print the plan, train nothing
+    redraft train run workbench --until filter   the lessons, and no further
+    redraft train run workbench --only stage1 merge    these steps; what they read is there
 
 Each step runs in a process of its own (under ``accelerate launch`` where the step names a config
 of train/accelerate), and leaves OUTPUT/.steps/NAME.json when it is done; a step whose options
@@ -125,12 +127,25 @@ def _change(content: dict[str, Any], change: str) -> None:
     place[last] = yaml.safe_load(value)
 
 
-def run(recipe: Recipe) -> int:
-    """Run what is not done yet; returns the first exit status that is not zero."""
+def selected(recipe: Recipe, only: Sequence[str], until: str | None) -> tuple[str, ...]:
+    """The names of the steps to run: all, those named, or those up to one."""
+    names = [step.name for step in recipe.steps]
+    if unknown := [name for name in (*only, *([until] if until else [])) if name not in names]:
+        raise ConfigError(f"recipe {recipe.name} has no step {unknown[0]!r}: {', '.join(names)}")
+    if until:
+        names = names[: names.index(until) + 1]
+    return tuple(name for name in names if name in only or not only)
+
+
+def run(recipe: Recipe, names: Sequence[str] = ()) -> int:
+    """Run what is not done yet, of the steps named or all; returns the first exit status that is
+    not zero."""
     before = ""
     started = time.monotonic()
     for number, step in enumerate(recipe.steps, 1):
         before = _identity(step, before)
+        if names and step.name not in names:
+            continue
         mark = recipe.output / ".steps" / f"{step.name}.json"
         title = f"[{number}/{len(recipe.steps)}] {step.name}"
         if _done(mark) == before:
@@ -148,11 +163,13 @@ def run(recipe: Recipe) -> int:
     return 0
 
 
-def plan(recipe: Recipe) -> int:
+def plan(recipe: Recipe, names: Sequence[str] = ()) -> int:
     """Check every step with those who will read its options, and print what it would take."""
     from train.dry_run import show
 
     for number, step in enumerate(recipe.steps, 1):
+        if names and step.name not in names:
+            continue
         accelerate = str(ACCELERATE / f"{step.accelerate}.yaml") if step.accelerate else None
         print(f"[{number}/{len(recipe.steps)}] {step.name}: {step.stage}")
         print(show(step.stage, step.options, recipe.plan, recipe.base, accelerate), flush=True)
@@ -189,11 +206,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("recipe", help="a name from train/recipes, or a .yaml file")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes")
     parser.add_argument("--output", help="folder for everything the recipe writes")
+    parser.add_argument("--only", nargs="+", default=[], metavar="STEP", help="run these alone")
+    parser.add_argument("--until", metavar="STEP", help="run nothing after this one")
     parser.add_argument("--dry-run", action="store_true", help="check all, print the plan")
     given = parser.parse_args(argv)
     changes = [*given.changes, *([f"output={given.output}"] if given.output else [])]
     recipe = load(given.recipe, changes)
-    return plan(recipe) if given.dry_run else run(recipe)
+    names = selected(recipe, given.only, given.until)
+    return plan(recipe, names) if given.dry_run else run(recipe, names)
 
 
 if __name__ == "__main__":
