@@ -25,6 +25,7 @@ import aiohttp
 Body = dict[str, Any]
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 LONGEST_WAIT_S = 60.0
+IDLE_S = 2.0
 
 
 class CallFailed(Exception):
@@ -50,7 +51,9 @@ class Endpoint:
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
             timeout=aiohttp.ClientTimeout(total=self.timeout_s),
-            connector=aiohttp.TCPConnector(limit=0),  # the measurement bounds itself
+            # The measurement bounds itself. Idle connections are dropped before servers drop them
+            # (uvicorn after 5 s): a request that meets the end of its connection is lost.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
             read_bufsize=2**22,  # one event may carry a whole trace
         ) as client:
             yield Session(self, client)

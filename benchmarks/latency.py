@@ -20,7 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import islice, product
 from pathlib import Path
@@ -30,12 +30,14 @@ from benchmarks import processes
 from benchmarks.endpoint import CallFailed, Endpoint
 from benchmarks.latency_report import report
 from benchmarks.ledger import Ledger
+from benchmarks.optillm_environment import AUTO
+from benchmarks.peers import peers
 from benchmarks.processes import Running
-from benchmarks.systems import SYSTEMS, Load, System
-from benchmarks.timing import Batch, Timing
+from benchmarks.systems import SYSTEMS, System
+from benchmarks.timing import Batch, Load, Timing
 from benchmarks.workload import arrivals, prompts
 
-UPSTREAM = {"redraft": "redraft", "floor": "redraft", "client-loop": "vllm", "optillm": "optillm"}
+DEFAULT_SYSTEMS = ("redraft", "floor", "client-loop", "client-chat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     ]
     try:
-        with servers(options) as running:
-            batches = asyncio.run(measure(options, running, cells))
+        with peers(options) as running:
+            batches = asyncio.run(measure(options, running.servers, cells))
     except processes.NotStarted as error:
         print(f"redraft bench latency: {error}", file=sys.stderr)
         return 1
-    urls = {system: server.url for system, server in running.items()}
     failures: Counter[str] = Counter()
     for each in batches:
         failures.update({f"{each.system}: {why}": n for why, n in each.failures.items()})
-    config = {key: value for key, value in vars(options).items() if key != "url"} | {"urls": urls}
+    config = {key: value for key, value in vars(options).items() if key != "url"}
+    config |= {"urls": running.urls, "versions": running.versions}
     report(options.out, config, cells, batches, failures, options.slo_answer_s, options.slo_total_s)
     asked = sum(len(batch.timings) + batch.failed for batch in batches)
     return 1 if failures.total() > options.max_failed * asked else 0
@@ -101,8 +103,13 @@ def parser() -> argparse.ArgumentParser:
     add("--model", type=Path, help="directory of the model; the servers are started here")
     add("--url", action="append", default=[], help="SYSTEM=URL of a running server; repeat it")
     add("--served-name", default="model", help="what running servers call the model")
-    add("--systems", nargs="+", choices=list(SYSTEMS), default=["redraft", "floor", "client-loop"])
-    add("--optillm", type=Path, help="the optillm program, in an environment of its own")
+    add("--systems", nargs="+", choices=list(SYSTEMS), default=list(DEFAULT_SYSTEMS))
+    add(
+        "--optillm",
+        default=AUTO,
+        help="the optillm program; %(default)s installs it into the user's cache folder",
+    )
+    add("--serve-options", default="", help="further options for redraft serve, in one string")
     add("--prompt-tokens", type=int, nargs="+", default=[50, 400, 1500])
     add("--iterations", type=int, nargs="+", default=[0, 1, 2, 3])
     add("--concurrency", type=int, nargs="+", default=[1, 8, 32])
@@ -121,39 +128,6 @@ def parser() -> argparse.ArgumentParser:
     add("--max-failed", type=float, default=0.0, help="share of requests that may fail")
     add("--out", type=Path, default=Path("runs/latency"))
     return top
-
-
-@contextmanager
-def servers(options: argparse.Namespace) -> Iterator[dict[str, Running]]:
-    """The server of each system to be measured."""
-    given = dict(pair.split("=", 1) for pair in options.url)
-    if unknown := given.keys() - SYSTEMS.keys():
-        raise SystemExit(f"--url: unknown system {unknown.pop()!r}; known: {', '.join(SYSTEMS)}")
-    if not options.model:
-        if not given:
-            raise SystemExit("give --model, to start servers here, or --url for running ones")
-        yield {system: Running(url) for system, url in given.items()}
-        return
-    settings = processes.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
-    needed = {UPSTREAM[system] for system in options.systems if system not in given}
-    logs = options.out / "logs"
-    running: dict[str, Running] = {}
-    with ExitStack() as stack:
-        stack.enter_context(processes.stopped_with_us())
-        if "redraft" in needed:
-            ours = processes.redraft(options.model, settings, logs)
-            running["redraft"] = stack.enter_context(ours)
-        if needed & {"vllm", "optillm"}:
-            running["vllm"] = stack.enter_context(processes.vllm(options.model, settings, logs))
-        if "optillm" in needed:
-            if not options.optillm:
-                raise SystemExit("--optillm: give the path of its program")
-            started = processes.optillm(options.optillm, running["vllm"], logs)
-            running["optillm"] = stack.enter_context(started)
-        yield {
-            system: Running(given[system]) if system in given else running[UPSTREAM[system]]
-            for system in options.systems
-        }
 
 
 async def measure(
@@ -195,6 +169,7 @@ def turns(repeats: int, systems: Sequence[System]) -> Iterator[tuple[int, System
 def batch_key(options: argparse.Namespace, cell: Cell, repeat: int, system: System) -> str:
     """All that makes a batch the one it is."""
     names = ("model", "served_name", "phase_tokens", "temperature", "seed", "requests", "seconds")
+    names += ("serve_options",)
     setting = "/".join(str(getattr(options, name)) for name in names)
     return f"{setting}/{cell.name}/{repeat}/{system.name}"
 
@@ -217,9 +192,11 @@ async def one_batch(
     # Other prompts for each system, though of the same length: what one has warmed up must not
     # serve the next.
     asked = prompts(cell.prompt_tokens, f"{options.seed}/{cell.name}/{repeat}/{system.name}")
-    spent = servers[system.name].cpu_s()
+    server = servers[system.name]
+    before = server.cpu()
     found = await batch(system, cell, list(islice(asked, len(due))), repeat, due)
-    found = replace(found, cpu_s=servers[system.name].cpu_s() - spent)
+    spent = server.cpu().since(before)
+    found = replace(found, cpu_s=spent.total_s, server_cpu_s=spent.servers_s)
     print(
         f"{cell.name}, {repeat + 1}/{options.repeats}, {system.name}: "
         f"{found.tokens_per_s:.0f} tokens/s, failed {found.failed}",

@@ -119,6 +119,10 @@ def against(
             "cpu_per_token": ratio(
                 [batch.cpu_per_token for batch in ours], [batch.cpu_per_token for batch in theirs]
             ),
+            "server_cpu_per_token": ratio(
+                [batch.server_cpu_per_token for batch in ours],
+                [batch.server_cpu_per_token for batch in theirs],
+            ),
         }
     return found
 
@@ -141,12 +145,13 @@ def _times(
                         _ms(summary.total),
                         summary.tokens_per_s,
                         _ms(summary.cpu_per_token, 2),
+                        _ms(summary.server_cpu_per_token, 3),
                         round(summary.tokens),
                         summary.failed,
                     )
                 )
     columns = (*SETTING, "system", "first token, ms", "first answer token, ms", "whole answer, ms")
-    more = ("tokens/s", "CPU per token, ms", "tokens each", "failed")
+    more = ("tokens/s", "CPU per token, ms", "without the engine", "tokens each", "failed")
     return Table("Time of an answer", columns + more, tuple(rows), MEDIANS)
 
 
@@ -159,7 +164,7 @@ def _ratios(
             setting = (cell.prompt_tokens, cell.iterations, cell.concurrency)
             rows.append((*setting, system, *map(_digits, measured.values())))
     compared: tuple[str, ...] = ("our time per token / theirs", "our answers per s / theirs")
-    compared += ("their first token / ours", "our CPU per token / theirs")
+    compared += ("their first token / ours", "our CPU per token / theirs", "without the engine")
     columns = (*SETTING, "against", *compared)
     note = "Ratios of batches of the same repeat, median over repeats, and their range."
     return Table("Redraft against the others", columns, tuple(rows), note)

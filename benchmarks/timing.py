@@ -11,6 +11,14 @@ from benchmarks.intervals import NOTHING, Interval, median_interval
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """What every system is asked to do."""
+
+    phase_tokens: int  # at most, or exactly where the system lets one say so
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds are from the moment the request was due, so that a late start counts."""
 
@@ -48,7 +56,8 @@ class Batch:
     seconds: float  # from the first that was due to the last that was done
     timings: tuple[Timing, ...]
     failures: Mapping[str, int] = field(default_factory=dict)  # by reason
-    cpu_s: float = math.nan  # of the servers' processes; NaN where they run elsewhere
+    cpu_s: float = math.nan  # of all the servers' processes; NaN where they run elsewhere
+    server_cpu_s: float = math.nan  # without the engines' processes
 
     def json(self) -> dict[str, Any]:
         return {
@@ -58,6 +67,7 @@ class Batch:
             "seconds": self.seconds,
             "failures": dict(self.failures),
             "cpu_s": self.cpu_s if math.isfinite(self.cpu_s) else None,
+            "server_cpu_s": self.server_cpu_s if math.isfinite(self.server_cpu_s) else None,
             "timings": [timing.json() for timing in self.timings],
         }
 
@@ -71,6 +81,7 @@ class Batch:
             tuple(map(Timing.of, content["timings"])),
             content["failures"],
             math.nan if content["cpu_s"] is None else content["cpu_s"],
+            math.nan if content["server_cpu_s"] is None else content["server_cpu_s"],
         )
 
     @property
@@ -84,6 +95,10 @@ class Batch:
     @property
     def cpu_per_token(self) -> float:
         return self.cpu_s / self.tokens if self.tokens else math.nan
+
+    @property
+    def server_cpu_per_token(self) -> float:
+        return self.server_cpu_s / self.tokens if self.tokens else math.nan
 
     @property
     def tokens_per_s(self) -> float:
@@ -108,6 +123,7 @@ class Summary:
     tokens_per_s: Interval
     answers_per_s: Interval
     cpu_per_token: Interval  # seconds
+    server_cpu_per_token: Interval
     tokens: float  # of a request, in the mean
     answered: int
     failed: int
@@ -121,6 +137,7 @@ class Summary:
             "tokens_per_s": self.tokens_per_s.json(),
             "answers_per_s": self.answers_per_s.json(),
             "cpu_per_token_s": self.cpu_per_token.json(),
+            "server_cpu_per_token_s": self.server_cpu_per_token.json(),
             "tokens_per_answer": self.tokens,
             "answered": self.answered,
             "failed": self.failed,
@@ -139,6 +156,7 @@ def summarise(batches: Sequence[Batch]) -> Summary:
         tokens_per_s=median_interval([batch.tokens_per_s for batch in whole]),
         answers_per_s=median_interval([batch.answers_per_s for batch in whole]),
         cpu_per_token=_of_finite([batch.cpu_per_token for batch in whole]),
+        server_cpu_per_token=_of_finite([batch.server_cpu_per_token for batch in whole]),
         tokens=sum(timing.tokens for timing in timings) / max(1, len(timings)),
         answered=len(timings),
         failed=sum(batch.failed for batch in batches),

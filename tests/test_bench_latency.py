@@ -17,10 +17,11 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 pytest.importorskip("aiohttp", reason="the bench extra is not installed")
 
 from benchmarks import latency
+from benchmarks.client_loops import OneChat, OwnPrompts, said
 from benchmarks.endpoint import CallFailed, Endpoint
 from benchmarks.phased_model import ASSISTANT, END, FEEDBACK, REFINEMENT, successors
-from benchmarks.systems import SYSTEMS, Load
-from benchmarks.timing import Batch, Timing, goodput, ratio, summarise
+from benchmarks.systems import SYSTEMS
+from benchmarks.timing import Batch, Load, Timing, goodput, ratio, summarise
 from benchmarks.workload import arrivals, prompts
 from server.engine.base import Sampling
 from server.engine.scripted_engine import ScriptedEngine
@@ -81,13 +82,26 @@ def test_redraft_tells_its_phases_and_answers_after_them(served: Served) -> None
     assert found.tokens > answer(served, "redraft", iterations=1).tokens
 
 
-def test_the_client_side_loop_makes_a_call_for_each_phase(served: Served) -> None:
+@pytest.mark.parametrize("system", ["client-loop", "client-chat"])
+def test_a_client_side_loop_makes_a_call_for_each_phase(served: Served, system: str) -> None:
     before = next(number)
-    found = answer(served, "client-loop", iterations=2, model="scripted:direct")
+    found = answer(served, system, iterations=2, model="scripted:direct")
     assert next(number) - before - 1 == 5
     assert found.tokens == 5 * 50
     assert found.first_token_s < found.first_answer_s
     assert set(found.phases) == {"draft", "feedback", "refinement"}
+
+
+def test_one_chat_goes_on_from_what_was_sent_and_own_prompts_begin_anew() -> None:
+    draft = [said("user", "Name a fish")]
+    chat = OneChat()
+    assert chat.feedback("Name a fish", "Eel")[:2] == [*draft, said("assistant", "Eel")]
+    assert chat.refinement("Name a fish", "Eel", "Good")[:3] == chat.feedback("Name a fish", "Eel")
+    own = OwnPrompts()
+    (asked,) = own.feedback("Name a fish", "Eel")
+    assert "Name a fish" in asked["content"]
+    assert "Eel" in asked["content"]
+    assert own.refinement("Name a fish", "Eel", "Good")[0] == asked
 
 
 def test_a_loop_that_ends_early_is_a_failure_not_a_fast_answer() -> None:
@@ -140,12 +154,16 @@ def test_ratios_are_formed_repeat_by_repeat() -> None:
 
 
 def test_a_summary_holds_every_request_and_every_failure() -> None:
-    first = Batch("redraft", "cell", 0, 2.0, (timing(1, 2), timing(2, 3)), {"timeout": 1})
+    asked = (timing(1, 2), timing(2, 3))
+    first = Batch("redraft", "cell", 0, 2.0, asked, {"timeout": 1}, cpu_s=2.0, server_cpu_s=0.5)
     second = Batch("redraft", "cell", 1, 1.0, (timing(3, 4),))
     found = summarise([first, second])
     assert (found.answered, found.failed) == (3, 1)
     assert found.first_answer.estimate == 2
     assert found.tokens_per_s.estimate == 10
+    assert found.cpu_per_token.estimate == 0.1  # the second was not measured
+    assert found.server_cpu_per_token.estimate == 0.025
+    assert Batch.of(json.loads(json.dumps(first.json()))) == first
 
 
 def test_a_run_measures_every_cell_and_keeps_every_sample(served: Served, tmp_path: Path) -> None:

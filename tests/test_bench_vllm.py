@@ -35,8 +35,10 @@ def test_a_run_on_a_model_starts_its_servers_and_stops_them(model: Path, tmp_pat
     found = json.loads((tmp_path / "latency.json").read_text())
     (measured,) = found["figures"].values()
     assert found["failures"] == {}
-    assert set(measured["systems"]) == {"redraft", "floor", "client-loop"}
+    assert set(measured["systems"]) == {"redraft", "floor", "client-loop", "client-chat"}
+    assert set(found["config"]["versions"]) >= {"redraft"}
     for summary in measured["systems"].values():
         # As many tokens for every system: a draft, and two of feedback and refinement.
         assert summary["tokens_per_answer"] == 5 * (PHASE_TOKENS + 1)
         assert summary["cpu_per_token_s"]["estimate"] > 0
+        assert summary["server_cpu_per_token_s"]["estimate"] > 0
