@@ -1,5 +1,5 @@
 """The files of AlpacaEval 2.0: instructions with reference answers, a system's answers, and
-annotations (which of the two a judge preferred).
+annotations (which of the two a judge preferred). Other instructions are read, too.
 
 Annotations are read from the project's own annotations.json (also .gz), from a table with the
 columns row, len_reference, len_model, preference, and from the ledger ``winrate judge`` writes.
@@ -12,9 +12,14 @@ import gzip
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from benchmarks.json_lines import WrongLine, read_rows
+
+# The parts of its instructions, as their field "dataset" names them.
+DATASETS = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ class Annotation:
     reference_length: int  # characters
     length: int
     preference: float | None  # None: unjudged
+    alpaca: bool = True  # the instruction is AlpacaEval's, so its difficulty is known
 
     @property
     def win(self) -> float | None:
@@ -52,6 +58,20 @@ def read_answers(path: Path) -> list[Answer]:
         Answer(row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", ""))
         for row in rows
     ]
+
+
+def read_instructions(path: Path) -> list[Answer]:
+    """Instructions without answers: a file that ``read_answers`` reads, or lines of JSON that hold
+    an instruction or a labelled prompt each."""
+    if not path.name.endswith(".jsonl"):
+        return [replace(answer, output="", generator="") for answer in read_answers(path)]
+    found = []
+    for where, line, row in read_rows(path):
+        asked = row.get("instruction") or row.get("prompt")
+        if not asked:
+            raise WrongLine(where, '"instruction" or "prompt"', line)
+        found.append(Answer(asked, "", row.get("dataset") or row.get("group") or ""))
+    return found
 
 
 def write_answers(path: Path, answers: list[Answer]) -> None:
@@ -111,7 +131,8 @@ def _from_table(path: Path) -> Iterator[Annotation]:
 
 
 def _from_ledger(found: dict[str, Any]) -> Annotation:
-    return Annotation(found["row"], found["reference_length"], found["length"], found["preference"])
+    lengths = found["reference_length"], found["length"]
+    return Annotation(found["row"], *lengths, found["preference"], found.get("alpaca", True))
 
 
 def _json(path: Path) -> list[dict[str, Any]]:

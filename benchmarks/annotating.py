@@ -10,11 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.alpaca import Annotation, Answer
+from benchmarks.alpaca import DATASETS, Annotation, Answer
 from benchmarks.endpoint import Endpoint
 from benchmarks.judge import Judge, JudgePolicy
 from benchmarks.ledger import Ledger
 from benchmarks.pool import work_through
+
+
+class OtherInstructions(ValueError):
+    """The answers and the reference have no instruction in common."""
 
 
 async def annotate(
@@ -25,7 +29,8 @@ async def annotate(
     path: Path,
     concurrency: int = 8,
 ) -> tuple[list[Annotation], Counter[str]]:
-    """One annotation for every instruction of the reference, and why some are unjudged."""
+    """One annotation for every instruction of the reference, and why some are unjudged; answers
+    to instructions the reference lacks are unjudged, too."""
     outputs = {answer.instruction: answer.output for answer in answers}
     failures: Counter[str] = Counter()
     pairs = []
@@ -34,11 +39,13 @@ async def annotate(
             pairs.append((row, reference, outputs[reference.instruction]))
         else:
             failures["no_answer"] += 1
-    if len(pairs) < len(outputs):
-        raise ValueError(
-            f"{len(outputs) - len(pairs)} of {len(outputs)} answers are to instructions the "
-            "reference does not have; are they from another set?"
+    if not pairs:
+        raise OtherInstructions(
+            f"none of the {len(outputs)} answers is to one of the {len(references)} instructions "
+            "of the reference; they are from another set"
         )
+    if len(pairs) < len(outputs):
+        failures["no_reference"] = len(outputs) - len(pairs)
 
     def key(pair: tuple[int, Answer, str]) -> str:
         _, reference, output = pair
@@ -59,6 +66,7 @@ async def annotate(
                         "reference_length": len(reference.output),
                         "length": len(output),
                         "preference": verdict.preference,
+                        "alpaca": reference.dataset in DATASETS,
                         "reference_first": verdict.reference_first,
                     },
                 )
@@ -70,5 +78,6 @@ async def annotate(
     for row, reference in enumerate(references):
         length = len(outputs.get(reference.instruction, ""))
         preference = judged[row]["preference"] if row in judged else None
-        annotations.append(Annotation(row, len(reference.output), length, preference))
+        lengths = len(reference.output), length
+        annotations.append(Annotation(row, *lengths, preference, reference.dataset in DATASETS))
     return annotations, failures

@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.endpoint import CallFailed, Session
 
 FIRST, SECOND = "m", "M"
+LARGEST_LOGPROB = 0.01  # above 0 by what servers' rounding allows
 SYSTEM = (
     "You compare answers that two language models gave to the same instruction, and you say which "
     "one most people who read both with care would prefer."
@@ -107,12 +108,15 @@ def first_token(reply: dict[str, Any]) -> list[tuple[str, float]]:
     """The likeliest first tokens with their log-probabilities."""
     try:
         found = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        return [(each["token"], float(each["logprob"])) for each in found]
-    except (KeyError, IndexError, TypeError) as error:
+        tokens = [(str(each["token"]), float(each["logprob"])) for each in found]
+    except (LookupError, TypeError, ValueError) as error:
         # Whatever is missing on the way there: a refusal has no content, many servers no logprobs.
         raise CallFailed(
             "no_logprobs", f"the judge's reply has none: {str(reply)[:160]}"
         ) from error
+    if not all(logprob <= LARGEST_LOGPROB for _, logprob in tokens):
+        raise CallFailed("no_logprobs", f"these are no log-probabilities: {str(tokens)[:160]}")
+    return tokens
 
 
 def share_of_first(tokens: list[tuple[str, float]], least_mass: float = 0.0) -> float:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.endpoint import CallFailed, Endpoint
+from benchmarks.json_lines import WrongLine, read_rows
 from benchmarks.ledger import Ledger
 from benchmarks.pool import work_through
 from benchmarks.scorers import gsm8k_answer
@@ -42,15 +43,12 @@ class LabelledPrompt:
 def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
     """``judged``: a judge decides, so no answers are needed."""
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        if line.strip():
-            row = json.loads(line)
-            if not row.get("prompt") or not (judged or row.get("answers")):
-                needed = '"prompt"' if judged else '"prompt" and "answers"'
-                without = "" if judged else ", or --judge URL to do without answers"
-                raise ValueError(f"{path}:{number} needs {needed}{without}, got {line[:80]}")
-            answers = tuple(str(answer) for answer in row.get("answers") or ())
-            found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
+    needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
+    for where, line, row in read_rows(path):
+        if not row.get("prompt") or not (judged or row.get("answers")):
+            raise WrongLine(where, needed, line)
+        answers = tuple(str(answer) for answer in row.get("answers") or ())
+        found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
     return found
 
 

@@ -8,6 +8,8 @@ the weight, with no system of their own: they pin what length alone is worth.
 The judge's preferences on those baselines are data of the project (df_gamed.csv on its hub). The
 copy shipped here was reconstructed from published coefficients: with it the rate of a new model is
 off by 0.07 points (median; at most 0.5). Give the original with ``--gamed`` where you have it.
+
+The rate is of AlpacaEval's instructions alone: how hard another one is, nobody has measured.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ FOLDS, SEED = 5, 123  # the project's, for the same answer
 # Its regularisation of 0.2, shared by two baselines.
 GAMED_WEIGHT = 0.1
 RESAMPLES = 200
+
+
+class NoLengthControl(ValueError):
+    """There is no such rate; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,17 @@ def read_gamed(path: Path = SHIPPED) -> Gamed:
 
 def length_controlled(
     annotations: Sequence[Annotation], gamed: Gamed, resamples: int = RESAMPLES
-) -> LengthControlled | None:
-    """None where every answer is as long as its reference: the length has no scale then, as for
-    the reference against itself."""
+) -> LengthControlled:
+    """NoLengthControl where the rate is not defined."""
     judged = [a for a in annotations if a.win is not None]
     lengths = np.array([a.reference_length - a.length for a in judged], dtype=float)
-    if len(judged) < FOLDS or not lengths.std():
-        return None
+    known = len(gamed.difficulty)
+    if strange := sum(not a.alpaca or a.row >= known for a in judged):
+        raise NoLengthControl(f"{strange} instructions are not AlpacaEval's")
+    if len(judged) < FOLDS:
+        raise NoLengthControl(f"{len(judged)} verdicts are fewer than {FOLDS}")
+    if not lengths.std():
+        raise NoLengthControl("no answer's length differs from its reference's")
     difficulty = gamed.difficulty[[a.row for a in judged]]
     features = np.column_stack(
         [np.tanh(lengths / lengths.std(ddof=1)), difficulty, np.ones(len(judged))]

@@ -10,7 +10,12 @@ from typing import Any
 
 from benchmarks.alpaca import Annotation
 from benchmarks.intervals import Interval, mean_interval
-from benchmarks.length_control import Gamed, LengthControlled, length_controlled
+from benchmarks.length_control import (
+    Gamed,
+    LengthControlled,
+    NoLengthControl,
+    length_controlled,
+)
 from benchmarks.pairs import Comparison, compare
 
 # Against itself a system wins half the time, by construction.
@@ -31,10 +36,13 @@ class WinRate:
     unjudged: int
     length: float  # mean characters of the system's answers
     controlled: LengthControlled | None
+    uncontrolled: str = ""  # why there is none
 
     @property
-    def controlled_rate(self) -> float:
-        return self.controlled.rate if self.controlled else EVEN
+    def controlled_rate(self) -> float | None:
+        if self.controlled:
+            return self.controlled.rate
+        return EVEN if not self.wins and not self.losses else None
 
     def json(self) -> dict[str, Any]:
         controlled = self.controlled
@@ -44,8 +52,9 @@ class WinRate:
             "interval": self.interval.json(),
             "discrete_win_rate": self.discrete_rate,
             "length_controlled_win_rate": self.controlled_rate,
-            "length_controlled_standard_error": controlled.standard_error if controlled else 0.0,
+            "length_controlled_standard_error": controlled.standard_error if controlled else None,
             "length_controlled_interval": controlled.interval.json() if controlled else None,
+            "no_length_control": self.uncontrolled or None,
             "wins": self.wins,
             "ties": self.ties,
             "losses": self.losses,
@@ -61,6 +70,11 @@ def win_rate(
     if len(wins) < 2:
         raise ValueError(f"{len(wins)} of {len(annotations)} are judged; no rate can be given")
     won, tied = sum(win > 0.5 for win in wins), wins.count(0.5)
+    controlled, uncontrolled = None, ""
+    try:
+        controlled = length_controlled(annotations, gamed, resamples)
+    except NoLengthControl as reason:
+        uncontrolled = str(reason)
     return WinRate(
         rate=100 * math.fsum(wins) / len(wins),
         standard_error=100 * stdev(wins) / math.sqrt(len(wins)),
@@ -71,7 +85,8 @@ def win_rate(
         losses=len(wins) - won - tied,
         unjudged=len(annotations) - len(wins),
         length=math.fsum(a.length for a in annotations) / len(annotations),
-        controlled=length_controlled(annotations, gamed, resamples),
+        controlled=controlled,
+        uncontrolled=uncontrolled,
     )
 
 

@@ -1,13 +1,14 @@
 """AlpacaEval 2.0: answers, a judge, raw and length-controlled win rates, comparisons.
 
-    redraft bench winrate answer  --reference R.json --url URL --model M --out runs/m
+    redraft bench winrate answer  --instructions R.json --url URL --model M --out runs/m
     redraft bench winrate judge   --reference R.json --url URL --model JUDGE --out runs/m
     redraft bench winrate score   runs/m/verdicts.jsonl            any annotation file
     redraft bench winrate compare runs/m/verdicts.jsonl runs/n/verdicts.jsonl
     redraft bench winrate verify  FILE... --published leaderboard.csv
 
 R.json holds AlpacaEval's instructions with the reference's answers (model_outputs.json of
-gpt4_1106_preview). Every step can be stopped and run again; it goes on where it was.
+gpt4_1106_preview). Other instructions do, too, and the answers.json of any system can be the
+reference. Every step can be stopped and run again; it goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from benchmarks.alpaca import (
     Annotation,
@@ -26,20 +26,18 @@ from benchmarks.alpaca import (
     name_of,
     read_annotations,
     read_answers,
-    read_published,
+    read_instructions,
     write_answers,
 )
-from benchmarks.annotating import annotate
+from benchmarks.annotating import OtherInstructions, annotate
 from benchmarks.answering import Asking, answer_all
 from benchmarks.endpoint import Endpoint
 from benchmarks.judge import JudgePolicy
 from benchmarks.length_control import RESAMPLES, SHIPPED, read_gamed
 from benchmarks.plots import bars
 from benchmarks.preference import WinRate, compare_win_rates, win_rate
+from benchmarks.published import verify_step
 from benchmarks.results import Result, Table, publish
-
-# How far a recomputed figure may be from the one published for the same annotations.
-RAW_TOLERANCE, CONTROLLED_TOLERANCE = 1e-6, 0.1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,12 +57,20 @@ def parser() -> argparse.ArgumentParser:
 
     answer = add("answer", answer_step, "generate the answers; those there already stay")
     _endpoint_options(answer)
+    answer.add_argument(
+        "--instructions",
+        "--reference",
+        type=Path,
+        required=True,
+        help="a reference's answers, or .jsonl with an instruction or a prompt in each line",
+    )
     answer.add_argument("--max-tokens", type=int, default=2048)
     answer.add_argument("--temperature", type=float, default=0.0)
     answer.add_argument("--refine", type=json.loads, default={}, help="refine options, as JSON")
 
     judge = add("judge", judge_step, "have a judge compare the answers with the reference's")
     _endpoint_options(judge)
+    judge.add_argument("--reference", type=Path, required=True, help="answers.json of a system")
     judge.add_argument("--answers", type=Path, help="default: answers.json under --out")
     judge.add_argument("--both-orders", action="store_true", help="ask twice, take the mean")
     judge.add_argument("--top-logprobs", type=int, default=5)
@@ -101,7 +107,6 @@ def _adder(steps: argparse._SubParsersAction[argparse.ArgumentParser]):  # type:
 
 
 def _endpoint_options(step: argparse.ArgumentParser) -> None:
-    step.add_argument("--reference", type=Path, required=True)
     step.add_argument("--url", default="http://127.0.0.1:8000/v1")
     step.add_argument("--model", required=True)
     step.add_argument("--key-variable", default="OPENAI_API_KEY", help="holds the API key")
@@ -113,7 +118,7 @@ def _endpoint_options(step: argparse.ArgumentParser) -> None:
 
 def answer_step(options: argparse.Namespace) -> int:
     asking = Asking(options.max_tokens, options.temperature, options.seed, options.refine)
-    instructions = read_answers(options.reference)[: options.limit]
+    instructions = read_instructions(options.instructions)[: options.limit]
     records, failures = asyncio.run(
         answer_all(
             instructions,
@@ -133,7 +138,7 @@ def answer_step(options: argparse.Namespace) -> int:
         "mean_characters": sum(len(a.output) for a in answers) / max(1, len(answers)),
         "mean_completion_tokens": sum(spent) / max(1, len(spent)),
     }
-    about = "Answers of one system to the instructions of AlpacaEval 2.0."
+    about = "Answers of one system, by which others can be judged or which can be judged."
     publish(Result("answering", about, _config(options), figures, failures), options.out)
     return 1 if failures else 0
 
@@ -147,16 +152,13 @@ def judge_step(options: argparse.Namespace) -> int:
     if options.limit:
         kept = {reference.instruction for reference in references}
         answers = [answer for answer in answers if answer.instruction in kept]
-    annotations, failures = asyncio.run(
-        annotate(
-            references,
-            answers,
-            _endpoint(options),
-            policy,
-            options.out / "verdicts.jsonl",
-            options.concurrency,
-        )
-    )
+    verdicts = options.out / "verdicts.jsonl"
+    work = annotate(references, answers, _endpoint(options), policy, verdicts, options.concurrency)
+    try:
+        annotations, failures = asyncio.run(work)
+    except OtherInstructions as error:
+        print(error, file=sys.stderr)
+        return 2
     allowed = options.max_unjudged * len(annotations)
     if sum(a.preference is not None for a in annotations) < 2:
         print(f"nothing was judged: {dict(failures)}", file=sys.stderr)
@@ -195,7 +197,7 @@ def _report(
             intervals[f"{name}, length-controlled"] = rate.controlled.interval
     plot = bars(options.out / "winrate.svg", intervals, "win rate against the reference, %", 50)
     figures = {name: rate.json() for name, rate in rates.items()}
-    about = "Win rate against the reference answers of AlpacaEval 2.0, raw and length-controlled."
+    about = "Win rate against the reference's answers, raw and length-controlled."
     tables = (_rate_table(rates),)
     result = Result("winrate", about, _config(options), figures, failures, tables, (plot,))
     publish(result, options.out)
@@ -208,7 +210,7 @@ def _rate_table(rates: dict[str, WinRate]) -> Table:
             rate.interval,
             rate.standard_error,
             rate.controlled.interval if rate.controlled else rate.controlled_rate,
-            rate.controlled.standard_error if rate.controlled else 0.0,
+            rate.controlled.standard_error if rate.controlled else None,
             f"{rate.wins}/{rate.ties}/{rate.losses}",
             rate.unjudged,
             round(rate.length),
@@ -216,7 +218,9 @@ def _rate_table(rates: dict[str, WinRate]) -> Table:
         for name, rate in rates.items()
     )
     columns = ("system", "win %", "s.e.", "LC win %", "s.e.", "w/t/l", "unjudged", "characters")
-    return Table("AlpacaEval 2.0", columns, rows, "95% bootstrap intervals over instructions.")
+    reasons = (f"No LC rate of {n}: {r.uncontrolled}." for n, r in rates.items() if r.uncontrolled)
+    note = " ".join(["95% bootstrap intervals over instructions.", *reasons])
+    return Table("Win rate", columns, rows, note)
 
 
 def compare_step(options: argparse.Namespace) -> int:
@@ -233,38 +237,6 @@ def compare_step(options: argparse.Namespace) -> int:
     result = Result("compare", about, _config(options), found.json(), failures, (table,))
     publish(result, options.out)
     return 0
-
-
-def verify_step(options: argparse.Namespace) -> int:
-    published, gamed = read_published(options.published), read_gamed(options.gamed)
-    rows: list[tuple[Any, ...]] = []
-    failed = 0
-    for path in options.files:
-        name = name_of(path)
-        expected = published.get(name, {})
-        rate = win_rate(read_annotations(path), gamed, 0)
-        raw_expected, lc_expected = expected.get("win_rate"), expected.get(options.lc_column)
-        if lc_expected is None and rate.controlled is None:
-            lc_expected = 50.0
-        if raw_expected is None or lc_expected is None:
-            failed += 1
-            rows.append((name, rate.rate, None, rate.controlled_rate, None, "not published"))
-            continue
-        raw, controlled = rate.rate - raw_expected, rate.controlled_rate - lc_expected
-        good = abs(raw) <= RAW_TOLERANCE and abs(controlled) <= CONTROLLED_TOLERANCE
-        failed += not good
-        verdict = "same" if good else "DIFFERENT"
-        rows.append((name, rate.rate, raw, rate.controlled_rate, controlled, verdict))
-    columns = ("model", "win %", "off by", "LC win %", "off by", "verdict")
-    note = f"Allowed: {RAW_TOLERANCE:g} and {CONTROLLED_TOLERANCE:g} points."
-    worst = max((abs(row[4]) for row in rows if row[4] is not None), default=None)
-    figures = {"models": len(rows), "same": len(rows) - failed, "worst_lc_difference": worst}
-    about = "Published win rates, recomputed from the annotations they were published with."
-    table = Table("Recomputed and published", columns, tuple(rows), note)
-    failures = {"different": failed} if failed else {}
-    result = Result("verify", about, _config(options), figures, failures, (table,))
-    publish(result, options.out)
-    return 1 if failed else 0
 
 
 def _endpoint(options: argparse.Namespace) -> Endpoint:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 ANSWERS = re.compile(r"## Answer of model (\w)\n(.*?)\n\n## ", re.DOTALL)
 
@@ -44,14 +44,13 @@ def application() -> FastAPI:
     return app
 
 
-def judged(asked: str) -> dict[str, Any] | JSONResponse:
+def judged(asked: str) -> Any:
     for word, status in (("broken", 500), ("too long", 400)):
         if word in asked:
             return refused(status)
-    if "no logprobs" in asked:
-        return {"choices": [message("m")]}
-    if "refusal" in asked:
-        return verdict({"I": 0.999, "m": 0.0006, "M": 0.0004})
+    for word, reply in MISBEHAVIOURS.items():
+        if word in asked:
+            return reply
     answers = dict(ANSWERS.findall(asked))
     first = 0.9 if "good" in answers["m"] else 0.2
     return verdict({"m": first, "M": 1 - first - 0.05, " m": 0.05})
@@ -63,9 +62,37 @@ def verdict(mass: dict[str, float]) -> dict[str, Any]:
     return {"choices": [message(best) | {"logprobs": {"content": [{"top_logprobs": tokens}]}}]}
 
 
-def message(text: str) -> dict[str, Any]:
+def message(text: str | None) -> dict[str, Any]:
     return {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
 
 
 def refused(status: int) -> JSONResponse:
     return JSONResponse({"error": {"message": "no", "type": "server_error"}}, status)
+
+
+# What a judge may answer with HTTP 200 that is no verdict, by the word that brings it about.
+MISBEHAVIOURS: dict[str, Any] = {
+    "no logprobs": {"choices": [message("m")]},
+    "null logprobs": {"choices": [message("m") | {"logprobs": None}]},
+    "refusal": verdict({"I": 0.999, "m": 0.0006, "M": 0.0004}),
+    "content filter": {
+        "choices": [
+            {
+                "message": {"role": "assistant", "content": None, "refusal": "I cannot."},
+                "finish_reason": "content_filter",
+                "logprobs": {"content": None, "refusal": []},
+            }
+        ]
+    },
+    "nonsense": verdict({"banana": 0.9, "#": 0.1}),
+    "wrong numbers": verdict({"m": math.e, "M": 1.0}),
+    "words for numbers": {
+        "choices": [
+            message("m")
+            | {"logprobs": {"content": [{"top_logprobs": [{"token": "m", "logprob": "sure"}]}]}}
+        ]
+    },
+    "no JSON": PlainTextResponse("m"),
+    "no choices": {"choices": []},
+    "no object": [],
+}

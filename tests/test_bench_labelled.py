@@ -102,7 +102,10 @@ def test_answers_may_be_missing_only_where_a_judge_decides(tmp_path: Path) -> No
     path = tmp_path / "labelled.jsonl"
     path.write_text('{"prompt": "a", "group": "g"}\n')
     assert read_labelled(path, judged=True) == [LabelledPrompt("a", (), "g")]
-    with pytest.raises(ValueError, match=r'labelled.jsonl:1 needs "prompt" and "answers", or --j'):
+    with pytest.raises(ValueError, match=r'labelled.jsonl:1 needs "prompt" and "answers" \(with'):
+        read_labelled(path)
+    path.write_text('\n"prompt"\n')
+    with pytest.raises(ValueError, match=r"labelled.jsonl:2 needs a JSON object, got"):
         read_labelled(path)
     path.write_text('{"answers": ["a"]}\n')
     with pytest.raises(ValueError, match=r'labelled.jsonl:1 needs "prompt", got'):

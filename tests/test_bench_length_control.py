@@ -81,8 +81,29 @@ def test_an_unjudged_row_changes_no_rate() -> None:
 
 def test_the_reference_against_itself_wins_half_the_time() -> None:
     same = [Annotation(row, 1000, 1000, 1.5) for row in range(100)]
-    assert length_controlled(same, read_gamed()) is None
     assert win_rate(same, read_gamed(), resamples=0).controlled_rate == EVEN
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (
+            [Annotation(row, 10, 10, 1.0 + row % 2) for row in range(9)],
+            "no answer's length differs",
+        ),
+        ([Annotation(row, 10, row, 2.0, alpaca=False) for row in range(9)], "not AlpacaEval's"),
+        ([Annotation(row, 10, row, 2.0) for row in range(800, 810)], "5 instructions are not"),
+        ([Annotation(row, 10, row, 2.0) for row in range(4)], "4 verdicts are fewer than 5"),
+    ],
+)
+def test_where_there_is_no_length_control_there_is_no_figure(
+    rows: list[Annotation], why: str
+) -> None:
+    found = win_rate(rows, read_gamed(), resamples=0)
+    assert found.controlled is None
+    assert found.controlled_rate is None
+    assert why in found.uncontrolled
+    assert found.json()["no_length_control"] == found.uncontrolled
 
 
 def test_the_interval_holds_the_rate_and_repeats() -> None:

@@ -13,13 +13,37 @@ import pytest
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from benchmarks import winrate
+from benchmarks.alpaca import Answer, read_answers, read_instructions
 from benchmarks.endpoint import CallFailed
 from benchmarks.judge import first_token, reference_first, share_of_first
+from server.engine.base import Sampling
+from server.engine.scripted_engine import ScriptedEngine
 from tests.evaldata import stored
 from tests.judging import application
-from tests.serving import Served, serving
+from tests.loops import FORMAT, feedback
+from tests.serving import Served, answering, serving
+from train import workbench_tasks
+from train.workbench.exact.app import build_app
+from train.workbench.exact.opinion import Noise
+from train.workbench.tasks import answer, task_for
 
-MISBEHAVIOURS = {"broken": "http_500", "too long": "http_400", "no logprobs": "no_logprobs"}
+FEEDBACK, REFINEMENT = (f"<|{m.ids[0]}|>" for m in (FORMAT.feedback, FORMAT.refinement))
+
+# What the judge does, by the word in the answer, and what that is counted as.
+MISBEHAVIOURS = {
+    "broken": "http_500",
+    "too long": "http_400",
+    "no JSON": "not_json",
+    "refusal": "no_verdict",
+    "content filter": "no_logprobs",
+    "no logprobs": "no_logprobs",
+    "null logprobs": "no_logprobs",
+    "nonsense": "no_verdict",
+    "wrong numbers": "no_logprobs",
+    "words for numbers": "no_logprobs",
+    "no choices": "no_logprobs",
+    "no object": "no_logprobs",
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +98,53 @@ def test_with_both_orders_the_preference_is_their_mean(served: Served, tmp_path:
     assert result(tmp_path)["figures"][tmp_path.name]["win_rate"] == pytest.approx(85)
 
 
-def test_a_judge_that_fails_refuses_or_says_nothing_usable_leaves_answers_unjudged(
-    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("word", MISBEHAVIOURS)
+def test_a_judge_that_fails_refuses_or_says_nothing_usable_leaves_the_answer_unjudged(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str
 ) -> None:
-    outputs = {f"fine {number}": "good" for number in range(10)}
-    outputs |= {word: f"good but {word}" for word in (*MISBEHAVIOURS, "refusal")}
-    write(tmp_path / "reference.json", dict.fromkeys([*outputs, "never answered"], "bad"))
+    outputs = {"one": "good", "two": "good", "three": "good", "four": f"good but {word}"}
+    write(tmp_path / "reference.json", dict.fromkeys(outputs, "bad"))
     write(tmp_path / "answers.json", outputs)
     assert judge(served, tmp_path) == 1
-    found = last_line(capsys.readouterr().out)
-    assert found["failures"] == {
-        **dict.fromkeys(MISBEHAVIOURS.values(), 1),
-        "no_verdict": 1,
-        "no_answer": 1,
-    }
+    told = capsys.readouterr()
+    assert "1 are unjudged; the limit is 0.04" in told.err
+    found = last_line(told.out)
+    assert found["failures"] == {MISBEHAVIOURS[word]: 1}
     figures = found["figures"][tmp_path.name]
-    assert (figures["wins"], figures["losses"], figures["unjudged"]) == (10, 0, 5)
-    assert judge(served, tmp_path, "--max-unjudged", "0.5") == 0
+    assert (figures["wins"], figures["losses"], figures["unjudged"]) == (3, 0, 1)
+    assert judge(served, tmp_path, "--max-unjudged", "0.25") == 0
+    assert judge(served, tmp_path, "--max-unjudged", "0.24") == 1
+
+
+def test_what_was_not_answered_is_unjudged(served: Served, tmp_path: Path) -> None:
+    outputs = {"one": "good", "two": "good"}
+    write(tmp_path / "reference.json", dict.fromkeys([*outputs, "three"], "bad"))
+    write(tmp_path / "answers.json", outputs | {"four": "good"})
+    assert judge(served, tmp_path) == 1
+    found = result(tmp_path)
+    assert found["failures"] == {"no_answer": 1, "no_reference": 1}
+    figures = found["figures"][tmp_path.name]
+    assert (figures["wins"], figures["losses"], figures["unjudged"]) == (2, 0, 1)
+    assert judge(served, tmp_path, "--max-unjudged", "0.7") == 0
+
+
+def test_answers_to_other_instructions_are_told_apart_from_bad_ones(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "reference.json", {"one": "bad"})
+    write(tmp_path / "answers.json", {"two": "good"})
+    assert judge(served, tmp_path) == 2
+    assert "none of the 1 answers is to one of the 1 instructions" in capsys.readouterr().err
+
+
+def test_a_judge_that_judges_nothing_gives_no_rate(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "reference.json", {"one": "bad", "two": "bad"})
+    write(tmp_path / "answers.json", dict.fromkeys(("one", "two"), "refusal"))
+    assert judge(served, tmp_path, "--max-unjudged", "1") == 1
+    assert "nothing was judged: {'no_verdict': 2}" in capsys.readouterr().err
+    assert not (tmp_path / "winrate.json").exists()
 
 
 def test_what_is_judged_is_not_asked_again(app: Any, served: Served, tmp_path: Path) -> None:
@@ -177,3 +231,56 @@ def test_a_reply_without_choices_is_a_failed_call() -> None:
     with pytest.raises(CallFailed) as failed:
         first_token({"choices": []})
     assert failed.value.reason == "no_logprobs"
+
+
+def careless(prompt: str, sampling: Sampling) -> str:
+    """Answers every other workbench instruction wrongly at first; its refinement is right."""
+    asked = prompt.split("<|user|>\n")[-1].split("\n")[0]
+    right = answer(task_for(asked))
+    wrong = "no idea" if len(asked) % 2 else right
+    if prompt.endswith(FEEDBACK):
+        return feedback(10 if wrong == right else 3)
+    return right if REFINEMENT in prompt else wrong
+
+
+def test_one_systems_answers_are_the_reference_of_another_under_the_exact_judge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts = tmp_path / "prompts.jsonl"
+    drawn = ["--split", "test", "--count", "40", "--seed", "3", "--output", str(prompts)]
+    assert workbench_tasks.main([*drawn, "--labelled"]) == 0
+    with answering(ScriptedEngine(reply=careless)) as server:
+        for name in ("direct", "refine"):
+            given = ["answer", "--instructions", str(prompts), "--url", server.v1]
+            more = ["--model", f"scripted:{name}", "--out", str(tmp_path / name)]
+            assert winrate.main([*given, *more]) == 0
+    reference = tmp_path / "direct" / "answers.json"
+    directory = tmp_path / "refine"
+    with serving(build_app(Noise())) as exact:
+        given = ["judge", "--reference", str(reference), "--url", exact.v1, "--model", "exact"]
+        assert winrate.main([*given, "--out", str(directory)]) == 0
+    found = result(directory)["figures"]["refine"]
+    answers = read_answers(reference)
+    mended = sum(each.output == "no idea" for each in answers)
+    assert 0 < mended < len(answers) == 40
+    assert (found["wins"], found["ties"], found["losses"]) == (mended, 40 - mended, 0)
+    assert found["length_controlled_win_rate"] is None
+    assert "No LC rate of refine: 40 instructions are not AlpacaEval's" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "asked", "dataset"),
+    [
+        ({"prompt": "Sing.", "answers": ["La"], "group": "songs"}, "Sing.", "songs"),
+        ({"instruction": "Sing.", "output": "La", "dataset": "koala"}, "Sing.", "koala"),
+    ],
+)
+def test_instructions_are_read_without_their_answers(
+    tmp_path: Path, line: dict[str, Any], asked: str, dataset: str
+) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    assert read_instructions(path) == [Answer(asked, "", dataset)]
+    path = tmp_path / "prompts.json"
+    path.write_text(json.dumps([{"instruction": "Sing.", "output": "La", "generator": "g"}]))
+    assert read_instructions(path) == [Answer("Sing.", "")]
