@@ -15,7 +15,7 @@ import json
 import os
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +86,7 @@ class Session:
             found: Body = await reply.json(content_type=None)
             return found
 
-    async def stream(self, path: str, body: Body) -> AsyncIterator[tuple[float, Body]]:
+    async def stream(self, path: str, body: Body) -> AsyncGenerator[tuple[float, Body], None]:
         """Each event with the clock's seconds at which its last byte arrived. A stream that ends
         without [DONE] failed: what a server cut off must not count as a short answer."""
         done = False

@@ -168,8 +168,8 @@ def turns(repeats: int, systems: Sequence[System]) -> Iterator[tuple[int, System
 
 def batch_key(options: argparse.Namespace, cell: Cell, repeat: int, system: System) -> str:
     """All that makes a batch the one it is."""
-    names = ("model", "served_name", "phase_tokens", "temperature", "seed", "requests", "seconds")
-    names += ("serve_options",)
+    names = ["model", "served_name", "phase_tokens", "temperature", "seed", "requests", "seconds"]
+    names += ["serve_options"]
     setting = "/".join(str(getattr(options, name)) for name in names)
     return f"{setting}/{cell.name}/{repeat}/{system.name}"
 

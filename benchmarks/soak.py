@@ -1,0 +1,201 @@
+"""Whether memory stays flat: constant load for minutes, the memory of the server's processes.
+
+    redraft bench soak                              # an engine that takes no time: most requests
+    redraft bench soak --model DIR --minutes 10     # with vLLM
+
+Answers direct and refined, whole and streamed, of changing lengths; every fifth client leaves in
+the middle of its stream. What is measured is the growth of memory over the whole run, from where
+a server that has just started has settled. The exit code is 0 if memory is shown to be flat, the
+whole interval of its growth below --max-growth, and nothing failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import processes
+from benchmarks.endpoint import CallFailed, Endpoint, Session
+from benchmarks.intervals import Interval
+from benchmarks.plots import lines
+from benchmarks.processes import Running
+from benchmarks.results import Result, Table, publish
+from benchmarks.workload import prompts
+
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("direct", {"model": ":direct"}),
+    ("refined", {"model": ":refine-1"}),
+    ("direct, streamed", {"model": ":direct", "stream": True}),
+    ("refined, streamed", {"model": ":refine-1", "stream": True}),
+    ("client leaves", {"model": ":refine-1", "stream": True}),
+)
+PROMPT_TOKENS = (20, 200, 60, 400)
+MIB = 1 << 20
+WINDOWS = 10  # the run is cut into so many; their medians are nearly independent
+T_OF_WINDOWS = 2.306  # 97.5% point of Student's t with WINDOWS - 2 degrees of freedom
+
+Sample = tuple[float, int]  # seconds since the start, bytes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        with processes.stopped_with_us(), _server(options) as server:
+            done, failures, samples = asyncio.run(soak(options, server))
+    except processes.NotStarted as error:
+        print(f"redraft bench soak: {error}", file=sys.stderr)
+        return 1
+    return _report(options, done, failures, samples)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="redraft bench soak",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = top.add_argument
+    add("--model", type=Path, help="directory of the model; without, an engine that takes no time")
+    add("--minutes", type=float, default=10.0)
+    add("--concurrency", type=int, default=8)
+    add("--max-tokens", type=int, default=64, help="of each phase")
+    add("--every-s", type=float, default=1.0, help="between two looks at the memory")
+    add("--settle", type=float, default=0.2, help="share of the run that is left out, at its start")
+    add("--max-growth", type=float, default=0.01, help="share of memory: flat is below it")
+    add("--kv-cache-mib", type=int, default=256)
+    add("--out", type=Path, default=Path("runs/soak"))
+    return top
+
+
+@contextmanager
+def _server(options: argparse.Namespace) -> Iterator[Running]:
+    logs = options.out / "logs"
+    if options.model:
+        settings = processes.EngineSettings(options.kv_cache_mib)
+        with processes.redraft(options.model, settings, logs) as running:
+            yield running
+    else:
+        with processes.scripted(logs) as running:
+            yield running
+
+
+async def soak(
+    options: argparse.Namespace, server: Running
+) -> tuple[Counter[str], Counter[str], list[Sample]]:
+    """What was answered and what failed, by kind, and the memory."""
+    done: Counter[str] = Counter()
+    failures: Counter[str] = Counter()
+    samples: list[Sample] = []
+    start = time.monotonic()
+    end = start + 60 * options.minutes
+    texts = zip(cycle(PROMPT_TOKENS), count(), strict=False)
+    kinds = cycle(KINDS)
+    name = "model" if options.model else "scripted"
+
+    async def caller(session: Session) -> None:
+        while time.monotonic() < end:
+            kind, fields = next(kinds)
+            tokens, seed = next(texts)
+            message = {"role": "user", "content": next(prompts(tokens, seed))}
+            body = {**fields, "model": name + fields["model"], "messages": [message]}
+            try:
+                await _ask(session, body | {"max_tokens": options.max_tokens}, kind)
+                done[kind] += 1
+            except CallFailed as failed:
+                failures[f"{kind}: {failed.reason}"] += 1
+
+    async def watcher() -> None:
+        while time.monotonic() < end:
+            samples.append((time.monotonic() - start, server.memory_bytes()))
+            await asyncio.sleep(options.every_s)
+
+    async with Endpoint(server.url, name).session() as session, asyncio.TaskGroup() as tasks:
+        tasks.create_task(watcher())
+        for _ in range(options.concurrency):
+            tasks.create_task(caller(session))
+    return done, failures, samples
+
+
+async def _ask(session: Session, body: dict[str, Any], kind: str) -> None:
+    if not body.get("stream"):
+        await session.post("chat/completions", body)
+        return
+    seen = 0
+    async with aclosing(session.stream("chat/completions", body)) as stream:
+        async for _ in stream:
+            seen += 1
+            if kind == "client leaves" and seen == 3:
+                break
+
+
+def growth(samples: Sequence[Sample], settle: float) -> Interval:
+    """Bytes gained over the whole run, by the slope of the windows' medians after the start."""
+    seconds, memory = np.array(samples, dtype=float).T
+    kept = seconds >= settle * seconds[-1]
+    if kept.sum() < WINDOWS:
+        raise ValueError(f"{kept.sum()} looks at the memory; {WINDOWS} are needed for a slope")
+    at = np.array([np.median(part) for part in np.array_split(seconds[kept], WINDOWS)])
+    held = np.array([np.median(part) for part in np.array_split(memory[kept], WINDOWS)])
+    centred = at - at.mean()
+    slope = float(centred @ held / (centred @ centred))
+    rest = held - held.mean() - slope * centred
+    error = float(np.sqrt(rest @ rest / (WINDOWS - 2) / (centred @ centred)))
+    run, reach = float(seconds[-1]), T_OF_WINDOWS * error
+    return Interval(slope * run, (slope - reach) * run, (slope + reach) * run, WINDOWS)
+
+
+def _report(
+    options: argparse.Namespace,
+    done: Counter[str],
+    failures: Counter[str],
+    samples: Sequence[Sample],
+) -> int:
+    gained = growth(samples, options.settle)
+    held = float(np.median([size for _, size in samples]))
+    share = gained.scaled(1 / held)
+    flat = share.high <= options.max_growth
+    minutes = [(at / 60, Interval(size / MIB, size / MIB, size / MIB, 1)) for at, size in samples]
+    step = max(1, len(minutes) // 200)
+    plot = lines(options.out / "soak.svg", {"": minutes[::step]}, ("minutes", "memory, MiB"))
+    columns = ("minutes", "requests", "failed", "memory, MiB", "growth, MiB", "growth, %", "flat")
+    row = (
+        options.minutes,
+        done.total(),
+        failures.total(),
+        f"{held / MIB:.0f}",
+        gained.scaled(1 / MIB).shown(2),
+        share.scaled(100).shown(2),
+        "yes" if flat else "no",
+    )
+    answered = ", ".join(f"{number} {kind}" for kind, number in done.items())
+    note = (
+        f"Growth over the run, with the 95% interval of a regression; flat when all of it is below "
+        f"{100 * options.max_growth:g}%. Answered: {answered}."
+    )
+    figures = {
+        "growth_bytes": gained,
+        "growth_share": share,
+        "memory_bytes": held,
+        "flat": flat,
+        "answered": dict(done),
+    }
+    looks = [{"seconds": round(at, 2), "bytes": size} for at, size in samples]
+    about = "Memory of the server's processes under constant load."
+    table = Table("Memory under load", columns, (row,), note)
+    config = vars(options)
+    publish(Result("soak", about, config, figures, failures, (table,), (plot,), looks), options.out)
+    return 0 if flat and not failures else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
