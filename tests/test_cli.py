@@ -43,7 +43,7 @@ def test_every_command_has_help(command: str, root: Path) -> None:
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert f"redraft {command}" in shown.stdout
@@ -67,7 +67,7 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         env={"PYTHONPATH": f"{tmp_path}:{root}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert said.returncode == 2

@@ -99,7 +99,7 @@ def test_questions_can_come_from_a_pipe(root: Path) -> None:
             input="Hello?\n\nAnd now?\n",
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=True,
         )
     assert len(asked.stdout.splitlines()) == 2
@@ -112,7 +112,7 @@ def test_a_failure_in_a_pipe_is_an_exit_code(root: Path) -> None:
         input="Hello?\n",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert asked.returncode == 1

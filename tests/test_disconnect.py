@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from server.admission import Admission
@@ -23,10 +24,13 @@ PHASES = ("draft-0", "feedback-1", "refinement-1")
 
 
 @contextmanager
-def connection(served: Served, path: str, body: dict[str, Any]) -> Iterator[socket.socket]:
+def connection(
+    served: Served | httpx.URL, path: str, body: dict[str, Any]
+) -> Iterator[socket.socket]:
     """A request under way, on a socket of its own."""
     content = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    assert served.port
     with socket.create_connection(("127.0.0.1", served.port)) as client:
         client.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
         yield client

@@ -57,7 +57,7 @@ def run(command: str, **more: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PATH": path, **more},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 
@@ -110,7 +110,7 @@ def test_what_is_programmed_runs(code: str, url: str) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 
 from server.engine.base import Message
 from tests import tiny_model
+from tests.killed import run_killed
 from train.records import Lesson, Pair, write_lines
 
 pytestmark = pytest.mark.timeout(1200)  # each training is killed twice and started again
@@ -86,34 +84,25 @@ def weights(output: Path) -> dict[str, object]:
     return load_file(file)
 
 
-def kill_after(folder: Path, arguments: list[str], steps: int, delay_s: float) -> None:
-    """Kill the training a moment after it began to write the checkpoint of ``steps``."""
-    output = folder / Path(arguments[arguments.index("--config") + 1]).stem
-    process = subprocess.Popen(arguments, cwd=folder, env=environment(), stderr=subprocess.PIPE)
-    try:
-        while process.poll() is None and not (output / f"checkpoint-{steps}").exists():
-            time.sleep(0.001)
-        time.sleep(delay_s)
-        process.send_signal(signal.SIGKILL)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL, said.decode()[-2000:]
-    finally:
-        process.kill()
+BEFORE_IT = "mkdir .*-killed/checkpoint-{}$"
+HALF_WRITTEN = "write .*-killed/checkpoint-{}/trainer_state.json$"
+NOT_YET_TRUSTED = "write .*-killed/checkpoint-{}/complete.json"
 
 
 @pytest.mark.train
 @pytest.mark.parametrize(
-    "training",
+    ("training", "places"),
     [
-        Training("sft"),
-        Training("sft", lora=True),
-        Training("dpo"),
-        Training("dpo", model="sft-lora-model-whole"),  # an adapter, with a copy as its reference
+        (Training("sft"), [HALF_WRITTEN.format(3), BEFORE_IT.format(6)]),
+        (Training("sft", lora=True), [NOT_YET_TRUSTED.format(4)]),
+        (Training("dpo"), [NOT_YET_TRUSTED.format(2), HALF_WRITTEN.format(STEPS)]),
+        # An adapter, with a copy as its reference.
+        (Training("dpo", model="sft-lora-model-whole"), [BEFORE_IT.format(5)]),
     ],
-    ids=lambda training: training.name,
+    ids=lambda given: given.name if isinstance(given, Training) else None,
 )
 def test_a_killed_training_ends_at_the_weights_of_one_never_killed(
-    folder: Path, training: Training
+    folder: Path, training: Training, places: list[str]
 ) -> None:
     import torch
 
@@ -122,10 +111,9 @@ def test_a_killed_training_ends_at_the_weights_of_one_never_killed(
         subprocess.run(made, cwd=folder, env=environment(), check=True)
     whole, killed = f"{training.name}-whole", f"{training.name}-killed"
     subprocess.run(command(folder, training, whole), cwd=folder, env=environment(), check=True)
-    rng = random.Random(training.name)
-    moments = sorted(rng.sample(range(1, STEPS), 1 if training.lora else 2))
-    for steps in moments:
-        kill_after(folder, command(folder, training, killed), steps, rng.uniform(0, 0.05))
+    for place in places:
+        again = command(folder, training, killed)
+        run_killed(again, place, folder, cwd=folder, env=environment())
     done = subprocess.run(
         command(folder, training, killed),
         cwd=folder,

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.killed import run_killed
 from tests.program import running
 from train import run
 from train.config import ConfigError
@@ -201,12 +199,8 @@ class Smoke:
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
     """The smoke recipe, killed in the middle of stage one and run again."""
     output = tmp_path_factory.mktemp("smoke") / "run"
-    killed = subprocess.Popen([*SMOKE, str(output)], cwd=ROOT, start_new_session=True)
-    while killed.poll() is None and not (output / "stage1" / "checkpoint-20").exists():
-        time.sleep(0.01)
-    assert killed.poll() is None, "it ended before there was anything to kill"
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.wait(timeout=120)
+    place = "mkdir .*/stage1/checkpoint-40$"  # checkpoint-20 is whole
+    run_killed([*SMOKE, str(output)], place, output.parent, cwd=ROOT)
     assert not (output / ".steps" / "stage1.json").exists()
     done = subprocess.run(
         [*SMOKE, str(output)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
@@ -236,6 +230,7 @@ def test_a_killed_recipe_goes_on_in_the_step_it_was_killed_in(smoke: Smoke) -> N
         assert f"] {step}: done before" in smoke.said
     for step in ("stage1: sft", "stage2: dpo", "merge: merge"):
         assert f"] {step}" in smoke.said
+    assert f"going on from {smoke.output / 'stage1' / 'checkpoint-20'}" in smoke.said
 
 
 @pytest.mark.train

@@ -81,7 +81,7 @@ def test_cancelling_the_caller_leaves_the_engine_idle(running: Running) -> None:
                 begun.set()
 
         reading = asyncio.create_task(read())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await begun.wait()
         reading.cancel()
         await asyncio.wait({reading})
@@ -91,8 +91,15 @@ def test_cancelling_the_caller_leaves_the_engine_idle(running: Running) -> None:
     assert running.run(cancel()) == 0
 
 
+def asked_twice(running: Running) -> str:
+    """What is said with the prompt in the cache: read in other steps, a random model may notice
+    it in the last digit."""
+    ask(running)
+    return ask(running).text
+
+
 def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
-    before = ask(running)
+    before = asked_twice(running)
 
     async def killed_meanwhile() -> None:
         async for _ in running.engine.generate(ASK, changed(max_tokens=3000), Call("dies")):
@@ -107,7 +114,7 @@ def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
         ask(running)
     assert running.heard("is back")
     running.run(running.engine.check())
-    assert ask(running).text == before.text
+    assert asked_twice(running) == before
     assert direct(running, "/v1/chat/completions", chat_body())[0] == 200
 
 
@@ -132,7 +139,7 @@ def test_closing_ends_what_runs_and_leaves_no_process(model: Path) -> None:
                 begun.set()
 
         readers = [asyncio.create_task(read(n)) for n in range(40)]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await begun.wait()
             await running.engine.close()
             return await asyncio.gather(*readers, return_exceptions=True)
@@ -145,5 +152,5 @@ def test_closing_ends_what_runs_and_leaves_no_process(model: Path) -> None:
         assert [type(error) for error in ended] == [EngineUnavailable] * 40
         with pytest.raises(EngineUnavailable, match="closed"):
             running.run(running.engine.check())
-    _, alive = psutil.wait_procs(ours, timeout=30)
+    _, alive = psutil.wait_procs(ours, timeout=120)
     assert not alive

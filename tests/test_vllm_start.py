@@ -170,7 +170,7 @@ def test_a_start_that_is_cancelled_leaves_no_process(model: Path) -> None:
         assert starting.cancelled()
 
     asyncio.run(cancel_while_loading())
-    _, alive = psutil.wait_procs(engine_processes() - already, timeout=30)
+    _, alive = psutil.wait_procs(engine_processes() - already, timeout=120)
     assert not alive
 
 
@@ -202,5 +202,5 @@ def test_the_engine_dies_with_a_server_that_is_killed(model: Path) -> None:
         engine = psutil.Process(server.pid).children(recursive=True)
         assert engine
         server.kill()
-    _, alive = psutil.wait_procs(engine, timeout=30)
+    _, alive = psutil.wait_procs(engine, timeout=120)
     assert not alive
