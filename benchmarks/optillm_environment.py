@@ -1,6 +1,6 @@
 """optillm, in an environment of its own: it wants other versions of what is installed here.
 
-Made with pip at its first use, and kept in the user's cache folder ($XDG_CACHE_HOME/redraft).
+Made at its first use, and kept in the user's cache folder ($XDG_CACHE_HOME/redraft).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks.processes import NotStarted, version
 
 REQUIREMENT = "optillm==0.4.0"
 AUTO = "auto"
+TORCH_CPU = "https://download.pytorch.org/whl/cpu/torch/"  # the index has only those for GPUs
 INSTALL_S = 1800.0  # it brings torch and a hundred packages
 
 
@@ -51,10 +52,16 @@ def _make(folder: Path) -> None:
     torch = version("torch")
     (folder / "constraints.txt").write_text(f"torch=={torch}\n" if torch else "")
     _run([sys.executable, "-m", "venv", str(folder)], folder)
-    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    if torch and torch.endswith("+cpu") and not os.environ.get("PIP_FIND_LINKS"):
-        install += ["--find-links", "https://download.pytorch.org/whl/cpu/torch/"]
-    _run([*install, "--constraint", str(folder / "constraints.txt"), REQUIREMENT], folder)
+    python = str(folder / "bin" / "python")
+    # uv settles on versions in seconds; pip goes through them for half an hour.
+    _run([python, "-m", "pip", "install", "--quiet", "uv"], folder)
+    install = [str(folder / "bin" / "uv"), "pip", "install", "--python", python]
+    places = os.environ.get("PIP_FIND_LINKS", "").split()  # uv does not read pip's variables
+    if torch and torch.endswith("+cpu"):
+        places = places or [TORCH_CPU]
+    for place in places:
+        install += ["--find-links", place]
+    _run([*install, "--constraints", str(folder / "constraints.txt"), REQUIREMENT], folder)
     (folder / "complete").touch()
 
 
@@ -72,7 +79,7 @@ def _run(command: list[str], folder: Path) -> None:
             )
         except (subprocess.SubprocessError, OSError) as error:
             said = log.read_text(errors="replace").strip().splitlines()
-            errors = [line for line in said if line.startswith("ERROR")] or said[-1:]
+            errors = [line for line in said if line.lower().startswith("error")] or said[-1:]
             raise NotStarted(
                 f"optillm could not be installed ({errors[0] if errors else error}); its log is "
                 f"{log}. Connect to a package index, give a program with --optillm PATH, or leave "

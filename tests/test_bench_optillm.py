@@ -42,7 +42,7 @@ def test_without_a_package_index_one_line_says_what_to_do(
     with pytest.raises(NotStarted, match="could not be installed") as raised:
         optillm_environment.program(AUTO, tmp_path / "cache")
     said = str(raised.value)
-    assert "ERROR: No matching distribution found" in said or "ERROR: Could not find" in said
+    assert "ERROR: " in said
     assert "leave optillm out of --systems" in said
     assert "\n" not in said
     folder = tmp_path / "cache" / REQUIREMENT.replace("==", "-")
