@@ -73,6 +73,17 @@ def test_each_instruction_gets_a_draft_feedback_refinement_and_two_scores(tmp_pa
         assert lesson.draft_score < lesson.refinement_score == 9
 
 
+def test_a_lesson_may_be_followed_by_one_on_its_refinement(tmp_path: Path) -> None:
+    with serving(CriticServer(), lifespan="off") as served:
+        assert run(options(tmp_path, served, follow_ups=1.0)) == 0
+        assert summary(tmp_path)["lessons"] == 24
+        pairs = list(zip(*[iter(lessons(tmp_path))] * 2, strict=True))
+        assert all(second.draft == first.refinement for first, second in pairs)
+        assert all(second.draft_ids == () for _, second in pairs)  # nobody sampled it
+        assert run(options(tmp_path, served, follow_ups=0.5)) == 0
+    assert 12 < summary(tmp_path)["lessons"] < 24
+
+
 def test_a_second_run_pays_for_nothing(tmp_path: Path) -> None:
     critic = CriticServer()
     with serving(critic, lifespan="off") as served:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from train.workbench import card, critic, figures
+from train.workbench import card, card_tables, critic, figures
 from train.workbench.families import FAMILIES
 from train.workbench.judged import judged
 from train.workbench.tasks import Task, answer, sample, task_for
@@ -110,16 +110,25 @@ def test_the_gate_is_the_share_of_tokens_saved() -> None:
     assert found["saved"] == pytest.approx(1 - 25 / 50)
 
 
+def of_all(tuned: list[dict[str, Any]]) -> card.Recorded:
+    return card.Recorded(base_of(tuned), tuned, tuned, tuned, tuned, tuned, tuned)
+
+
 def test_the_card_shows_every_family_and_every_placeholder_is_filled() -> None:
-    tuned = mended(60)
-    text = card.render(card.computed(card.Recorded(base_of(tuned), tuned, tuned, tuned, tuned)))
+    result = {
+        "about": "Parts of feedback.",
+        "tables": [{"columns": ["taught", "right"], "rows": [["all", "3%"]], "note": "So few."}],
+    }
+    found = card.computed(of_all(mended(60)))
+    text = card_tables.render(found, {"base": 90.0, "stage1": 600.0}, [result])
     assert "<!--" not in text
     for name in FAMILIES:
         assert f"| {name} (" in text
+    assert "| all | 3% |" in text and "So few." in text
+    assert "12 minutes in all: base 1.5, stage1 10.0" in text
 
 
 def test_the_policy_stops_where_more_iterations_do_not_help() -> None:
-    tuned = mended(40)
-    found = card.computed(card.Recorded(base_of(tuned), tuned, tuned, (), ()))
-    policy = card.best_policy(found)
+    found = card.computed(of_all(mended(40)))
+    policy = card.best_policy(found["dev"])
     assert (policy.max_iterations, policy.good_enough, policy.keep) == (1, 10, "last")

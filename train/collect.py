@@ -53,6 +53,7 @@ class CollectOptions:
     limit: int | None = option("how many instructions to pick; paper: 25000", None)
     skip: int = option("leave out so many of the pick, seen by an earlier stage", 0)
     drafts: int = option("drafts for each instruction, all different samples", 1)
+    follow_ups: float = option("share of lessons followed by one with the refinement as draft", 0.0)
     temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
     max_tokens: int = option("of a draft; paper section 4.1: 2048", 2048)
     score: bool = option("score draft and refinement independently", True)
@@ -66,7 +67,7 @@ class CollectOptions:
 class Collected:
     """What became of every draft asked for."""
 
-    lessons: dict[int, Lesson] = field(default_factory=dict)
+    lessons: dict[int, list[Lesson]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
     others: list[tuple[int, tuple[int | None, ...]]] = field(default_factory=list)
     stopped: str | None = None
@@ -99,7 +100,7 @@ class Collector:
             if self.found.stopped:
                 return
             try:
-                self.found.lessons[index] = await self._lesson(index, example, number)
+                self.found.lessons[index] = await self._lessons(index, example, number)
             except CostReached as error:
                 self.found.stopped, self.found.cost_reached = str(error), True
                 return
@@ -114,20 +115,35 @@ class Collector:
         if len(self.found.failures) >= HOPELESS and not self.found.lessons:
             self.found.stopped = f"the first {HOPELESS} instructions all failed: {error}"
 
-    async def _lesson(self, index: int, example: Example, number: int) -> Lesson:
-        draft = await self._draft(example, number)
-        taught = await self.critic.teach(example, draft.text)
-        lesson = Lesson(
+    async def _lessons(self, index: int, example: Example, number: int) -> list[Lesson]:
+        entry = await self._draft(example, number)
+        draft = Lesson(
             messages=example.messages,
-            draft=draft.text,
-            feedback=taught.feedback,
-            refinement=taught.refinement,
-            draft_ids=draft.token_ids if self.tokenizer else (),
+            draft=entry.text,
+            feedback="",
+            refinement="",
+            draft_ids=entry.token_ids if self.tokenizer else (),
             tokenizer=self.tokenizer,
-            cut="draft" if draft.finish_reason == "length" else "refinement" * taught.cut,
+            cut="draft" if entry.finish_reason == "length" else "",
             critic=self.critic.name,
             meta=example.meta,
         )
+        lesson = await self._taught(index, example, draft)
+        if not lesson.refinement or lesson.cut or not self._is_followed(example, number):
+            return [lesson]
+        followed = replace(draft, draft=lesson.refinement, draft_ids=())
+        return [lesson, await self._taught(index, example, followed)]
+
+    def _is_followed(self, example: Example, number: int) -> bool:
+        name = f"{self.options.seed}/{example.id}/{number}/follow-up".encode()
+        drawn = int.from_bytes(hashlib.sha256(name).digest()[:4], "big") / 2**32
+        return drawn < self.options.follow_ups
+
+    async def _taught(self, index: int, example: Example, draft: Lesson) -> Lesson:
+        """The draft with what the critic says of it."""
+        taught = await self.critic.teach(example, draft.draft)
+        cut = draft.cut or "refinement" * taught.cut
+        lesson = replace(draft, feedback=taught.feedback, refinement=taught.refinement, cut=cut)
         if not self.options.score or not taught.refinement:
             return lesson
         return await self._scored(index, example, lesson)
@@ -199,7 +215,7 @@ async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
             found = await collector.run(examples)
     finally:
         await ledger.close()
-    lessons = [found.lessons[i] for i in sorted(found.lessons)]
+    lessons = [lesson for i in sorted(found.lessons) for lesson in found.lessons[i]]
     write_lines(output / "collected.jsonl", (lesson.to_json() for lesson in lessons))
     write_lines(output / "failures.jsonl", found.failures)
     summary = _summary(collector, found, time.monotonic() - started)
@@ -218,7 +234,7 @@ async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
 def _summary(collector: Collector, found: Collected, seconds: float) -> dict[str, Any]:
     reasons = Counter(failure["reason"] for failure in found.failures)
     summary: dict[str, Any] = {
-        "lessons": len(found.lessons),
+        "lessons": sum(map(len, found.lessons.values())),
         "failed": dict(reasons),
         "stopped": found.stopped,
         "spent": _total(collector.paid),

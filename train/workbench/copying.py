@@ -21,6 +21,7 @@ _SHARPNESS = 0.8
 _MATCH = 1.6
 _WRITE = 0.16
 _SAY = 0.5  # how loudly what was found is proposed as the next token
+_SPARE = 0.01  # spread of the dimensions not used: at zero they would never get a gradient
 _QUIET = 0.1  # of what everything else writes, so that it does not drown the above
 
 
@@ -39,11 +40,13 @@ def set_up(model: Any, seed: int) -> None:
             layer.mlp.down_proj.weight *= _QUIET
         for number, written in enumerate((back_one, back_two)):
             rows = slice(number * head, (number + 1) * head)
+            _spare(look, rows, generator)
             _look_back(look, rows, number + 1, config.rope_parameters["rope_theta"])
             look.v_proj.weight[rows] = 0.0
             look.v_proj.weight[rows][:_CODE] = code
             look.o_proj.weight[:, rows] = 0.0
             look.o_proj.weight[:, rows][:, :_CODE] = _WRITE * written.T
+        _spare(find, slice(0, 2 * head), generator)
         _find(find, slice(0, head), code, back_one)
         _find(find, slice(head, 2 * head), back_one, back_two)
         for number in range(2):
@@ -53,12 +56,16 @@ def set_up(model: Any, seed: int) -> None:
             find.o_proj.weight[:, rows] = _SAY * seen.T
 
 
+def _spare(attention: Any, rows: slice, generator: torch.Generator) -> None:
+    """Rows with nothing to say yet, ready to learn."""
+    for weight in (attention.q_proj.weight, attention.k_proj.weight):
+        weight[rows].normal_(0.0, _SPARE, generator=generator)
+
+
 def _look_back(attention: Any, rows: slice, distance: int, theta: float) -> None:
     """Attend by position alone: the score is highest ``distance`` tokens back."""
     query, key = attention.q_proj.weight[rows], attention.k_proj.weight[rows]
     half = query.shape[0] // 2
-    query.zero_()
-    key.zero_()
     for pair in range(_FAST):
         angle = distance * theta ** (-pair / half)
         query[pair, 0] = _SHARPNESS
@@ -72,7 +79,5 @@ def _find(attention: Any, rows: slice, wanted: torch.Tensor, known: torch.Tensor
     query, key = attention.q_proj.weight[rows], attention.k_proj.weight[rows]
     half = query.shape[0] // 2
     slow = [*range(half // 2, half), *range(half + half // 2, 2 * half)]
-    query.zero_()
-    key.zero_()
     query[slow] = _MATCH * wanted
     key[slow] = _MATCH * known

@@ -27,6 +27,8 @@ class MeasureOptions:
     output: str = option("folder for the recorded answers", "runs/workbench/answers")
     stage1: str | None = option("folder of the model before stage two, with its redraft.json", None)
     per_family: int = option("instructions of each family", 200)
+    recipe: str | None = option("folder the recipe wrote, for how long its steps took", None)
+    experiments: tuple[str, ...] = option("results of 'redraft bench experiments' (.json)", ())
     seed: int = option("of the draw", 7)
     concurrency: int = option("requests under way at once", 32)
 
@@ -42,7 +44,9 @@ def measure(options: MeasureOptions) -> Path:
                 **{"per_family": options.per_family, **changes},
             )
         )
-    return card.write(card.CardOptions(options.model, options.output))
+    return card.write(
+        card.CardOptions(options.model, options.output, options.recipe, options.experiments)
+    )
 
 
 def _runs(options: MeasureOptions) -> list[tuple[str, str, dict[str, Any]]]:
@@ -50,11 +54,14 @@ def _runs(options: MeasureOptions) -> list[tuple[str, str, dict[str, Any]]]:
     every = card.ITERATIONS
     # Beside the point of the card, so fewer are enough.
     held_out = {"held_out_wordings": True, "per_family": max(1, options.per_family // 4)}
+    dev = {"split": "dev", "per_family": max(1, options.per_family // 4)}
     runs: list[tuple[str, str, dict[str, Any]]] = [
         ("base", options.base, {"iterations": 0}),
         ("tuned", options.model, {"iterations": every}),
         ("gated", options.model, {"iterations": every, "good_enough": 10}),
         ("held_out", options.model, {**held_out, "iterations": every}),
+        ("dev", options.model, {**dev, "iterations": every}),
+        ("dev_gated", options.model, {**dev, "iterations": every, "good_enough": 10}),
     ]
     if options.stage1:
         runs.append(("stage1", options.stage1, {"iterations": every}))

@@ -48,7 +48,12 @@ class Letters(Family):
     def examine(self, slots: Slots, response: str) -> Findings:
         count, working = 0, []
         for word in slots["words"].split(", "):
-            count += word.count(slots["letter"])
-            working.append(f"{word} {' '.join(word)}: {word.count(slots['letter'])}, {count}")
-        text = f"{'. '.join(working)}."
+            steps = [word]
+            for letter in word:
+                steps.append(letter)
+                if letter == slots["letter"]:
+                    count += 1
+                    steps.append(str(count))  # counted where it is seen
+            working.append(" ".join(steps))
+        text = f"{', '.join(working)}."
         return examine_number(numbers_in(response), count, text, f"The count is {count}.")

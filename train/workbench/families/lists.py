@@ -103,9 +103,12 @@ class Sort(Family):
 
     def examine(self, slots: Slots, response: str) -> Findings:
         numbers, ordered = numbers_in(slots["numbers"]), self._sorted(slots)
-        tens = dict.fromkeys(number // 10 * 10 for number in ordered)
-        groups = [f"{ten}s: {listed([n for n in numbers if n // 10 * 10 == ten])}" for ten in tens]
-        text = f"{'; '.join(groups)}. So {listed(ordered)}."
+        # One number more at a time: each list is the one before, with one number put in.
+        parts = [
+            [number for number in ordered if number in numbers[:count]]
+            for count in range(1, len(numbers) + 1)
+        ]
+        text = f"{'; '.join(map(listed, parts))}."
         return examine_list(numbers_in(response), ordered, text, f"In order: {listed(ordered)}.")
 
 

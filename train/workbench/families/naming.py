@@ -75,32 +75,44 @@ class Names(Family):
         good: list[str] = []
         remarks = []
         for item in items:
-            remark = self._remark(item, slots, good, allowed)
-            remarks.append(f"{item} {item[0]} {remark}")
-            if remark == "fine":
-                good.append(item)
+            remark = self._remark(item, slots, good)
+            remarks.append(f"{item} {remark}")
+            if not remark.endswith("fine"):
+                break
+            good.append(item)
         right = len(good) == asked == len(items)
         outcome = "right" if right else "wrong"
-        verdict = f"So {len(good)} of {asked} fine and {len(items)} given, {outcome}."
-        working = f"{listed(remarks)}." if remarks else "Nothing is named."
+        verdict = f"So {len(good)} of {asked} fine, {outcome}."
+        working = f"{'. '.join(remarks)}." if remarks else "Nothing is named."
         if right:
             return Findings(True, BEST_SCORE, (), working, verdict, "Keep it.", response)
-        later = [word for word in allowed if not good or word > good[-1]]
-        better = [*good, *later[: asked - len(good)]]
+        better = self._mend(good, asked, allowed)
         score = partial_score(len(good), asked)
         advice = f"Say {listed(better)}."
         return Findings(False, score, (verdict,), working, verdict, advice, self._say(better))
 
     @staticmethod
-    def _remark(item: str, slots: Slots, good: Sequence[str], allowed: Sequence[str]) -> str:
-        asked = int(slots["n"])
+    def _mend(good: Sequence[str], asked: int, allowed: Sequence[str]) -> list[str]:
+        """Keep as many of the good ones as leave enough words for the others, then the next."""
+        kept = list(good[:asked])
+        while True:
+            later = [word for word in allowed if not kept or word > kept[-1]]
+            if len(kept) + len(later) >= asked:
+                return [*kept, *later[: asked - len(kept)]]
+            kept.pop()
+
+    @staticmethod
+    def _remark(item: str, slots: Slots, good: Sequence[str]) -> str:
+        """The letter it starts with against the two that are banned, then its place."""
+        if len(good) == int(slots["n"]):
+            return "extra"
         if item not in CATEGORIES[slots["category"]]:
             return "unknown"
-        if item not in allowed:
-            return "banned"
-        if good and item <= good[-1]:
-            return "early"
-        if len(good) == asked:
-            return "extra"
-        left = sum(word > item for word in allowed)
-        return "late" if left < asked - len(good) - 1 else "fine"
+        first = f"{item[0]}: {slots['one']}"
+        if item[0] == slots["one"]:
+            return f"{first} yes, banned"
+        first += f" no, {slots['other']}"
+        if item[0] == slots["other"]:
+            return f"{first} yes, banned"
+        early = bool(good) and item <= good[-1]
+        return f"{first} no, {'early' if early else 'fine'}"
