@@ -1,0 +1,128 @@
+"""What the arms of an experiment come to: shares of right answers, each arm against one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.experiments.arms import Arm, Measured, Row
+from benchmarks.intervals import Interval, wilson
+from benchmarks.pairs import Comparison, Flips, compare, flips
+from benchmarks.results import Cell
+
+# Where a loop ended for another reason, the answer is not the model's doing.
+DECIDED = ("max_iterations", "no_change", "malformed_feedback")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """One arm. The last response is what the user gets: the refinement, or the only answer."""
+
+    arm: Arm
+    steps: int
+    tokens: int
+    draft: Interval
+    answer: Interval
+    verdict: Interval  # feedback on drafts that took right for right and wrong for wrong
+    flipped: Flips  # by refining
+    gain: Comparison  # on the reference, in points, instruction by instruction
+    malformed: int  # answers whose feedback could not be read: the draft stands
+
+    def json(self) -> dict[str, Any]:
+        refines = bool(self.arm.components)
+        return {
+            "name": self.arm.name,
+            "components": self.arm.components,
+            "size": self.arm.size,
+            "steps": self.steps,
+            "tokens": self.tokens,
+            "right": {
+                "draft": share(self.draft),
+                "refined_1": share(self.answer) if refines else None,
+            },
+            "verdict": share(self.verdict) if self.verdict.n else None,
+            "wrong_to_right": self.flipped.wrong_to_right,
+            "right_to_wrong": self.flipped.right_to_wrong,
+            "gain": self.gain.json(),
+            "malformed": self.malformed,
+        }
+
+
+def share(found: Interval) -> dict[str, Any]:
+    """As the model card writes shares."""
+    if not found.n:
+        return {"count": 0, "of": 0, "low": 0.0, "high": 1.0}
+    count = round(found.estimate * found.n)
+    return {"count": count, "of": found.n, "low": round(found.low, 6), "high": round(found.high, 6)}
+
+
+def weigh(found: Sequence[Measured], reference: str, seed: int) -> list[Weighed]:
+    """Every arm against the one named ``reference``."""
+    (against,) = (each for each in found if each.arm.name == reference)
+    return [_weighed(each, against, seed) for each in found]
+
+
+def _weighed(one: Measured, reference: Measured, seed: int) -> Weighed:
+    rows = decided(one.rows)
+    theirs = {row["instruction"]: row for row in decided(reference.rows)}
+    both = [(row, theirs[row["instruction"]]) for row in rows if row["instruction"] in theirs]
+    ours_right = [ours["right"][-1] for ours, _ in both]
+    theirs_right = [other["right"][-1] for _, other in both]
+    gain = compare([100.0 * r for r in ours_right], [100.0 * r for r in theirs_right], seed)
+    verdicts = [row["verdict"] for row in rows if row["verdict"] is not None]
+    before, after = [row["right"][0] for row in rows], [row["right"][-1] for row in rows]
+    return Weighed(
+        one.arm,
+        one.steps,
+        one.tokens,
+        wilson(sum(before), len(rows)),
+        wilson(sum(after), len(rows)),
+        wilson(sum(verdicts), len(verdicts)),
+        flips(before, after),
+        gain,
+        sum(row["stop_reason"] == "malformed_feedback" for row in rows),
+    )
+
+
+def decided(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row["stop_reason"] in DECIDED]
+
+
+def failures(found: Iterable[Measured]) -> Counter[str]:
+    """Loops that ended for a reason that says nothing about their model, by arm and reason."""
+    return Counter(
+        f"{each.arm.name}: {row['stop_reason']}"
+        for each in found
+        for row in each.rows
+        if row["stop_reason"] not in DECIDED
+    )
+
+
+COLUMNS = (
+    "steps",
+    "draft right %",
+    "refined right %",
+    "mended/spoiled",
+    "verdict right %",
+    "unreadable",
+)
+
+
+def cells(one: Weighed) -> tuple[Cell, ...]:
+    """The columns that every table of arms has."""
+    draft, verdict = one.draft.scaled(100), one.verdict.scaled(100)
+    if not one.arm.components:
+        return (one.steps, draft, None, None, None, None)
+    flipped = f"{one.flipped.wrong_to_right}/{one.flipped.right_to_wrong}"
+    return (one.steps, draft, one.answer.scaled(100), flipped, verdict, one.malformed)
+
+
+def samples(found: Iterable[Measured]) -> list[dict[str, Any]]:
+    kept = ("family", "instruction", "right", "verdict", "stop_reason", "tokens")
+    return [
+        {"arm": each.arm.name, **{name: row[name] for name in kept}}
+        for each in found
+        for row in each.rows
+    ]

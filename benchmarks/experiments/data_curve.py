@@ -1,0 +1,110 @@
+"""How much data a stage needs: retrained on 1/16, 1/8, 1/4, 1/2 and all of it (paper, Figure 5).
+
+    redraft bench experiments data-curve --recipe workbench --limit 20000
+    redraft bench experiments data-curve --stage 2 --stage1 runs/workbench/stage1 \\
+        --pairs runs/workbench/pairs/pairs.jsonl
+
+Every arm is the recipe's stage from the same weights on the first so many lessons (stage 2:
+pairs): the same recipe with less data, so as many epochs and fewer steps; with
+``--set trainer.max_steps=N`` all arms have as many steps, and so more epochs of less. Arms are
+compared by their answers to the same instructions. Nothing trained is trained again; the same
+seed gives the same table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.experiments import retraining
+from benchmarks.experiments.arm_figures import COLUMNS, Weighed, cells, failures, samples, weigh
+from benchmarks.experiments.arms import Arm, Shop
+from benchmarks.experiments.stages import Run, to_the_end
+from benchmarks.intervals import Interval
+from benchmarks.plots import lines
+from benchmarks.results import Cell, Result, Table
+
+PARTS = (16, 8, 4, 2, 1)
+
+
+def main(arguments: Sequence[str] | None = None, run: Run = to_the_end) -> int:
+    return retraining.conduct(parser(), experiment, arguments, run)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = retraining.parser("data-curve", __doc__)
+    top.add_argument("--stage", type=int, choices=(1, 2), default=1)
+    top.add_argument("--stage1", type=Path, help="the model stage 2 starts from")
+    top.add_argument("--pairs", type=Path, help="pairs.jsonl of preferences, for stage 2")
+    top.add_argument("--sizes", type=int, nargs="+", help="how much data [1/16 to all of it]")
+    return top
+
+
+def experiment(options: argparse.Namespace, run: Run) -> Result:
+    shop = retraining.lesson_shop(options, run) if options.stage == 1 else _pair_shop(options, run)
+    whole = retraining.size(options, shop)
+    sizes = sorted(set(options.sizes or (whole // part for part in PARTS)) - {0})
+    if sizes[-1] > whole:
+        raise SystemExit(f"--sizes {sizes[-1]}: there are {whole} {shop.takes}")
+    # Without a lesson it cannot refine: the base model answers directly.
+    start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
+    arms = [start, *(Arm(f"{size} {shop.takes}", size) for size in sizes)]
+    found = retraining.trained(arms, shop)
+    weighed = weigh(found, arms[-1].name, options.seed)
+    name = f"data-curve-stage{options.stage}"
+    plot = lines(
+        options.out / f"{name}.svg",
+        curves(weighed),
+        (shop.takes, "right, %"),
+        logarithmic=options.stage == 1,
+    )
+    figures = {"reference": arms[-1].name, "arms": [each.json() for each in weighed]}
+    return Result(
+        name,
+        f"Stage {options.stage} retrained on less and less data, on the same instructions.",
+        vars(options),
+        figures,
+        failures(found),
+        (table(weighed, options, shop),),
+        (plot,),
+        samples(found),
+        headline={each.arm.name: each.answer.scaled(100) for each in weighed},
+    )
+
+
+def _pair_shop(options: argparse.Namespace, run: Run) -> Shop:
+    if not (options.stage1 and options.pairs):
+        raise SystemExit("--stage 2 needs --stage1 MODEL and --pairs FILE")
+    return retraining.shop(options, run, "stage2", options.stage1, options.pairs)
+
+
+def curves(weighed: Sequence[Weighed]) -> Mapping[str, Sequence[tuple[float, Interval]]]:
+    refining = [each for each in weighed if each.arm.components]
+    return {
+        "draft": [(each.arm.size, each.draft.scaled(100)) for each in refining],
+        "refined once": [(each.arm.size, each.answer.scaled(100)) for each in refining],
+        "verdict on drafts": [(each.arm.size, each.verdict.scaled(100)) for each in refining],
+    }
+
+
+def table(weighed: Sequence[Weighed], options: argparse.Namespace, shop: Shop) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    last = weighed[-1].arm.name
+    for each in weighed:
+        gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
+        compared = gain if each.arm.name != last else (None, None)
+        rows.append((each.arm.name, *cells(each), *compared))
+    changed = f" changed by {', '.join(options.changes)}" if options.changes else ""
+    note = (
+        f"The recipe{changed}, on the first so many {shop.takes}. Against the last row: right "
+        "answers, paired by instruction; p: McNemar's exact test. A verdict is right if the score "
+        "is 10 exactly where the draft is right. 95% intervals."
+    )
+    columns = ("trained on", *COLUMNS, f"against {last}, points", "p")
+    return Table(f"Stage {options.stage}: data curve", columns, tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

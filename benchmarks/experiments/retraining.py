@@ -1,0 +1,111 @@
+"""Retraining: the options of experiments whose every arm is a training, and how they are run.
+
+Weights and lessons are what a recipe makes; steps of it that are not done yet are run first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.experiments.arms import Arm, Measured, Shop, measured
+from benchmarks.experiments.stages import Run, StageFailed
+from benchmarks.processes import stopped_with_us
+from benchmarks.results import Result, publish
+
+INTERRUPTED = 130
+Experiment = Callable[[argparse.Namespace, Run], Result]
+
+
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """An experiment's options; it adds its own."""
+    top = argparse.ArgumentParser(
+        prog=f"redraft bench experiments {name}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--recipe", default="workbench", help="a name or a file: how arms are trained")
+    top.add_argument("--made", type=Path, help="what the recipe made [runs/RECIPE]")
+    top.add_argument("--base", type=Path, help="weights every arm starts from [MADE/base]")
+    top.add_argument("--lessons", type=Path, help="[MADE/lessons/kept.jsonl]")
+    top.add_argument("--limit", type=int, help="train on the first so many, all arms")
+    top.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="changes",
+        metavar="NAME=VALUE",
+        help="an option of the stage, for all arms: trainer.num_train_epochs=1",
+    )
+    top.add_argument("--seed", type=int, default=1, help="of the trainings")
+    top.add_argument("--per-family", type=int, default=60, help="held-out instructions")
+    top.add_argument("--task-seed", type=int, default=7, help="which instructions")
+    top.add_argument("--max-failed", type=float, default=0.01, help="share of answers")
+    top.add_argument("--arms", type=Path, default=Path("runs/experiments/arms"), help="shared")
+    top.add_argument("--out", type=Path, default=Path(f"runs/experiments/{name}"))
+    return top
+
+
+def lesson_shop(options: argparse.Namespace, run: Run) -> Shop:
+    """Arms of stage one. The recipe's steps up to its lessons are run if they are not there."""
+    made: Path = options.made or Path("runs") / Path(options.recipe).stem
+    if not (options.base and options.lessons):
+        print(f"{options.recipe}: base model and lessons in {made}", file=sys.stderr, flush=True)
+        command = ["-m", "train", "run", options.recipe, "--output", str(made), "--until", "filter"]
+        run(command, options.out / "recipe.log")
+    base = options.base or made / "base"
+    lessons = options.lessons or made / "lessons" / "kept.jsonl"
+    return shop(options, run, "stage1", base, lessons)
+
+
+def shop(options: argparse.Namespace, run: Run, step: str, start: Path, data: Path) -> Shop:
+    return Shop(
+        recipe=options.recipe,
+        step=step,
+        start=start.resolve(),
+        data=data.resolve(),
+        takes="lessons" if step == "stage1" else "pairs",
+        arms=options.arms.resolve(),
+        run=run,
+        changes=tuple(options.changes),
+        seed=options.seed,
+        per_family=options.per_family,
+        task_seed=options.task_seed,
+    )
+
+
+def size(options: argparse.Namespace, shop: Shop) -> int:
+    """How much data an arm gets that gets all."""
+    with shop.data.open("rb") as lines:
+        there = sum(1 for _ in lines)
+    if options.limit is not None and options.limit > there:
+        raise SystemExit(f"--limit {options.limit}: {shop.data} has {there} {shop.takes}")
+    return options.limit or there
+
+
+def trained(arms: Sequence[Arm], shop: Shop) -> list[Measured]:
+    """One after the other: a training takes all the processors it may have."""
+    return [measured(arm, shop) for arm in arms]
+
+
+def conduct(
+    top: argparse.ArgumentParser,
+    experiment: Experiment,
+    arguments: Sequence[str] | None,
+    run: Run,
+) -> int:
+    options = top.parse_args(arguments)
+    try:
+        with stopped_with_us():
+            result = experiment(options, run)
+    except StageFailed as error:
+        print(f"{error}\nthe same command goes on from here", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    publish(result, options.out)
+    asked = len(result.samples)
+    return 1 if sum(result.failures.values()) > options.max_failed * asked else 0
