@@ -53,6 +53,7 @@ class RefineOutcome(BaseModel):
     scores: list[int | None]
     prompt_tokens: int | None = None
     usage: dict[str, PhaseUsage]
+    malformed: int = 0  # feedback texts that could not be read, retried ones included
     failure: str | None = None
     trace: dict[str, Any] | None = None
 

@@ -82,7 +82,13 @@ async def feedback(
 
 def _job(body: FeedbackRequest, service: Service, settings: ApiSettings, client: str) -> Job:
     """A loop that ends on its first feedback."""
-    read_name(body.model, service, settings)
+    suffix = read_name(body.model, service, settings)
+    if suffix and suffix.iterations == 0:
+        message = (
+            f"model is {body.model!r}, which means no feedback, and feedback is asked for; name "
+            f"{service.model.engine.model!r}"
+        )
+        raise invalid("model", message)
     decided = decide(Asked(refine=body.options(), seed=body.seed, at=""), service, settings)
     policy = replace(decided.policy, max_iterations=1, keep="last", feedback_only=True)
     return Job(

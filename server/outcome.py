@@ -33,6 +33,7 @@ def refine_json(trace: Trace, with_trace: bool) -> dict[str, Any]:
         # Of the request alone, for clients that show how full the window is.
         "prompt_tokens": prompt_tokens,
         "usage": usage_by_phase(trace),
+        **({"malformed": trace.malformed} if trace.malformed else {}),
         **({"failure": trace.failure} if trace.failure else {}),
         **({"trace": trace_json(trace)} if with_trace else {}),
     }

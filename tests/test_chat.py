@@ -312,6 +312,13 @@ def test_a_deadline_ends_with_the_best_so_far() -> None:
     assert answer["refine"]["stop_reason"] == "deadline"
 
 
+def test_feedback_that_could_not_be_read_is_counted() -> None:
+    assert chat("Lyon", "Bad.", feedback(3), "Paris")["refine"]["malformed"] == 1
+    twice = chat("Lyon", "Bad.", "Worse.")["refine"]
+    assert (twice["malformed"], twice["stop_reason"]) == (2, "malformed_feedback")
+    assert "malformed" not in chat(*LOOP)["refine"]
+
+
 def test_a_deadline_before_there_is_a_draft_is_a_gateway_timeout() -> None:
     engine = ScriptedEngine(*LOOP, gate=Pause("draft-0", 0))
     body = {"messages": MESSAGES, "refine": {"deadline_ms": 100}}

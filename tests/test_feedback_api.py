@@ -85,6 +85,11 @@ def test_how_often_the_server_refines_does_not_matter(default: int) -> None:
     assert ask(ASKED, feedback(2), settings=ApiSettings(max_iterations=default))["score"] == 2
 
 
+@pytest.mark.parametrize("model", ["scripted", "scripted:refine", "scripted:refine-3"])
+def test_a_name_that_refines_may_be_asked_for_feedback_alone(model: str) -> None:
+    assert ask({**ASKED, "model": model}, feedback(2))["score"] == 2
+
+
 def test_a_dead_engine_is_an_error_that_is_not_retried_blindly() -> None:
     answer = post("/v1/feedback", ASKED, Fail(EngineUnavailable("gone"), "Half a"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
@@ -112,6 +117,7 @@ def test_a_deadline_that_passes_is_an_error() -> None:
         ({**ASKED, "stream": True}, "stream"),
         ({**ASKED, "critic": "nobody"}, "critic"),
         ({**ASKED, "model": "gpt-5"}, "model"),
+        ({**ASKED, "model": "scripted:direct"}, "model"),
         ({**ASKED, "feedback_sampling": {"temperature": 3}}, "feedback_sampling.temperature"),
         ({**ASKED, "response": "word " * 5000}, "prompt"),
     ],
