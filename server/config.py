@@ -50,6 +50,24 @@ class ServerConfig:
     upstream_model: str = option("", "engine", "its model; off: the first one it lists")
     upstream_key_file: str = option("", "engine", "file with its API key")
     upstream_key: str = secret("engine", "the upstream's API key itself")
+    upstream_tokens: Literal["auto", "yes", "no"] = option(
+        "auto", "engine", "token ids to and from the upstream, as vLLM has; auto: find out"
+    )
+    upstream_priority: bool = option(
+        False, "engine", "tell it which calls go first; needs vLLM's --scheduling-policy priority"
+    )
+    upstream_connect_s: float = option(
+        5.0, "engine", "longest wait for a connection to the upstream, or to a critic", least=0.001
+    )
+    upstream_first_token_s: float = option(
+        120.0, "engine", "longest wait for their first token, their queue included", least=0.001
+    )
+    upstream_between_s: float = option(
+        30.0, "engine", "longest wait between two tokens after that", least=0.001
+    )
+    upstream_retries: int = option(
+        3, "engine", "tries again when they fail before the first token", least=0
+    )
     critic: tuple[str, ...] = option(
         (), "engine", "NAME=URL or NAME=URL|MODEL a request may name as its critic; repeat it"
     )
@@ -134,6 +152,9 @@ class ServerConfig:
     in_process: bool = option(
         True, "vllm", "on CPU, fork the engine: starts faster than a process of its own"
     )
+    speculate: Literal["none", "draft"] = option(
+        "none", "vllm", "guess refinements from the drafts they refine: the same text, sooner"
+    )
     max_restarts: int = option(3, "vllm", "attempts to bring a dead engine back", least=0)
     engine_arg: tuple[str, ...] = option(
         (), "vllm", "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it"
@@ -161,6 +182,11 @@ class ServerConfig:
             )
         if self.upstream and self.engine != "http":
             raise ConfigError(f"--upstream is for --engine http, and the engine is {self.engine}")
+        if self.engine != "http" and (self.upstream_tokens != "auto" or self.upstream_priority):
+            raise ConfigError(
+                f"--upstream-tokens and --upstream-priority are for --engine http, and the engine "
+                f"is {self.engine}"
+            )
         if len({critic.name for critic in self.critics}) < len(self.critic):
             raise ConfigError("two critics have the same name")
 

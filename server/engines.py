@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from server.config import ServerConfig, read_key
 from server.engine.base import Engine, EngineError
@@ -48,12 +49,14 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
         critics = {}
         key = read_key(config.critic_key, config.critic_key_file)
         for critic in config.critics:
-            upstream = Upstream(critic.url, critic.model, key or None, critic.name)
+            upstream = Upstream(
+                critic.url, critic.model, key or None, critic.name, **_patience(config)
+            )
             engine: Engine = await _connect(upstream)
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine)
             progress(f"critic {critic.name!r} is {engine.model}")
-        engine = await _engine(config, directory, progress)
+        engine = await _engine(config, directory, how, progress)
         started.pop_all()
     return Engines(ServedModel(engine, how, getattr(engine, "direct", None)), critics)
 
@@ -87,17 +90,35 @@ def _styled(
     return dataclasses.replace(found, style=config.style) if found else None
 
 
-async def _engine(config: ServerConfig, directory: Path | None, progress: Progress) -> Engine:
+async def _engine(
+    config: ServerConfig, directory: Path | None, how: Manifest | None, progress: Progress
+) -> Engine:
     if config.engine == "scripted":
         return _scripted(config)
     if config.engine == "http":
         key = read_key(config.upstream_key, config.upstream_key_file)
         upstream = Upstream(
-            config.upstream, config.upstream_model, key or None, window=config.max_model_len
+            config.upstream,
+            config.upstream_model,
+            key or None,
+            window=config.max_model_len,
+            tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
+            priority=config.upstream_priority,
+            **_patience(config),
         )
         return await _connect(upstream)
     assert directory is not None
-    return await _vllm(config, directory, progress)
+    return await _vllm(config, directory, how, progress)
+
+
+def _patience(config: ServerConfig) -> dict[str, Any]:
+    """With whatever runs elsewhere, the upstream or a critic."""
+    return {
+        "connect_s": config.upstream_connect_s,
+        "first_token_s": config.upstream_first_token_s,
+        "between_s": config.upstream_between_s,
+        "retries": config.upstream_retries,
+    }
 
 
 async def _connect(upstream: Upstream) -> Engine:
@@ -107,11 +128,18 @@ async def _connect(upstream: Upstream) -> Engine:
         raise EngineError(f"engine {upstream.name!r} at {upstream.url}: {error}") from error
 
 
-async def _vllm(config: ServerConfig, directory: Path, progress: Progress) -> Engine:
+async def _vllm(
+    config: ServerConfig, directory: Path, how: Manifest | None, progress: Progress
+) -> Engine:
     if not importlib.util.find_spec("vllm"):
         raise ConfigError(
             "vLLM is not installed; run: pip install 'redraft[cpu]' (or 'redraft[cuda]'), or put "
             "the server in front of one that runs elsewhere: --engine http --upstream URL"
+        )
+    if config.speculate == "draft" and not (how and how.style == "srt"):
+        raise ConfigError(
+            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
+            f"asked in chat messages; leave --speculate out"
         )
     from server.engine.vllm_engine import VllmEngine, VllmSettings
 
@@ -128,6 +156,7 @@ async def _vllm(config: ServerConfig, directory: Path, progress: Progress) -> En
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        draft_format=how.srt_format if how and config.speculate == "draft" else None,
         max_restarts=config.max_restarts,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )

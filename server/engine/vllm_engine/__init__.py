@@ -8,7 +8,9 @@
     token_text token ids to text, each token beside the text it stands for
     sampling   Sampling to vLLM's parameters
     direct     vLLM's own OpenAI application, over the same core
-    worker     what vLLM's worker processes need on some processors
+    worker     what vLLM's worker processes need of ours
+    speculation    guesses refinements from their drafts, in the worker
+    aligned_draft  where a refinement is in its draft, and what to guess
 
 vLLM is imported when a core is built and not before, so that importing this package is cheap
 and a program can say what it is waiting for.

@@ -33,6 +33,7 @@ from server.engine.vllm_engine.direct import build_direct
 from server.engine.vllm_engine.prompts import Prompts
 from server.engine.vllm_engine.sampling import sampling_params
 from server.engine.vllm_engine.token_text import TokenText
+from server.refine.srt_format import SrtFormat
 
 LONG_TEXT = 10_000  # characters; encoding more would hold up the event loop
 CLOSING_S = 5.0
@@ -41,10 +42,11 @@ CLOSING_S = 5.0
 class Core:
     """One AsyncLLM."""
 
-    def __init__(self, llm: Any, args: Namespace) -> None:
+    def __init__(self, llm: Any, args: Namespace, draft_format: SrtFormat | None = None) -> None:
         """``open`` it before use."""
         self._llm = llm
         self._args = args
+        self._draft_format = draft_format
         self._defaults = llm.model_config.get_diff_sampling_param()
         self._by_priority = llm.vllm_config.scheduler_config.policy == "priority"
         self._replicas: int = llm.vllm_config.parallel_config.data_parallel_size
@@ -56,6 +58,9 @@ class Core:
     async def open(self) -> None:
         """Let its process speak, prove that it generates, and build direct mode."""
         await self._llm.collective_rpc("show_output")
+        if (known := self._draft_format) is not None:
+            ids = (self.prompts.opening(), known.feedback.ids, known.refinement.ids)
+            await self._llm.collective_rpc("speculate", args=(*ids, known.eos_ids[0]))
         first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
         prompt = {"type": "token", "prompt_token_ids": [0]}
         with _errors():

@@ -52,6 +52,20 @@ class Prompts:
             return list(self.tokenizer.encode(rendered, add_special_tokens=False).ids)
         return self._encode_with(rendered, hidden)
 
+    def opening(self) -> list[int]:
+        """What every chat ends with, before the assistant's words; nothing if that cannot be
+        told."""
+        try:
+            chats = [self.encode_chat((Message("user", word),)) for word in ("a", "b")]
+        except EngineRefused:  # a template that asks for more than one message
+            return []
+        alike = 0
+        for one, other in zip(*map(reversed, chats), strict=False):
+            if one != other:
+                break
+            alike += 1
+        return chats[0][len(chats[0]) - alike :]
+
     def _render(self, records: list[dict[str, str]]) -> str:
         try:
             return str(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.engine.base import EngineError
+from server.refine.srt_format import SrtFormat
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 MIB = 1 << 20
@@ -29,6 +30,7 @@ class VllmSettings:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
+    draft_format: SrtFormat | None = None  # given: speculate from the drafts it marks
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 

@@ -1,4 +1,4 @@
-"""What vLLM's worker processes need on some processors: imported in each of them by name.
+"""What vLLM's worker processes need of ours: imported in each of them by name.
 
 On x86 processors with AMX the attention kernels use its tiles, which Linux allows a process
 only after it has asked; vLLM 0.32 does not ask and dies of an illegal instruction at the first
@@ -7,9 +7,12 @@ token. Asking is harmless where the processor has none.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from server.engine.vllm_engine import forking
+from server.engine.vllm_engine.aligned_draft import Fences
 
 
 def allow_amx_tiles() -> None:
@@ -23,5 +26,18 @@ allow_amx_tiles()
 class WorkerExtension:
     """Named in ``--worker-extension-cls``: its methods can be called in each worker's process."""
 
+    model_runner: Any  # the worker's own
+
     def show_output(self) -> None:
         forking.show_output()
+
+    def speculate(
+        self, opening: list[int], feedback: list[int], refinement: list[int], end: int
+    ) -> None:
+        """Begin to guess refinements from their drafts, where vLLM was started for it."""
+        from server.engine.vllm_engine.speculation import DraftProposer
+
+        proposer = getattr(self.model_runner, "drafter", None)  # the last pipeline stage has it
+        if isinstance(proposer, DraftProposer):
+            fences = Fences(tuple(opening), tuple(feedback), tuple(refinement), end)
+            proposer.begin(self.model_runner, fences)
