@@ -152,6 +152,9 @@ class ServerConfig:
     in_process: bool = option(
         True, "vllm", "on CPU, fork the engine: starts faster than a process of its own"
     )
+    speculate: Literal["none", "draft"] = option(
+        "none", "vllm", "guess refinements from the drafts they refine: the same text, sooner"
+    )
     max_restarts: int = option(3, "vllm", "attempts to bring a dead engine back", least=0)
     engine_arg: tuple[str, ...] = option(
         (), "vllm", "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it"

@@ -56,7 +56,7 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine)
             progress(f"critic {critic.name!r} is {engine.model}")
-        engine = await _engine(config, directory, progress)
+        engine = await _engine(config, directory, how, progress)
         started.pop_all()
     return Engines(ServedModel(engine, how, getattr(engine, "direct", None)), critics)
 
@@ -90,7 +90,9 @@ def _styled(
     return dataclasses.replace(found, style=config.style) if found else None
 
 
-async def _engine(config: ServerConfig, directory: Path | None, progress: Progress) -> Engine:
+async def _engine(
+    config: ServerConfig, directory: Path | None, how: Manifest | None, progress: Progress
+) -> Engine:
     if config.engine == "scripted":
         return _scripted(config)
     if config.engine == "http":
@@ -106,7 +108,7 @@ async def _engine(config: ServerConfig, directory: Path | None, progress: Progre
         )
         return await _connect(upstream)
     assert directory is not None
-    return await _vllm(config, directory, progress)
+    return await _vllm(config, directory, how, progress)
 
 
 def _patience(config: ServerConfig) -> dict[str, Any]:
@@ -126,11 +128,18 @@ async def _connect(upstream: Upstream) -> Engine:
         raise EngineError(f"engine {upstream.name!r} at {upstream.url}: {error}") from error
 
 
-async def _vllm(config: ServerConfig, directory: Path, progress: Progress) -> Engine:
+async def _vllm(
+    config: ServerConfig, directory: Path, how: Manifest | None, progress: Progress
+) -> Engine:
     if not importlib.util.find_spec("vllm"):
         raise ConfigError(
             "vLLM is not installed; run: pip install 'redraft[cpu]' (or 'redraft[cuda]'), or put "
             "the server in front of one that runs elsewhere: --engine http --upstream URL"
+        )
+    if config.speculate == "draft" and not (how and how.style == "srt"):
+        raise ConfigError(
+            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
+            f"asked in chat messages; leave --speculate out"
         )
     from server.engine.vllm_engine import VllmEngine, VllmSettings
 
@@ -147,6 +156,7 @@ async def _vllm(config: ServerConfig, directory: Path, progress: Progress) -> En
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        draft_format=how.srt_format if how and config.speculate == "draft" else None,
         max_restarts=config.max_restarts,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )
