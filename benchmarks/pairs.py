@@ -99,3 +99,8 @@ def sign_test(wins: int, losses: int) -> float:
     tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
     # Whole numbers to the end: 2**n overflows a float beyond a thousand items.
     return min(1.0, 2 * tail / 2**n) if n else 1.0
+
+
+def p_shown(p_value: float) -> str:
+    """As it is read: three digits are more than anyone needs."""
+    return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

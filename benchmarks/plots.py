@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from benchmarks.intervals import Interval
 
@@ -28,12 +29,20 @@ mpl.rcParams.update(
 )
 
 
-def bars(path: Path, values: Mapping[str, Interval], label: str, line: float | None = None) -> str:
+def bars(
+    path: Path,
+    values: Mapping[str, Interval],
+    label: str,
+    line: float | None = None,
+    logarithmic: bool = False,
+) -> str:
     """One horizontal bar with its interval for each name; the name of the file."""
     figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(values)), layout="constrained")
     axes = figure.subplots()
     estimates = [v.estimate for v in values.values()]
     axes.barh(list(values), estimates, xerr=_reach(list(values.values())), capsize=3, height=0.6)
+    if logarithmic:
+        axes.set_xscale("log")
     if line is not None:
         axes.axvline(line, color="#5a6472", linestyle="--", linewidth=1)
     axes.invert_yaxis()
@@ -64,8 +73,9 @@ def lines(
     series: Mapping[str, Sequence[tuple[float, Interval]]],
     labels: tuple[str, str],
     logarithmic: bool = False,
+    whole: bool = False,
 ) -> str:
-    """A line with intervals for each name: {name: [(x, y), ...]}."""
+    """A line with intervals for each name: {name: [(x, y), ...]}. ``whole``: x counts things."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, points in series.items():
@@ -83,6 +93,8 @@ def lines(
         axes.set_xscale("log", base=2)
         ticks = sorted({x for points in series.values() for x, _ in points})
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    if whole:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.set_ylim(bottom=0)
@@ -92,7 +104,10 @@ def lines(
 
 
 def scatter(
-    path: Path, points: Mapping[str, tuple[float, Interval]], labels: tuple[str, str]
+    path: Path,
+    points: Mapping[str, tuple[float, Interval]],
+    labels: tuple[str, str],
+    from_zero: bool = True,
 ) -> str:
     """One named point with its interval each: {name: (x, y)}."""
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
@@ -102,8 +117,9 @@ def scatter(
         axes.annotate(name, (x, y.estimate), xytext=(6, 4), textcoords="offset points", fontsize=9)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.set_xlim(left=0)
     axes.margins(x=0.2)
+    if from_zero:
+        axes.set_xlim(left=0)
     return _save(figure, path)
 
 

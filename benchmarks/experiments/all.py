@@ -1,0 +1,46 @@
+"""Every experiment that asks a model, one after the other, on servers started once.
+
+    redraft bench experiments all --workbench models/redraft-workbench --out runs/experiments
+
+Those that train models of their own (ablation, data-curve) are run by their names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks.experiments import (
+    cost_benefit,
+    critic_quality,
+    equal_compute,
+    gate,
+    iterations,
+    rerank,
+    setting,
+    wordings,
+)
+from benchmarks.experiments.deployment import Deployment
+
+EXPERIMENTS = (iterations, rerank, equal_compute, gate, critic_quality, wordings, cost_benefit)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = setting.read(parser(), given)
+    # Each with its own options' defaults beside what is given to all.
+    planned = [(module.measure, module.parser().parse_args(given)) for module in EXPERIMENTS]
+
+    def work(deployment: Deployment) -> int:
+        return max(setting.run(measure, its, deployment) for measure, its in planned)
+
+    return setting.attend(options, critic_quality.NOISES, work)
+
+
+def parser() -> argparse.ArgumentParser:
+    return setting.parser("all", __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

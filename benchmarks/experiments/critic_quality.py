@@ -1,0 +1,102 @@
+"""How much refining lives on its feedback: an exact critic, worse and worse ones, the model itself.
+
+    redraft bench experiments critic-quality --workbench models/redraft-workbench
+    redraft bench experiments critic-quality --url URL --model NAME --labelled F --critic NAME
+
+The workbench's critics know the right answer and are wrong in a given share of their verdicts; of
+another server, name the critics it has. The drafts are the same for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.experiments.deployment import critic_name
+from benchmarks.experiments.setting import Setting, conduct
+from benchmarks.experiments.setting import parser as setting_parser
+from benchmarks.intervals import Interval, wilson
+from benchmarks.pairs import p_shown
+from benchmarks.plots import scatter
+from benchmarks.results import Cell, Result, Table
+from benchmarks.ways import DIRECT, Way, refining
+from benchmarks.weighing import Answers, Weighed, samples, weigh
+
+SELF = "the model itself"
+NOISES = (0.0, 0.05, 0.1, 0.2, 0.4)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return conduct(parser(), measure, arguments, noises)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = setting_parser("critic-quality", __doc__)
+    top.add_argument("--noise", type=float, nargs="+", default=NOISES, help="with --workbench")
+    top.add_argument("--critic", action="append", default=[], help="with --url; repeat it")
+    top.add_argument("--right-score", type=int, default=10, help="a verdict: no fault found")
+    return top
+
+
+def noises(options: argparse.Namespace) -> Sequence[float]:
+    given: Sequence[float] = options.noise
+    return given
+
+
+def measure(setting: Setting, options: argparse.Namespace) -> Result:
+    named = options.critic if options.url else [critic_name(noise) for noise in options.noise]
+    ways: dict[str, Way] = {"direct": DIRECT}
+    ways |= {critic: refining(1, critic=critic) for critic in named}
+    ways[SELF] = refining(1)
+    found = setting.ask(ways)
+    weighed = weigh(found, options.seed)
+    verdicts = {n: verdicts_right(found[n], options.right_score) for n in ways if n != "direct"}
+    shown = {name: (verdict.estimate, weighed[name].right) for name, verdict in verdicts.items()}
+    labels = ("verdicts on drafts that are right, %", "right after refining once, %")
+    plot = scatter(options.out / "critic-quality.svg", shown, labels, from_zero=False)
+    figures: dict[str, Any] = {name: each.json() for name, each in weighed.items()}
+    figures["verdicts_right"] = verdicts
+    about = "The same drafts refined once, on the feedback of critics of known quality."
+    config = setting.config(ways=ways)
+    tables = (_table(weighed, verdicts),)
+    return Result(
+        "critic-quality", about, config, figures, setting.failures, tables, (plot,), samples(found)
+    )
+
+
+def verdicts_right(answers: Answers, right_score: int) -> Interval:
+    """The share of drafts, in percent, that the critic told right from wrong."""
+    told = [
+        (each.reply.scores[0] or 0) >= right_score if each.reply.scores else None
+        for each in answers.values()
+    ]
+    agreed = sum(
+        verdict is each.course[0]
+        for verdict, each in zip(told, answers.values(), strict=True)
+        if verdict is not None
+    )
+    return wilson(agreed, len(told) - told.count(None)).scaled(100)
+
+
+def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for name, each in weighed.items():
+        flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
+        compared: tuple[Cell, ...] = (each.gain.difference, flipped, p_shown(each.flipped.p_value))
+        if name == "direct":
+            compared = (None, None, None)
+        rows.append((name, verdicts.get(name), each.right, *compared, each.malformed))
+    columns: tuple[str, ...] = ("feedback by", "verdicts right %", "right after refining %")
+    columns += ("gain on direct, points", "mended/spoiled", "p", "unreadable")
+    note = (
+        "A verdict is right if the score says whether the draft is. noisy-0.2: a critic that is "
+        "wrong in 20% of its verdicts. The model was trained on its own kind of feedback. "
+        "95% intervals; p: McNemar's exact test; unreadable feedback leaves the draft as it is."
+    )
+    return Table("Feedback by critics of known quality", columns, tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What else the tokens of refining could buy: votes and longer sampling at equal compute.
+
+    redraft bench experiments equal-compute --workbench models/redraft-workbench
+
+First the price of refining once, twice and so on is measured. Then each alternative gets as many
+drafts as that price buys, rounded up, so that the odd token is in its favour: a majority vote
+(self-consistency), the best draft by the model's own score, and that best draft refined once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.experiments.deployment import MOST_DRAFTS
+from benchmarks.experiments.setting import Setting, conduct
+from benchmarks.experiments.setting import parser as setting_parser
+from benchmarks.intervals import Interval
+from benchmarks.pairs import p_shown
+from benchmarks.plots import lines
+from benchmarks.results import Cell, Result, Table
+from benchmarks.ways import DIRECT, Way, refining, reranking, voting
+from benchmarks.weighing import (
+    Answers,
+    Weighed,
+    gain,
+    points,
+    samples,
+    share_right,
+    spent,
+    weigh,
+)
+from benchmarks.weighing import table as ways_table
+
+KINDS = ("vote of", "best of", "refined best of")
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Mean tokens of one of each."""
+
+    draft: float
+    feedback: float
+    refinement: float
+
+    def drafts_for(self, kind: str, tokens: float) -> int:
+        """The fewest drafts that cost at least so many tokens."""
+        each = self.draft if kind == "vote of" else self.draft + self.feedback
+        once = self.refinement if kind == "refined best of" else 0.0
+        return max(2, math.ceil((tokens - once) / each))
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """An alternative with as many drafts as refining so often would buy."""
+
+    iterations: int
+    kind: str
+    drafts: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind} {self.drafts}"
+
+    @property
+    def way(self) -> Way:
+        ways = {
+            "vote of": voting(self.drafts),
+            "best of": reranking(self.drafts),
+            "refined best of": refining(1, drafts=self.drafts),
+        }
+        return ways[self.kind]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return conduct(parser(), measure, arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = setting_parser("equal-compute", __doc__)
+    top.add_argument("--iterations", type=int, nargs="+", default=(1, 2), help="refined so often")
+    top.add_argument("--most-drafts", type=int, default=MOST_DRAFTS, help="the server's cap")
+    return top
+
+
+def measure(setting: Setting, options: argparse.Namespace) -> Result:
+    refined = {k: f"refine {k}" for k in options.iterations}
+    ways: dict[str, Way] = {"direct": DIRECT, **{n: refining(k) for k, n in refined.items()}}
+    found = dict(setting.ask(ways))
+    price = prices(found["direct"], found[refined[min(refined)]])
+    dear = {k: weigh({name: found[name]}, options.seed)[name] for k, name in refined.items()}
+    rivals = list(_rivals(price, dear, options.most_drafts))
+    found |= setting.ask({rival.name: rival.way for rival in rivals})
+    weighed = weigh(found, options.seed)
+    labels = ("tokens for an answer", "right, %")
+    plot = lines(options.out / "equal-compute.svg", _curves(weighed), labels, logarithmic=True)
+    figures = {name: each.json() for name, each in weighed.items()} | {
+        "refining_minus": {
+            f"refine {rival.iterations} - {rival.name}": gain(
+                found[refined[rival.iterations]], found[rival.name], options.seed
+            ).json()
+            for rival in rivals
+        }
+    }
+    tables = (_compared(found, rivals, options.seed), ways_table("Every way", weighed))
+    about = "Refining against votes and longer sampling that cost as many tokens."
+    ways |= {rival.name: rival.way for rival in rivals}
+    config = setting.config(ways=ways)
+    return Result(
+        "equal-compute", about, config, figures, setting.failures, tables, (plot,), samples(found)
+    )
+
+
+def prices(direct: Answers, refined: Answers) -> Prices:
+    draft = [each.reply.tokens for each in direct.values()]
+    feedback = [e.reply.feedback_tokens / max(1, len(e.reply.scores)) for e in refined.values()]
+    written = [tokens for each in refined.values() for tokens in each.reply.response_tokens[1:]]
+    return Prices(
+        sum(draft) / len(draft),
+        sum(feedback) / len(feedback),
+        sum(written) / max(1, len(written)),
+    )
+
+
+def _rivals(price: Prices, dear: Mapping[int, Weighed], most: int) -> Iterator[Rival]:
+    for iterations, refined in dear.items():
+        for kind in KINDS:
+            if kind == "refined best of" and iterations == 1:
+                continue  # that is refining once, and a draft more
+            drafts = price.drafts_for(kind, refined.tokens.estimate)
+            # A vote is the sum of plain requests, so no cap of the server's holds for it.
+            yield Rival(iterations, kind, drafts if kind == "vote of" else min(drafts, most))
+
+
+def _curves(weighed: Mapping[str, Weighed]) -> dict[str, list[tuple[float, Interval]]]:
+    start = points(weighed)["direct"]
+    curves: dict[str, list[tuple[float, Interval]]] = {}
+    for kind in ("refine", *KINDS):
+        named = {n: p for n, p in points(weighed).items() if n.rpartition(" ")[0] == kind}
+        if named:
+            curves[kind] = [start, *sorted(named.values(), key=lambda at: at[0])]
+    return curves
+
+
+def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for rival in rivals:
+        ours, theirs = found[f"refine {rival.iterations}"], found[rival.name]
+        compared = gain(ours, theirs, seed)
+        rows.append(
+            (
+                f"refine {rival.iterations}",
+                rival.name,
+                share_right(ours),
+                share_right(theirs),
+                compared.difference,
+                p_shown(compared.p_value),
+                spent(theirs, ours, seed).difference,
+            )
+        )
+    columns = ("refining", "against", "refining right %", "other right %")
+    note = "Paired by prompt, 95% intervals; p: sign test. Drafts as many as the tokens buy."
+    more = ("refining ahead by, points", "p", "tokens the other has more")
+    return Table("At equal compute", (*columns, *more), tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

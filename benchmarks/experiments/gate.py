@@ -1,0 +1,88 @@
+"""What a gate saves: stop refining as soon as the model's own score is high enough.
+
+    redraft bench experiments gate --workbench models/redraft-workbench
+
+Without a gate every answer is refined; with one at 6 to 10, only those scored lower. A good gate
+saves tokens and loses no right answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.experiments.setting import Setting, conduct
+from benchmarks.experiments.setting import parser as setting_parser
+from benchmarks.intervals import Interval, wilson
+from benchmarks.pairs import p_shown
+from benchmarks.plots import scatter
+from benchmarks.results import Cell, Result, Table
+from benchmarks.ways import DIRECT, Way, refining
+from benchmarks.weighing import Answers, gain, points, samples, share_right, spent, weigh
+
+OPEN = "no gate"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return conduct(parser(), measure, arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = setting_parser("gate", __doc__)
+    top.add_argument("--iterations", type=int, default=3, help="most that are refined")
+    top.add_argument("--gates", type=int, nargs="+", default=(10, 9, 8, 7, 6), help="scores")
+    return top
+
+
+def measure(setting: Setting, options: argparse.Namespace) -> Result:
+    ways: dict[str, Way] = {OPEN: refining(options.iterations)}
+    for gate in options.gates:
+        ways[f"until {gate}"] = refining(options.iterations, good_enough=gate)
+    ways["direct"] = DIRECT
+    found = setting.ask(ways)
+    compared = {name: _against_open(found, name, options.seed) for name in found}
+    labels = ("tokens for an answer", "right, %")
+    plot = scatter(options.out / "gate.svg", points(weigh(found, options.seed)), labels)
+    about = f"The model's own score as a gate, with up to {options.iterations} iterations."
+    config = setting.config(ways=ways)
+    tables = (_table(compared),)
+    return Result(
+        "gate", about, config, compared, setting.failures, tables, (plot,), samples(found)
+    )
+
+
+def _against_open(found: Mapping[str, Answers], name: str, seed: int) -> dict[str, Any]:
+    ours, all_of_it = found[name], found[OPEN]
+    price = sum(each.reply.tokens for each in all_of_it.values()) / len(all_of_it)
+    refined = sum(len(each.reply.responses) > 1 for each in ours.values())
+    compared = gain(ours, all_of_it, seed)
+    return {
+        "right": share_right(ours),
+        "tokens_saved": spent(all_of_it, ours, seed).difference.scaled(100 / price),
+        "tokens": sum(each.reply.tokens for each in ours.values()) / len(ours),
+        "refined": wilson(refined, len(ours)).scaled(100),
+        "difference": compared.difference,
+        "won": compared.wins,
+        "lost": compared.losses,
+        "p_value": compared.p_value,
+    }
+
+
+def _table(compared: Mapping[str, Mapping[str, Any]]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for name, each in compared.items():
+        against: tuple[Interval | str | float | None, ...] = (None, None, None, None)
+        if name != OPEN:
+            flips = f"{each['won']}/{each['lost']}"
+            against = (each["tokens_saved"], each["difference"], flips, p_shown(each["p_value"]))
+        rows.append((name, each["right"], round(each["tokens"], 1), each["refined"], *against))
+    columns: tuple[str, ...] = ("gate", "right %", "tokens", "refined at all, %")
+    columns += ("tokens saved, %", f"right against {OPEN}, points", "gained/lost", "p")
+    note = "Paired by prompt with no gate at all; 95% intervals; p: sign test."
+    return Table("Gates", columns, tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

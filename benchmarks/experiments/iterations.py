@@ -1,0 +1,151 @@
+"""How often to refine: the share of right answers after each iteration, and every flip.
+
+    redraft bench experiments iterations --workbench models/redraft-workbench
+
+One loop for each prompt, without a gate, to its last iteration; the curve follows the responses
+of these loops, so every point is paired with every other. A loop whose refinement repeats an
+earlier response ends, and keeps its answer and its cost from there on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.experiments.setting import Setting, conduct
+from benchmarks.experiments.setting import parser as setting_parser
+from benchmarks.intervals import Interval, mean_interval, wilson
+from benchmarks.pairs import Comparison, Flips, compare, flips, p_shown
+from benchmarks.plots import lines
+from benchmarks.results import Cell, Result, Table
+from benchmarks.ways import refining
+from benchmarks.weighing import Answered, Answers
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return conduct(parser(), measure, arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = setting_parser("iterations", __doc__)
+    top.add_argument("--iterations", type=int, default=4, help="most that are refined")
+    return top
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The answers as they are after so many iterations."""
+
+    iteration: int
+    right: Interval
+    tokens: Interval
+    gain: Comparison  # on the draft, points
+    flipped: Flips  # by this iteration alone
+    changed: Interval  # percent of responses that this iteration changed
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "right": self.right.json(),
+            "tokens": self.tokens.json(),
+            "gain_on_draft": self.gain.json(),
+            "wrong_to_right": self.flipped.wrong_to_right,
+            "right_to_wrong": self.flipped.right_to_wrong,
+            "changed": self.changed.json(),
+        }
+
+
+def measure(setting: Setting, options: argparse.Namespace) -> Result:
+    way = refining(options.iterations)
+    found = setting.ask({"refine": way})["refine"]
+    curve = [point(found, k, options.seed) for k in range(options.iterations + 1)]
+    labels = ("iterations", "right, %")
+    shown = {"right": [(float(each.iteration), each.right) for each in curve]}
+    plots = [lines(options.out / "iterations.svg", shown, labels, whole=True)]
+    flipped = {
+        "wrong made right": [_share(each, each.flipped.wrong_to_right) for each in curve[1:]],
+        "right made wrong": [_share(each, each.flipped.right_to_wrong) for each in curve[1:]],
+    }
+    labels = ("iteration", "of all answers, %")
+    plots.append(lines(options.out / "iterations-flips.svg", flipped, labels, whole=True))
+    samples = [
+        {"prompt": place, "right": each.course, "scores": each.reply.scores}
+        for place, each in found.items()
+    ]
+    about = "What each iteration gains, mends, spoils and costs."
+    figures = {str(each.iteration): each.json() for each in curve}
+    config = setting.config(ways={"refine": way})
+    tables = (_table(curve),)
+    return Result(
+        "iterations", about, config, figures, setting.failures, tables, tuple(plots), samples
+    )
+
+
+def point(found: Answers, iteration: int, seed: int) -> Point:
+    answers = list(found.values())
+    before, now = (
+        [after(answer, k) for answer in answers] for k in (max(0, iteration - 1), iteration)
+    )
+    drafts = [answer.course[0] for answer in answers]
+    changed = sum(changes(answer, iteration) for answer in answers)
+    return Point(
+        iteration,
+        wilson(sum(now), len(now)).scaled(100),
+        mean_interval([cost(answer, iteration) for answer in answers], seed),
+        compare([100.0 * right for right in now], [100.0 * right for right in drafts], seed),
+        flips(before, now),
+        wilson(changed, len(answers)).scaled(100),
+    )
+
+
+def after(answer: Answered, iteration: int) -> bool:
+    return answer.course[min(iteration, len(answer.course) - 1)]
+
+
+def changes(answer: Answered, iteration: int) -> bool:
+    """Did this iteration write a response that is not the one before it?"""
+    responses = [response.strip() for response in answer.reply.responses]
+    return 0 < iteration < len(responses) and responses[iteration] != responses[iteration - 1]
+
+
+def cost(answer: Answered, iteration: int) -> float:
+    """Tokens so far. The share of one feedback in those of the loop is its mean."""
+    reply = answer.reply
+    written = max(1, len(reply.scores))  # none could be read: it was paid for all the same
+    feedback = reply.feedback_tokens * min(iteration, written) / written
+    return sum(reply.response_tokens[: iteration + 1]) + feedback
+
+
+def _share(each: Point, count: int) -> tuple[float, Interval]:
+    return float(each.iteration), wilson(count, each.right.n).scaled(100)
+
+
+def _table(curve: Sequence[Point]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in curve:
+        start = each.iteration == 0
+        flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
+        rows.append(
+            (
+                each.iteration,
+                each.right,
+                None if start else each.gain.difference,
+                None if start else flipped,
+                None if start else p_shown(each.flipped.p_value),
+                None if start else each.changed,
+                each.tokens,
+            )
+        )
+    columns = ("iterations", "right %", "gain on draft, points", "mended/spoiled by this one", "p")
+    note = (
+        "Mended/spoiled: wrong answers made right and right ones made wrong by this iteration "
+        "alone; p: McNemar's exact test of it. Tokens: all phases so far. 95% intervals."
+    )
+    more = ("changed by this one, %", "tokens")
+    return Table("Iterations", (*columns, *more), tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Refining against re-ranking several drafts by the model's own score, at equal tokens too.
+
+    redraft bench experiments rerank --workbench models/redraft-workbench
+
+The paper's comparison (figure 4): one greedy refinement against the best of 16 drafts sampled at
+a temperature of 0.7. Beside it, fewer drafts: the fewest that cost at least as many tokens as
+refining are the comparison at equal tokens, with the odd token in favour of re-ranking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.experiments.deployment import PAPER_DRAFTS
+from benchmarks.experiments.setting import Setting, conduct
+from benchmarks.experiments.setting import parser as setting_parser
+from benchmarks.pairs import p_shown
+from benchmarks.plots import scatter
+from benchmarks.results import Cell, Result, Table
+from benchmarks.ways import DIRECT, Way, refining, reranking
+from benchmarks.weighing import Answers, Weighed, gain, points, samples, spent, table, weigh
+
+REFINE = "refine"
+GREEDY: Mapping[str, Any] = {"temperature": 0.0}
+DRAFTS = (2, 3, 4, 8, PAPER_DRAFTS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return conduct(parser(), measure, arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = setting_parser("rerank", __doc__)
+    top.add_argument("--drafts", type=int, nargs="+", default=DRAFTS, help="to choose among")
+    return top
+
+
+def measure(setting: Setting, options: argparse.Namespace) -> Result:
+    ways: dict[str, Way] = {"direct": DIRECT, "direct, greedy": {**DIRECT, **GREEDY}}
+    ways |= {f"{REFINE}, sampled draft": refining(1), REFINE: refining(1, **GREEDY)}
+    ways |= {reranked(number): reranking(number) for number in options.drafts}
+    found = setting.ask(ways)
+    weighed = weigh(found, options.seed)
+    against = {number: reranked(number) for number in options.drafts}
+    equal = equally_dear(weighed, list(against.values()))
+    labels = ("tokens for an answer", "right, %")
+    plot = scatter(options.out / "rerank.svg", points(weighed), labels)
+    figures = {name: each.json() for name, each in weighed.items()} | {
+        "equal_tokens": equal,
+        "refining_minus": {
+            name: gain(found[REFINE], found[name], options.seed).json() for name in against.values()
+        },
+    }
+    compared = _compared(found, against, equal, options.seed)
+    tables = (compared, table("Every way", weighed))
+    about = "Refining once against re-ranking drafts by the model's own score."
+    config = setting.config(ways=ways)
+    return Result(
+        "rerank", about, config, figures, setting.failures, tables, (plot,), samples(found)
+    )
+
+
+def reranked(number: int) -> str:
+    return f"best of {number}"
+
+
+def equally_dear(weighed: Mapping[str, Weighed], names: Sequence[str]) -> str | None:
+    """The cheapest of the names that costs no less than refining; None: all cost less."""
+    price = weighed[REFINE].tokens.estimate
+    able = [name for name in names if weighed[name].tokens.estimate >= price]
+    return min(able, key=lambda name: weighed[name].tokens.estimate, default=None)
+
+
+def _compared(
+    found: Mapping[str, Answers], against: Mapping[int, str], equal: str | None, seed: int
+) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for number, name in against.items():
+        notes = {"equal tokens": name == equal, "the paper's": number == PAPER_DRAFTS}
+        said = [note for note, holds in notes.items() if holds]
+        compared = gain(found[REFINE], found[name], seed)
+        preferred = 100 * (compared.wins + compared.ties / 2) / compared.difference.n
+        rows.append(
+            (
+                f"{name} ({', '.join(said)})" if said else name,
+                compared.difference,
+                f"{compared.wins}/{compared.ties}/{compared.losses}",
+                round(preferred, 1),
+                spent(found[REFINE], found[name], seed).difference,
+                p_shown(compared.p_value),
+            )
+        )
+    columns = ("refining against", "refining ahead by, points", "won/tied/lost", "refining wins, %")
+    note = (
+        "Paired by prompt, 95% intervals; p: sign test. Wins count ties half. The paper's, judged "
+        "by GPT-4 on AlpacaEval, refining against the best of 16: 55.4, 58.3 and 61.7% at 7B, 13B "
+        "and 70B (arXiv 2406.07168, figure 4)."
+    )
+    more = ("more tokens", "p")
+    return Table("Refining against re-ranking", (*columns, *more), tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

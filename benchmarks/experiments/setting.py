@@ -1,0 +1,130 @@
+"""What every experiment needs: prompts, a deployment to ask, a count of what failed.
+
+    def main(arguments=None): return conduct(parser(), measure, arguments)
+
+``measure(setting, options) -> Result`` is the experiment; everything else is the same for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import asking_options
+from benchmarks.experiments.deployment import Deployment, deployed
+from benchmarks.grading import ask_and_grade
+from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
+from benchmarks.processes import NotStarted, stopped_with_us
+from benchmarks.results import Result, publish
+from benchmarks.ways import Way
+from benchmarks.weighing import Answers
+
+INTERRUPTED = 130
+
+
+class NothingAnswered(Exception):
+    """A way gave no answer at all, so there is nothing to compare."""
+
+
+@dataclass(slots=True)
+class Setting:
+    options: argparse.Namespace
+    deployment: Deployment
+    prompts: Sequence[LabelledPrompt]
+    asked: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def ask(
+        self,
+        ways: Mapping[str, Way],
+        prompts: Sequence[LabelledPrompt] | None = None,
+        grader: Grader | None = None,
+    ) -> Mapping[str, Answers]:
+        """The graded answers of every way; what fails is counted here."""
+        asked = self.prompts if prompts is None else prompts
+        grader = grader or Grader.of(self.options, self.deployment.judge)
+        where = self.deployment
+        manner = asking_options.manner(self.options, where.url, where.model, where.fingerprint)
+        found, failures = asyncio.run(ask_and_grade(asked, ways, manner, grader, self.options.out))
+        self.asked += len(asked) * len(ways)
+        self.failures += failures
+        if empty := [name for name, answers in found.items() if not answers]:
+            raise NothingAnswered(f"no answers from {', '.join(empty)}: {dict(failures)}")
+        return found
+
+    def config(self, **more: object) -> dict[str, object]:
+        where = self.deployment
+        asked = {"url": where.url, "model": where.model, "fingerprint": where.fingerprint}
+        return {**vars(self.options), **asked, "prompts": len(self.prompts), **more}
+
+
+Measure = Callable[[Setting, argparse.Namespace], Result]
+
+
+def parser(name: str, about: str | None) -> argparse.ArgumentParser:
+    """An experiment's options; it adds its own."""
+    top = argparse.ArgumentParser(
+        prog=f"redraft bench experiments {name}",
+        description=about,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = top.add_mutually_exclusive_group(required=True)
+    where.add_argument("--url", help="of a Redraft server, /v1 included")
+    where.add_argument("--workbench", type=Path, help="model to serve; all else is started, too")
+    top.add_argument("--model", help="its name on the server at --url")
+    top.add_argument("--labelled", type=Path, help="prompts; default: drawn from the workbench")
+    top.add_argument("--count", type=int, default=200, help="prompts to draw from the workbench")
+    asking_options.add(top, "runs/experiments")
+    return top
+
+
+def conduct(
+    top: argparse.ArgumentParser,
+    measure: Measure,
+    arguments: Sequence[str] | None,
+    noises: Callable[[argparse.Namespace], Sequence[float]] = lambda options: (),
+) -> int:
+    """``noises``: of the workbench's critics that the experiment needs."""
+    options = read(top, arguments)
+    return attend(options, noises(options), lambda there: run(measure, options, there))
+
+
+def read(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    options = top.parse_args(arguments)
+    if options.url and not (options.model and options.labelled):
+        top.error("--url needs --model NAME and --labelled FILE")
+    return options
+
+
+def attend(
+    options: argparse.Namespace, noises: Sequence[float], work: Callable[[Deployment], int]
+) -> int:
+    """The exit code of what is done while the deployment stands."""
+    try:
+        with stopped_with_us(), deployed(options, noises) as deployment:
+            return work(deployment)
+    except NotStarted as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run(measure: Measure, options: argparse.Namespace, deployment: Deployment) -> int:
+    """One experiment on what is there already; its exit code."""
+    file = options.labelled or deployment.draw("prompts.jsonl", options.count)
+    prompts = read_labelled(file, judged=bool(options.judge or deployment.judge))
+    setting = Setting(options, deployment, prompts[: options.limit])
+    try:
+        result = measure(setting, options)
+    except NothingAnswered as error:
+        print(error, file=sys.stderr)
+        return 1
+    publish(result, options.out)
+    return 1 if setting.failures.total() > options.max_failed * setting.asked else 0

@@ -1,0 +1,120 @@
+"""Does it hold in other words? Wordings never trained on, and other languages.
+
+    redraft bench experiments wordings --workbench models/redraft-workbench
+    redraft bench experiments wordings --url URL --model NAME --labelled grouped.jsonl
+
+Refining is measured in each group of prompts by itself. The workbench gives the wordings its
+models are trained on and those they never see; a file of labelled prompts gives its own groups.
+Beside them stand the same few questions in English, German, French and Spanish.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from benchmarks.experiments.languages import SHIPPED
+from benchmarks.experiments.setting import Setting, conduct
+from benchmarks.experiments.setting import parser as setting_parser
+from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
+from benchmarks.pairs import p_shown
+from benchmarks.plots import bars
+from benchmarks.results import Cell, Result, Table
+from benchmarks.ways import DIRECT, Way, refining
+from benchmarks.weighing import Weighed, samples, weigh
+
+WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    name: str
+    prompts: Sequence[LabelledPrompt]
+    grader: Grader | None = None  # None: as the options say
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return conduct(parser(), measure, arguments)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = setting_parser("wordings", __doc__)
+    top.add_argument("--languages", type=Path, default=SHIPPED, help="answers are numbers")
+    return top
+
+
+def measure(setting: Setting, options: argparse.Namespace) -> Result:
+    weighed: dict[str, Mapping[str, Weighed]] = {}
+    answered = []
+    for group in _groups(setting, options):
+        found = setting.ask(WAYS, group.prompts, group.grader)
+        weighed[group.name] = weigh(found, options.seed)
+        answered += [{"group": group.name, **sample} for sample in samples(found)]
+    shown = {
+        f"{name}, {way}": each.right for name, ways in weighed.items() for way, each in ways.items()
+    }
+    plot = bars(options.out / "wordings.svg", shown, "right, %")
+    figures = {
+        name: {way: each.json() for way, each in ways.items()} for name, ways in weighed.items()
+    }
+    about = "Answers and refinements in wordings never trained on, and in other languages."
+    config = setting.config(ways=WAYS)
+    tables = (_table(weighed),)
+    return Result("wordings", about, config, figures, setting.failures, tables, (plot,), answered)
+
+
+def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[Group]:
+    if options.labelled:
+        yield from _named(setting.prompts)
+    else:
+        yield Group("trained wordings", setting.prompts)
+        path = setting.deployment.draw("held-out.jsonl", options.count, "--held-out-wordings")
+        held_out = read_labelled(path, judged=True)[: options.limit]
+        yield Group("wordings never trained on", held_out)
+    # The workbench's judge knows its own instructions only.
+    grader = Grader("number")
+    for group in _named(read_labelled(options.languages)):
+        prompts = group.prompts[: options.limit]
+        yield Group(f"same questions, {group.name}", prompts, grader)
+
+
+def _named(prompts: Sequence[LabelledPrompt]) -> Iterator[Group]:
+    """By their groups, in the order of the file."""
+    order = list(dict.fromkeys(prompt.group for prompt in prompts))
+    ordered = sorted(prompts, key=lambda prompt: order.index(prompt.group))
+    for name, group in groupby(ordered, key=lambda prompt: prompt.group):
+        yield Group(name or "all", list(group))
+
+
+def _table(weighed: Mapping[str, Mapping[str, Weighed]]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for name, ways in weighed.items():
+        direct, refined = ways["direct"], ways["refined"]
+        flipped = refined.flipped
+        rows.append(
+            (
+                name,
+                direct.right.n,
+                direct.right,
+                refined.right,
+                refined.gain.difference,
+                f"{flipped.wrong_to_right}/{flipped.right_to_wrong}",
+                p_shown(flipped.p_value),
+                refined.malformed,
+            )
+        )
+    columns = ("group", "prompts", "direct right %", "refined right %", "gain, points")
+    note = (
+        "Gains are paired by prompt; 95% intervals; p: McNemar's exact test. The questions in "
+        "four languages ask the same things of the same numbers and words. Unreadable: feedback "
+        "that could not be read, so that the draft was the answer."
+    )
+    return Table("By wording", (*columns, "mended/spoiled", "p", "unreadable"), tuple(rows), note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
