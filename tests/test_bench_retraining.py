@@ -31,6 +31,7 @@ from benchmarks.experiments.arms import Arm, Measured, Shop, measured
 from benchmarks.experiments.stages import StageFailed, to_the_end
 from server.engine.base import Message
 from server.refine import manifest
+from server.refine.srt_format import COMPONENTS
 from train import run as recipes
 from train.config import parse
 from train.records import Lesson, write_json, write_lines
@@ -102,7 +103,7 @@ class Played:
             options = dict(step.options)
             before = json.loads((Path(options["model"]) / "learnt.json").read_text())
             if step.stage != "merge":
-                parts = options.get("components", manifest.COMPONENTS)
+                parts = options.get("components", COMPONENTS)
                 learnt = 0.1 + 0.2 * len(parts) + 0.001 * options["limit"]
                 told = {"steps": options["limit"] // 2, "num_tokens": 100 * options["limit"]}
                 write_json(Path(options["output"]) / "training.json", told)
@@ -140,7 +141,7 @@ def start(folder: Path) -> Path:
     """Weights to start from, as far as the experiments look at them."""
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_text("weights")
-    write_json(folder / "learnt.json", {"share": 0.0, "parts": list(manifest.COMPONENTS)})
+    write_json(folder / "learnt.json", {"share": 0.0, "parts": list(COMPONENTS)})
     return folder
 
 
@@ -367,7 +368,7 @@ def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
     from train.workbench import base_model
 
     base = tmp_path / "base"
-    small = base_model.BaseModelOptions(str(base), hidden_size=64, num_layers=1, num_heads=1)
+    small = base_model.BaseModelOptions(str(base), hidden_size=128, num_layers=2, num_heads=2)
     base_model.build(replace(small, intermediate_size=64))
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.replace("OUT", str(tmp_path / "made")))
