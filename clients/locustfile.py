@@ -1,9 +1,11 @@
-"""Load as applications make it: one direct answer, one refined answer, one refined stream. Run:
+"""Load as applications make it: direct, refined and streamed answers to short and long chats.
 
     locust -f clients/locustfile.py --headless -u 8 -r 8 -t 30s -H http://127.0.0.1:8000
 
-The key comes from OPENAI_API_KEY. A stream counts as one request; its time to the first piece of
-text is a row of its own, "stream: first text".
+The instructions are of kinds the shipped model knows. A long one is the last message of a chat
+that has gone on for a while. The key comes from OPENAI_API_KEY. A stream counts as one request;
+"stream: first text" and "stream: first answer" are rows of their own. ``--tags direct``,
+``refine`` or ``stream`` runs one kind alone.
 """
 
 from __future__ import annotations
@@ -11,15 +13,59 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Callable
 
-from locust import HttpUser, between, task
+from locust import HttpUser, between, tag, task
 
-INSTRUCTIONS = (
-    "Name 4 animals in alphabetical order, none starting with c.",
-    "Sort these words: pear, fig, apple, banana.",
-    "Add these numbers: 17, 45 and 208.",
-    "Write the word lantern backwards.",
+FRUITS = ("apple", "fig", "lemon", "pear", "plum")
+WORDS = (
+    *FRUITS,
+    "bear",
+    "boat",
+    "desk",
+    "eagle",
+    "frog",
+    "jack",
+    "knife",
+    "mouse",
+    "rope",
+    "tiger",
 )
+
+
+def numbers(least: int, most: int) -> str:
+    return ", ".join(str(number) for number in random.sample(range(2, 99), k=_count(least, most)))
+
+
+def words(least: int, most: int) -> str:
+    return ", ".join(random.sample(WORDS, k=_count(least, most)))
+
+
+def _count(least: int, most: int) -> int:
+    return random.randint(least, most)
+
+
+INSTRUCTIONS: tuple[Callable[[], str], ...] = (
+    lambda: f"What is the total of {numbers(2, 5)}?",
+    lambda: f"Put these numbers in order, largest first: {numbers(4, 8)}.",
+    lambda: f"List the numbers that are above {random.randint(20, 70)}: {numbers(4, 8)}.",
+    lambda: f"List these words in reverse: {words(3, 6)}.",
+    lambda: f"Find how many times the letter a is in: {words(2, 4)}.",
+    lambda: (
+        f"Name {random.randint(2, 5)} fruits, none starting with f or m, in alphabetical order."
+    ),
+)
+
+
+def short() -> list[dict[str, str]]:
+    return [{"role": "user", "content": random.choice(INSTRUCTIONS)()}]
+
+
+def long() -> list[dict[str, str]]:
+    earlier = []
+    for _ in range(random.randint(3, 8)):
+        earlier += [*short(), {"role": "assistant", "content": f"{numbers(3, 6)}."}]
+    return [*earlier, *short()]
 
 
 class Caller(HttpUser):
@@ -30,46 +76,56 @@ class Caller(HttpUser):
             self.client.headers["Authorization"] = f"Bearer {key}"
         self.model = self.client.get("/v1/models").json()["data"][0]["id"].partition(":")[0]
 
-    def chat(self, model: str, **fields: object) -> dict[str, object]:
-        message = {"role": "user", "content": random.choice(INSTRUCTIONS)}
-        return {"model": model, "messages": [message], "max_tokens": 128, **fields}
+    def body(self, policy: str, **fields: object) -> dict[str, object]:
+        messages = random.choice((short, short, long))()
+        model = f"{self.model}:{policy}"
+        return {"model": model, "messages": messages, "max_tokens": 128, **fields}
 
-    @task
+    @tag("direct")
+    @task(3)
     def direct(self) -> None:
-        body = self.chat(f"{self.model}:direct")
-        self.client.post("/v1/chat/completions", json=body, name="direct")
+        self.client.post("/v1/chat/completions", json=self.body("direct"), name="direct")
 
-    @task
+    @tag("refine")
+    @task(3)
     def refine(self) -> None:
-        body = self.chat(f"{self.model}:refine")
-        self.client.post("/v1/chat/completions", json=body, name="refine")
+        self.client.post("/v1/chat/completions", json=self.body("refine"), name="refine")
 
-    @task
+    @tag("refine")
+    @task(1)
+    def refine_twice(self) -> None:
+        body = self.body("refine-2")
+        self.client.post("/v1/chat/completions", json=body, name="refine twice")
+
+    @tag("stream")
+    @task(3)
     def stream(self) -> None:
         began = time.perf_counter()
-        waiting = True
+        waiting = {'"reasoning"': "stream: first text", '"content":"': "stream: first answer"}
         with self.client.post(
             "/v1/chat/completions",
-            json=self.chat(f"{self.model}:refine", stream=True),
+            json=self.body("refine", stream=True),
             name="stream",
             stream=True,
             catch_response=True,
         ) as response:
             last = ""
             for line in response.iter_lines(decode_unicode=True):
-                if waiting and '"reasoning"' in line:
-                    self._report_first_text(began)
-                    waiting = False
+                if '"content":""' not in line:  # the role's chunk has no text yet
+                    for field in [field for field in waiting if field in line]:
+                        self._came(waiting.pop(field), began)
                 if line.startswith('data: {"error"'):
                     response.failure(line)
                 last = line or last
+            # Locust itself stops the clock at the first byte.
+            response.request_meta["response_time"] = (time.perf_counter() - began) * 1000
             if response.status_code == 200 and last != "data: [DONE]":
                 response.failure("the stream ended without [DONE]")
 
-    def _report_first_text(self, began: float) -> None:
+    def _came(self, what: str, began: float) -> None:
         self.environment.events.request.fire(
             request_type="SSE",
-            name="stream: first text",
+            name=what,
             response_time=(time.perf_counter() - began) * 1000,
             response_length=0,
             exception=None,

@@ -23,7 +23,7 @@ DRAFT = "This is the draft of a scripted engine."
 REFINEMENT = "This is the refinement of a scripted engine."
 
 
-ROWS = {"direct", "refine", "stream", "stream: first text"}
+ROWS = {"direct", "refine", "refine twice", "stream", "stream: first text", "stream: first answer"}
 # Which request comes next is chance, and how many come in a second is the machine's business.
 UNTIL_EACH_ROW = f"""
 import gevent
