@@ -34,6 +34,7 @@ from server.config import ServerConfig
 from server.engine.base import EngineError
 from server.metrics import Metrics
 from server.options import ConfigError
+from server.rates import Rates
 from server.refine.manifest import ManifestError
 from server.service import Service
 from server.settings import ApiKey, ApiSettings
@@ -77,7 +78,8 @@ async def serve(
         return 0
     built = building.result()
     try:
-        service = Service(built.model, built.critics, admission(chosen), Metrics(), traces)
+        rates = Rates(chosen.requests_per_minute, chosen.tokens_per_minute)
+        service = Service(built.model, built.critics, admission(chosen), Metrics(), traces, rates)
         server = Server(build_app(settings, service))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)

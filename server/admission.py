@@ -18,6 +18,9 @@ from server.refine.interrupt import Interrupt
 from server.refine.loop import NoDraft
 from server.refine.stopping import Stop
 
+Reason = Literal[
+    "queue_full", "queue_timeout", "client_share", "requests_per_minute", "tokens_per_minute"
+]
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 1, 120  # OpenAI's clients give up on longer hints
 _SMOOTHING = 0.1  # the weight of the latest loop in the typical duration
 
@@ -27,7 +30,7 @@ class Rejected(Exception):
 
     def __init__(
         self,
-        reason: Literal["queue_full", "queue_timeout", "client_share"],
+        reason: Reason,
         message: str,
         retry_after_s: int,
     ) -> None:
@@ -145,9 +148,7 @@ class Admission:
             share = f"{self._running[client]} of your requests are running"
             raise self._rejection("client_share", f"{share} and {self._waiting[client]} waiting")
 
-    def _rejection(
-        self, reason: Literal["queue_full", "queue_timeout", "client_share"], message: str
-    ) -> Rejected:
+    def _rejection(self, reason: Reason, message: str) -> Rejected:
         if self._metrics:
             self._metrics.rejected(reason)
         # The time until those who wait now are through.

@@ -106,6 +106,12 @@ class ServerConfig:
     max_share: float = option(
         1.0, "limits", "part of loops and queue one client may take, 0 to 1", least=0
     )
+    requests_per_minute: int | None = option(
+        None, "limits", "of one API key, or of all without keys; more get a 429", least=1
+    )
+    tokens_per_minute: int | None = option(
+        None, "limits", "read and written, of one API key likewise", least=1
+    )
     queue_timeout_s: float = option(30.0, "limits", "longest wait for a place", least=0)
     max_body_mib: float = option(4.0, "limits", "largest request body", least=0)
     max_messages: int = option(1000, "limits", "most messages of one chat", least=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from server.streaming import Connected, EventStream, data
 OURS = ("refine", "reasoning", "reasoning_effort")  # decided here; the engine's layer knows none
 _ROUTES = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
 _ERROR_EVENT = b'data: {"error"'
+_TOTAL_TOKENS = re.compile(rb'"total_tokens": ?(\d+)')
 LEAVING_S = 2.0  # for an app to stop when its client has left
 _WAITING_PARTS = 16  # then the engine's layer waits for the client
 
@@ -90,6 +92,7 @@ class _Call:
                 yield answer, interrupt
                 watch.forwarded()
             finally:
+                watch.forwarded_tokens = answer.tokens
                 await answer.close()
 
 
@@ -97,6 +100,7 @@ class _Answer:
     """What an ASGI app answers to one request, while it does."""
 
     def __init__(self, app: Direct, path: str, payload: dict[str, Any]) -> None:
+        self.tokens = 0  # read and written, as far as the app tells
         self._body: bytes | None = json.dumps(payload).encode()
         self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_PARTS)
         # The status and the headers.
@@ -108,6 +112,9 @@ class _Answer:
 
     async def parts(self, interrupt: Interrupt) -> AsyncGenerator[bytes, None]:
         while (part := await _in_time(interrupt, self._parts.get())) is not None:
+            # An event is a token, more or less; the answer, or its last event, tells the sum.
+            told = _TOTAL_TOKENS.findall(part)
+            self.tokens = int(told[-1]) if told else self.tokens + 1
             yield part
         if self._failure is not None:
             raise self._failure

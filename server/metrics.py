@@ -73,6 +73,10 @@ class _Families:
         self.engine_calls = counter("engine_calls_total", "Completions asked for", "phase")
         self.score = numbers("feedback_score", "Scores the feedback gave", SCORES)
         self.malformed = counter("malformed_feedback_total", "Feedback that could not be read")
+        self.client_requests = counter("client_requests_total", "Loops, by API key", "client")
+        self.client_tokens = counter(
+            "client_tokens_total", "Tokens read and written, by API key", "client"
+        )
         self.queue_length = gauge("queue_length", "Loops waiting for a place")
         self.queue_wait = seconds("queue_wait", "Time a loop waited for its place")
         self.rejections = counter(
@@ -103,6 +107,11 @@ class Metrics:
         self._families.requests.labels(route, outcome).inc()
         self._families.request_seconds.labels(route).observe(seconds)
 
+    def client(self, name: str, tokens: int) -> None:
+        """One loop of a client has ended. Only the operator gives names to clients."""
+        self._families.client_requests.labels(name).inc()
+        self._families.client_tokens.labels(name).inc(tokens)
+
     def queued(self, length: int) -> None:
         self._families.queue_length.set(length)
 
@@ -132,6 +141,7 @@ class LoopMetrics:
         self._told_token = self._told_answer = False
         self._outcome = "cancelled"  # until the loop ends otherwise
         self.totals: dict[Phase, PhaseTotals] = {}  # the loop keeps its books in here
+        self.forwarded_tokens = 0  # as far as the engine's own layer tells
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -146,8 +156,14 @@ class LoopMetrics:
             self._families.loops.labels(self._route, self._outcome).inc()
             self._count_totals()
 
+    @property
+    def tokens(self) -> int:
+        """Read and written so far."""
+        usages = [totals.usage for totals in self.totals.values()]
+        return self.forwarded_tokens + sum(u.prompt_tokens + u.completion_tokens for u in usages)
+
     def forwarded(self) -> None:
-        """It was no loop: the engine's own layer has answered, and counts its tokens itself."""
+        """It was no loop: the engine's own layer has answered, and has metrics of its own."""
         self._outcome = "finished"
         self._families.loop_seconds.labels(self._route).observe(self._since_arrival())
 

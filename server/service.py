@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from server.admission import Admission
+from server.admission import Admission, Rejected
 from server.engine.base import Direct, Engine, EngineUnavailable
 from server.metrics import LoopMetrics, Metrics
+from server.rates import Rates
 from server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
 from server.refine.events import Event, Finished
 from server.refine.interrupt import Interrupt
@@ -83,6 +84,7 @@ class Service:
     admission: Admission = field(default_factory=Admission)
     metrics: Metrics = field(default_factory=Metrics)
     traces: TraceStore | None = None
+    rates: Rates = field(default_factory=Rates)
     draining: bool = False
     _running: set[Interrupt] = field(default_factory=set)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,6 +110,11 @@ class Service:
         counted the same; a drain waits for both."""
         if self.draining:
             raise Draining
+        try:
+            self.rates.take(client)
+        except Rejected as rejection:
+            self.metrics.rejected(rejection.reason)
+            raise
         interrupt = Interrupt(deadline_ms)  # the time spent in the queue counts
         watch = self.metrics.loop(route)
         async with self.admission.place(client, interrupt):
@@ -119,6 +126,8 @@ class Service:
                 with watch.running():
                     yield interrupt, watch
             finally:
+                self.rates.spend(client, watch.tokens)
+                self.metrics.client(client, watch.tokens)
                 self._running.discard(interrupt)
                 if not self._running:
                     self._idle.set()

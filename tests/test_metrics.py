@@ -207,7 +207,7 @@ def test_names_follow_the_conventions_and_no_label_can_grow_without_end() -> Non
             assert ids[0] not in json.dumps(sample.labels)
             assert set(sample.labels) <= {
                 *("route", "outcome", "stop_reason", "phase", "kept", "reason", "engine"),
-                *("version", "model", "style", "le"),
+                *("version", "model", "style", "le", "client"),
             }
         if family.type == "counter":
             assert all(s.name.endswith(("_total", "_created")) for s in family.samples)
