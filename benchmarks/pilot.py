@@ -4,54 +4,53 @@
     redraft bench pilot labelled.jsonl ... --write models/my-model     puts it in redraft.json
 
 A line of labelled.jsonl is {"prompt": "...", "answers": ["...", ...]}: 50 or more, like what the
-model will be asked. Refining recovers some wrong drafts (rate r) and spoils some right ones (rate
-d); it pays where the share of wrong drafts is above d / (r + d). The recommended policy is off
-unless the gain is shown: its 95% interval must be above zero, on prompts that did not choose it.
+model will be asked; with --judge URL, which says what is right, the answers may be left out.
+Refining recovers some wrong drafts (rate r) and spoils some right ones (rate d); it pays where the
+share of wrong drafts is above d / (r + d). The recommended policy is off unless the gain is shown:
+its 95% interval must be above zero, on prompts that did not choose it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
-from benchmarks.endpoint import CallFailed, Endpoint
+from benchmarks import labelled
+from benchmarks.endpoint import Endpoint
+from benchmarks.grading import ask_and_grade
 from benchmarks.intervals import wilson
-from benchmarks.labelled import MATCHES, LabelledPrompt, read_labelled
-from benchmarks.ledger import Ledger
+from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
 from benchmarks.pairs import compare, flips
 from benchmarks.plots import lines
 from benchmarks.policies import (
     OFF,
     Loop,
     Tried,
+    TryPolicy,
     apart,
     candidates,
     cheapest_best,
     outcome,
     try_policy,
 )
-from benchmarks.pool import work_through
 from benchmarks.results import Cell, Result, Table, publish
+from benchmarks.ways import Manner, refining
 from server.refine import manifest
 
-# A score of 10 always ends a loop: there is nothing left to ask for.
-NEVER_EARLIER = 10
+WAY = "loop"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    rows = read_labelled(options.labelled)
+    rows = read_labelled(options.labelled, judged=bool(options.judge))
     if len(rows) < options.least:
         print(f"{len(rows)} prompts are too few to tell; at least {options.least}", file=sys.stderr)
         return 2
-    loops, failures = asyncio.run(run_all(rows, options))
+    loops, failures = run_all(rows, options)
     if len(loops) < options.least:
         print(f"only {len(loops)} prompts were answered: {dict(failures)}", file=sys.stderr)
         return 1
@@ -70,10 +69,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("labelled", type=Path)
     top.add_argument("--url", default="http://127.0.0.1:8000/v1")
     top.add_argument("--model", required=True)
-    top.add_argument("--match", choices=list(MATCHES), default="exact", help="how answers compare")
+    labelled.add_options(top)
     top.add_argument("--max-iterations", type=int, default=3, help="most that are tried")
     top.add_argument("--write", type=Path, help="the model directory whose redraft.json gets it")
     top.add_argument("--least", type=int, default=50, help="fewest prompts to judge from")
+    top.add_argument("--temperature", type=float, help="of drafts; default: the model's own")
     top.add_argument("--seed", type=int, default=0)
     top.add_argument("--concurrency", type=int, default=8)
     top.add_argument("--timeout-s", type=float, default=600.0)
@@ -84,40 +84,19 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-async def run_all(
+def run_all(
     rows: Sequence[LabelledPrompt], options: argparse.Namespace
 ) -> tuple[list[Loop], Counter[str]]:
-    """Every prompt answered once, with all iterations; policies are compared on these loops."""
+    """Every prompt answered once, with all iterations, whatever the scores; policies are compared
+    on these loops."""
     endpoint = Endpoint(
         options.url, options.model, options.key_variable, options.timeout_s, options.retries
     )
-    asked = ("max_iterations", "good_enough", "keep", "trace", "seed")
-    values = (options.max_iterations, NEVER_EARLIER, "last", True, options.seed)
-    policy = dict(zip(asked, values, strict=True))
-    keys = [
-        hashlib.sha256(json.dumps([options.model, policy, row.prompt]).encode()).hexdigest()
-        for row in rows
-    ]
-    with Ledger(options.out / "loops.jsonl") as ledger:
-        async with endpoint.session() as session:
-
-            async def one(place: int) -> None:
-                body = {"model": options.model, "prompt": rows[place].prompt, **policy}
-                reply = await session.post("refine", body)
-                if reply["stop_reason"] not in ("max_iterations", "good_enough", "no_change"):
-                    raise CallFailed(f"stopped_by_{reply['stop_reason']}", reply["id"])
-                told = {"trace": reply["trace"], "phases": reply["usage"]["phases"]}
-                ledger.add(keys[place], told)
-
-            missing = [place for place, key in enumerate(keys) if key not in ledger]
-            failures = await work_through(missing, one, options.concurrency, "loops")
-        loops = []
-        for key, row in zip(keys, rows, strict=True):
-            if key in ledger:
-                record = ledger.records[key]
-                right = partial(row.is_right, how=options.match)
-                loops.append(Loop.of(record["trace"], record["phases"], right))
-    return loops, failures
+    manner = Manner(endpoint, options.temperature, options.seed, options.concurrency)
+    ways = {WAY: refining(options.max_iterations)}
+    work = ask_and_grade(rows, ways, manner, Grader.of(options), options.out)
+    found, failures = asyncio.run(work)
+    return [Loop.of(answered) for _, answered in sorted(found[WAY].items())], failures
 
 
 def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
@@ -167,7 +146,7 @@ def _report(
                 round(each.tokens / len(loops), 1),
             )
         )
-    first = flips(before, [outcome(loop, candidates(1)[0])[0] for loop in loops])
+    first = flips(before, [outcome(loop, TryPolicy(1))[0] for loop in loops])
     wrong = wilson(before.count(False), len(loops))
     needed = first.disruption / (first.recovery + first.disruption or float("nan"))
     figures = {
@@ -184,7 +163,7 @@ def _report(
     points = [
         (float(each.policy.iterations), wilson(each.right, len(loops)).scaled(100))
         for each in tried
-        if each.policy.good_enough in (None, NEVER_EARLIER)
+        if each.policy.good_enough is None
     ]
     plot = lines(options.out / "pilot.svg", {"right": points}, ("iterations", "right, %"))
     about = "Whether refining pays on these prompts, and how much of it."

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-GATES = (10, 9, 8, 7, 6)
+from benchmarks.weighing import Answered
+
+# None: no score ends the loop. Last, since a gate costs nothing where it is never reached.
+GATES = (10, 9, 8, 7, 6, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,10 @@ class Loop:
     feedback_tokens: float  # of one feedback, in the mean
 
     @classmethod
-    def of(
-        cls, trace: dict[str, Any], phases: dict[str, Any], right: Callable[[str], bool]
-    ) -> Self:
-        draft = trace["drafts"][trace["picked"]]
-        refinements = [i["refinement"] for i in trace["iterations"] if i["refinement"]]
-        responses = [draft, *refinements]
-        spent = phases.get("feedback", {}).get("completion_tokens", 0)
-        return cls(
-            tuple(right(response["text"]) for response in responses),
-            tuple(response["tokens"] for response in responses),
-            tuple(iteration["feedback"]["score"] for iteration in trace["iterations"]),
-            spent / max(1, len(trace["iterations"])),
-        )
+    def of(cls, answered: Answered) -> Self:
+        reply = answered.reply
+        each = reply.feedback_tokens / max(1, len(reply.scores))
+        return cls(answered.course, reply.response_tokens, reply.scores, each)
 
 
 @dataclass(frozen=True, slots=True)

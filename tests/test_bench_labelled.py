@@ -14,9 +14,10 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-pytest.importorskip("aiohttp", reason="the bench extra is not installed")
+pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from benchmarks import labelled
+from benchmarks.__main__ import main
 from benchmarks.endpoint import CallFailed
 from benchmarks.labelled import Grader, Grades, LabelledPrompt, read_labelled
 from tests.serving import Served, serving
@@ -110,6 +111,20 @@ def test_answers_may_be_missing_only_where_a_judge_decides(tmp_path: Path) -> No
     path.write_text('{"answers": ["a"]}\n')
     with pytest.raises(ValueError, match=r'labelled.jsonl:1 needs "prompt", got'):
         read_labelled(path, judged=True)
+
+
+@pytest.mark.parametrize(
+    "given", [("compute",), ("pilot",), ("winrate", "answer", "--instructions")]
+)
+def test_a_wrong_line_is_one_line_of_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: tuple[str, ...]
+) -> None:
+    path = tmp_path / "labelled.jsonl"
+    path.write_text('{"question": "a"}\n')
+    assert main([*given, str(path), "--model", "m"]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"redraft bench {given[0]}: {path}:1 needs")
+    assert 'got {"question": "a"}' in told
 
 
 def test_the_workbench_writes_labelled_prompts_that_its_judge_grades(tmp_path: Path) -> None:

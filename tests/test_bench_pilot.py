@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
@@ -18,8 +20,12 @@ from benchmarks.policies import OFF, Loop, TryPolicy, candidates, cheapest_best,
 from server.engine.base import Sampling
 from server.engine.scripted_engine import ScriptedEngine
 from server.refine import manifest
+from server.service import ServedModel, Service
 from tests.loops import FORMAT, feedback
-from tests.serving import answering
+from tests.serving import Served, answering, serving
+from train.workbench.exact.app import build_app
+from train.workbench.exact.opinion import Noise
+from train.workbench.tasks import answer, sample
 
 FEEDBACK, REFINEMENT = (f"<|{m.ids[0]}|>" for m in (FORMAT.feedback, FORMAT.refinement))
 
@@ -86,7 +92,7 @@ def labelled(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Iterator[Path]:
+def model(tmp_path: Path) -> Path:
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "tokenizer.json").write_text("{}")
@@ -94,19 +100,32 @@ def model(tmp_path: Path) -> Iterator[Path]:
     return directory
 
 
-def run(spoils: bool, labelled: Path, model: Path) -> dict[str, Any]:
+def run(scripted: ScriptedEngine, labelled: Path, model: Path, *more: str) -> dict[str, Any]:
+    """The pilot's result; the server follows the policy that the model has."""
     out = labelled.parent / "out"
-    with answering(engine(spoils)) as served:
-        given = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
-        assert pilot.main([*given, "--write", str(model), "--out", str(out)]) == 0
+    with served(scripted, model) as server:
+        given = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
+        assert pilot.main([*given, "--write", str(model), "--out", str(out), *more]) == 0
     found: dict[str, Any] = json.loads((out / "pilot.json").read_text())
     return found
 
 
-def test_a_model_that_mends_its_drafts_gets_a_policy_that_refines(
+def served(scripted: ScriptedEngine, model: Path) -> AbstractContextManager[Served]:
+    return answering(scripted, Service(ServedModel(scripted, manifest.read(model))))
+
+
+def asked(scripted: ScriptedEngine, model: Path) -> dict[str, Any]:
+    """What a request gets that says nothing about refinement."""
+    with served(scripted, model) as server:
+        body = {"model": "scripted", "messages": [{"role": "user", "content": "double 7"}]}
+        found: dict[str, Any] = httpx.post(f"{server.v1}/chat/completions", json=body).json()
+    return found
+
+
+def test_a_model_that_mends_its_drafts_gets_a_policy_that_the_server_follows(
     labelled: Path, model: Path
 ) -> None:
-    figures = run(spoils=False, labelled=labelled, model=model)["figures"]
+    figures = run(engine(spoils=False), labelled, model)["figures"]
     assert figures["wrong_drafts"]["estimate"] == 0.5
     assert figures["recovery"]["estimate"] == 1
     assert figures["disruption"]["estimate"] == 0
@@ -114,16 +133,81 @@ def test_a_model_that_mends_its_drafts_gets_a_policy_that_refines(
     assert written
     assert written.policy == manifest.DefaultPolicy(1, 10, "last")
     assert written.evaluation == {"right": 0.5}
+    answered = asked(engine(spoils=False), model)
+    assert answered["choices"][0]["message"]["content"] == "14"
+    assert answered["refine"]["iterations"] == 1
 
 
 def test_a_model_that_spoils_its_drafts_gets_refinement_switched_off(
     labelled: Path, model: Path
 ) -> None:
-    figures = run(spoils=True, labelled=labelled, model=model)["figures"]
+    assert asked(engine(spoils=True), model)["refine"]["iterations"] == 1
+    figures = run(engine(spoils=True), labelled, model)["figures"]
     assert figures["disruption"]["estimate"] == 1
-    written = manifest.read(model)
-    assert written
-    assert written.policy.max_iterations == 0
+    assert figures["recommended"] == {"max_iterations": 0, "good_enough": None, "keep": "last"}
+    answered = asked(engine(spoils=True), model)
+    assert answered["choices"][0]["message"]["content"] == "14"
+    assert answered["refine"]["iterations"] == 0
+
+
+def test_a_gate_that_the_model_has_already_is_not_in_the_way(labelled: Path, model: Path) -> None:
+    """A gate at 3 would keep every wrong draft, and the pilot would see nothing mended."""
+    manifest.write(model, FORMAT, manifest.DefaultPolicy(1, good_enough=3))
+    figures = run(engine(spoils=False), labelled, model)["figures"]
+    assert figures["recovery"]["estimate"] == 1
+    assert figures["recommended"]["good_enough"] == 10
+
+
+def test_scores_that_say_nothing_get_a_policy_without_a_gate(labelled: Path, model: Path) -> None:
+    def reply(prompt: str, sampling: Sampling) -> str:
+        number = int(re.findall(r"double (\d+)", prompt)[-1])
+        if prompt.endswith(FEEDBACK):
+            return feedback(10)
+        return str(2 * number if REFINEMENT in prompt else 2 * number + 1)
+
+    figures = run(ScriptedEngine(reply=reply), labelled, model)["figures"]
+    assert figures["recommended"] == {"max_iterations": 1, "good_enough": None, "keep": "last"}
+    assert asked(ScriptedEngine(reply=reply), model)["refine"]["iterations"] == 1
+
+
+def test_feedback_that_cannot_be_read_is_an_outcome_and_no_failure(
+    labelled: Path, model: Path
+) -> None:
+    scripted = ScriptedEngine(reply=lambda prompt, sampling: "no idea")
+    found = run(scripted, labelled, model)
+    assert found["failures"] == {}
+    assert found["figures"]["recommended"]["max_iterations"] == 0
+
+
+def test_with_a_judge_no_answers_are_needed(tmp_path: Path, model: Path) -> None:
+    tasks = sample("test", "addends", 60, seed=1)  # where many answers are right
+    right = {task.instruction: answer(task) for task in tasks}
+
+    def reply(prompt: str, sampling: Sampling) -> str:
+        if prompt.endswith(FEEDBACK):
+            return feedback(3)
+        return right[prompt.split("\n")[1]] if REFINEMENT in prompt else "no idea"
+
+    labelled = tmp_path / "labelled.jsonl"
+    labelled.write_text("".join(json.dumps({"prompt": asked}) + "\n" for asked in right))
+    with serving(build_app(Noise())) as judge:
+        scripted = ScriptedEngine(reply=reply)
+        figures = run(scripted, labelled, model, "--judge", judge.v1)["figures"]
+    assert figures["wrong_drafts"]["estimate"] == 1
+    assert figures["recovery"]["estimate"] == 1
+    assert figures["recommended"]["max_iterations"] == 1
+
+
+def test_without_a_judge_that_answers_nothing_is_recommended(
+    labelled: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (model / manifest.NAME).read_bytes()
+    with serving(FastAPI()) as judge, served(engine(spoils=False), model) as server:
+        given = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
+        more = ["--judge", judge.v1, "--write", str(model), "--out", str(labelled.parent / "out")]
+        assert pilot.main([*given, *more]) == 1
+    assert "only 0 prompts were answered: {'unjudged_http_404': 60}" in capsys.readouterr().err
+    assert (model / manifest.NAME).read_bytes() == before
 
 
 def test_too_few_prompts_are_refused(tmp_path: Path) -> None:
