@@ -33,10 +33,10 @@ from server.engine.base import Message
 from server.refine import manifest
 from server.refine.srt_format import COMPONENTS
 from train import run as recipes
-from train.config import parse
+from train.config import ConfigError, parse
 from train.records import Lesson, write_json, write_lines
 from train.workbench import critic, judged
-from train.workbench.evaluate import EvaluateOptions
+from train.workbench.evaluate import EvaluateOptions, evaluate
 from train.workbench.families import FAMILIES
 from train.workbench.tasks import answer, sample
 
@@ -116,7 +116,7 @@ class Played:
         assert options.model
         learnt = json.loads((Path(options.model) / "learnt.json").read_text())
         rows = []
-        for family in FAMILIES:
+        for family in options.families:
             tasks = sample("test", family, options.per_family, options.seed)
             for number, task in enumerate(tasks):
                 right = number < learnt["share"] * len(tasks)
@@ -260,6 +260,22 @@ def test_other_lessons_or_options_are_another_arm(tmp_path: Path, given: list[st
     changed = Played()
     data_curve.main([*given, "--sizes", "64"], changed)
     assert len(changed.asked("train.workbench.evaluate")) == 1
+
+
+def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
+    tmp_path: Path, given: list[str]
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    names = ["sort", "total", "keep", "sort"]
+    kept.write_text("".join(json.dumps({"meta": {"family": name}}) + "\n" for name in names))
+    asked = [*given, "--families", "sort", "keep", "--sizes", "3"]
+    assert data_curve.main(asked, Played()) == 0
+    first, last = published(tmp_path, "data-curve-stage1")["figures"]["arms"]
+    assert last["size"] == 3 and last["right"]["draft"]["of"] == first["right"]["draft"]["of"] == 20
+    with pytest.raises(SystemExit, match=r"lessons-story\.jsonl has no lessons"):
+        data_curve.main([*given, "--families", "story"], Played())
+    with pytest.raises(ConfigError, match="no family 'sorts'; families: total, "):
+        evaluate(EvaluateOptions(str(tmp_path / "never.jsonl"), families=("sorts",)))
 
 
 def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list[str]) -> None:

@@ -43,6 +43,7 @@ class Shop:
     run: Run
     changes: tuple[str, ...] = ()  # NAME=VALUE: options of the step, other than the recipe's
     seed: int = 1
+    families: tuple[str, ...] = ()  # of instructions; none: all there are
     per_family: int = 60
     task_seed: int = 7
 
@@ -61,12 +62,13 @@ def measured(arm: Arm, shop: Shop) -> Measured:
     log = folder / "log.txt"
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
     served = _made(arm, shop, folder, log)
-    of = f"{shop.per_family}-{shop.task_seed}.jsonl"
+    of = "-".join([*shop.families, str(shop.per_family), f"{shop.task_seed}.jsonl"])
     answers, judged = folder / f"answers-{of}", folder / f"judged-{of}"
     if not answers.is_file():
         iterations = 1 if arm.components else 0
         asked = ["--model", str(served), "--iterations", str(iterations)]
         asked += ["--per-family", str(shop.per_family), "--seed", str(shop.task_seed)]
+        asked += ["--families", *shop.families] if shop.families else []
         shop.run(["-m", "train.workbench.evaluate", *asked, "--output", str(answers)], log)
     told = ["--answers", str(answers), "--output", str(judged)]
     shop.run(["-m", "train.workbench.judged", *told], log)

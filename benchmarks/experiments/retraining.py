@@ -6,6 +6,7 @@ Weights and lessons are what a recipe makes; steps of it that are not done yet a
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
         help="an option of the stage, for all arms: trainer.num_train_epochs=1",
     )
     top.add_argument("--seed", type=int, default=1, help="of the trainings")
+    top.add_argument("--families", nargs="+", default=[], help="lessons and instructions of these")
     top.add_argument("--per-family", type=int, default=60, help="held-out instructions")
     top.add_argument("--task-seed", type=int, default=7, help="which instructions")
     top.add_argument("--max-failed", type=float, default=0.01, help="share of answers")
@@ -57,7 +59,21 @@ def lesson_shop(options: argparse.Namespace, run: Run) -> Shop:
         run(command, options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"
-    return shop(options, run, "stage1", base, lessons)
+    return shop(options, run, "stage1", base, of_families(options, lessons))
+
+
+def of_families(options: argparse.Namespace, lessons: Path) -> Path:
+    """The lessons of some families only, in a file of their own: a smaller experiment, which a
+    small model learns sooner."""
+    if not options.families:
+        return lessons
+    path: Path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lessons.open(encoding="utf-8") as lines, path.open("w", encoding="utf-8") as out:
+        for line in lines:
+            if json.loads(line).get("meta", {}).get("family") in options.families:
+                out.write(line)
+    return path
 
 
 def shop(options: argparse.Namespace, run: Run, step: str, start: Path, data: Path) -> Shop:
@@ -71,6 +87,7 @@ def shop(options: argparse.Namespace, run: Run, step: str, start: Path, data: Pa
         run=run,
         changes=tuple(options.changes),
         seed=options.seed,
+        families=tuple(options.families),
         per_family=options.per_family,
         task_seed=options.task_seed,
     )
@@ -82,6 +99,8 @@ def size(options: argparse.Namespace, shop: Shop) -> int:
         there = sum(1 for _ in lines)
     if options.limit is not None and options.limit > there:
         raise SystemExit(f"--limit {options.limit}: {shop.data} has {there} {shop.takes}")
+    if not there:
+        raise SystemExit(f"{shop.data} has no {shop.takes}")
     return options.limit or there
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-STOP_S = 60.0  # a training writes no more than it is writing; a server drains
+STOP_S = 60.0  # a server drains
 Run = Callable[[Sequence[str], Path], None]  # arguments of Python, and where the log is
 
 
@@ -43,7 +43,7 @@ def to_the_end(arguments: Sequence[str], log: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    for asked in (signal.SIGINT, signal.SIGKILL):
+    for asked in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             return
         os.killpg(process.pid, asked)

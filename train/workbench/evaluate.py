@@ -46,6 +46,7 @@ class EvaluateOptions:
     good_enough: int | None = option("stop at a response with this score; none: never", None)
     temperature: float = option("of the draft; 0: the likeliest", 0.0)
     per_family: int = option("instructions of each family", 200)
+    families: tuple[str, ...] = option("only these", tuple(FAMILIES))
     split: Literal["train", "preferences", "dev", "test"] = option("of the instructions", "test")
     held_out_wordings: bool = option("in wordings that were never trained on", False)
     seed: int = option("of the draw", 7)
@@ -54,7 +55,9 @@ class EvaluateOptions:
 
 def evaluate(options: EvaluateOptions) -> int:
     """Write one row for each instruction; returns how many."""
-    tasks = [task for name in FAMILIES for task in _tasks(options, name)]
+    if unknown := set(options.families) - set(FAMILIES):
+        raise ConfigError(f"no family {min(unknown)!r}; families: {', '.join(FAMILIES)}")
+    tasks = [task for name in options.families for task in _tasks(options, name)]
     with _served(options) as url, ThreadPoolExecutor(options.concurrency) as pool:
         answers = pool.map(lambda task: ask(url, task, options), tasks)
         rows = list(tqdm(answers, total=len(tasks), desc="evaluate", unit="answer"))
