@@ -7,16 +7,21 @@ from pathlib import Path
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.intervals import Interval
+
+WIDTH = 4.8  # inches: on a phone hardly made smaller
+FAR = 20.0  # times
+MANY = 8  # ticks
 
 mpl.rcParams.update(
     {
         "svg.hashsalt": "redraft",  # the same plot is the same file
         "svg.fonttype": "none",  # text stays text: sharp, small, searchable
-        "font.size": 11,
+        "font.size": 10.5,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
@@ -34,15 +39,12 @@ def bars(
     values: Mapping[str, Interval],
     label: str,
     line: float | None = None,
-    logarithmic: bool = False,
 ) -> str:
     """One horizontal bar with its interval for each name; the name of the file."""
-    figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(values)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(values)), layout="constrained")
     axes = figure.subplots()
     estimates = [v.estimate for v in values.values()]
     axes.barh(list(values), estimates, xerr=_reach(list(values.values())), capsize=3, height=0.6)
-    if logarithmic:
-        axes.set_xscale("log")
     if line is not None:
         axes.axvline(line, color="#5a6472", linestyle="--", linewidth=1)
     axes.invert_yaxis()
@@ -53,7 +55,7 @@ def bars(
 
 def stacked(path: Path, rows: Mapping[str, Mapping[str, float]], label: str) -> str:
     """One horizontal bar for each name, divided into parts: {name: {part: size}}."""
-    figure = Figure(figsize=(6.4, 1.2 + 0.42 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(rows)), layout="constrained")
     axes = figure.subplots()
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
     left = [0.0] * len(rows)
@@ -76,7 +78,7 @@ def lines(
     whole: bool = False,
 ) -> str:
     """A line with intervals for each name: {name: [(x, y), ...]}. ``whole``: x counts things."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, points in series.items():
         heights = [y for _, y in points]
@@ -90,9 +92,12 @@ def lines(
             capsize=3,
         )
     if logarithmic:
-        axes.set_xscale("log", base=2)
         ticks = sorted({x for points in series.values() for x, _ in points})
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        if all(x == round(x) for x in ticks) and len(ticks) < MANY:
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        else:
+            _decades(axes)
     if whole:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(labels[0])
@@ -109,18 +114,49 @@ def scatter(
     labels: tuple[str, str],
     from_zero: bool = True,
 ) -> str:
-    """One named point with its interval each: {name: (x, y)}."""
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    """One named point with its interval each: {name: (x, y)}. Where the x are far apart, the axis
+    is logarithmic."""
+    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     axes = figure.subplots()
-    for name, (x, y) in points.items():
+    for x, y in points.values():
         axes.errorbar([x], [y.estimate], yerr=_reach([y]), marker="o", markersize=5, capsize=3)
-        axes.annotate(name, (x, y.estimate), xytext=(6, 4), textcoords="offset points", fontsize=9)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    axes.margins(x=0.2)
-    if from_zero:
-        axes.set_xlim(left=0)
+    xs = [x for x, _ in points.values()]
+    if min(xs) > 0 and max(xs) > FAR * min(xs):
+        _decades(axes)
+        axes.set_xlim(min(xs) / 1.5, max(xs) * 4)
+    else:
+        axes.margins(x=0.35)
+        if from_zero:
+            axes.set_xlim(left=0)
+    _name(figure, axes, points)
     return _save(figure, path)
+
+
+def _name(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
+    """Beside each point its name, moved up where it would cover another."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # or the names would move what they are beside
+    placed: list[tuple[float, float]] = []
+    width, height = figure.bbox.width, 12 * figure.dpi / 72
+    at = {name: axes.transData.transform((x, y.estimate)) for name, (x, y) in points.items()}
+    for name, (x, y) in sorted(at.items(), key=lambda item: float(item[1][1])):
+        above = float(y)
+        while any(abs(above - o) < height and abs(x - left) < width / 3 for left, o in placed):
+            above += 1
+        placed.append((float(x), above))
+        offset = (7 * 72 / figure.dpi, (above - float(y)) * 72 / figure.dpi - 3)
+        point = (points[name][0], points[name][1].estimate)
+        axes.annotate(name, point, xytext=offset, textcoords="offset points", fontsize=9)
+
+
+def _decades(axes: Axes) -> None:
+    """A logarithmic x axis whose numbers are written as people write them."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(10, (1, 3), numticks=6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _reach(values: Sequence[Interval]) -> list[list[float]]:

@@ -2,8 +2,9 @@
 
     redraft bench report runs/ --out report.html
 
-Reads every result under the given folders. The page loads nothing from anywhere, can be read on a
-phone, and prints.
+Reads every result under the given folders. The page loads nothing from anywhere. On a phone each
+row of a wide table stands by itself, every figure beside the name of its column; on paper nothing
+is hidden but the configurations.
 """
 
 from __future__ import annotations
@@ -11,18 +12,26 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
+# What it buys, then what it costs, then what the training does; others follow by name.
+ORDER = (
+    *("winrate", "compare", "tasks", "agreement", "compute", "pilot"),
+    *("iterations", "rerank", "equal-compute", "gate", "critic-quality", "wordings"),
+    *("cost-benefit", "latency", "overhead", "soak", "ablation", "data-curve"),
+)
+NUMBER = re.compile(r"[-+<]?[\d,]*\.?\d.*|-")  # a figure, or the lack of one
 FIELDS = {"name", "about", "made", "config", "figures", "failures", "tables", "plots"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    found = list(results(options.folders))
+    found = sorted(results(options.folders), key=lambda one: place(one[1]["name"]))
     if not found:
         print(f"no results under {', '.join(map(str, options.folders))}", file=sys.stderr)
         return 1
@@ -57,8 +66,12 @@ def results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
                 yield path.parent, content
 
 
+def place(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+
 def page(title: str, found: Sequence[tuple[Path, dict[str, Any]]]) -> str:
-    anchors = [f"{place}-{result['name']}" for place, (_, result) in enumerate(found, 1)]
+    anchors = [f"{number}-{result['name']}" for number, (_, result) in enumerate(found, 1)]
     contents = "".join(
         f'<li><a href="#{anchor}">{escape(result["name"])}</a> {escape(result["about"])}</li>'
         for anchor, (_, result) in zip(anchors, found, strict=True)
@@ -101,34 +114,61 @@ def plot(path: Path) -> str:
 
 
 def table(content: dict[str, Any]) -> str:
-    head = "".join(f"<th>{escape(column)}</th>" for column in content["columns"])
+    columns, rows = content["columns"], content["rows"]
+    kinds = [
+        "n" if all(NUMBER.fullmatch(row[place]) for row in rows) else "t"
+        for place in range(len(columns))
+    ]
+    named = zip(columns, kinds, strict=True)
+    head = "".join(f'<th class="{kind}">{escape(column)}</th>' for column, kind in named)
     body = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in content["rows"]
+        f"<tr>{''.join(cell(*each) for each in zip(columns, kinds, row, strict=True))}</tr>"
+        for row in rows
     )
     note = f"<p>{escape(content['note'])}</p>" if content["note"] else ""
+    wide = ' class="wide"' if len(columns) > FITS_A_PHONE else ""
     return (
-        f"<h3>{escape(content['title'])}</h3><div><table><thead><tr>{head}</tr></thead>"
+        f"<h3>{escape(content['title'])}</h3><div><table{wide}><thead><tr>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>{note}"
     )
 
 
-# Wide tables scroll within themselves on a phone; on paper nothing is hidden or torn apart.
+def cell(column: str, kind: str, text: str) -> str:
+    missing = " none" if text == "-" else ""
+    return f'<td class="{kind}{missing}" data-of="{escape(column)}">{escape(text)}</td>'
+
+
+FITS_A_PHONE = 3  # columns
 STYLE = """
 body{margin:0;font:16px/1.5 system-ui,sans-serif;color:#1b1f24;background:#fff}
 main{max-width:60rem;margin:0 auto;padding:1rem}
 h1{font-size:1.7rem}h2{margin-top:2.5rem;border-top:1px solid #d5dae0;padding-top:1.5rem}
-img{max-width:100%;height:auto;display:block;margin:1rem 0}
+h3{margin-bottom:.3rem}
+img{width:100%;max-width:36rem;height:auto;display:block;margin:1rem 0}
 div{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;min-width:100%}
-th,td{text-align:right;padding:.3rem .6rem;border-bottom:1px solid #d5dae0;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}
-th{white-space:normal;vertical-align:bottom}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d5dae0}
+th{vertical-align:bottom}td{vertical-align:top}
+.n{text-align:right}.n:first-child{text-align:left}td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:.8rem}
 a{color:#2463b0}
-@media print{main{max-width:none;padding:0}section{break-inside:auto}img,tr{break-inside:avoid}
-div{overflow:visible}table{font-size:.65rem}th,td{white-space:normal;padding:.15rem .3rem}
-details{display:none}}
-@media (prefers-color-scheme:dark){body{color:#e4e7eb;background:#15181c}a{color:#7db0f0}
-img{background:#fff;border-radius:6px}th,td,h2{border-color:#3a414a}}
+@media screen and (max-width:40rem){
+h1{font-size:1.4rem}ul{padding-left:1.1rem}
+.wide thead{display:none}.wide,.wide tbody{display:block}
+.wide tr{display:block;border-bottom:1px solid #d5dae0;padding:.5rem 0}
+.wide td{display:flex;justify-content:space-between;gap:1rem;border:0;padding:.1rem 0;
+text-align:right}
+.wide td::before{content:attr(data-of);text-align:left;opacity:.75}
+.wide td:first-child{font-weight:600}
+.wide td.t:first-child{display:block;text-align:left}
+.wide td.t:first-child::before{content:none}.wide .none{display:none}}
+@media print{@page{margin:15mm}body{font-size:10pt}main{max-width:none;padding:0}
+section{break-inside:auto}img,tr{break-inside:avoid}img{max-width:12cm}
+h2,h3{break-after:avoid}thead{display:table-header-group}
+div{overflow:visible}table{font-size:.75rem}th,td{padding:.15rem .3rem}td.n{white-space:normal}
+details{display:none}
+a{color:inherit;text-decoration:none}}
+@media screen and (prefers-color-scheme:dark){body{color:#e4e7eb;background:#15181c}
+a{color:#7db0f0}img{background:#fff;border-radius:6px}th,td,h2,.wide tr{border-color:#3a414a}}
 """
 
 if __name__ == "__main__":

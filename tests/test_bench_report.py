@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from benchmarks import report
 from benchmarks.__main__ import main as bench
 from benchmarks.__main__ import measurements
 from benchmarks.intervals import Interval
-from benchmarks.plots import bars, lines, stacked
+from benchmarks.plots import bars, lines, scatter, stacked
 from benchmarks.results import Result, Table, publish
 
 
@@ -40,6 +41,105 @@ def test_the_page_holds_every_result_and_loads_nothing(tmp_path: Path) -> None:
     assert "<direct>" not in text
     sources = re.findall(r'(?:src|href)="([^"]*)"', text)
     assert all(source.startswith(("data:", "#")) for source in sources)
+
+
+def test_results_stand_in_the_order_of_the_story(tmp_path: Path) -> None:
+    for name in ("zebra", "latency", "iterations", "ablation"):
+        write(tmp_path / name, name)
+    page = tmp_path / "report.html"
+    assert report.main([str(tmp_path), "--out", str(page)]) == 0
+    headings = re.findall(r"<h2>(.*?)</h2>", page.read_text())
+    assert headings == ["iterations", "latency", "ablation", "zebra"]
+
+
+def test_figures_are_set_right_and_words_left() -> None:
+    columns = ["way", "right %", "flips", "source", "none"]
+    rows = [
+        ["2 drafts", "40.0 [30.0, 50.0]", "19/3", "1 paper", "-"],
+        ["direct", "-", "-", "README", "-"],
+    ]
+    html = report.table({"title": "T", "columns": columns, "rows": rows, "note": ""})
+    assert re.findall(r'<th class="(.)"', html) == ["t", "n", "n", "t", "n"]
+    assert '<td class="n" data-of="right %">40.0 [30.0, 50.0]</td>' in html
+    assert '<td class="n none" data-of="flips">-</td>' in html
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [320, 390])
+def test_the_page_fits_a_phone(tmp_path: Path, chromium: str, width: int) -> None:
+    """Nothing is cut off and nothing scrolls sideways; every figure has its column's name."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    columns = ("way", "right %", "tokens for an answer", "gain on direct, points", "p")
+    row = (
+        "refined best of 16",
+        Interval(56.7, 44.1, 68.4, 60),
+        1e5,
+        Interval(3, 1, 4, 9),
+        "<0.001",
+    )
+    table = Table("Every way", columns, (row, ("direct", *row[1:3], None, None)), "A note. " * 9)
+    points = {"refine": [(float(k), Interval(9, 8, 10, 5)) for k in range(5)]}
+    plot = lines(tmp_path / "wide.svg", points, ("iterations", "right, %"), whole=True)
+    config = {"path": "x" * 200}
+    publish(Result("rerank", "What it is.", config, {}, {}, (table,), (plot,)), tmp_path)
+    page = tmp_path / "report.html"
+    assert report.main([str(tmp_path), "--out", str(page)]) == 0
+    with sync_api.sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        shown = browser.new_page(viewport={"width": width, "height": 800})
+        shown.goto(page.as_uri())
+        shown.locator("summary").click()
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        assert shown.evaluate("document.querySelector('img').naturalWidth") > 0
+        assert not shown.locator("thead").is_visible()
+        first = shown.locator("tr").filter(has_text="refined best of 16")
+        label = "td => getComputedStyle(td, '::before').content"
+        labels = first.locator("td.n").evaluate_all(f"all => all.map({label})")
+        assert labels == [f'"{column}"' for column in columns[1:]]
+        over = "td => td.getBoundingClientRect().right"
+        assert max(first.locator("td").evaluate_all(f"all => all.map({over})")) <= width
+        assert first.locator("td.none").count() == 0
+        assert shown.locator("td.none").count() == 2
+        assert not shown.locator("td.none").first.is_visible()
+        browser.close()
+
+
+@pytest.mark.browser
+def test_a_printed_page_hides_no_table(tmp_path: Path, chromium: str) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    columns = tuple(f"column {number}, points" for number in range(9))
+    row = ("until 10", *[Interval(56.71, 44.11, 68.41, 60)] * 8)
+    publish(Result("gate", "What.", {}, {}, {}, (Table("T", columns, (row,)),)), tmp_path)
+    page = tmp_path / "report.html"
+    assert report.main([str(tmp_path), "--out", str(page)]) == 0
+    paper = 680  # pixels between the margins of A4
+    with sync_api.sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=options)
+        shown = browser.new_page(viewport={"width": paper, "height": 900})
+        shown.goto(page.as_uri())
+        shown.emulate_media(media="print")
+        assert shown.evaluate("document.documentElement.scrollWidth") <= paper
+        assert shown.locator("thead").is_visible()
+        assert not shown.locator("summary").is_visible()
+        browser.close()
+
+
+def test_names_in_a_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
+    points = {f"until {gate}": (100.0 + gate / 10, Interval(50, 40, 60, 9)) for gate in range(5)}
+    far = {"direct": (10.0, Interval(20, 10, 30, 9))}
+    scatter(tmp_path / "near.svg", points | far, ("tokens", "right, %"), from_zero=False)
+    text = (tmp_path / "near.svg").read_text()
+    heights = []
+    for name in points:
+        found = re.search(
+            rf'<text [^>]*?(?:y="|translate\([\d.]+ )([\d.]+)[^>]*>{name}</text>', text
+        )
+        assert found, name
+        heights.append(float(found[1]))
+    gaps = [upper - lower for lower, upper in itertools.pairwise(sorted(heights))]
+    assert min(gaps) >= 9  # the size of the letters
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from benchmarks.__main__ import main as bench
 from server.engine.base import Sampling
 from server.engine.scripted_engine import ScriptedEngine
 from tests.loops import FORMAT, feedback
-from tests.serving import Pause, Served, answering, serving
+from tests.serving import Pause, answering, serving
 
 FEEDBACK = f"<|{FORMAT.feedback.ids[0]}|>"
 PROMPTS = 12
@@ -43,8 +44,8 @@ def labelled(tmp_path: Path) -> Path:
     return path
 
 
-def command(server: Served, labelled: Path, out: Path, *more: str) -> list[str]:
-    given = ["experiments", "equal-compute", "--url", server.v1, "--model", "scripted"]
+def command(url: str, labelled: Path, out: Path, *more: str) -> list[str]:
+    given = ["experiments", "equal-compute", "--url", url, "--model", "scripted"]
     return [*given, "--labelled", str(labelled), "--retries", "0", "--out", str(out), *more]
 
 
@@ -59,7 +60,7 @@ def test_the_same_seed_gives_the_same_table_and_another_seed_another(
     outs = [tmp_path / name for name in ("one", "two", "three")]
     with answering(ScriptedEngine(reply=reply), max_drafts_cap=32) as server:
         for out, seed in zip(outs, ("5", "5", "6"), strict=True):
-            assert bench(command(server, labelled, out, "--seed", seed)) == 0
+            assert bench(command(server.v1, labelled, out, "--seed", seed)) == 0
     one, two, three = map(figures, outs)
     assert one == two
     assert one["direct"]["right"] != three["direct"]["right"]
@@ -73,24 +74,23 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(labelled: Path, tmp_path: P
     pause = Pause("refinement-1")
     engine = ScriptedEngine(reply=reply)
     with answering(engine, max_drafts_cap=32) as server:
-        assert bench(command(server, labelled, tmp_path / "whole")) == 0
+        assert bench(command(server.v1, labelled, tmp_path / "whole")) == 0
         # One at a time, direct answers come first; it freezes in the first refinement.
         engine.gate = pause
-        stopped = command(server, labelled, tmp_path / "stopped", "--concurrency", "1")
+        stopped = command(server.v1, labelled, tmp_path / "stopped", "--concurrency", "1")
         process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks", *stopped], cwd=ROOT, stderr=subprocess.PIPE
+            [sys.executable, "-m", "benchmarks", *stopped], cwd=ROOT, stderr=subprocess.DEVNULL
         )
         pause.wait_reached()
         process.kill()
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
         engine.gate = None
         pause.release(server)
         ledger = tmp_path / "stopped" / "answers.jsonl"
         kept = ledger.read_bytes()
         assert kept.count(b"\n") == 1
         ledger.write_bytes(kept + b'{"key": "half of a li')
-        again = command(server, labelled, tmp_path / "stopped")
+        again = command(server.v1, labelled, tmp_path / "stopped")
         assert bench(again) == 0
         assert ledger.read_bytes().startswith(kept + b'{"key"')
         asked = len(engine.history)
@@ -126,7 +126,7 @@ def test_what_the_judge_does_not_know_is_a_failure_and_in_no_figure(
         answering(ScriptedEngine(reply=reply), max_drafts_cap=32) as server,
         serving(judge()) as judging,
     ):
-        given = command(server, labelled, tmp_path / "out", "--judge", judging.v1)
+        given = command(server.v1, labelled, tmp_path / "out", "--judge", judging.v1)
         assert bench(given) == 1  # more than one in a hundred failed
         assert bench([*given, "--max-failed", "0.1"]) == 0
     found = json.loads((tmp_path / "out" / "equal-compute.json").read_text())
@@ -138,9 +138,10 @@ def test_what_the_judge_does_not_know_is_a_failure_and_in_no_figure(
 def test_a_server_that_is_not_there_ends_the_run_with_what_failed(
     labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with answering(ScriptedEngine(reply=reply)) as server:
-        gone = command(server, labelled, tmp_path / "out")
-    assert bench(gone) == 1
+    with socket.socket() as taken:  # bound and not listening: nobody else can answer there
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
+        assert bench(command(url, labelled, tmp_path / "out")) == 1
     assert f"no answers from direct, refine 1, refine 2: {{'connection': {3 * PROMPTS}}}" in (
         capsys.readouterr().err
     )
@@ -151,7 +152,7 @@ def test_unreadable_feedback_is_an_outcome_and_is_told(labelled: Path, tmp_path:
         return "hm" if prompt.endswith(FEEDBACK) else "1"
 
     with answering(ScriptedEngine(reply=mumbles), max_drafts_cap=32) as server:
-        given = command(server, labelled, tmp_path / "out")
+        given = command(server.v1, labelled, tmp_path / "out")
         given[1] = "critic-quality"
         assert bench(given) == 0
     found = json.loads((tmp_path / "out" / "critic-quality.json").read_text())

@@ -65,9 +65,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         name: Interval(money * 1000, money * 1000, money * 1000, 1)
         for name, money in priced.items()
     }
-    plot = bars(
-        options.out / "cost-benefit.svg", shown, "$ for 1,000 usable pairs", logarithmic=True
-    )
+    plot = bars(options.out / "cost-benefit.svg", shown, "$ for 1,000 usable pairs")
     figures: dict[str, Any] = {
         "usable_pairs": usable,
         "pairs": {each.name: _figures(each) for each in sources},

@@ -152,8 +152,7 @@ def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) 
         compared = gain(ours, theirs, seed)
         rows.append(
             (
-                f"refine {rival.iterations}",
-                rival.name,
+                f"refine {rival.iterations}, or {rival.name}",
                 share_right(ours),
                 share_right(theirs),
                 compared.difference,
@@ -161,7 +160,7 @@ def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) 
                 spent(theirs, ours, seed).difference,
             )
         )
-    columns = ("refining", "against", "refining right %", "other right %")
+    columns = ("compared", "refining right %", "other right %")
     note = "Paired by prompt, 95% intervals; p: sign test. Drafts as many as the tokens buy."
     more = ("refining ahead by, points", "p", "tokens the other has more")
     return Table("At equal compute", (*columns, *more), tuple(rows), note)

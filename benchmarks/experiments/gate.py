@@ -44,7 +44,8 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     found = setting.ask(ways)
     compared = {name: _against_open(found, name, options.seed) for name in found}
     labels = ("tokens for an answer", "right, %")
-    plot = scatter(options.out / "gate.svg", points(weigh(found, options.seed)), labels)
+    shown = points(weigh({name: found[name] for name in found if name != "direct"}, options.seed))
+    plot = scatter(options.out / "gate.svg", shown, labels, from_zero=False)
     about = f"The model's own score as a gate, with up to {options.iterations} iterations."
     config = setting.config(ways=ways)
     tables = (_table(compared),)

@@ -129,7 +129,7 @@ def _table(curve: Sequence[Point]) -> Table:
         flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
         rows.append(
             (
-                each.iteration,
+                "draft" if start else f"iteration {each.iteration}",
                 each.right,
                 None if start else each.gain.difference,
                 None if start else flipped,
@@ -138,7 +138,7 @@ def _table(curve: Sequence[Point]) -> Table:
                 each.tokens,
             )
         )
-    columns = ("iterations", "right %", "gain on draft, points", "mended/spoiled by this one", "p")
+    columns = ("after", "right %", "gain on draft, points", "mended/spoiled by this one", "p")
     note = (
         "Mended/spoiled: wrong answers made right and right ones made wrong by this iteration "
         "alone; p: McNemar's exact test of it. Tokens: all phases so far. 95% intervals."

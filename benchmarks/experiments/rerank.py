@@ -99,7 +99,7 @@ def _compared(
         "by GPT-4 on AlpacaEval, refining against the best of 16: 55.4, 58.3 and 61.7% at 7B, 13B "
         "and 70B (arXiv 2406.07168, figure 4)."
     )
-    more = ("more tokens", "p")
+    more = ("tokens refining has more", "p")
     return Table("Refining against re-ranking", (*columns, *more), tuple(rows), note)
 
 
