@@ -9,6 +9,7 @@ from server import (
     __version__,
     chat,
     completions,
+    docs_page,
     errors,
     feedback_api,
     models,
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     probes.router,
     playground.router,
+    docs_page.router,
 )
 
 
@@ -37,6 +39,8 @@ def build_app(settings: ApiSettings, service: Service) -> FastAPI:
         version=__version__,
         description="A model that checks its own work before it answers, behind OpenAI's API.",
         root_path=settings.root_path,
+        docs_url=None,  # docs_page has it
+        redoc_url=None,
     )
     app.state.settings = settings
     app.state.service = service

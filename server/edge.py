@@ -34,7 +34,7 @@ PROBES = frozenset(
 )
 # Everything else needs an API key, where keys are configured.
 OPEN = PROBES | {"/", "/docs", "/openapi.json"}
-OPEN_BELOW = "/page/"
+OPEN_BELOW = ("/page/", "/docs/")
 LONGEST_LOGGED = 200  # characters of a path
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -43,5 +44,11 @@ def test_every_route_that_takes_a_body_has_examples_and_its_errors(path: str) ->
 
 def test_the_page_is_there() -> None:
     service = Service(srt_model(ScriptedEngine()))
-    assert "swagger" in asyncio.run(send(service, "GET", "/docs")).text
+    page = asyncio.run(send(service, "GET", "/docs")).text
+    files = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(files) == 3
+    for name in files:  # none of them from another server
+        assert asyncio.run(send(service, "GET", f"/{name}")).status_code == 200
+    assert "'openapi.json'" in page
+    assert asyncio.run(send(service, "GET", "/docs/else")).status_code == 404
     assert asyncio.run(send(service, "GET", "/openapi.json")).json() == API

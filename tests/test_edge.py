@@ -69,7 +69,9 @@ def test_whatever_is_not_meant_to_be_open_is_closed(path: str) -> None:
     assert ask("GET", path, ApiSettings(api_keys=KEYS)).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/version", "/docs", "/"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/ready", "/metrics", "/version", "/docs", "/docs/swagger-ui.css", "/"]
+)
 def test_probes_and_pages_need_no_key(path: str) -> None:
     assert ask("GET", path, ApiSettings(api_keys=KEYS)).status_code == 200
 

@@ -193,6 +193,16 @@ def test_the_page_asks_nobody_but_its_own_server(page: Page) -> None:
 
 
 @pytest.mark.browser
+def test_the_documentation_asks_nobody_but_its_own_server_either(page: Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with served_page(ScriptedEngine()) as (served, _):
+        page.goto(f"{served.url}/docs")
+        page.get_by_text("/v1/feedback", exact=True).wait_for()
+        assert all(url.startswith((f"{served.url}/", "data:")) for url in asked)
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 390, 820, 1600])
 def test_it_fits_on_screens_of_every_width(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
@@ -223,8 +233,9 @@ def test_a_choice_made_before_the_server_has_introduced_itself_is_kept(page: Pag
     held: list[Any] = []
     page.route("**/version", lambda route: held.append(route))
     with served_page(ScriptedEngine(model="small"), max_iterations=2) as (served, _):
-        with page.expect_request("**/version"):
-            page.goto(served.url)
+        page.goto(served.url)
+        while not held:
+            page.wait_for_timeout(10)
         page.locator("#instruction:focus").wait_for()
         page.keyboard.press("Tab")
         page.keyboard.press("ArrowRight")

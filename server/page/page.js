@@ -135,9 +135,9 @@ function choice(number) {
 /** What the server says about itself: the model, its usual number of iterations, examples. */
 async function introduce() {
   offer(MOST_CHOICES - 1, 1);
-  const reply = await fetch("version").catch(() => null);
-  if (!reply?.ok) return;
-  const served = await reply.json();
+  const told = fetch("version").then((reply) => (reply.ok ? reply.json() : null));
+  const served = await told.catch(() => null); // a server that is going tells no more
+  if (!served) return;
   offer(served.max_iterations_cap, served.policy.max_iterations);
   document.getElementById("model").textContent = served.model;
   const about = document.getElementById("about");
