@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 500  # far more than a program takes to come to its place
+PATIENCE_S = 1500  # far more than a program takes to come to its place
 _PLACE = "KILLED_AT"
 # Python runs it at its start, in the program and in every Python the program starts.
 _HOOK = f"""

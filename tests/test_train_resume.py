@@ -16,7 +16,7 @@ from tests import tiny_model
 from tests.killed import run_killed
 from train.records import Lesson, Pair, write_lines
 
-pytestmark = pytest.mark.timeout(1200)  # each training is killed twice and started again
+pytestmark = pytest.mark.timeout(3600)  # each training is killed twice and started again
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 8
 TRAINER = {

@@ -17,7 +17,7 @@ from train import run
 from train.config import ConfigError
 from train.sizing import KNOWN
 
-pytestmark = pytest.mark.timeout(1200)  # the recipe takes two minutes on a quiet machine
+pytestmark = pytest.mark.timeout(3600)  # the recipe takes two minutes on a quiet machine
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = sorted(path.stem for path in run.RECIPES.glob("*.yaml"))
 
