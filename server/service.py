@@ -7,6 +7,7 @@ metrics and the trace store, and knows every running loop so that a drain can en
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from server.refine.manifest import DefaultPolicy, Manifest
 from server.refine.policy import Policy
 from server.refine.trace import Instruction
 from server.traces import TraceStore
+
+log = logging.getLogger("redraft")
+
+ENDING_S = 10.0  # for a loop to answer with its best once it was told to
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,7 @@ class Service:
 
     async def drain(self, grace_s: float) -> None:
         """Take no new work; let running loops finish, or end them at the grace limit with the
-        best response so far. Returns when none runs."""
+        best response so far. Returns when none runs, or none that can be ended."""
         self.draining = True
         self.admission.dismiss(Draining)
         if not self._running:
@@ -144,7 +149,10 @@ class Service:
         except TimeoutError:
             for interrupt in self._running:
                 interrupt.cut("draining")
-            await asyncio.wait_for(self._idle.wait(), 10)
+            try:
+                await asyncio.wait_for(self._idle.wait(), ENDING_S)
+            except TimeoutError:
+                log.error("%d loops do not end; the server stops without them", self.running)
 
     @property
     def running(self) -> int:

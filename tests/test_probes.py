@@ -15,9 +15,11 @@ from server.admission import Admission
 from server.engine.scripted_engine import ScriptedEngine
 from server.refine import manifest
 from server.refine.interrupt import Interrupt
-from server.service import ServedModel, Service
+from server.refine.trace import StopReason
+from server.service import ENDING_S, ServedModel, Service
 from server.settings import ApiKey, ApiSettings
 from tests.asgi import send
+from tests.clock import let_pass
 from tests.loops import FORMAT
 
 
@@ -57,6 +59,23 @@ def test_a_draining_server_is_not_ready() -> None:
     answer = asyncio.run(test())
     assert (answer.status_code, answer.json()["status"]) == (503, "draining")
     assert 1 <= int(answer.headers["retry-after"]) <= 120
+
+
+def test_a_loop_that_does_not_end_does_not_keep_the_server_from_stopping(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Deaf(Interrupt):
+        def cut(self, reason: StopReason) -> None:
+            super().cut(reason)
+            asyncio.get_running_loop().call_soon(let_pass, ENDING_S + 1)  # once it is waited for
+
+    async def test() -> None:
+        stuck = service()
+        stuck._running.add(Deaf())
+        await stuck.drain(0)
+
+    asyncio.run(test())
+    assert "1 loops do not end" in caplog.text
 
 
 def test_a_server_whose_engine_is_down_is_not_ready_and_says_why() -> None:
