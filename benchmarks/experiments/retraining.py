@@ -68,11 +68,13 @@ def of_families(options: argparse.Namespace, lessons: Path) -> Path:
     if not options.families:
         return lessons
     path: Path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with lessons.open(encoding="utf-8") as lines, path.open("w", encoding="utf-8") as out:
+    partial = path.with_suffix(".partial")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with lessons.open(encoding="utf-8") as lines, partial.open("w", encoding="utf-8") as out:
         for line in lines:
             if json.loads(line).get("meta", {}).get("family") in options.families:
                 out.write(line)
+    partial.replace(path)
     return path
 
 
