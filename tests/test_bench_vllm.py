@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
-from benchmarks import latency, phased_model
+from benchmarks import latency, phased_model, report
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 PHASE_TOKENS = 24
@@ -42,3 +42,7 @@ def test_a_run_on_a_model_starts_its_servers_and_stops_them(model: Path, tmp_pat
         assert summary["tokens_per_answer"] == 5 * (PHASE_TOKENS + 1)
         assert summary["cpu_per_token_s"]["estimate"] > 0
         assert summary["server_cpu_per_token_s"]["estimate"] > 0
+    assert report.main([str(tmp_path), "--out", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "plot: latency phases" in page
+    assert "is missing" not in page
