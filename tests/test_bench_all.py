@@ -19,7 +19,7 @@ PROMPTS = 3
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model is shipped yet"),
 ]
 
