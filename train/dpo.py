@@ -24,6 +24,7 @@ from train.config import ConfigError, option, parse, program
 from train.preference_dataset import PairLengths, checked, dataset, rows
 from train.records import read_pairs, write_json
 from train.sft import Data, How, lora_config, quantization
+from train.trl_arguments import arguments, defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +49,18 @@ class DpoOptions:
 
 def trainer_arguments(options: DpoOptions) -> Any:
     """TRL's DPOConfig with the paper's values (section 4.1) where none are given."""
-    import torch
     from trl import DPOConfig
 
-    on_gpu = torch.cuda.is_available()
-    ours: dict[str, Any] = {
-        "output_dir": options.output,
+    whole = not (options.lora or options.quantize == "4bit" or _is_adapter(options.model))
+    papers = {
         "beta": 0.01,
         "learning_rate": 5e-7,
         "num_train_epochs": 1,
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
-        "max_length": None,  # rows were checked; TRL must not cut any
-        "save_total_limit": 2,
-        "report_to": "tensorboard",
-        "bf16": on_gpu,
-        "use_cpu": not on_gpu,
-        "gradient_checkpointing": False,
-        "ddp_find_unused_parameters": False,  # there are none, and looking costs time
-        "dataloader_pin_memory": on_gpu,
-        "seed": options.seed,
-        "data_seed": options.seed,
     }
-    if not (options.lora or options.quantize == "4bit" or _is_adapter(options.model)):
-        ours["model_init_kwargs"] = {"dtype": "float32"}
-    try:
-        return DPOConfig(**{**ours, **options.trainer})
-    except TypeError as error:
-        raise ConfigError(f"trainer: {error}; see TRL's DPOConfig for the names") from error
+    ours = defaults(options.output, options.seed, whole)
+    return arguments(DPOConfig, {**ours, **papers}, options.trainer)
 
 
 def train(options: DpoOptions) -> int:

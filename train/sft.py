@@ -21,6 +21,7 @@ from train import checkpoints, instructions, tokens
 from train.config import ConfigError, option, parse, program
 from train.records import read_lessons
 from train.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
+from train.trl_arguments import arguments, defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +62,11 @@ def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
 
 
 def trainer_arguments(options: SftOptions) -> Any:
-    """TRL's SFTConfig: its own checks apply, and an argument it does not know is an error."""
-    import torch
     from trl import SFTConfig
 
-    on_gpu = torch.cuda.is_available()
-    ours: dict[str, Any] = {
-        "output_dir": options.output,
-        "max_length": None,  # rows were checked; TRL must not cut any
-        "save_total_limit": 2,  # two: a kill while the newest is written must leave one
-        "report_to": "tensorboard",
-        "bf16": on_gpu,
-        "use_cpu": not on_gpu,
-        "gradient_checkpointing": False,
-        "ddp_find_unused_parameters": False,  # there are none, and looking costs time
-        "dataloader_pin_memory": on_gpu,
-        "seed": options.seed,
-        "data_seed": options.seed,
-    }
-    if not (options.lora or options.quantize == "4bit"):
-        # Weights of a full fine-tune are kept in 32 bits: updates of 1e-5 vanish in bfloat16.
-        ours["model_init_kwargs"] = {"dtype": "float32"}
-    try:
-        return SFTConfig(**{**ours, **options.trainer})
-    except TypeError as error:
-        raise ConfigError(f"trainer: {error}; see TRL's SFTConfig for the names") from error
+    whole = not (options.lora or options.quantize == "4bit")
+    ours = defaults(options.output, options.seed, whole)
+    return arguments(SFTConfig, ours, options.trainer)
 
 
 def lora_config(given: Mapping[str, Any]) -> Any:
