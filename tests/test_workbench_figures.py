@@ -29,6 +29,7 @@ def recorded(task: Task, *responses: str) -> dict[str, Any]:
             {"text": text, "score": score} for text, score in zip(given, scores, strict=True)
         ],
         "malformed": 0,
+        "stop_reason": "max_iterations",
         "tokens": {"draft": 5, "feedback": 40 * len(given), "refinement": 5 * len(given)},
     }
 
@@ -103,11 +104,19 @@ def test_the_win_rate_counts_ties_half() -> None:
     assert found["low"] < found["value"] < found["high"]
 
 
-def test_the_gate_is_the_share_of_tokens_saved() -> None:
-    tuned = mended(20)
+def test_the_gate_is_held_against_stopping_later_and_never() -> None:
+    tuned = [{**row, "stop_reason": "max_iterations"} for row in mended(20)]
     gated = [{**row, "tokens": {"draft": 5, "feedback": 20, "refinement": 0}} for row in tuned]
-    found = figures.gate(tuned, gated)
-    assert found["saved"] == pytest.approx(1 - 25 / 50)
+    found = figures.gate(tuned, gated, 1)
+    assert found["saved"] == found["saved_of_unstopped"] == pytest.approx(1 - 25 / 50)
+
+
+def test_a_loop_that_never_stops_repeats_its_last_iteration() -> None:
+    stopped = {**mended(1)[0], "stop_reason": "no_change"}
+    words = {"tokens": 50, "feedback": len(stopped["feedback"][0]["text"].split())}
+    response = len(stopped["responses"][1].split())
+    spent = figures.unstopped(stopped, 3, lambda text: len(text.split()))
+    assert spent == words["tokens"] + 2 * (words["feedback"] + response)
 
 
 def of_all(tuned: list[dict[str, Any]]) -> card.Recorded:

@@ -71,7 +71,7 @@ def computed(recorded: Recorded) -> dict[str, Any]:
         "malformed": sum(answer["malformed"] for answer in tuned),
     }
     if recorded.gated:
-        found["gate"] = figures.gate(tuned, recorded.gated)
+        found["gate"] = figures.gate(tuned, recorded.gated, ITERATIONS)
     if recorded.stage1:
         found["stage1"] = {
             "accuracy": _plain(figures.quality(base, recorded.stage1, ITERATIONS)),
@@ -85,7 +85,7 @@ def computed(recorded: Recorded) -> dict[str, Any]:
         found["dev"] = {
             "instructions": len(recorded.dev),
             "accuracy": _plain(figures.quality([], recorded.dev, ITERATIONS)),
-            "gate": figures.gate(recorded.dev, recorded.dev_gated),
+            "gate": figures.gate(recorded.dev, recorded.dev_gated, ITERATIONS),
         }
     return found
 

@@ -7,7 +7,7 @@ is compared with the exact critic's.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -127,13 +127,36 @@ def win_rate(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -
     return {"value": mean, "low": mean - spread, "high": mean + spread}
 
 
-def gate(tuned: Sequence[Answer], gated: Sequence[Answer]) -> dict[str, Any]:
-    """The same loop with and without stopping at a perfect score: tokens and accuracy."""
+def gate(tuned: Sequence[Answer], gated: Sequence[Answer], iterations: int) -> dict[str, Any]:
+    """The same loop stopped at a perfect score or when nothing changes, stopped only when nothing
+    changes, and never stopped: tokens and accuracy."""
     spent, less = sum(map(tokens, tuned)), sum(map(tokens, gated))
+    count = _counter()
+    never = sum(unstopped(answer, iterations, count) for answer in tuned)
     return {
         "tokens": spent / len(tuned),
         "tokens_gated": less / len(gated),
+        "tokens_unstopped": never / len(tuned),
         "saved": 1 - less / spent,
+        "saved_of_unstopped": 1 - less / never,
         "accuracy": asdict(share(right_after(a, len(a["responses"])) for a in tuned)),
         "accuracy_gated": asdict(share(right_after(a, len(a["responses"])) for a in gated)),
     }
+
+
+def unstopped(answer: Answer, iterations: int, count: Callable[[str], int]) -> int:
+    """Tokens of a loop that goes on though a refinement changes nothing. All phases are greedy and
+    see nothing but the response, so every further iteration is the last one over again."""
+    done = len(answer["responses"]) - 1
+    if answer["stop_reason"] != "no_change":
+        return tokens(answer)
+    last = count(answer["feedback"][done - 1]["text"]) + count(answer["responses"][done])
+    return tokens(answer) + (iterations - done) * last
+
+
+def _counter() -> Callable[[str], int]:
+    """Tokens of one phase, the one that ends it among them."""
+    from train.workbench import tokenizer
+
+    words = tokenizer.build()
+    return lambda text: len(words(text).input_ids) + 1
