@@ -5,9 +5,11 @@
 How long a model writes decides what a loop costs, so systems can only be compared on a model that
 writes as much for each of them. This one is a Llama of any size whose layers do all their work on
 random weights and add next to nothing; what it says is decided by the last token alone. After the
-start of an answer comes one of two words, evenly, then one of two others, and so on for
+start of an answer comes one of two words, nearly evenly, then one of two others, and so on for
 ``phase-tokens`` words and an end: no two texts are alike, all are equally long, and feedback ends
-in a score that can be read. It knows nothing; nothing but time should be measured with it.
+in a score that can be read. Refinements have words of their own, and so repeat nothing of their
+drafts; with ``--kept 0.8`` they repeat four words in five, and the others, four in a row, are
+drawn from eight each. It knows nothing; nothing but time should be measured with it.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-SHARPNESS = 8.0  # of the choice of the next word: nothing but the two right ones is ever drawn
+PERIOD = 20  # words, the last few of which a refinement changes
+LEAD = 40.0  # of the right words' logits over all others, which are never drawn
+FAVOUR = 0.125  # of each of the right words over the next: who writes greedily has no doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Size:
     layers: int = 12
     heads: int = 12
     phase_tokens: int = 64  # of each phase, the end not counted
+    kept: float = 0.0  # share of its draft that a refinement repeats
 
 
 DEFAULT = Size()
@@ -59,7 +64,7 @@ DEFAULT = Size()
 
 def build(directory: Path, size: Size, seed: int = 0) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    follows = successors(size.phase_tokens)
+    follows = successors(size.phase_tokens, size.kept)
     vocabulary = [*SPECIAL, *WORDS]
     vocabulary += sorted({word for words in follows.values() for word in words} - set(vocabulary))
     ids = {word: place for place, word in enumerate(vocabulary)}
@@ -74,12 +79,16 @@ def build(directory: Path, size: Size, seed: int = 0) -> Path:
     return directory
 
 
-def successors(phase_tokens: int) -> dict[str, tuple[str, ...]]:
-    """What may follow each word, all of it equally likely."""
+def successors(phase_tokens: int, kept: float = 0.0) -> dict[str, tuple[str, ...]]:
+    """What may follow each word, all of it nearly equally likely."""
     follows: dict[str, tuple[str, ...]] = {}
     for start in STARTS:
+        if kept and start == REFINEMENT:
+            follows[start] = follows[ASSISTANT]  # it goes on with the words of a draft
+            continue
+        choices = _choices(phase_tokens, kept if start == ASSISTANT else 0.0)
         steps: list[tuple[str, ...]] = [
-            (f"{start[2]}{n}a", f"{start[2]}{n}b") for n in range(phase_tokens)
+            tuple(f"{start[2]}{n}{choice}" for choice in which) for n, which in enumerate(choices)
         ]
         if start == FEEDBACK:
             _put_feedback_in(steps)
@@ -91,6 +100,14 @@ def successors(phase_tokens: int) -> dict[str, tuple[str, ...]]:
     # Where the end is ignored, a new answer begins: an uninterrupted text of any length.
     follows[END] = follows[ASSISTANT]
     return follows
+
+
+def _choices(phase_tokens: int, kept: float) -> list[str]:
+    """The words to choose from at each step, as letters."""
+    if not kept:
+        return ["ab"] * phase_tokens
+    alike = round(PERIOD * kept)
+    return ["a" if n % PERIOD < alike else "abcdefgh" for n in range(phase_tokens)]
 
 
 def _put_feedback_in(steps: list[tuple[str, ...]]) -> None:
@@ -147,10 +164,13 @@ def _write_weights(
         model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
         embedding = torch.randn_like(model.model.embed_tokens.weight)
     head = torch.zeros_like(embedding)
+    alike: dict[tuple[str, ...], int] = {}  # what follows -> the first word it follows
     for word, nexts in follows.items():
-        for following in nexts:
-            # Each word may follow several; its row then answers to each of them.
-            head[ids[following]] += embedding[ids[word]] * SHARPNESS / size.hidden**0.5
+        first = alike.setdefault(nexts, ids[word])
+        embedding[ids[word]] = embedding[first]  # which of them it was makes no difference
+        if first == ids[word]:
+            for place, following in enumerate(nexts):
+                head[ids[following]] += embedding[first] * (LEAD - FAVOUR * place) / size.hidden
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(embedding)
         model.lm_head.weight.copy_(head)
@@ -173,13 +193,14 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--layers", type=int, default=DEFAULT.layers)
     top.add_argument("--heads", type=int, default=DEFAULT.heads)
     top.add_argument("--phase-tokens", type=int, default=DEFAULT.phase_tokens)
+    top.add_argument("--kept", type=float, default=DEFAULT.kept, help="of a draft, by refinements")
     top.add_argument("--seed", type=int, default=0)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    size = Size(options.hidden, options.layers, options.heads, options.phase_tokens)
+    size = Size(options.hidden, options.layers, options.heads, options.phase_tokens, options.kept)
     build(options.directory, size, options.seed)
     weights = sum(path.stat().st_size for path in options.directory.glob("*.safetensors"))
     print(json.dumps({"model": str(options.directory), "parameters": weights // 2}))

@@ -21,6 +21,7 @@ from server.engine.base import (
     Call,
     Chat,
     Chunk,
+    EngineError,
     EngineRefused,
     EngineUnavailable,
     FinishReason,
@@ -37,6 +38,10 @@ from server.refine.srt_format import SrtFormat
 
 LONG_TEXT = 10_000  # characters; encoding more would hold up the event loop
 CLOSING_S = 5.0
+UNVERIFIED = (
+    "min_p and logit_bias cannot be had from a server that speculates (--speculate): vLLM does not "
+    "verify guesses by them; leave them out"
+)
 
 
 class Core:
@@ -59,6 +64,8 @@ class Core:
         """Let its process speak, prove that it generates, and build direct mode."""
         await self._llm.collective_rpc("show_output")
         if (known := self._draft_format) is not None:
+            if self._defaults.get("min_p"):
+                raise EngineError(f"its generation_config.json sets min_p; {UNVERIFIED}")
             ids = (self.prompts.opening(), known.feedback.ids, known.refinement.ids)
             await self._llm.collective_rpc("speculate", args=(*ids, known.eos_ids[0]))
         first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
@@ -95,6 +102,8 @@ class Core:
             )
         with _errors():
             params = sampling_params(sampling, self._defaults, self.window - len(ids))
+            if self._draft_format is not None and (params.min_p or params.logit_bias):
+                raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)
         async with aclosing(self._outputs(ids, params, call)) as outputs:
             async for chunk in self._chunks(outputs, text, params, len(ids)):

@@ -1,0 +1,296 @@
+"""Refinements guessed from their drafts: how much sooner they are written, and whether alike.
+
+    redraft bench speculation
+    redraft bench speculation --kept 0.8 --concurrency 1 8 32 --hidden 768 --layers 12
+
+Starts two servers that differ in ``--speculate`` alone, has them write the same refinements of the
+same drafts, greedily, and compares tokens per second, processor time per token, and every text. The
+model is one of ``redraft bench phased-model``: for each share of ``--kept`` its refinements repeat
+as much of their drafts; 0 is what guessing must not slow down. The servers take turns within every
+repeat, and ratios are formed repeat by repeat, so that a slow minute favours nobody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import difflib
+import re
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks import phased_model, processes
+from benchmarks.endpoint import Endpoint, Session
+from benchmarks.intervals import Interval, median_interval
+from benchmarks.plots import bars
+from benchmarks.pool import work_through
+from benchmarks.results import Cell, Result, Table, publish
+from benchmarks.timing import ratio
+from benchmarks.workload import prompts
+
+SYSTEMS: dict[str, tuple[str, ...]] = {"plain": (), "speculating": ("--speculate", "draft")}
+FEEDBACK = "Weaknesses: some words. Suggestions: other words. Overall Score: [[5]]"
+GUESSED = re.compile(r"^vllm:spec_decode_num_(draft|accepted)_tokens_total\{.*\} (\S+)$", re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A draft to refine."""
+
+    instruction: str
+    draft: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The refinements one server wrote in one go."""
+
+    kept: float
+    concurrency: int
+    repeat: int
+    system: str
+    seconds: float
+    cpu_s: float
+    tokens: int
+    guessed: float
+    accepted: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def tokens_per_cpu_s(self) -> float:
+        return self.tokens / self.cpu_s
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    running: processes.Running
+    session: Session
+
+    def guesses(self) -> tuple[float, float]:
+        """Tokens guessed and accepted so far."""
+        url = f"{self.running.url.removesuffix('/v1')}/metrics"
+        with urllib.request.urlopen(url, timeout=30) as reply:
+            found = dict(GUESSED.findall(reply.read().decode()))
+        return float(found.get("draft", 0)), float(found.get("accepted", 0))  # none: no guesses
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    batches: list[Batch]
+    failures: Counter[str]
+    repeated: dict[float, float]  # the share of their drafts that refinements did repeat
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    measured = Measured([], Counter(), {})
+    try:
+        with processes.stopped_with_us():
+            for kept in options.kept:
+                asyncio.run(measure(options, kept, measured))
+    except processes.NotStarted as error:
+        print(f"redraft bench speculation: {error}", file=sys.stderr)
+        return 1
+    _report(options, measured)
+    return 1 if measured.failures else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="redraft bench speculation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = top.add_argument
+    add("--kept", type=float, nargs="+", default=[0.8, 0.0], help="share of a draft; 0: nothing")
+    add("--concurrency", type=int, nargs="+", default=[1, 8, 32])
+    add("--requests", type=int, default=4, help="of each batch, at the least")
+    add("--repeats", type=int, default=7)
+    add("--hidden", type=int, default=512)
+    add("--layers", type=int, default=8)
+    add("--heads", type=int, default=8)
+    add("--phase-tokens", type=int, default=100)
+    add("--prompt-tokens", type=int, default=100)
+    add("--kv-cache-mib", type=int, default=1024)
+    add("--max-model-len", type=int, default=1024)
+    add("--timeout-s", type=float, default=600.0)
+    add("--seed", type=int, default=0)
+    add("--out", type=Path, default=Path("runs/speculation"))
+    return top
+
+
+async def measure(options: argparse.Namespace, kept: float, measured: Measured) -> None:
+    """All batches of one model, on servers started for it."""
+    size = phased_model.Size(
+        options.hidden, options.layers, options.heads, options.phase_tokens, kept
+    )
+    model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
+    settings = processes.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
+    with ExitStack() as started:
+        running = {
+            name: started.enter_context(
+                processes.redraft(model, settings, options.out / "logs" / name, more=more)
+            )
+            for name, more in SYSTEMS.items()
+        }
+        async with AsyncExitStack() as sessions:
+            servers = {}
+            for name, server in running.items():
+                endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
+                session = await sessions.enter_async_context(endpoint.session())
+                servers[name] = Server(server, session)
+            await _compare(options, kept, servers, measured)
+
+
+async def _compare(
+    options: argparse.Namespace, kept: float, servers: Mapping[str, Server], measured: Measured
+) -> None:
+    most = max(options.requests, *options.concurrency)
+    works = await _drafted(options, most, servers, measured.failures)
+    texts: dict[str, str] = {}
+    for concurrency in options.concurrency:
+        part = works[: max(options.requests, concurrency)]
+        for repeat in range(-1, options.repeats):  # the first warms up
+            for name in sorted(servers, reverse=bool(repeat % 2)):
+                batch, said = await _batch(
+                    servers[name], part, (kept, concurrency, repeat, name), measured.failures
+                )
+                for draft, text in said.items():
+                    if texts.setdefault(draft, text) != text:
+                        measured.failures["another text"] += 1
+                if repeat >= 0:
+                    measured.batches.append(batch)
+                    print(
+                        f"kept {kept:g}, x{concurrency}, {repeat + 1}/{options.repeats}, {name}: "
+                        f"{batch.tokens_per_s:.0f} tokens/s",
+                        file=sys.stderr,
+                    )
+    shares = [repeated(draft, text) for draft, text in texts.items()]
+    measured.repeated[kept] = sum(shares) / max(1, len(shares))
+
+
+async def _drafted(
+    options: argparse.Namespace, count: int, servers: Mapping[str, Server], failures: Counter[str]
+) -> list[Work]:
+    """Drafts of the model itself, written by each server: their caches then hold the same."""
+    works: dict[str, Work] = {}
+
+    async def draft(numbered: tuple[int, str]) -> None:
+        number, instruction = numbered
+        body = {
+            "model": "model:direct",
+            "messages": [{"role": "user", "content": instruction}],
+            "temperature": 1.0,
+            "seed": number,
+            "max_tokens": options.phase_tokens + 1,
+        }
+        for server in servers.values():
+            reply = await server.session.post("chat/completions", body)
+            text = reply["choices"][0]["message"]["content"]
+            works.setdefault(instruction, Work(instruction, text))
+
+    asked = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
+    failures += await work_through(asked, draft, 8, "drafts")
+    return list(works.values())
+
+
+async def _batch(
+    server: Server,
+    works: Sequence[Work],
+    which: tuple[float, int, int, str],
+    failures: Counter[str],
+) -> tuple[Batch, dict[str, str]]:
+    tokens = 0
+    said: dict[str, str] = {}
+
+    async def refine(work: Work) -> None:
+        nonlocal tokens
+        body: dict[str, Any] = {
+            "prompt": work.instruction,
+            "response": work.draft,
+            "feedback": FEEDBACK,
+            "max_iterations": 1,
+            "keep": "last",
+        }
+        reply = await server.session.post("refine", body)
+        tokens += reply["usage"]["phases"]["refinement"]["completion_tokens"]
+        said[work.draft] = reply["answer"]
+
+    guessed, accepted = server.guesses()
+    spent, began = server.running.cpu().total_s, time.perf_counter()
+    failures += await work_through(works, refine, which[1], "refinements")
+    seconds = time.perf_counter() - began
+    cpu = max(0.01, server.running.cpu().total_s - spent)  # counted in ticks of 10 ms
+    now_guessed, now_accepted = server.guesses()
+    counts = (tokens, now_guessed - guessed, now_accepted - accepted)
+    return Batch(*which, seconds, cpu, *counts), said
+
+
+def repeated(draft: str, refinement: str) -> float:
+    """The share of the draft's words that the refinement has in the same order."""
+    ours, theirs = draft.split(), refinement.split()
+    blocks = difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / max(1, len(ours))
+
+
+def _report(options: argparse.Namespace, measured: Measured) -> None:
+    figures: dict[str, dict[str, Any]] = {}
+    for kept in options.kept:
+        for concurrency in options.concurrency:
+            cell = [b for b in measured.batches if (b.kept, b.concurrency) == (kept, concurrency)]
+            name = f"kept {measured.repeated[kept]:.2f}, x{concurrency}"
+            figures[name] = _figures(cell)
+    columns: tuple[str, ...] = (
+        "draft kept, streams",
+        "tokens/s plain",
+        "tokens/s speculating",
+        "ratio",
+    )
+    columns += ("ratio by processor time", "guessed per token", "of these accepted")
+    note = "Refinement phase alone, greedy. Medians over repeats; intervals are 95%."
+    rows: list[tuple[Cell, ...]] = []
+    for name, found in figures.items():
+        plain, ours, clock, cpu, guessed, accepted = found.values()
+        rows.append((name, plain, ours, clock.shown(2), cpu.shown(2), guessed, accepted))
+    ratios: dict[str, Interval] = {name: found["ratio"] for name, found in figures.items()}
+    result = Result(
+        "speculation",
+        "Refinements written with guesses from their drafts, against the same without.",
+        vars(options),
+        figures,
+        measured.failures,
+        (Table("Speculating from the draft", columns, tuple(rows), note),),
+        (bars(options.out / "speculation.svg", ratios, "tokens/s, speculating / plain", 1.0),),
+        [asdict(batch) for batch in measured.batches],
+    )
+    publish(result, options.out)
+
+
+def _figures(cell: Sequence[Batch]) -> dict[str, Any]:
+    """Of one model and one number of streams."""
+    plain, ours = ([batch for batch in cell if batch.system == name] for name in SYSTEMS)
+    tokens = sum(batch.tokens for batch in ours)
+    guessed, accepted = sum(b.guessed for b in ours), sum(b.accepted for b in ours)
+    return {
+        "plain_tokens_per_s": median_interval([b.tokens_per_s for b in plain]),
+        "speculating_tokens_per_s": median_interval([b.tokens_per_s for b in ours]),
+        "ratio": ratio([b.tokens_per_s for b in ours], [b.tokens_per_s for b in plain]),
+        "cpu_ratio": ratio([b.tokens_per_cpu_s for b in ours], [b.tokens_per_cpu_s for b in plain]),
+        "guessed_per_token": guessed / tokens if tokens else None,
+        "accepted_share": accepted / guessed if guessed else None,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
