@@ -123,7 +123,7 @@ def scatter(
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     xs = [x for x, _ in points.values()]
-    if min(xs) > 0 and max(xs) > FAR * min(xs):
+    if xs and min(xs) > 0 and max(xs) > FAR * min(xs):
         _decades(axes)
         axes.set_xlim(min(xs) / 1.5, max(xs) * 4)
     else:

@@ -40,9 +40,11 @@ def voting(drafts: int) -> Way:
     return {"vote": drafts}
 
 
-# What a model does is an outcome and is scored, feedback that cannot be read included: its user
-# gets the best response so far. Where a loop ended for another reason there is no outcome.
-OUTCOMES = ("max_iterations", "good_enough", "no_change", "no_gain", "malformed_feedback")
+# What a model does is an outcome and is scored: feedback that cannot be read, and a text that
+# leaves no room in the window, too. Its user gets the best response so far. Where a loop ended for
+# another reason there is no outcome.
+ENDS = ("max_iterations", "good_enough", "no_change", "no_gain")
+OUTCOMES = (*ENDS, "malformed_feedback", "token_budget")
 
 
 @dataclass(frozen=True, slots=True)

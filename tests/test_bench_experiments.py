@@ -181,6 +181,26 @@ def test_a_pair_is_dear_by_what_was_asked_in_vain(labelled: Path) -> None:
     assert all(row[3] for row in told.values())
 
 
+def test_a_model_that_makes_no_pair_has_no_price_for_one(labelled: Path) -> None:
+    def indifferent(prompt: str, sampling: Sampling) -> str:
+        return feedback(3) if prompt.endswith(FEEDBACK) else mends(prompt, sampling)
+
+    with served(indifferent) as server:
+        code, found = run("cost-benefit", server, labelled)
+    assert code == 0
+    assert found["figures"]["usable_pairs"]["estimate"] == 0
+    assert list(found["figures"]["pairs"]) == ["people", "GPT-4 as judge"]
+
+
+def test_a_loop_that_runs_out_of_room_is_scored_as_it_ended(labelled: Path) -> None:
+    def rambles(prompt: str, sampling: Sampling) -> str:
+        return "word " * 5000 if prompt.endswith(FEEDBACK) else mends(prompt, sampling)
+
+    with served(rambles) as server:
+        _, found = run("iterations", server, labelled, "--iterations", "1", "--limit", "2")
+    assert found["figures"]["1"]["right"]["n"] == 2
+
+
 def samples(labelled: Path) -> list[dict[str, Any]]:
     lines = (labelled.parent / "out" / "cost-benefit.samples.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]

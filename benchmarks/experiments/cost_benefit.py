@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -97,10 +97,23 @@ def is_pair(answered: Answered) -> bool:
 def _sources(
     asked: Answers, pairs: Sequence[Answered], options: argparse.Namespace
 ) -> list[Source]:
+    judged = options.human_agreement, options.judge_agreement
+    return [
+        Source("people", options.human_price / 1000, options.human_seconds / 1000, judged[0]),
+        Source(
+            "GPT-4 as judge", options.judge_price / 1000, options.judge_seconds / 1000, judged[1]
+        ),
+        *(_refining(asked, pairs, options) if pairs else ()),
+    ]
+
+
+def _refining(
+    asked: Answers, pairs: Sequence[Answered], options: argparse.Namespace
+) -> Iterator[Source]:
     """Every prompt asked is paid for, whether a pair comes of it or not."""
     told_apart = [pair for pair in pairs if pair.course[0] is not pair.course[1]]
     right = wilson(sum(pair.course[1] for pair in told_apart), len(told_apart)).scaled(100)
-    each = len(asked) / len(pairs) if pairs else float("nan")  # prompts for a pair
+    each = len(asked) / len(pairs)  # prompts for a pair
     prompt, written = options.pair_prompt_tokens, options.pair_tokens
     if prompt is None:
         prompt = each * fmean(a.reply.prompt_tokens for a in asked.values())
@@ -108,24 +121,10 @@ def _sources(
         written = each * fmean(a.reply.tokens for a in asked.values())
     seconds = each * fmean(a.reply.seconds for a in asked.values()) / options.concurrency
     tokens = prompt + written
-    here = _money(options, prompt, written, seconds)
     critic = (prompt * options.critic_price_in + written * options.critic_price_out) / MILLION
-    return [
-        Source(
-            "people",
-            options.human_price / 1000,
-            options.human_seconds / 1000,
-            options.human_agreement,
-        ),
-        Source(
-            "GPT-4 as judge",
-            options.judge_price / 1000,
-            options.judge_seconds / 1000,
-            options.judge_agreement,
-        ),
-        Source("refining, at the price of the paper's critic", critic, None, right, tokens),
-        Source("refining, this deployment", here, seconds, right, tokens),
-    ]
+    yield Source("refining, at the price of the paper's critic", critic, None, right, tokens)
+    here = _money(options, prompt, written, seconds)
+    yield Source("refining, this deployment", here, seconds, right, tokens)
 
 
 def _money(

@@ -53,7 +53,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     found = setting.ask(ways)
     weighed = weigh(found, options.seed)
     verdicts = {n: verdicts_right(found[n], options.right_score) for n in ways if n != "direct"}
-    shown = {name: (verdict.estimate, weighed[name].right) for name, verdict in verdicts.items()}
+    shown = {n: (told.estimate, weighed[n].right) for n, told in verdicts.items() if told.n}
     labels = ("verdicts on drafts that are right, %", "right after refining once, %")
     plot = scatter(options.out / "critic-quality.svg", shown, labels, from_zero=False)
     figures: dict[str, Any] = {name: each.json() for name, each in weighed.items()}
