@@ -371,8 +371,8 @@ def test_what_is_stopped_takes_its_stages_along(tmp_path: Path) -> None:
         with fifo.open() as told:  # waits for the stage to say what it has started
             grandchild = psutil.Process(int(told.readline()))
         outer.send_signal(signal.SIGTERM)
-        assert outer.wait(120) != 0
-    _, alive = psutil.wait_procs([grandchild], timeout=60)
+        assert outer.wait(300) != 0
+    _, alive = psutil.wait_procs([grandchild], timeout=180)
     assert not alive
 
 

@@ -43,7 +43,7 @@ def test_a_phased_model_may_repeat_part_of_its_draft() -> None:
 
 
 @pytest.mark.vllm
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_run_compares_two_servers_and_stops_them(tmp_path: Path) -> None:
     size = ["--hidden", "64", "--layers", "2", "--heads", "2", "--phase-tokens", "40"]
     cell = ["--kept", "0.8", "--concurrency", "2", "--requests", "2", "--repeats", "1"]

@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from benchmarks import latency, phased_model, report
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 PHASE_TOKENS = 24
 
 

@@ -255,7 +255,7 @@ def test_the_program_says_where_it_listens_and_stops_when_told(
             assert CLIENT.get(f"{url}/models").json()["data"][0]["id"] == "exact"
         finally:
             program.send_signal(number)
-            code = program.wait(60)
+            code = program.wait(180)
     assert code == 0
 
 

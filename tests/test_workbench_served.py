@@ -32,7 +32,7 @@ PROMPTS = 60
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model is shipped yet"),
 ]
 
