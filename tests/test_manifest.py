@@ -125,5 +125,5 @@ def test_parts_changed_by_hand_are_refused(model):
 @pytest.mark.parametrize("components", [[], ["praise"], ["score", "weaknesses"], ["score"] * 2])
 def test_parts_that_are_none_of_the_format_are_refused(model, components):
     rewritten(model, lambda content: content.update(components=components))
-    with pytest.raises(ManifestError, match="feedback components are .* expected some of"):
+    with pytest.raises(ManifestError, match=r"feedback components are .* expected some of"):
         manifest.read(model)
