@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.intervals import NOTHING, Interval, median_interval
+from benchmarks.timing import ratio
 
 Found = Callable[[Path], Interval]
 PROMPT, ALONE, MANY = 400, 1, 32
@@ -64,6 +65,20 @@ def direct_requests(folder: Path) -> Interval:
     return _interval(_figures(folder, "overhead")["direct"]["requests_per_cpu_s"])
 
 
+def guessed(kept: float, concurrency: int) -> Found:
+    """Tokens per second of the refinement phase, with guesses from the draft over without."""
+
+    def read(folder: Path) -> Interval:
+        rates: dict[str, dict[int, float]] = {"plain": {}, "speculating": {}}
+        for batch in _samples(folder, "speculation"):
+            if (batch["kept"], batch["concurrency"]) == (kept, concurrency):
+                rates[batch["system"]][batch["repeat"]] = batch["tokens"] / batch["seconds"]
+        plain, ours = rates["plain"], rates["speculating"]
+        return ratio([ours[repeat] for repeat in plain], list(plain.values()))
+
+    return read
+
+
 def memory_growth(folder: Path) -> Interval:
     return _interval(_figures(folder, "soak")["growth_share"]).scaled(100)
 
@@ -71,8 +86,7 @@ def memory_growth(folder: Path) -> Interval:
 def linearity(folder: Path) -> Interval:
     """What each of three iterations adds, over what the first one does; repeat by repeat."""
     totals: dict[int, dict[int, list[float]]] = {}
-    for line in (folder / "latency.samples.jsonl").read_text(encoding="utf-8").splitlines():
-        sample = json.loads(line)
+    for sample in _samples(folder, "latency"):
         for iterations in (0, 1, 3):
             cell = f"{PROMPT} tokens, {iterations} iterations, x{ALONE}"
             if (sample["system"], sample["cell"]) == ("redraft", cell):
@@ -83,6 +97,11 @@ def linearity(folder: Path) -> Interval:
         none, one, three = (median(by_iterations[n]) for n in (0, 1, 3))
         found.append((three - none) / (3 * (one - none)))
     return median_interval(found)
+
+
+def _samples(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+    with (folder / f"{name}.samples.jsonl").open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 def _figures(folder: Path, name: str) -> Mapping[str, Any]:
@@ -138,10 +157,30 @@ def _of_model(model: str) -> list[Target]:
     ]
 
 
+def _guessing() -> list[Target]:
+    what = "tokens per second of refinements, guessed from their drafts / not"
+    found = [
+        Target(f"{what}; 80% kept", at, 2.0, True, "speculation", guessed(0.8, n))
+        for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
+    ]
+    found += [
+        Target(f"{what}; nothing kept", at, 0.95, True, "speculation", guessed(0.0, n))
+        for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
+    ]
+    at = f"large model, {MANY} at once"
+    answers = "answers per second / those of a client-side loop over vLLM, one chat"
+    ours = compared("client-chat", "answers_per_s", MANY)
+    return [
+        *found,
+        Target(f"{answers}; 80% kept and guessed", at, 1.3, True, "latency-kept", ours),
+    ]
+
+
 _OPTILLM = f"small model, {MANY} at once"
 TARGETS: tuple[Target, ...] = (
     *_of_model("small"),
     *_of_model("large"),
+    *_guessing(),
     Target(
         "answers per second / those of optillm over vLLM",
         _OPTILLM,

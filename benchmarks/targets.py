@@ -1,11 +1,12 @@
 """Every performance target beside what is measured here, met or missed.
 
-    redraft bench targets --out runs/targets              # all of it: about half an hour
+    redraft bench targets --out runs/targets              # all of it: about 40 minutes
     redraft bench targets --out runs/targets --steps large report
 
-Makes two models whose phases are equally long, of 5 and of 114 million parameters, and measures
-them: the small one in every setting and against every peer, the large one where the targets are;
-then the server alone, and its memory for ten minutes. Each step is a measurement of its own with
+Makes models whose phases are equally long, of 5 and of 114 million parameters, and measures them:
+the small one in every setting and against every peer, the large one where the targets are, also
+with refinements that repeat most of their drafts and are guessed from them; then the guessing and
+the server alone, and memory for ten minutes. Each step is a measurement of its own with
 its result, samples and plots in a folder of its own; a step whose result is there is not run again.
 The machine should do nothing else: two processor cores are enough. The exit code says only whether
 everything was measured; a target that is missed is a figure like any other.
@@ -20,12 +21,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import latency, overhead, phased_model, soak
+from benchmarks import latency, overhead, phased_model, soak, speculation
 from benchmarks.results import Cell, Result, Table, publish
 from benchmarks.target_table import TARGETS, measured
 
-SMALL = ("--hidden", "256", "--layers", "4", "--heads", "4")
 LARGE = ("--hidden", "768", "--layers", "12", "--heads", "12")
+MODELS = {
+    "small": ("--hidden", "256", "--layers", "4", "--heads", "4"),
+    "large": LARGE,
+    "kept": (*LARGE, "--kept", "0.8"),
+}
 PEERS = ("--systems", "redraft", "floor", "client-loop", "client-chat")
 REFINED_ONCE = ("--prompt-tokens", "400", "--iterations", "1")
 
@@ -41,13 +46,20 @@ class Step:
 def steps() -> dict[str, Step]:
     matrix = ["--systems", "redraft", "floor", "--requests", "3", "--repeats", "2"]
     small = [*PEERS, "optillm", *REFINED_ONCE, "--repeats", "5"]
-    large = [*PEERS, *REFINED_ONCE, "--repeats", "3", "--requests", "4"]
-    large += ["--kv-cache-mib", "1024"]  # 32 at once need 700
+    # 32 at once need 700 MiB.
+    of_large = [*REFINED_ONCE, "--repeats", "3", "--requests", "4", "--kv-cache-mib", "1024"]
+    large = [*PEERS, *of_large, "--concurrency", "1", "32"]
+    kept = ["--systems", "redraft", "client-loop", "client-chat", *of_large]
+    kept += ["--concurrency", "32", "--serve-options", "--speculate draft"]
     return {
         "matrix": _latency("matrix", "small", lambda _: matrix),
         "small": _latency("small", "small", lambda _: small),
         "large": _latency("large", "large", lambda _: large),
+        "kept": _latency("kept", "kept", lambda _: kept),
         "open": _latency("open", "small", _open_loop),
+        "speculation": Step(
+            "speculation", "speculation", speculation.main, lambda _: ["--repeats", "5"]
+        ),
         "overhead": Step("overhead", "overhead", overhead.main, lambda _: []),
         "soak": Step("soak", "soak", soak.main, lambda out: ["--model", _model(out, "small")]),
     }
@@ -95,7 +107,7 @@ def _model(out: Path, name: str) -> str:
     """The directory of the model, made if it is not there."""
     directory = out / "models" / name
     if not (directory / "redraft.json").is_file():  # written last
-        phased_model.main([str(directory), *(SMALL if name == "small" else LARGE)])
+        phased_model.main([str(directory), *MODELS[name]])
     return str(directory)
 
 
@@ -105,7 +117,8 @@ def _open_loop(out: Path) -> list[str]:
     cell = json.loads(path.read_text(encoding="utf-8"))["figures"]["400 tokens, 1 iterations, x32"]
     rate = cell["systems"]["redraft"]["answers_per_s"]["estimate"]
     rates = [f"{share * rate:.1f}" for share in (0.5, 0.8)]
-    return [*PEERS, *REFINED_ONCE, "--concurrency", "--rates", *rates, "--repeats", "2"]
+    systems = ["--systems", "redraft", "client-chat"]
+    return [*systems, *REFINED_ONCE, "--concurrency", "--rates", *rates, "--repeats", "2"]
 
 
 def _report(out: Path, failed: Sequence[str]) -> list[str]:

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
-from benchmarks import latency, overhead, soak, targets
+from benchmarks import latency, overhead, soak, speculation, targets
 from benchmarks.intervals import Interval
-from benchmarks.target_table import TARGETS, Target, linearity, measured
+from benchmarks.target_table import TARGETS, Target, guessed, linearity, measured
 
-PARSERS = {latency.main: latency.parser, overhead.main: overhead.parser, soak.main: soak.parser}
+PARSERS = {module.main: module.parser for module in (latency, overhead, soak, speculation)}
 
 
 def interval(estimate: float, low: float, high: float) -> dict[str, Any]:
@@ -78,9 +78,11 @@ def test_the_open_loop_runs_at_shares_of_what_was_answered_before(tmp_path: Path
     assert options.concurrency == []
 
 
-@pytest.mark.parametrize("name", ["matrix", "small", "large", "overhead", "soak"])
+@pytest.mark.parametrize(
+    "name", ["matrix", "small", "large", "kept", "speculation", "overhead", "soak"]
+)
 def test_every_step_gives_its_measurement_options_it_has(name: str, tmp_path: Path) -> None:
-    for model in ("small", "large"):
+    for model in targets.MODELS:
         (tmp_path / "models" / model).mkdir(parents=True)
         (tmp_path / "models" / model / "redraft.json").touch()
     step = targets.steps()[name]
@@ -106,6 +108,31 @@ def test_linearity_compares_three_iterations_with_the_first(tmp_path: Path) -> N
     (tmp_path / "latency.samples.jsonl").write_text(lines)
     found = linearity(tmp_path)
     assert (found.estimate, found.n) == (1.0, 3)
+
+
+def test_guessing_is_compared_repeat_by_repeat_at_its_setting(tmp_path: Path) -> None:
+    batches = [
+        {
+            "kept": kept,
+            "concurrency": 1,
+            "repeat": repeat,
+            "system": system,
+            "tokens": 100,
+            "seconds": seconds * (1 + repeat),
+        }
+        for repeat in range(3)
+        for kept, system, seconds in (
+            (0.8, "plain", 2.0),
+            (0.8, "speculating", 1.0),
+            (0.0, "plain", 2.0),
+            (0.0, "speculating", 4.0),
+        )
+    ]
+    lines = "".join(json.dumps(batch) + "\n" for batch in batches)
+    (tmp_path / "speculation.samples.jsonl").write_text(lines)
+    assert guessed(0.8, 1)(tmp_path).estimate == 2.0
+    assert guessed(0.0, 1)(tmp_path).estimate == 0.5
+    assert guessed(0.8, 32)(tmp_path).n == 0
 
 
 def test_a_figure_that_is_no_number_meets_nothing(tmp_path: Path) -> None:
