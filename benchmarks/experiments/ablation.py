@@ -53,7 +53,11 @@ def experiment(options: argparse.Namespace, run: Run) -> Result:
     weighed = weigh(found, ALL, options.seed)
     answers = {each.arm.name: each.answer.scaled(100) for each in weighed}
     plot = bars(options.out / "ablation.svg", answers, "right answers, %", answers[ALL].estimate)
-    figures = {"reference": ALL, "lessons": size, "arms": [each.json() for each in weighed]}
+    figures = {
+        "reference": ALL,
+        "lessons": size,
+        "arms": [each.json("lessons") for each in weighed],
+    }
     return Result(
         "ablation",
         "Stage one retrained without parts of the feedback, each arm on the same instructions.",

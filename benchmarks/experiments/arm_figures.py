@@ -22,7 +22,6 @@ class Weighed:
 
     arm: Arm
     steps: int
-    tokens: int
     draft: Interval
     answer: Interval
     verdict: Interval  # feedback on drafts that took right for right and wrong for wrong
@@ -30,14 +29,14 @@ class Weighed:
     gain: Comparison  # on the reference, in points, instruction by instruction
     malformed: int  # answers whose feedback could not be read: the draft stands
 
-    def json(self) -> dict[str, Any]:
+    def json(self, takes: str) -> dict[str, Any]:
+        """``takes``: what its size counts, lessons or pairs."""
         refines = bool(self.arm.components)
         return {
             "name": self.arm.name,
             "components": self.arm.components,
-            "size": self.arm.size,
+            takes: self.arm.size,
             "steps": self.steps,
-            "tokens": self.tokens,
             "right": {
                 "draft": share(self.draft),
                 "refined_1": share(self.answer) if refines else None,
@@ -76,7 +75,6 @@ def _weighed(one: Measured, reference: Measured, seed: int) -> Weighed:
     return Weighed(
         one.arm,
         one.steps,
-        one.tokens,
         wilson(sum(before), len(rows)),
         wilson(sum(after), len(rows)),
         wilson(sum(verdicts), len(verdicts)),

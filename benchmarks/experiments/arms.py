@@ -52,7 +52,6 @@ class Shop:
 class Measured:
     arm: Arm
     steps: int  # of training
-    tokens: int  # of the sequences it was trained on, each once
     rows: tuple[Row, ...]  # one for each instruction
 
 
@@ -76,7 +75,7 @@ def measured(arm: Arm, shop: Shop) -> Measured:
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / shop.step / _TRAINING).read_text(encoding="utf-8"))
-    return Measured(arm, training.get("steps", 0), training.get("num_tokens", 0), rows)
+    return Measured(arm, training.get("steps", 0), rows)
 
 
 def _made(arm: Arm, shop: Shop, folder: Path, log: Path) -> Path:

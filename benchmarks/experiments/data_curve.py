@@ -60,7 +60,7 @@ def experiment(options: argparse.Namespace, run: Run) -> Result:
         (shop.takes, "right, %"),
         logarithmic=options.stage == 1,
     )
-    figures = {"reference": arms[-1].name, "arms": [each.json() for each in weighed]}
+    figures = {"reference": arms[-1].name, "arms": [each.json(shop.takes) for each in weighed]}
     return Result(
         name,
         f"Stage {options.stage} retrained on less and less data, on the same instructions.",
