@@ -164,7 +164,7 @@ text-align:right}
 @media print{@page{margin:15mm}body{font-size:10pt}main{max-width:none;padding:0}
 section{break-inside:auto}img,tr{break-inside:avoid}img{max-width:12cm}
 h2,h3{break-after:avoid}thead{display:table-header-group}
-div{overflow:visible}table{font-size:.75rem}th,td{padding:.15rem .3rem}td.n{white-space:normal}
+div{overflow:visible}table{font-size:.68rem}th,td{padding:.15rem .3rem}td.n{white-space:normal}
 details{display:none}
 a{color:inherit;text-decoration:none}}
 @media screen and (prefers-color-scheme:dark){body{color:#e4e7eb;background:#15181c}
