@@ -22,6 +22,7 @@ def render(
         "feedback": _feedback_table(found),
         "gate": _gate_text(found.get("gate")),
         "targets": _target_table(found),
+        "most_wins": _most_wins(found["accuracy"]["base"]),
         "steps": _steps_text(steps),
         "dev": str(found["dev"]["instructions"]),
         "experiments": "\n\n".join(_result(result) for result in results) or "Not measured.",
@@ -133,6 +134,10 @@ def _target_table(found: Mapping[str, Any]) -> str:
         for label, aim, value in rows
     ]
     return "\n".join(["| | aim | reached | |", "|---|---|---|---|", *lines])
+
+
+def _most_wins(base: Mapping[str, Any]) -> str:
+    return f"{1 - base['count'] / base['of'] / 2:.1%}"
 
 
 def _gate_text(gate: Mapping[str, Any] | None) -> str:
