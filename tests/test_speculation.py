@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from server import engines
+from server.config import ServerConfig
 from server.engine.vllm_engine.aligned_draft import AlignedDraft, Fences
+from server.options import ConfigError
 
 MOST = 8
 DRAFT = list(range(100, 164))
@@ -124,3 +129,10 @@ def test_without_an_opening_the_draft_is_found_by_its_words() -> None:
     assert found == [1, 2, 3, *DRAFT, END]
     steps, _ = written(DRAFT, found)
     assert steps <= 5 + len(DRAFT) / (MOST - 1)
+
+
+@pytest.mark.vllm
+def test_a_model_that_is_asked_in_chat_messages_is_not_speculated_for(tmp_path: Path) -> None:
+    config = ServerConfig(model=str(tmp_path), speculate="draft")
+    with pytest.raises(ConfigError, match="leave --speculate out"):
+        asyncio.run(engines.build(config, lambda line: None))
