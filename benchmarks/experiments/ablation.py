@@ -64,23 +64,23 @@ def experiment(options: argparse.Namespace, run: Run) -> Result:
         vars(options),
         figures,
         failures(found),
-        (table(weighed, size),),
+        (table(weighed, f"{retraining.how(options)}; {size} lessons"),),
         (plot,),
         samples(found),
         headline={each.arm.name: each.answer.scaled(100) for each in weighed},
     )
 
 
-def table(weighed: Sequence[Weighed], size: int) -> Table:
+def table(weighed: Sequence[Weighed], how: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in weighed:
         gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
         compared = gain if each.arm.name != ALL else (None, None)
         rows.append((each.arm.name, *cells(each), *compared))
     note = (
-        f"{size} lessons, refined once. Without feedback the answer is the draft. Against all: "
-        "right answers, paired by instruction; p: McNemar's exact test. A verdict is right if "
-        "the score is 10 exactly where the draft is right. 95% intervals."
+        f"{how}, refined once. Without feedback the answer is the draft. Against all: right "
+        "answers, paired by instruction; p: McNemar's exact test. A verdict is right if the score "
+        "is 10 exactly where the draft is right. 95% intervals."
     )
     columns = ("taught", *COLUMNS, "against all, points", "p")
     return Table("Feedback ablation", columns, tuple(rows), note)

@@ -96,11 +96,10 @@ def table(weighed: Sequence[Weighed], options: argparse.Namespace, shop: Shop) -
         gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
         compared = gain if each.arm.name != last else (None, None)
         rows.append((each.arm.name, *cells(each), *compared))
-    changed = f" changed by {', '.join(options.changes)}" if options.changes else ""
     note = (
-        f"The recipe{changed}, on the first so many {shop.takes}. Against the last row: right "
-        "answers, paired by instruction; p: McNemar's exact test. A verdict is right if the score "
-        "is 10 exactly where the draft is right. 95% intervals."
+        f"{retraining.how(options)}; each arm the first so many {shop.takes}. Against the last "
+        "row: right answers, paired by instruction; p: McNemar's exact test. A verdict is right "
+        "if the score is 10 exactly where the draft is right. 95% intervals."
     )
     columns = ("trained on", *COLUMNS, f"against {last}, points", "p")
     return Table(f"Stage {options.stage}: data curve", columns, tuple(rows), note)

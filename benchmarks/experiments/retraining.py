@@ -106,6 +106,13 @@ def size(options: argparse.Namespace, shop: Shop) -> int:
     return options.limit or there
 
 
+def how(options: argparse.Namespace) -> str:
+    """What a reader must know to take the table for what it is."""
+    changed = f" with {', '.join(options.changes)}" if options.changes else ""
+    families = f", families {', '.join(options.families)} alone" if options.families else ""
+    return f"Recipe {Path(options.recipe).stem}{changed}{families}"
+
+
 def trained(arms: Sequence[Arm], shop: Shop) -> list[Measured]:
     """One after the other: a training takes all the processors it may have."""
     return [measured(arm, shop) for arm in arms]
