@@ -42,7 +42,9 @@ def test_small_real_runs_of_all_experiments_make_the_report(tmp_path: Path) -> N
     groups = found["wordings"]["figures"]
     assert groups["same questions, French"]["refined"]["right"]["n"] == PROMPTS
     # What two experiments both need was asked once.
-    asked = [json.loads(line)["key"] for line in (tmp_path / "answers.jsonl").open()]
+    asked = [
+        json.loads(line)["key"] for line in (tmp_path / "answers.jsonl").read_text().splitlines()
+    ]
     assert len(asked) == len(set(asked))
     page = tmp_path / "report.html"
     assert bench(["report", str(tmp_path), "--out", str(page)]) == 0

@@ -140,12 +140,23 @@ def test_worse_critics_tell_fewer_drafts_apart(labelled: Path) -> None:
     def blind(prompt: str, sampling: Sampling) -> str:
         return feedback(3)
 
-    with served(blind=blind) as server:
-        _, found = run("critic-quality", server, labelled, "--critic", "blind")
+    def kind(prompt: str, sampling: Sampling) -> str:
+        return feedback(10)
+
+    with served(blind=blind, kind=kind) as server:
+        asked = ["--critic", "blind", "--critic", "kind"]
+        _, found = run("critic-quality", server, labelled, *asked)
     verdicts = found["figures"]["verdicts_right"]
     assert verdicts["the model itself"]["estimate"] == 100
     assert verdicts["blind"]["estimate"] == 50  # it finds fault with the right ones, too
-    assert found["figures"]["blind"]["right"]["estimate"] == 100
+    assert verdicts["kind"]["estimate"] == 50
+    right = {
+        name: each["right"]["estimate"]
+        for name, each in found["figures"].items()
+        if "right" in each
+    }
+    assert (right["blind"], right["blind, every draft refined"]) == (100, 100)
+    assert (right["kind"], right["kind, every draft refined"]) == (50, 100)
 
 
 def test_each_group_is_measured_by_itself_and_other_languages_beside_it(

@@ -4,7 +4,10 @@
     redraft bench experiments critic-quality --url URL --model NAME --labelled F --critic NAME
 
 The workbench's critics know the right answer and are wrong in a given share of their verdicts; of
-another server, name the critics it has. The drafts are the same for all.
+another server, name the critics it has. The drafts are the same for all. What a critic finds no
+fault with stays as it is, so that a wrong verdict costs what it costs in use; beside it stands what
+comes of refining every draft. There a critic that calls a wrong draft right may still help: the
+working in its feedback is that of the right answer.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from benchmarks.ways import DIRECT, Way, refining
 from benchmarks.weighing import Answers, Weighed, samples, weigh
 
 SELF = "the model itself"
+ALWAYS = ", every draft refined"
 NOISES = (0.0, 0.05, 0.1, 0.2, 0.4)
 
 
@@ -48,11 +52,13 @@ def noises(options: argparse.Namespace) -> Sequence[float]:
 def measure(setting: Setting, options: argparse.Namespace) -> Result:
     named = options.critic if options.url else [critic_name(noise) for noise in options.noise]
     ways: dict[str, Way] = {"direct": DIRECT}
-    ways |= {critic: refining(1, critic=critic) for critic in named}
-    ways[SELF] = refining(1)
+    by: dict[str, dict[str, str]] = {**{name: {"critic": name} for name in named}, SELF: {}}
+    for name, critic in by.items():
+        ways[name] = refining(1, **{**critic, "good_enough": options.right_score})
+        ways[name + ALWAYS] = refining(1, **critic)
     found = setting.ask(ways)
     weighed = weigh(found, options.seed)
-    verdicts = {n: verdicts_right(found[n], options.right_score) for n in ways if n != "direct"}
+    verdicts = {name: verdicts_right(found[name], options.right_score) for name in by}
     shown = {n: (told.estimate, weighed[n].right) for n, told in verdicts.items() if told.n}
     labels = ("verdicts on drafts that are right, %", "right after refining once, %")
     plot = scatter(options.out / "critic-quality.svg", shown, labels, from_zero=False)
@@ -84,16 +90,22 @@ def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> 
     rows: list[tuple[Cell, ...]] = []
     for name, each in weighed.items():
         flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
-        compared: tuple[Cell, ...] = (each.gain.difference, flipped, p_shown(each.flipped.p_value))
-        if name == "direct":
-            compared = (None, None, None)
+        if name.endswith(ALWAYS):
+            continue
+        compared: tuple[Cell, ...] = (None, None, None, None)
+        if name != "direct":
+            always = weighed[name + ALWAYS].right
+            compared = (each.gain.difference, flipped, p_shown(each.flipped.p_value), always)
         rows.append((name, verdicts.get(name), each.right, *compared, each.malformed))
     columns: tuple[str, ...] = ("feedback by", "verdicts right %", "right after refining %")
-    columns += ("gain on direct, points", "mended/spoiled", "p", "unreadable")
+    columns += ("gain on direct, points", "mended/spoiled", "p")
+    columns += ("right if every draft is refined %", "unreadable")
     note = (
         "A verdict is right if the score says whether the draft is. noisy-0.2: a critic that is "
-        "wrong in 20% of its verdicts. The model was trained on its own kind of feedback. "
-        "95% intervals; p: McNemar's exact test; unreadable feedback leaves the draft as it is."
+        "wrong in 20% of its verdicts. What is found without fault is not refined, but in the last "
+        "share: there a critic that calls a wrong draft right may still show how to mend it. The "
+        "model was trained on its own kind of feedback. 95% intervals; p: McNemar's exact test; "
+        "unreadable feedback leaves the draft as it is."
     )
     return Table("Feedback by critics of known quality", columns, tuple(rows), note)
 
