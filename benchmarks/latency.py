@@ -146,13 +146,10 @@ async def measure(
             systems.append(SYSTEMS[name](session, load))
         for cell in cells:
             fitting = [system for system in systems if system_fits(system, cell)]
-            warm = False
             for repeat, system in turns(options.repeats, fitting):
                 key = batch_key(options, cell, repeat, system)
                 if key not in ledger:
-                    if not warm:
-                        await warm_up(fitting, cell, options.seed)
-                        warm = True
+                    await warm_up(system, cell, options.seed - repeat)
                     found = await one_batch(options, servers, system, cell, repeat)
                     ledger.add(key, found.json())
                 batches.append(Batch.of(ledger.records[key]))
@@ -174,11 +171,11 @@ def batch_key(options: argparse.Namespace, cell: Cell, repeat: int, system: Syst
     return f"{setting}/{cell.name}/{repeat}/{system.name}"
 
 
-async def warm_up(systems: Sequence[System], cell: Cell, seed: int) -> None:
-    """The first request of a shape pays for what is set up once. Failures will show again."""
+async def warm_up(system: System, cell: Cell, seed: int) -> None:
+    """A server that has waited while others were measured is slow at first, its memory cold; one
+    request brings it back. What is set up once is paid for then, too. Failures will show again."""
     alone = Cell(cell.prompt_tokens, cell.iterations, 1)
-    for system in systems:
-        await batch(system, alone, [next(prompts(cell.prompt_tokens, seed - 1))], 0)
+    await batch(system, alone, [next(prompts(cell.prompt_tokens, seed - 1))], 0)
 
 
 async def one_batch(
