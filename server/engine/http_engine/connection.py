@@ -38,14 +38,17 @@ class Connection:
     async def close(self) -> None:
         await self._client.aclose()
 
+    def _check_open(self) -> None:
+        if self._client.is_closed:
+            raise EngineUnavailable(f"engine {self._upstream.name!r} was closed")
+
     @asynccontextmanager
     async def send(
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], wait_s: float
     ) -> AsyncIterator[httpx.Response]:
         """The upstream's answer, whatever its status. Leaving the block before all of it was
         read closes the connection, which is how the upstream learns to stop."""
-        if self._client.is_closed:
-            raise EngineUnavailable(f"engine {self._upstream.name!r} was closed")
+        self._check_open()
         kind = {} if body is None else {"Content-Type": "application/json"}
         request = self._client.build_request(method, url, content=body, headers={**headers, **kind})
         try:
@@ -88,6 +91,7 @@ class Connection:
                 async for piece in pieces:
                     *lines, unfinished = (unfinished + piece).split(b"\n")
                     for line in lines:
+                        self._check_open()  # closed, it has no use for what came before
                         if line.startswith(b"data:"):
                             yield line[5:].strip()
                     if any(line.rstrip() == DONE for line in lines):
