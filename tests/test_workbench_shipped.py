@@ -8,7 +8,7 @@ import pytest
 
 from server.refine import manifest
 from train.records import read_lines
-from train.workbench import figures
+from train.workbench import card_tables, figures
 from train.workbench.evaluate import EvaluateOptions, evaluate
 
 SHIPPED = Path(__file__).parent.parent / "models" / "redraft-workbench"
@@ -27,6 +27,31 @@ def test_the_shipped_model_is_small_and_carries_its_manifest_and_card() -> None:
     assert found.style == "srt"
     assert found.calibration
     assert found.evaluation["instructions"] >= 2000
+
+
+def test_the_card_says_what_is_recorded() -> None:
+    found = manifest.read(SHIPPED)
+    assert found is not None
+    rendered = card_tables.render(found.evaluation, {}, []).splitlines()
+    steps, experiments = "How long its steps took was not recorded.", "Not measured."
+    recorded = [line for line in rendered if line and line not in (steps, experiments)]
+    card = (SHIPPED / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in recorded if line not in card] == []
+
+
+def test_the_readme_says_what_is_recorded() -> None:
+    found = manifest.read(SHIPPED)
+    assert found is not None
+    accuracy = found.evaluation["accuracy"]
+    shares = {
+        "base model, direct": accuracy["base"],
+        "tuned model, its draft": accuracy["draft"],
+        "tuned model, refined once": accuracy["refined_1"],
+        "right drafts that one iteration spoils": found.evaluation["flips"]["right_to_wrong"],
+    }
+    readme = (SHIPPED.parent.parent / "README.md").read_text(encoding="utf-8")
+    for what, share in shares.items():
+        assert f"| {what} | {card_tables.percent(share)} |" in readme
 
 
 @pytest.mark.vllm

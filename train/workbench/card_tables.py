@@ -43,7 +43,7 @@ def main_table(found: Mapping[str, Any]) -> str:
         columns["wordings never trained on"] = found["held_out"]
     lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
     for label, key in _KEYS.items():
-        cells = [_percent(one[key]) if key in one else "" for one in columns.values()]
+        cells = [percent(one[key]) if key in one else "" for one in columns.values()]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -79,18 +79,18 @@ def _family_table(families: Mapping[str, Any]) -> str:
     lines = []
     for name, row in families.items():
         kind = "open" if FAMILIES[name].is_open else "closed"
-        cells = " | ".join(_percent(row[key]) for key in keys)
+        cells = " | ".join(percent(row[key]) for key in keys)
         lines.append(f"| {name} ({kind}) | {cells} |")
     return "\n".join([head, "|---|---|---|---|---|---|", *lines])
 
 
 def _feedback_table(found: Mapping[str, Any]) -> str:
-    columns = {"stage 2": found} if "stage1" in found else {"stage 1": found}
+    columns = {"stage 1": found}
     if "stage1" in found:
-        columns = {"stage 1": found["stage1"], **columns}
+        columns = {"stage 1": found["stage1"], "stage 2": found}
     lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
     for label, (group, key) in _FEEDBACK.items():
-        cells = [_percent(one[group][key] if key else one[group]) for one in columns.values()]
+        cells = [percent(one[group][key] if key else one[group]) for one in columns.values()]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     malformed = f"Feedback of the shipped model that could not be read: {found['malformed']}."
     return "\n".join([*lines, "", malformed])
@@ -127,8 +127,7 @@ def _target_table(found: Mapping[str, Any]) -> str:
         gain = accuracy["draft"] - before["count"] / before["of"]
         rows.append(("stage 2 direct above stage 1 direct, points", 0, 100 * gain))
     if "gate" in found:
-        saved = 100 * found["gate"]["saved_of_unstopped"]
-        rows.append(("tokens saved by stopping early, against always 3 iterations, %", 40, saved))
+        rows.append(("tokens saved by the gate, %", 40, 100 * found["gate"]["saved"]))
     lines = [
         f"| {label} | {aim} | {value:.1f} | {'yes' if value >= aim else 'no'} |"
         for label, aim, value in rows
@@ -146,14 +145,14 @@ def _gate_text(gate: Mapping[str, Any] | None) -> str:
     return (
         f"Always 3 iterations would cost {gate['tokens_unstopped']:.0f} tokens an answer. Stopping "
         f"when a refinement changes nothing costs {gate['tokens']:.0f}, and "
-        f"{_percent(gate['accuracy'])} are right. Stopping at a score of 10 as well costs "
+        f"{percent(gate['accuracy'])} are right. Stopping at a score of 10 as well costs "
         f"{gate['tokens_gated']:.0f}, {gate['saved_of_unstopped']:.0%} less than always 3 and "
         f"{gate['saved']:.0%} less than without that gate, and "
-        f"{_percent(gate['accuracy_gated'])} are right."
+        f"{percent(gate['accuracy_gated'])} are right."
     )
 
 
-def _percent(one: Mapping[str, Any]) -> str:
+def percent(one: Mapping[str, Any]) -> str:
     value = one.get("value")
     if value is None:
         value = one["count"] / one["of"] if one["of"] else float("nan")
