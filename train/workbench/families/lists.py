@@ -104,9 +104,9 @@ class Sort(Family):
     def examine(self, slots: Slots, response: str) -> Findings:
         numbers, ordered = numbers_in(slots["numbers"]), self._sorted(slots)
         # One number more at a time: each list is the one before, with one number put in.
+        largest_first = slots["order"] == "largest first"
         parts = [
-            [number for number in ordered if number in numbers[:count]]
-            for count in range(1, len(numbers) + 1)
+            sorted(numbers[:count], reverse=largest_first) for count in range(1, len(numbers) + 1)
         ]
         text = f"{'; '.join(map(listed, parts))}."
         return examine_list(numbers_in(response), ordered, text, f"In order: {listed(ordered)}.")
