@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from server.engine.base import Message
-from tests import tiny_model
+from tests import tiny_lessons
 from tests.killed import run_killed
-from train.records import Lesson, Pair, write_lines
 
 pytestmark = pytest.mark.timeout(3600)  # each training is killed twice and started again
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,24 +30,7 @@ LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "lora_d
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("resume")
-    tiny_model.build(folder / "model")
-    words = ["ant", "bear", "cow", "dog", "elk", "fox"]
-    lessons = [
-        Lesson(
-            (Message("user", f"Name {n} animals, please."),),
-            " ".join(words[:n]),
-            f"Weaknesses: too few of {n}.\nSuggestions: Say {words[n]}.\nOverall Score: [[{n}]]",
-            " ".join(words[: n + 1]),
-            n,
-            n + 1,
-        )
-        for n in range(1, 6)
-    ]
-    write_lines(folder / "lessons.jsonl", (lesson.to_json() for lesson in lessons))
-    pairs = [Pair(le.messages, le.refinement, le.draft, 9, 2) for le in lessons]
-    write_lines(folder / "pairs.jsonl", (pair.to_json() for pair in pairs))
-    return folder
+    return tiny_lessons.write(tmp_path_factory.mktemp("resume"))
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 
-from server.engine.base import Message
 from server.refine import manifest
-from tests import tiny_model
+from tests import tiny_lessons, tiny_model
 from train import agreement, dpo, merge, sft, tokens
 from train.agreement import Agreement, counted, fall
 from train.config import ConfigError
 from train.dpo import DpoOptions
 from train.merge import MergeOptions
-from train.records import Lesson, Pair, write_lines
 from train.sft import SftOptions
 from train.sft_dataset import IGNORED
 
@@ -32,28 +30,11 @@ TRAINER = {
     "disable_tqdm": True,
 }
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear"}
-WORDS = ["ant", "bear", "cow", "dog", "elk", "fox"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("stages")
-    tiny_model.build(folder / "model")
-    lessons = [
-        Lesson(
-            (Message("user", f"Name {n} animals, please."),),
-            " ".join(WORDS[:n]),
-            f"Weaknesses: too few of {n}.\nSuggestions: Say {WORDS[n]}.\nOverall Score: [[{n}]]",
-            " ".join(WORDS[: n + 1]),
-            n,
-            n + 1,
-        )
-        for n in range(1, 6)
-    ]
-    write_lines(folder / "lessons.jsonl", (lesson.to_json() for lesson in lessons))
-    pairs = [Pair(le.messages, le.refinement, le.draft, 9, 2) for le in lessons]
-    write_lines(folder / "pairs.jsonl", (pair.to_json() for pair in pairs))
-    return folder
+    return tiny_lessons.write(tmp_path_factory.mktemp("stages"))
 
 
 def sft_options(folder: Path, output: str, **changes: Any) -> SftOptions:
