@@ -113,10 +113,9 @@ def test_the_gate_is_held_against_stopping_later_and_never() -> None:
 
 def test_a_loop_that_never_stops_repeats_its_last_iteration() -> None:
     stopped = {**mended(1)[0], "stop_reason": "no_change"}
-    words = {"tokens": 50, "feedback": len(stopped["feedback"][0]["text"].split())}
-    response = len(stopped["responses"][1].split())
+    feedback, response = stopped["feedback"][0]["text"], stopped["responses"][1]
     spent = figures.unstopped(stopped, 3, lambda text: len(text.split()))
-    assert spent == words["tokens"] + 2 * (words["feedback"] + response)
+    assert spent == 50 + 2 * (len(feedback.split()) + len(response.split()))
 
 
 def of_all(tuned: list[dict[str, Any]]) -> card.Recorded:
