@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.endpoint import CallFailed, Endpoint
+from benchmarks import endpoint_options
+from benchmarks.endpoint import CallFailed
 from benchmarks.intervals import Interval, wilson
 from benchmarks.ledger import Ledger
 from benchmarks.plots import bars
@@ -114,15 +115,12 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--data", type=Path, nargs="+", required=True, help="HH-RLHF, .jsonl or .gz")
-    top.add_argument("--url", default="http://127.0.0.1:8000/v1")
+    endpoint_options.add_url(top)
     top.add_argument("--model", required=True)
     top.add_argument("--critic", help="the configured engine that writes the feedback")
     top.add_argument("--pairs", type=int, default=500, help="how many, drawn by seed")
     top.add_argument("--seed", type=int, default=0)
-    top.add_argument("--concurrency", type=int, default=8)
-    top.add_argument("--timeout-s", type=float, default=600.0)
-    top.add_argument("--retries", type=int, default=4)
-    top.add_argument("--key-variable", default="OPENAI_API_KEY", help="holds the API key")
+    endpoint_options.add(top)
     top.add_argument("--max-failed", type=float, default=0.01, help="share of calls that may fail")
     top.add_argument("--out", type=Path, default=Path("runs/agreement"))
     return top
@@ -154,9 +152,7 @@ async def score_all(
     pairs: Sequence[Pair], options: argparse.Namespace
 ) -> tuple[dict[str, int], Counter[str]]:
     """The score of every side that got one, by its key; what failed, by reason."""
-    endpoint = Endpoint(
-        options.url, options.model, options.key_variable, options.timeout_s, options.retries
-    )
+    endpoint = endpoint_options.endpoint(options, options.model)
     sides = {side.key: side for pair in pairs for side in (pair.chosen, pair.rejected)}
     names = {
         key: hashlib.sha256(f"{options.model}/{options.critic}/{key}".encode()).hexdigest()[:24]

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import asking_options
+from benchmarks import asking_options, endpoint_options
 from benchmarks.grading import ask_and_grade
 from benchmarks.labelled import Grader, read_labelled
 from benchmarks.plots import scatter
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("labelled", type=Path)
-    top.add_argument("--url", default="http://127.0.0.1:8000/v1")
+    endpoint_options.add_url(top)
     top.add_argument("--model", required=True)
     top.add_argument("--way", action="append", help="NAME=JSON; repeat it. Without: all built in")
     asking_options.add(top, "runs/compute")

@@ -19,8 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import labelled
-from benchmarks.endpoint import Endpoint
+from benchmarks import asking_options, endpoint_options, labelled
 from benchmarks.grading import ask_and_grade
 from benchmarks.intervals import wilson
 from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
@@ -38,7 +37,7 @@ from benchmarks.policies import (
     try_policy,
 )
 from benchmarks.results import Cell, Result, Table, publish
-from benchmarks.ways import Manner, refining
+from benchmarks.ways import refining
 from server.refine import manifest
 
 WAY = "loop"
@@ -67,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("labelled", type=Path)
-    top.add_argument("--url", default="http://127.0.0.1:8000/v1")
+    endpoint_options.add_url(top)
     top.add_argument("--model", required=True)
     labelled.add_options(top)
     top.add_argument("--max-iterations", type=int, default=3, help="most that are tried")
@@ -75,10 +74,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--least", type=int, default=50, help="fewest prompts to judge from")
     top.add_argument("--temperature", type=float, help="of drafts; default: the model's own")
     top.add_argument("--seed", type=int, default=0)
-    top.add_argument("--concurrency", type=int, default=8)
-    top.add_argument("--timeout-s", type=float, default=600.0)
-    top.add_argument("--retries", type=int, default=4)
-    top.add_argument("--key-variable", default="OPENAI_API_KEY", help="holds the API key")
+    endpoint_options.add(top)
     top.add_argument("--max-failed", type=float, default=0.01, help="share of prompts")
     top.add_argument("--out", type=Path, default=Path("runs/pilot"))
     return top
@@ -89,10 +85,7 @@ def run_all(
 ) -> tuple[list[Loop], Counter[str]]:
     """Every prompt answered once, with all iterations, whatever the scores; policies are compared
     on these loops."""
-    endpoint = Endpoint(
-        options.url, options.model, options.key_variable, options.timeout_s, options.retries
-    )
-    manner = Manner(endpoint, options.temperature, options.seed, options.concurrency)
+    manner = asking_options.manner(options, options.url, options.model)
     ways = {WAY: refining(options.max_iterations)}
     work = ask_and_grade(rows, ways, manner, Grader.of(options), options.out)
     found, failures = asyncio.run(work)

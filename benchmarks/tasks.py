@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.endpoint import Endpoint
+from benchmarks import endpoint_options
 from benchmarks.intervals import NOTHING, Interval, percentiles, resampled_means, wilson
 from benchmarks.pairs import Comparison, compare
 from benchmarks.plots import bars
@@ -49,14 +49,11 @@ def parser() -> argparse.ArgumentParser:
     formatter = argparse.ArgumentDefaultsHelpFormatter
     run = steps.add_parser("run", help="measure a server", formatter_class=formatter)
     run.set_defaults(step=run_step)
-    run.add_argument("--url", default="http://127.0.0.1:8000/v1")
+    endpoint_options.add_url(run)
     run.add_argument("--model", action="append", required=True, help="may be given again")
     run.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     run.add_argument("--limit", type=int, help="only so many questions of each group")
-    run.add_argument("--concurrency", type=int, default=8)
-    run.add_argument("--timeout-s", type=float, default=600.0)
-    run.add_argument("--retries", type=int, default=4)
-    run.add_argument("--key-variable", default="OPENAI_API_KEY", help="holds the API key")
+    endpoint_options.add(run)
     run.add_argument("--max-failed", type=float, default=0.01, help="share that may be unscored")
     verify = steps.add_parser("verify", help="check the scorers", formatter_class=formatter)
     verify.set_defaults(step=verify_step)
@@ -77,9 +74,7 @@ def run_step(options: argparse.Namespace) -> int:
     found: dict[str, Rows] = {}
     failures: Counter[str] = Counter()
     for model in options.model:
-        endpoint = Endpoint(
-            options.url, model, options.key_variable, options.timeout_s, options.retries
-        )
+        endpoint = endpoint_options.endpoint(options, model)
         ledger = options.out / "answers.jsonl"
         found[model], failed = evaluate(folder, options.sets, endpoint, ledger, options.concurrency)
         failures += failed

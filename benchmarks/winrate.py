@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import endpoint_options
 from benchmarks.alpaca import (
     Annotation,
     Answer,
@@ -31,7 +32,6 @@ from benchmarks.alpaca import (
 )
 from benchmarks.annotating import OtherInstructions, annotate
 from benchmarks.answering import Asking, answer_all
-from benchmarks.endpoint import Endpoint
 from benchmarks.judge import JudgePolicy
 from benchmarks.length_control import RESAMPLES, SHIPPED, read_gamed
 from benchmarks.plots import bars
@@ -107,12 +107,9 @@ def _adder(steps: argparse._SubParsersAction[argparse.ArgumentParser]):  # type:
 
 
 def _endpoint_options(step: argparse.ArgumentParser) -> None:
-    step.add_argument("--url", default="http://127.0.0.1:8000/v1")
+    endpoint_options.add_url(step)
     step.add_argument("--model", required=True)
-    step.add_argument("--key-variable", default="OPENAI_API_KEY", help="holds the API key")
-    step.add_argument("--timeout-s", type=float, default=600.0)
-    step.add_argument("--retries", type=int, default=4)
-    step.add_argument("--concurrency", type=int, default=8)
+    endpoint_options.add(step)
     step.add_argument("--limit", type=int, help="only so many instructions")
 
 
@@ -122,7 +119,7 @@ def answer_step(options: argparse.Namespace) -> int:
     records, failures = asyncio.run(
         answer_all(
             instructions,
-            _endpoint(options),
+            endpoint_options.endpoint(options, options.model),
             asking,
             options.out / "answers.jsonl",
             options.concurrency,
@@ -153,7 +150,8 @@ def judge_step(options: argparse.Namespace) -> int:
         kept = {reference.instruction for reference in references}
         answers = [answer for answer in answers if answer.instruction in kept]
     verdicts = options.out / "verdicts.jsonl"
-    work = annotate(references, answers, _endpoint(options), policy, verdicts, options.concurrency)
+    endpoint = endpoint_options.endpoint(options, options.model)
+    work = annotate(references, answers, endpoint, policy, verdicts, options.concurrency)
     try:
         annotations, failures = asyncio.run(work)
     except OtherInstructions as error:
@@ -237,12 +235,6 @@ def compare_step(options: argparse.Namespace) -> int:
     result = Result("compare", about, _config(options), found.json(), failures, (table,))
     publish(result, options.out)
     return 0
-
-
-def _endpoint(options: argparse.Namespace) -> Endpoint:
-    return Endpoint(
-        options.url, options.model, options.key_variable, options.timeout_s, options.retries
-    )
 
 
 def _config(options: argparse.Namespace) -> dict[str, object]:
