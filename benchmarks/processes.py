@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,17 +47,29 @@ class Running:
         return Cpu(servers + sum(map(_cpu_s, self._children(parents))), servers)
 
     def memory_bytes(self) -> int:
-        """Of all its processes, none of it counted twice."""
+        """What all its processes took for themselves. Pages of files are left out: how many of
+        them a process holds, and shares, depends on what else the machine does."""
         total = 0
         parents = [psutil.Process(pid) for pid in self.pids]
         for process in (*parents, *self._children(parents)):
-            with suppress(psutil.NoSuchProcess):
-                total += process.memory_full_info().pss
+            with suppress(psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+                total += _own_memory(process)
         return total
 
     @staticmethod
     def _children(parents: Sequence[psutil.Process]) -> list[psutil.Process]:
         return [child for parent in parents for child in parent.children(recursive=True)]
+
+
+def _own_memory(process: psutil.Process) -> int:
+    if not psutil.LINUX:
+        return int(process.memory_full_info().uss)
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    kilobytes = {name: int(size) for name, size in _SIZE.findall(rollup)}
+    return 1024 * (kilobytes["Pss_Anon"] + kilobytes["Pss_Shmem"])
+
+
+_SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

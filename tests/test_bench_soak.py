@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
 import random
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from benchmarks import soak
+from benchmarks.processes import Running
 
 MIB = soak.MIB
 
@@ -45,6 +48,18 @@ def test_what_a_server_takes_at_its_start_is_left_out() -> None:
 def test_too_few_looks_are_refused() -> None:
     with pytest.raises(ValueError, match="4 looks at the memory; 10 are needed"):
         soak.growth([(float(second), MIB) for second in range(5)], settle=0.2)
+
+
+def test_files_that_are_mapped_are_not_memory_that_was_taken(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(bytes(50 * MIB))
+    process = Running("", (os.getpid(),))
+    before = process.memory_bytes()
+    taken = bytearray(b"x") * (50 * MIB)
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as pages:
+        assert not any(pages[::4096])  # read, so that every page is there
+        grown = process.memory_bytes() - before
+    assert len(taken) <= grown < len(taken) + 25 * MIB
 
 
 def test_a_soak_asks_in_every_way_and_keeps_every_look(tmp_path: Path) -> None:
