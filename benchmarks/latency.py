@@ -5,8 +5,9 @@
 
 With --model the servers are started and stopped here, on the same model with the same engine
 settings; with --url they are somewhere already. The floor is one uninterrupted generation of as
-many tokens on Redraft's server. Systems take turns within every cell and every repeat, and ratios
-are formed repeat by repeat, so that a slow minute of the machine favours nobody.
+many tokens on Redraft's server. Every repeat goes through all cells, in each the systems follow
+each other at once, and ratios are formed repeat by repeat: a slow minute of the machine favours
+nobody.
 
 A model whose texts differ in length makes systems incomparable: `redraft bench phased-model` makes
 one of any size whose phases are all equally long.
@@ -144,23 +145,26 @@ async def measure(
             endpoint = Endpoint(server.url, model, timeout_s=options.timeout_s)
             session = await stack.enter_async_context(endpoint.session())
             systems.append(SYSTEMS[name](session, load))
-        for cell in cells:
-            fitting = [system for system in systems if system_fits(system, cell)]
-            for repeat, system in turns(options.repeats, fitting):
-                key = batch_key(options, cell, repeat, system)
-                if key not in ledger:
-                    await warm_up(system, cell, options.seed - repeat)
-                    found = await one_batch(options, servers, system, cell, repeat)
-                    ledger.add(key, found.json())
-                batches.append(Batch.of(ledger.records[key]))
+        for repeat, cell, system in turns(options.repeats, cells, systems):
+            key = batch_key(options, cell, repeat, system)
+            if key not in ledger:
+                await warm_up(system, cell, options.seed - repeat)
+                found = await one_batch(options, servers, system, cell, repeat)
+                ledger.add(key, found.json())
+            batches.append(Batch.of(ledger.records[key]))
     return batches
 
 
-def turns(repeats: int, systems: Sequence[System]) -> Iterator[tuple[int, System]]:
-    """Each repeat begins with another system."""
-    for repeat in range(repeats):
-        first = repeat % len(systems)
-        yield from ((repeat, system) for system in (*systems[first:], *systems[:first]))
+def turns(
+    repeats: int, cells: Sequence[Cell], systems: Sequence[System]
+) -> Iterator[tuple[int, Cell, System]]:
+    """Each repeat goes through all cells, so that what slows the machine for a while is spread over
+    them; in a cell the systems follow each other at once, in each repeat another one first."""
+    for repeat, cell in product(range(repeats), cells):
+        fitting = [system for system in systems if system_fits(system, cell)]
+        first = repeat % max(1, len(fitting))
+        for system in (*fitting[first:], *fitting[:first]):
+            yield repeat, cell, system
 
 
 def batch_key(options: argparse.Namespace, cell: Cell, repeat: int, system: System) -> str:

@@ -4,12 +4,13 @@
     redraft bench targets --out runs/targets --steps large report
 
 Makes models whose phases are equally long, of 5 and of 114 million parameters, and measures them:
-the small one in every setting and against every peer, the large one where the targets are, also
-with refinements that repeat most of their drafts and are guessed from them; then the guessing and
-the server alone, and memory for ten minutes. Each step is a measurement of its own with
-its result, samples and plots in a folder of its own; a step whose result is there is not run again.
-The machine should do nothing else: two processor cores are enough. The exit code says only whether
-everything was measured; a target that is missed is a figure like any other.
+the small one in every setting; both, where the targets are, against one uninterrupted generation
+and against the peers; the large one also with refinements that repeat most of their drafts and are
+guessed from them; then the guessing and the server alone, and memory for ten minutes. Each step is
+a measurement of its own with its result, samples and plots in a folder of its own; a step whose
+result is there is not run again. The machine should do nothing else: two processor cores are
+enough. The exit code says only whether everything was measured; a target that is missed is a figure
+like any other.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ MODELS = {
     "large": LARGE,
     "kept": (*LARGE, "--kept", "0.8"),
 }
-PEERS = ("--systems", "redraft", "floor", "client-loop", "client-chat")
+FLOOR = ("--systems", "redraft", "floor")
+PEERS = ("--systems", "redraft", "client-loop", "client-chat")
 REFINED_ONCE = ("--prompt-tokens", "400", "--iterations", "1")
 
 
@@ -44,15 +46,24 @@ class Step:
 
 
 def steps() -> dict[str, Step]:
-    matrix = ["--systems", "redraft", "floor", "--requests", "3", "--repeats", "2"]
-    small = [*PEERS, "optillm", *REFINED_ONCE, "--repeats", "5"]
-    # 32 at once need 700 MiB.
-    of_large = [*REFINED_ONCE, "--repeats", "3", "--requests", "4", "--kv-cache-mib", "1024"]
-    large = [*PEERS, *of_large, "--concurrency", "1", "32"]
-    kept = ["--systems", "redraft", "client-loop", "client-chat", *of_large]
-    kept += ["--concurrency", "32", "--serve-options", "--speculate draft"]
+    matrix = [*FLOOR, "--requests", "3", "--repeats", "2"]
+    linear = ["--systems", "redraft", "--prompt-tokens", "400", "--iterations", "0", "1", "3"]
+    linear += ["--concurrency", "1", "--requests", "2", "--repeats", "15"]
+    # A difference of a few percent shows in many short turns, not in few long ones.
+    ends = ["--concurrency", "1", "32"]
+    floor_small = [*FLOOR, *REFINED_ONCE, *ends, "--requests", "2", "--repeats", "20"]
+    small = [*PEERS, "optillm", *REFINED_ONCE, "--requests", "4", "--repeats", "6"]
+    of_large = [*REFINED_ONCE, "--requests", "1", "--kv-cache-mib", "1024"]  # 32 need 700 MiB
+    floor_large = [*FLOOR, *of_large, *ends, "--repeats", "8"]
+    peers_of_large = [*of_large, "--concurrency", "32", "--repeats", "6"]
+    large = [*PEERS, *peers_of_large]
+    kept = ["--systems", "redraft", "client-chat", *peers_of_large]
+    kept += ["--serve-options", "--speculate draft"]
     return {
         "matrix": _latency("matrix", "small", lambda _: matrix),
+        "linear": _latency("linear", "small", lambda _: linear),
+        "floor-small": _latency("floor-small", "small", lambda _: floor_small),
+        "floor-large": _latency("floor-large", "large", lambda _: floor_large),
         "small": _latency("small", "small", lambda _: small),
         "large": _latency("large", "large", lambda _: large),
         "kept": _latency("kept", "kept", lambda _: kept),

@@ -141,6 +141,26 @@ def test_requests_are_timed_from_when_they_were_due(served: Served) -> None:
     assert len(opened.timings) == 3
 
 
+def test_a_repeat_goes_through_all_cells_and_in_each_another_system_is_first(
+    served: Served,
+) -> None:
+    load, cells = Load(50), [latency.Cell(50, 0, 1), latency.Cell(50, 1, 1)]
+
+    async def found() -> list[tuple[int, int, str]]:
+        async with Endpoint(served.v1, "scripted").session() as session:
+            systems = [SYSTEMS[name](session, load) for name in ("redraft", "floor", "optillm")]
+            turns = latency.turns(2, cells, systems)
+            return [(repeat, cell.iterations, system.name) for repeat, cell, system in turns]
+
+    direct, refined = ["redraft", "floor"], ["redraft", "floor", "optillm"]
+    assert asyncio.run(found()) == [
+        *((0, 0, name) for name in direct),
+        *((0, 1, name) for name in refined),
+        *((1, 0, name) for name in direct[1:] + direct[:1]),
+        *((1, 1, name) for name in refined[1:] + refined[:1]),
+    ]
+
+
 def test_late_answers_are_worth_nothing() -> None:
     timings = (timing(0.5, 1.0), timing(0.5, 9.0), timing(3.0, 3.5))
     found = Batch("redraft", "cell", 0, seconds=2.0, timings=timings)

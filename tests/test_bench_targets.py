@@ -41,11 +41,8 @@ def test_a_target_is_met_by_the_median_and_says_when_its_interval_disagrees(
         "client-chat": {"answers_per_s": interval(1.1, 1.0, 1.2)},
     }
     cell = {"ratios": ratios, "systems": {"redraft": {"answers_per_s": interval(10, 9, 11)}}}
-    wrote(
-        tmp_path / "latency-small",
-        "latency",
-        {f"400 tokens, 1 iterations, x{n}": cell for n in (1, 32)},
-    )
+    for run in ("latency-small", "latency-floor-small"):
+        wrote(tmp_path / run, "latency", {f"400 tokens, 1 iterations, x{n}": cell for n in (1, 32)})
     code, figures, printed = report(tmp_path, capsys)
     assert code == 1  # most was not measured
     of_small = {name: found for name, found in figures.items() if "small" in name}
@@ -78,9 +75,7 @@ def test_the_open_loop_runs_at_shares_of_what_was_answered_before(tmp_path: Path
     assert options.concurrency == []
 
 
-@pytest.mark.parametrize(
-    "name", ["matrix", "small", "large", "kept", "speculation", "overhead", "soak"]
-)
+@pytest.mark.parametrize("name", [name for name in targets.steps() if name != "open"])
 def test_every_step_gives_its_measurement_options_it_has(name: str, tmp_path: Path) -> None:
     for model in targets.MODELS:
         (tmp_path / "models" / model).mkdir(parents=True)
