@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,21 @@ def test_every_command_has_help(command: str, root: Path) -> None:
         check=True,
     )
     assert f"redraft {command}" in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["bench", "latency", "--help"]])
+def test_a_reader_that_has_had_enough_is_no_error(arguments: list[str], root: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as nobody:
+        ended = subprocess.run(
+            [sys.executable, "-m", "server.cli", *arguments],
+            cwd=root,
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            timeout=120,
+        )
+    assert ended.stderr == b""  # argparse ends with 0 all the same
 
 
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(
