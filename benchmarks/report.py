@@ -1,10 +1,11 @@
 """One self-contained page of everything measured: tables, plots, failures, configuration.
 
     redraft bench report runs/ --out report.html
+    redraft bench report runs/ --out runs/README.md     # as Markdown, its plots beside it
 
-Reads every result under the given folders. The page loads nothing from anywhere. On a phone each
-row of a wide table stands by itself, every figure beside the name of its column; on paper nothing
-is hidden but the configurations.
+Reads every result under the given folders. The HTML page loads nothing from anywhere. On a phone
+each row of a wide table stands by itself, every figure beside the name of its column; on paper
+nothing is hidden but the configurations.
 """
 
 from __future__ import annotations
@@ -14,16 +15,20 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+
+from benchmarks import report_markdown
 
 # What it buys, then what it costs, then what the training does; others follow by name.
 ORDER = (
     *("winrate", "compare", "tasks", "agreement", "compute", "pilot"),
     *("iterations", "rerank", "equal-compute", "gate", "critic-quality", "wordings"),
-    *("cost-benefit", "latency", "overhead", "soak", "ablation", "data-curve"),
+    *("cost-benefit", "targets", "latency", "speculation", "overhead", "soak"),
+    *("ablation", "data-curve"),
 )
 NUMBER = re.compile(r"[-+<]?[\d,]*\.?\d.*|-")  # a figure, or the lack of one
 FIELDS = {"name", "about", "made", "config", "figures", "failures", "tables", "plots"}
@@ -31,14 +36,17 @@ FIELDS = {"name", "about", "made", "config", "figures", "failures", "tables", "p
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    found = sorted(results(options.folders), key=lambda one: place(one[1]["name"]))
+    found = titled(sorted(results(options.folders), key=lambda one: place(one[1]["name"])))
     if not found:
         print(f"no results under {', '.join(map(str, options.folders))}", file=sys.stderr)
         return 1
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(page(options.title, found), encoding="utf-8")
-    names = [result["name"] for _, result in found]
-    print(json.dumps({"page": str(options.out), "results": names}))
+    if options.out.suffix == ".md":
+        text = report_markdown.page(options.title, found, options.out.parent)
+    else:
+        text = page(options.title, found)
+    options.out.write_text(text, encoding="utf-8")
+    print(json.dumps({"page": str(options.out), "results": list(found)}))
     return 0
 
 
@@ -70,15 +78,28 @@ def place(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
-def page(title: str, found: Sequence[tuple[Path, dict[str, Any]]]) -> str:
-    anchors = [f"{number}-{result['name']}" for number, (_, result) in enumerate(found, 1)]
+def titled(
+    found: Sequence[tuple[Path, dict[str, Any]]],
+) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Each result by its name; where several share it, each by its folder as well."""
+    names = Counter(result["name"] for _, result in found)
+    titles: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for folder, result in found:
+        name = result["name"] if names[result["name"]] == 1 else f"{result['name']}: {folder.name}"
+        while name in titles:
+            name += "'"
+        titles[name] = (folder, result)
+    return titles
+
+
+def page(title: str, found: Mapping[str, tuple[Path, dict[str, Any]]]) -> str:
+    anchors = {name: f"{number}-{name}" for number, name in enumerate(found, 1)}
     contents = "".join(
-        f'<li><a href="#{anchor}">{escape(result["name"])}</a> {escape(result["about"])}</li>'
-        for anchor, (_, result) in zip(anchors, found, strict=True)
+        f'<li><a href="#{escape(anchors[name])}">{escape(name)}</a> {escape(result["about"])}</li>'
+        for name, (_, result) in found.items()
     )
     sections = "".join(
-        section(anchor, folder, result)
-        for anchor, (folder, result) in zip(anchors, found, strict=True)
+        section(anchors[name], name, folder, result) for name, (folder, result) in found.items()
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -88,12 +109,10 @@ def page(title: str, found: Sequence[tuple[Path, dict[str, Any]]]) -> str:
     )
 
 
-def section(anchor: str, folder: Path, result: dict[str, Any]) -> str:
-    failures = result["failures"]
-    counted = ", ".join(f"{reason} {count}" for reason, count in failures.items())
-    told = f"Failures: {counted}." if counted else "No failures."
+def section(anchor: str, name: str, folder: Path, result: dict[str, Any]) -> str:
+    told = report_markdown.failures(result)
     parts = [
-        f'<section id="{escape(anchor)}"><h2>{escape(result["name"])}</h2>',
+        f'<section id="{escape(anchor)}"><h2>{escape(name)}</h2>',
         f"<p>{escape(result['about'])} <strong>{escape(told)}</strong></p>",
         *(plot(folder / name) for name in result["plots"]),
         *(table(each) for each in result["tables"]),

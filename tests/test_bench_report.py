@@ -52,6 +52,29 @@ def test_results_stand_in_the_order_of_the_story(tmp_path: Path) -> None:
     assert headings == ["iterations", "latency", "ablation", "zebra"]
 
 
+def test_results_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("latency-small", "latency-large"):
+        write(tmp_path / folder, "latency")
+    write(tmp_path / "soak", "soak")
+    page = tmp_path / "report.html"
+    assert report.main([str(tmp_path), "--out", str(page)]) == 0
+    headings = re.findall(r"<h2>(.*?)</h2>", page.read_text())
+    assert headings == ["latency: latency-large", "latency: latency-small", "soak"]
+
+
+def test_as_markdown_it_has_every_table_and_its_plots_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "a", "tasks", timeout=3)
+    page = tmp_path / "runs" / "README.md"
+    assert report.main([str(tmp_path / "runs"), "--out", str(page), "--title", "Found"]) == 0
+    text = page.read_text()
+    assert text.startswith("# Found\n\n## tasks\n\nWhat it is. **Failures: timeout 3.**\n")
+    assert (
+        "| system | right |\n| --- | --- |\n| \\<direct> | 40.0 [30.0, 50.0] |\n\nA note." in text
+    )
+    (plot,) = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert (page.parent / plot).is_file()
+
+
 def test_figures_are_set_right_and_words_left() -> None:
     columns = ["way", "right %", "flips", "source", "none"]
     rows = [
