@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 
 from server.engine.base import EngineError
-from server.engine.vllm_engine import VllmEngine
+from server.engine.vllm_engine import VllmEngine, start
 from server.engine.vllm_engine.settings import check_model_directory
 from server.engine.vllm_engine.start import command_line
 from tests import tiny_model
 from tests.tiny_engine import engine_processes, running_engine, tiny_settings
 
 MIB = 1 << 20
+CACHED_SHAPES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 
 def write(directory: Path, **files: str) -> None:
@@ -204,3 +206,15 @@ def test_the_engine_dies_with_a_server_that_is_killed(model: Path) -> None:
         server.kill()
     _, alive = psutil.wait_procs(engine, timeout=120)
     assert not alive
+
+
+@pytest.mark.vllm
+def test_few_shapes_are_kept_on_a_cpu_unless_the_operator_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not start.on_cpu():
+        pytest.skip("this vLLM is not the one for CPUs")
+    for given, kept in ({}, "256"), ({CACHED_SHAPES: "9"}, "9"):
+        monkeypatch.setattr(os, "environ", dict(given))
+        start._prepare_environment(tiny_settings(tmp_path))
+        assert os.environ[CACHED_SHAPES] == kept
