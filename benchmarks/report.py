@@ -36,7 +36,7 @@ FIELDS = {"name", "about", "made", "config", "figures", "failures", "tables", "p
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    found = titled(sorted(results(options.folders), key=lambda one: place(one[1]["name"])))
+    found = ordered(options.folders)
     if not found:
         print(f"no results under {', '.join(map(str, options.folders))}", file=sys.stderr)
         return 1
@@ -60,6 +60,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--out", type=Path, default=Path("report.html"))
     top.add_argument("--title", default="Redraft, measured")
     return top
+
+
+def ordered(folders: Sequence[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
+    """Every result by its title, in the order of the story."""
+    return titled(sorted(results(folders), key=lambda one: place(one[1]["name"])))
 
 
 def results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -16,7 +16,8 @@ SPECIAL = re.compile(r"(\||<(?=[a-zA-Z/!]))")  # in a cell: the end of it, and t
 
 def page(title: str, found: Mapping[str, tuple[Path, dict[str, Any]]], beside: Path) -> str:
     """``found``: results by their title, each with its folder; ``beside``: the page's folder."""
-    parts = [f"# {title}"]
+    contents = [f"- [{name}](#{_anchor(name)}): {one['about']}" for name, (_, one) in found.items()]
+    parts = [f"# {title}", "\n".join(contents)]
     for name, (folder, result) in found.items():
         plots = [f"![{plot}]({_link(folder / plot, beside)})" for plot in result["plots"]]
         parts += [f"## {name}", f"{result['about']} **{failures(result)}**"]
@@ -40,6 +41,11 @@ def _configuration(result: Mapping[str, Any]) -> str:
     made = f"{result['made']}, {result.get('machine', '')}"
     inside = f"{made}\n\n```json\n{config}\n```"
     return f"<details><summary>Configuration</summary>\n\n{inside}\n\n</details>"
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _link(path: Path, beside: Path) -> str:

@@ -1,6 +1,6 @@
 """Every performance target beside what is measured here, met or missed.
 
-    redraft bench targets --out runs/targets              # all of it: about 40 minutes
+    redraft bench targets --out runs/targets              # all of it: about 75 minutes
     redraft bench targets --out runs/targets --steps large report
 
 Makes models whose phases are equally long, of 5 and of 114 million parameters, and measures them:
@@ -48,7 +48,7 @@ class Step:
 def steps() -> dict[str, Step]:
     matrix = [*FLOOR, "--requests", "3", "--repeats", "2"]
     linear = ["--systems", "redraft", "--prompt-tokens", "400", "--iterations", "0", "1", "3"]
-    linear += ["--concurrency", "1", "--requests", "2", "--repeats", "15"]
+    linear += ["--concurrency", "1", "--requests", "2", "--repeats", "30"]
     # A difference of a few percent shows in many short turns, not in few long ones.
     ends = ["--concurrency", "1", "32"]
     floor_small = [*FLOOR, *REFINED_ONCE, *ends, "--requests", "2", "--repeats", "20"]

@@ -67,7 +67,8 @@ def test_as_markdown_it_has_every_table_and_its_plots_beside_it(tmp_path: Path) 
     page = tmp_path / "runs" / "README.md"
     assert report.main([str(tmp_path / "runs"), "--out", str(page), "--title", "Found"]) == 0
     text = page.read_text()
-    assert text.startswith("# Found\n\n## tasks\n\nWhat it is. **Failures: timeout 3.**\n")
+    assert text.startswith("# Found\n\n- [tasks](#tasks): What it is.\n\n## tasks\n\n")
+    assert "\n\nWhat it is. **Failures: timeout 3.**\n\n" in text
     assert (
         "| system | right |\n| --- | --- |\n| \\<direct> | 40.0 [30.0, 50.0] |\n\nA note." in text
     )
