@@ -186,6 +186,7 @@ def test_a_summary_holds_every_request_and_every_failure() -> None:
     assert Batch.of(json.loads(json.dumps(first.json()))) == first
 
 
+@pytest.mark.slow
 def test_a_run_measures_every_cell_and_keeps_every_sample(served: Served, tmp_path: Path) -> None:
     urls = [f"--url={system}={served.v1}" for system in ("redraft", "client-loop")]
     cells = ["--prompt-tokens", "10", "--iterations", "0", "1", "--concurrency", "1", "2"]

@@ -30,6 +30,7 @@ def test_what_was_installed_before_is_not_installed_again(tmp_path: Path) -> Non
     assert [path.name for path in folder.iterdir()] == ["complete"]
 
 
+@pytest.mark.slow
 def test_without_a_package_index_one_line_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

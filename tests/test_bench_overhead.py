@@ -12,6 +12,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 from benchmarks import overhead
 
 
+@pytest.mark.slow
 def test_every_kind_of_request_is_measured(tmp_path: Path) -> None:
     given = ["--requests", "60", "--repeats", "2", "--concurrency", "4", "--out", str(tmp_path)]
     assert overhead.main(given) == 0

@@ -54,6 +54,7 @@ def figures(out: Path, name: str = "equal-compute") -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table_and_another_seed_another(
     labelled: Path, tmp_path: Path
 ) -> None:
@@ -70,6 +71,7 @@ def test_the_same_seed_gives_the_same_table_and_another_seed_another(
     assert plots[0] == plots[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_asks_nothing_twice(labelled: Path, tmp_path: Path) -> None:
     pause = Pause("refinement-1")
     engine = ScriptedEngine(reply=reply)

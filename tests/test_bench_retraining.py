@@ -366,6 +366,7 @@ with stopped_with_us():
 """
 
 
+@pytest.mark.slow
 def test_what_is_stopped_takes_its_stages_along(tmp_path: Path) -> None:
     fifo = tmp_path / "pid"
     os.mkfifo(fifo)

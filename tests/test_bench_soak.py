@@ -62,6 +62,7 @@ def test_files_that_are_mapped_are_not_memory_that_was_taken(tmp_path: Path) -> 
     assert len(taken) <= grown < len(taken) + 25 * MIB
 
 
+@pytest.mark.slow
 def test_a_soak_asks_in_every_way_and_keeps_every_look(tmp_path: Path) -> None:
     given = ["--minutes", "0.1", "--every-s", "0.1", "--max-growth", "1000"]
     assert soak.main([*given, "--concurrency", "3", "--out", str(tmp_path)]) == 0

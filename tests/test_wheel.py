@@ -51,6 +51,7 @@ assert card_tables._ABOUT.is_file() and any(train.run.ACCELERATE.glob("*.yaml"))
 """
 
 
+@pytest.mark.slow
 def test_the_programs_find_their_files_where_they_are_installed(
     wheel: Path, tmp_path: Path
 ) -> None:
