@@ -8,7 +8,7 @@ from benchmarks.endpoint import Endpoint
 
 
 def add(top: argparse.ArgumentParser) -> None:
-    """How it is asked. Where and for what: url and model, below."""
+    """How it is asked; the model is the measurement's own option."""
     top.add_argument("--concurrency", type=int, default=8)
     top.add_argument("--timeout-s", type=float, default=600.0)
     top.add_argument("--retries", type=int, default=4)

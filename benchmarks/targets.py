@@ -1,6 +1,6 @@
 """Every performance target beside what is measured here, met or missed.
 
-    redraft bench targets --out runs/targets              # all of it: about 75 minutes
+    redraft bench targets --out runs/targets              # all of it: about 65 minutes
     redraft bench targets --out runs/targets --steps large report
 
 Makes models whose phases are equally long, of 5 and of 114 million parameters, and measures them:
