@@ -12,8 +12,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MOD
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
 COPY tools tools
-COPY server/__init__.py server/__init__.py
-RUN mkdir -p train clients benchmarks && useradd --create-home redraft
+COPY redraft redraft
+RUN mkdir -p server train clients benchmarks && useradd --create-home redraft
 
 FROM source AS cpu
 # vLLM on a CPU: libnuma for binding threads, g++ to compile what --no-enforce-eager asks for.

@@ -27,7 +27,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve ## install what is missing and serve on http://127.0.0.1:8000
-	@exec $(PY) -m server $(ARGS)
+	@exec $(PY) -m redraft.server $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.browser $(VENV)/.node lint types ## lint, types, every test
 	@$(PY) -m pytest $(TESTS) $(ARGS)

@@ -1,4 +1,4 @@
-"""The measurements by name: ``redraft bench NAME ...`` and ``python -m benchmarks NAME ...``.
+"""The measurements by name: ``redraft bench NAME ...``.
 
 How to add one: a module of this package with ``main(arguments) -> exit code`` and ``parser()``;
 its commands in docs/benchmarks.md, which tests/test_bench_page.py reads.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import menu
+from redraft.benchmarks import menu
 
 HERE = Path(__file__).parent
 

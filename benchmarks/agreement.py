@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import endpoint_options
-from benchmarks.endpoint import CallFailed
-from benchmarks.intervals import Interval, wilson
-from benchmarks.ledger import Ledger
-from benchmarks.plots import bars
-from benchmarks.pool import work_through
-from benchmarks.results import Result, Table, publish
+from redraft.benchmarks.load import endpoint_options
+from redraft.benchmarks.load.endpoint import CallFailed
+from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.output.ledger import Ledger
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.stats.intervals import Interval, wilson
 
 TURN = re.compile(r"\n\n(Human|Assistant): ?")
 ROLES = {"Human": "user", "Assistant": "assistant"}

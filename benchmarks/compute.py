@@ -23,13 +23,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import asking_options, endpoint_options
-from benchmarks.grading import ask_and_grade
-from benchmarks.labelled import Grader, read_labelled
-from benchmarks.plots import scatter
-from benchmarks.results import Result, publish
-from benchmarks.ways import DIRECT, Way, refining, reranking, voting
-from benchmarks.weighing import Answers, points, samples, table, weigh
+from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.labelled import Grader, read_labelled
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
+from redraft.benchmarks.grading.weighing import Answers, points, samples, table, weigh
+from redraft.benchmarks.load import asking_options, endpoint_options
+from redraft.benchmarks.output.plots import scatter
+from redraft.benchmarks.output.results import Result, publish
 
 WAYS: dict[str, Way] = {
     "direct": DIRECT,

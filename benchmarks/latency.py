@@ -27,16 +27,16 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from benchmarks import processes
-from benchmarks.endpoint import CallFailed, Endpoint
-from benchmarks.latency_report import report
-from benchmarks.ledger import Ledger
-from benchmarks.optillm_environment import AUTO
-from benchmarks.peers import peers
-from benchmarks.processes import Running
-from benchmarks.systems import SYSTEMS, System
-from benchmarks.timing import Batch, Load, Timing
-from benchmarks.workload import arrivals, prompts
+from redraft.benchmarks.load import processes
+from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
+from redraft.benchmarks.load.optillm_environment import AUTO
+from redraft.benchmarks.load.peers import peers
+from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load.systems import SYSTEMS, System
+from redraft.benchmarks.load.timing import Batch, Load, Timing
+from redraft.benchmarks.load.workload import arrivals, prompts
+from redraft.benchmarks.output.latency_report import report
+from redraft.benchmarks.output.ledger import Ledger
 
 DEFAULT_SYSTEMS = ("redraft", "floor", "client-loop", "client-chat")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.json_lines import WrongLine
+from redraft.benchmarks.output.json_lines import WrongLine
 
 
 def run(package: str, folder: Path, program: str, given: Sequence[str]) -> int:

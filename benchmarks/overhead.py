@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import processes
-from benchmarks.endpoint import Endpoint, Session
-from benchmarks.intervals import Interval, median_interval
-from benchmarks.plots import bars
-from benchmarks.pool import work_through
-from benchmarks.results import Result, Table, publish
+from redraft.benchmarks.load import processes
+from redraft.benchmarks.load.endpoint import Endpoint, Session
+from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.stats.intervals import Interval, median_interval
 
 KINDS: dict[str, dict[str, Any]] = {
     "direct": {"model": "scripted:direct"},

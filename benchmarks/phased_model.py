@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.workload import WORDS
-from server.refine import manifest
-from server.refine.srt_format import Marker, SrtFormat, render_feedback
+from redraft.benchmarks.load.workload import WORDS
+from redraft.server.refine import manifest
+from redraft.server.refine.srt_format import Marker, SrtFormat, render_feedback
 
 WINDOW = 8192
 PAD, UNKNOWN, USER, ASSISTANT, SYSTEM, END = (

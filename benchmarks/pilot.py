@@ -19,13 +19,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import asking_options, endpoint_options, labelled
-from benchmarks.grading import ask_and_grade
-from benchmarks.intervals import wilson
-from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
-from benchmarks.pairs import compare, flips
-from benchmarks.plots import lines
-from benchmarks.policies import (
+from redraft.benchmarks.grading import labelled
+from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.policies import (
     OFF,
     Loop,
     Tried,
@@ -36,9 +33,13 @@ from benchmarks.policies import (
     outcome,
     try_policy,
 )
-from benchmarks.results import Cell, Result, Table, publish
-from benchmarks.ways import refining
-from server.refine import manifest
+from redraft.benchmarks.grading.ways import refining
+from redraft.benchmarks.load import asking_options, endpoint_options
+from redraft.benchmarks.output.plots import lines
+from redraft.benchmarks.output.results import Cell, Result, Table, publish
+from redraft.benchmarks.stats.intervals import wilson
+from redraft.benchmarks.stats.pairs import compare, flips
+from redraft.server.refine import manifest
 
 WAY = "loop"
 

@@ -21,7 +21,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report_markdown
+from redraft.benchmarks.output import report_markdown
 
 # What it buys, then what it costs, then what the training does; others follow by name.
 ORDER = (

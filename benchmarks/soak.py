@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import processes
-from benchmarks.endpoint import CallFailed, Endpoint, Session
-from benchmarks.intervals import Interval
-from benchmarks.plots import lines
-from benchmarks.processes import Running
-from benchmarks.results import Result, Table, publish
-from benchmarks.workload import prompts
+from redraft.benchmarks.load import processes
+from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
+from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load.workload import prompts
+from redraft.benchmarks.output.plots import lines
+from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.stats.intervals import Interval
 
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("direct", {"model": ":direct"}),

@@ -27,14 +27,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks import phased_model, processes
-from benchmarks.endpoint import Endpoint, Session
-from benchmarks.intervals import Interval, median_interval
-from benchmarks.plots import bars
-from benchmarks.pool import work_through
-from benchmarks.results import Cell, Result, Table, publish
-from benchmarks.timing import ratio
-from benchmarks.workload import prompts
+from redraft.benchmarks import phased_model
+from redraft.benchmarks.load import processes
+from redraft.benchmarks.load.endpoint import Endpoint, Session
+from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.load.timing import ratio
+from redraft.benchmarks.load.workload import prompts
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Cell, Result, Table, publish
+from redraft.benchmarks.stats.intervals import Interval, median_interval
 
 SYSTEMS: dict[str, tuple[str, ...]] = {"plain": (), "speculating": ("--speculate", "draft")}
 FEEDBACK = "Weaknesses: some words. Suggestions: other words. Overall Score: [[5]]"

@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import latency, overhead, phased_model, soak, speculation
-from benchmarks.results import Cell, Result, Table, publish
-from benchmarks.target_table import TARGETS, measured
+from redraft.benchmarks import latency, overhead, phased_model, soak, speculation
+from redraft.benchmarks.output.results import Cell, Result, Table, publish
+from redraft.benchmarks.output.target_table import TARGETS, measured
 
 LARGE = ("--hidden", "768", "--layers", "12", "--heads", "12")
 MODELS = {

@@ -22,13 +22,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import endpoint_options
-from benchmarks.intervals import NOTHING, Interval, percentiles, resampled_means, wilson
-from benchmarks.pairs import Comparison, compare
-from benchmarks.plots import bars
-from benchmarks.results import Result, Table, publish
-from benchmarks.scorers import bbh_right, gsm8k_right
-from benchmarks.task_sets import SETS, Document
+from redraft.benchmarks.grading.scorers import bbh_right, gsm8k_right
+from redraft.benchmarks.grading.task_sets import SETS, Document
+from redraft.benchmarks.load import endpoint_options
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.stats.intervals import (
+    NOTHING,
+    Interval,
+    percentiles,
+    resampled_means,
+    wilson,
+)
+from redraft.benchmarks.stats.pairs import Comparison, compare
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]  # by set
 
@@ -64,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run_step(options: argparse.Namespace) -> int:
-    from benchmarks.harness import evaluate, write_tasks  # takes seconds to import
+    from redraft.benchmarks.load.harness import evaluate, write_tasks  # takes seconds to import
 
     sets = {
         name: limited(SETS[name].documents(options.data), options.limit) for name in options.sets

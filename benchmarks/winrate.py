@@ -20,8 +20,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import endpoint_options
-from benchmarks.alpaca import (
+from redraft.benchmarks.grading.judge import JudgePolicy
+from redraft.benchmarks.load import endpoint_options
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.winrates.alpaca import (
     Annotation,
     Answer,
     name_of,
@@ -30,14 +33,11 @@ from benchmarks.alpaca import (
     read_instructions,
     write_answers,
 )
-from benchmarks.annotating import OtherInstructions, annotate
-from benchmarks.answering import Asking, answer_all
-from benchmarks.judge import JudgePolicy
-from benchmarks.length_control import RESAMPLES, SHIPPED, read_gamed
-from benchmarks.plots import bars
-from benchmarks.preference import WinRate, compare_win_rates, win_rate
-from benchmarks.published import verify_step
-from benchmarks.results import Result, Table, publish
+from redraft.benchmarks.winrates.annotating import OtherInstructions, annotate
+from redraft.benchmarks.winrates.answering import Asking, answer_all
+from redraft.benchmarks.winrates.length_control import RESAMPLES, SHIPPED, read_gamed
+from redraft.benchmarks.winrates.preference import WinRate, compare_win_rates, win_rate
+from redraft.benchmarks.winrates.published import verify_step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from clients.client import URL, SyncRedraft
-from clients.wire import Event, RedraftError, Refined, RefineOptions
+from redraft.clients.client import URL, SyncRedraft
+from redraft.clients.wire import Event, RedraftError, Refined, RefineOptions
 
 HELP = "/new forgets the conversation, /quit ends it (so does Ctrl-D); Ctrl-C stops an answer"
 DIM, BOLD, PLAIN = "\033[2m", "\033[1m", "\033[0m"

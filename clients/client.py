@@ -20,7 +20,7 @@ from typing import Any, Self, Unpack
 
 import httpx
 
-from clients.wire import (
+from redraft.clients.wire import (
     Event,
     FeedbackGiven,
     Instruction,

@@ -1,6 +1,6 @@
 """The stock OpenAI SDK against a Redraft server; only base_url is different. Run:
 
-python -m clients.openai_sdk http://127.0.0.1:8000
+python -m redraft.clients.openai_sdk http://127.0.0.1:8000
 """
 
 from __future__ import annotations

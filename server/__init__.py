@@ -1,3 +1,1 @@
-"""The OpenAI-compatible self-refinement server. Run: python -m server --help"""
-
-__version__ = "0.1.0"
+"""The OpenAI-compatible self-refinement server. Run: redraft serve --help"""

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from server.metrics import Metrics
-from server.refine.interrupt import Interrupt
-from server.refine.loop import NoDraft
-from server.refine.stopping import Stop
+from redraft.server.refine.interrupt import Interrupt
+from redraft.server.refine.loop import NoDraft
+from redraft.server.refine.stopping import Stop
+from redraft.server.telemetry.metrics import Metrics
 
 Reason = Literal[
     "queue_full", "queue_timeout", "client_share", "requests_per_minute", "tokens_per_minute"

@@ -10,14 +10,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from server import __version__
+from redraft import __version__
 
 # command -> (module with main(arguments) -> exit code, extra that brings its libraries, what it is)
 COMMANDS = {
-    "serve": ("server.__main__", "cpu", "serve a model behind the OpenAI API"),
-    "chat": ("clients.chat", "", "talk to a running server in the terminal"),
-    "train": ("train.__main__", "train", "teach a model to give itself feedback and refine"),
-    "bench": ("benchmarks.__main__", "bench", "measure a running server"),
+    "serve": ("redraft.server.run", "cpu", "serve a model behind the OpenAI API"),
+    "chat": ("redraft.clients.chat", "", "talk to a running server in the terminal"),
+    "train": (
+        "redraft.train.__main__",
+        "train",
+        "teach a model to give itself feedback and refine",
+    ),
+    "bench": ("redraft.benchmarks.__main__", "bench", "measure a running server"),
 }
 OURS = ("server", "train", "clients", "benchmarks")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from server import options
-from server.options import ConfigError, option, secret
+from redraft.server import options
+from redraft.server.options import ConfigError, option, secret
 
 EngineName = Literal["vllm", "http", "scripted"]
 ReasoningField = Literal["both", "reasoning", "reasoning_content", "none", "inline_think"]

@@ -10,7 +10,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
-from server.admission import LONGEST_RETRY_S, SHORTEST_RETRY_S, Reason, Rejected
+from redraft.server.admission import LONGEST_RETRY_S, SHORTEST_RETRY_S, Reason, Rejected
 
 MINUTE_S = 60.0
 

@@ -12,18 +12,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from server.admission import Admission, Rejected
-from server.engine.base import Direct, Engine, EngineUnavailable
-from server.metrics import LoopMetrics, Metrics
-from server.rates import Rates
-from server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
-from server.refine.events import Event, Finished
-from server.refine.interrupt import Interrupt
-from server.refine.loop import Given, refine
-from server.refine.manifest import DefaultPolicy, Manifest
-from server.refine.policy import Policy
-from server.refine.trace import Instruction
-from server.traces import TraceStore
+from redraft.server.admission import Admission, Rejected
+from redraft.server.engine.base import Direct, Engine, EngineUnavailable
+from redraft.server.rates import Rates
+from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
+from redraft.server.refine.events import Event, Finished
+from redraft.server.refine.interrupt import Interrupt
+from redraft.server.refine.loop import Given, refine
+from redraft.server.refine.manifest import DefaultPolicy, Manifest
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.trace import Instruction
+from redraft.server.telemetry.metrics import LoopMetrics, Metrics
+from redraft.server.telemetry.traces import TraceStore
 
 log = logging.getLogger("redraft")
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from server import config
-from server.metrics import Metrics
+from redraft.server import config
+from redraft.server.telemetry.metrics import Metrics
 
 yaml = pytest.importorskip("yaml")
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 
 
 def documents(name: str) -> list[Any]:

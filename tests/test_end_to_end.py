@@ -13,9 +13,9 @@ import httpx
 import openai
 import pytest
 
-from tests import tiny_model
-from tests.program import Program, running
-from tests.test_disconnect import connection
+from tests.server.api.test_disconnect import connection
+from tests.support import tiny_model
+from tests.support.program import Program, running
 
 pytestmark = pytest.mark.vllm
 

@@ -186,8 +186,8 @@ def test_a_bare_install_is_light_and_serves_and_asks(clone: Path) -> None:
     code = """
 import json, subprocess, sys
 from importlib.metadata import distributions
-from clients.client import SyncRedraft
-import server.refine.loop, server.engine.http_engine
+from redraft.clients.client import SyncRedraft
+import redraft.server.refine.loop, redraft.server.engine.http_engine
 server = subprocess.Popen(
     [".venv/bin/redraft", "serve", "--engine", "scripted", "--port", "0"],
     stdout=subprocess.PIPE, text=True,

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
-from benchmarks import report, report_markdown
-from tests.program import ROOT
+from redraft.benchmarks import report
+from redraft.benchmarks.output import report_markdown
+from tests.support.program import ROOT
 
 MEASURED = ROOT / "docs" / "measured"
 TITLE = "Redraft, measured"

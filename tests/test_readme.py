@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from server import config
-from server.config import ServerConfig
-from server.engines import SHIPPED
-from server.options import flag
-from tests.program import ROOT, running
+from redraft.server import config
+from redraft.server.build import SHIPPED
+from redraft.server.config import ServerConfig
+from redraft.server.options import flag
+from tests.support.program import ROOT, running
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ADDRESS = "http://127.0.0.1:8000"
@@ -119,7 +119,7 @@ def test_what_is_programmed_runs(code: str, url: str) -> None:
 
 @pytest.mark.parametrize("command", starting(".venv/bin/redraft chat"))
 def test_what_is_chatted_is_answered(command: str, url: str) -> None:
-    here = command.replace(".venv/bin/redraft", f"{sys.executable} -m server.cli")
+    here = command.replace(".venv/bin/redraft", f"{sys.executable} -m redraft.server.cli")
     chatted = run(f"echo Hello | {here}", REDRAFT_URL=url)
     assert "refinement of a scripted engine" in chatted.stdout
 
@@ -135,7 +135,7 @@ def test_what_is_trained_and_measured_exists(command: str) -> None:
     words = shlex.split(command)
     assert all(Path(ROOT / word).exists() for word in words if "/" in word)
     asked = [*words[:3], "--help"]
-    shown = run(shlex.join([sys.executable, "-m", "server.cli", *asked[1:]]))
+    shown = run(shlex.join([sys.executable, "-m", "redraft.server.cli", *asked[1:]]))
     assert shown.returncode == 0, shown.stderr
 
 

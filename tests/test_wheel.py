@@ -34,20 +34,22 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path, root: Path) -> None:
     if listed.returncode:
         pytest.skip("this is no git checkout")
     files = {name for name in listed.stdout.splitlines() if (root / name).is_file()}
+    wanted = {f"redraft/{name}" for name in files if not name.startswith("clients/node/")}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == {name for name in files if not name.startswith("clients/node/")}
+    assert packed == wanted | {"redraft/__init__.py", "redraft/py.typed"}
 
 
 READS_ITS_FILES = """
 import sys
 from pathlib import Path
-import benchmarks.__main__, server.playground, train.run
-from train.workbench import card_tables
-for module in (benchmarks.__main__, server.playground, train.run, card_tables):
+import redraft.benchmarks.__main__, redraft.server.api.pages, redraft.train.recipe
+from redraft.benchmarks.workbench import card_tables
+programs = (redraft.benchmarks.__main__, redraft.server.api.pages, redraft.train.recipe)
+for module in (*programs, card_tables):
     assert Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
-assert {"latency", "winrate"} <= benchmarks.__main__.measurements().keys()
-assert train.run.load("smoke").steps
-assert card_tables._ABOUT.is_file() and any(train.run.ACCELERATE.glob("*.yaml"))
+assert {"latency", "winrate"} <= redraft.benchmarks.__main__.measurements().keys()
+assert redraft.train.recipe.load("smoke").steps
+assert card_tables._ABOUT.is_file() and any(redraft.train.recipe.ACCELERATE.glob("*.yaml"))
 """
 
 

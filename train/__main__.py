@@ -1,4 +1,4 @@
-"""The stages by name: ``redraft train STAGE ...`` and ``python -m train STAGE ...``."""
+"""The stages by name: ``redraft train STAGE ...`` and ``python -m redraft.train STAGE ...``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from train.config import program
-from train.stages import STAGES
+from redraft.train.config import program
+from redraft.train.stages import STAGES
 
 # In the order you run them; "run" runs the whole of a recipe.
 _TOLD = {
@@ -21,7 +21,7 @@ _TOLD = {
     "run": "all stages of a recipe; goes on where it stopped",
     "exact": "serve the workbench's exact critic and judge over HTTP",
 }
-_MODULES = {**STAGES, "run": "train.run", "exact": "train.workbench.exact.serve"}
+_MODULES = {**STAGES, "run": "redraft.train.recipe", "exact": "redraft.train.exact.serve"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chat,
     Completion,
@@ -23,9 +23,9 @@ from server.engine.base import (
     Sampling,
     complete,
 )
-from server.engine.http_engine.answer import Retryable
-from train.budget import Budget, Price, RateLimit
-from train.ledger import Entry, Ledger, key_of
+from redraft.server.engine.http_engine.answer import Retryable
+from redraft.train.budget import Budget, Price, RateLimit
+from redraft.train.data.ledger import Entry, Ledger, key_of
 
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
 _DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)

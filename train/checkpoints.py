@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from train.config import ConfigError
-from train.records import write_json
-from train.tokens import weights_fingerprint
+from redraft.train.config import ConfigError
+from redraft.train.data.records import write_json
+from redraft.train.data.tokens import weights_fingerprint
 
 COMPLETE = "complete.json"  # in a checkpoint folder: every file of it is on disk
 _STATE = "training.json"  # in the output folder: what is trained there, and whether it is done

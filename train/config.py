@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from server.engine.base import EngineError
+from redraft.server.engine.base import EngineError
 
 T = TypeVar("T")
 

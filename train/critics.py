@@ -10,21 +10,21 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from server.engine.base import Chat, Message, Sampling, Tokens
-from server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
-from server.refine.srt_format import (
+from redraft.server.engine.base import Chat, Message, Sampling, Tokens
+from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
+from redraft.server.refine.srt_format import (
     FormatError,
     SrtFormat,
     parse_feedback,
     parse_score,
     render_feedback,
 )
-from server.refine.trace import Instruction
-from train.asking import PaidEngine, Refused
-from train.records import Example
-from train.workbench import critic as exact
-from train.workbench.judge import judge
-from train.workbench.tasks import UnknownInstruction, task_for
+from redraft.server.refine.trace import Instruction
+from redraft.train.asking import PaidEngine, Refused
+from redraft.train.data.records import Example
+from redraft.train.workbench import critic as exact
+from redraft.train.workbench.judge import judge
+from redraft.train.workbench.tasks import UnknownInstruction, task_for
 
 # Table 1 of the paper asks for feedback and refinement in one completion. The wording is that
 # of the server's prompted style, with the fourth step added.

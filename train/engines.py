@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from server.engine.base import Engine
-from train.asking import Limits
-from train.budget import Price
-from train.config import ConfigError, build, option
-from train.tokens import weights_fingerprint
+from redraft.server.engine.base import Engine
+from redraft.train.asking import Limits
+from redraft.train.budget import Price
+from redraft.train.config import ConfigError, build, option
+from redraft.train.data.tokens import weights_fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def is_local(wanted: EngineSpec) -> bool:
 
 
 async def _from_url(wanted: EngineSpec, url: str, retries: int) -> Engine:
-    from server.engine.http_engine import HttpEngine, Upstream
+    from redraft.server.engine.http_engine import HttpEngine, Upstream
 
     key = None
     if wanted.key_env and not (key := os.environ.get(wanted.key_env)):
@@ -104,10 +104,10 @@ async def _in_process(wanted: EngineSpec) -> Engine:
     if within == "auto":
         within = "vllm" if find_spec("vllm") else "transformers"
     if within == "transformers":
-        from train.transformers_engine import TransformersEngine
+        from redraft.train.transformers_engine import TransformersEngine
 
         return TransformersEngine.load(Path(wanted.model), wanted.window, wanted.batch)
-    from server.engine.vllm_engine import VllmEngine, VllmSettings
+    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
 
     settings = VllmSettings(
         Path(wanted.model),

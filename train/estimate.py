@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from server.engine.base import Chat
-from train.asking import prompt_tokens
-from train.engines import spec
-from train.records import Example
+from redraft.server.engine.base import Chat
+from redraft.train.asking import prompt_tokens
+from redraft.train.data.records import Example
+from redraft.train.engines import spec
 
 if TYPE_CHECKING:
-    from train.collect import CollectOptions
+    from redraft.train.stages.collect import CollectOptions
 
 # Completion tokens of one call where nothing was measured yet: Tulu2 answers AlpacaEval in about
 # 250 tokens (paper Table 4: 993 characters); the critic writes about as much again twice over.

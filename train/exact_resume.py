@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from train.checkpoints import COMPLETE
-from train.records import write_json
+from redraft.train.checkpoints import COMPLETE
+from redraft.train.data.records import write_json
 
 
 class MarkComplete(TrainerCallback):

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.refine.srt_format import HIGHEST_SCORE, LOWEST_SCORE
-from train.critics import Critic
-from train.records import Example
+from redraft.server.refine.srt_format import HIGHEST_SCORE, LOWEST_SCORE
+from redraft.train.critics import Critic
+from redraft.train.data.records import Example
 
 
 @dataclass(frozen=True, slots=True)

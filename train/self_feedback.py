@@ -10,18 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from server.engine.base import Engine, EngineError, Sampling
-from server.refine.asking import Asker, PromptedAsker, SrtAsker
-from server.refine.events import Finished
-from server.refine.loop import Given, NoDraft, refine
-from server.refine.policy import Policy
-from server.refine.srt_format import SrtFormat
-from server.refine.trace import Instruction, Trace
-from train import traces
-from train.asking import GivenUp
-from train.ledger import Entry, Ledger, key_of
-from train.progress import bar
-from train.records import Example
+from redraft.server.engine.base import Engine, EngineError, Sampling
+from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker
+from redraft.server.refine.events import Finished
+from redraft.server.refine.loop import Given, NoDraft, refine
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.srt_format import SrtFormat
+from redraft.server.refine.trace import Instruction, Trace
+from redraft.train.asking import GivenUp
+from redraft.train.data import traces
+from redraft.train.data.ledger import Entry, Ledger, key_of
+from redraft.train.data.records import Example
+from redraft.train.progress import bar
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
@@ -26,8 +26,8 @@ from server.engine.base import (
     Sampling,
     Usage,
 )
-from train import tokens
-from train.tokens import Tokenizer
+from redraft.train.data import tokens
+from redraft.train.data.tokens import Tokenizer
 
 _DEFAULT_MAX_TOKENS = 1024
 _COMPACT_BELOW = 0.5  # drop finished rows from the batch once this share of it is still running

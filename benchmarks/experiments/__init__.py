@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import menu
+from redraft.benchmarks import menu
 
 HERE = Path(__file__).parent
 PROGRAM = "redraft bench experiments"

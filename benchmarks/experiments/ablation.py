@@ -16,13 +16,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.experiments import retraining
-from benchmarks.experiments.arm_figures import COLUMNS, Weighed, cells, failures, samples, weigh
-from benchmarks.experiments.arms import Arm
-from benchmarks.experiments.stages import Run, to_the_end
-from benchmarks.plots import bars
-from benchmarks.results import Cell, Result, Table
-from server.refine.srt_format import COMPONENTS
+from redraft.benchmarks.experiments import retraining
+from redraft.benchmarks.experiments.arm_figures import (
+    COLUMNS,
+    Weighed,
+    cells,
+    failures,
+    samples,
+    weigh,
+)
+from redraft.benchmarks.experiments.arms import Arm
+from redraft.benchmarks.experiments.stages import Run, to_the_end
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.server.refine.srt_format import COMPONENTS
 
 ALL, BASE = "all feedback", "base model"
 

@@ -11,7 +11,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.experiments import (
+from redraft.benchmarks.experiments import (
     cost_benefit,
     critic_quality,
     equal_compute,
@@ -21,7 +21,7 @@ from benchmarks.experiments import (
     setting,
     wordings,
 )
-from benchmarks.experiments.deployment import Deployment
+from redraft.benchmarks.experiments.deployment import Deployment
 
 EXPERIMENTS = (iterations, rerank, equal_compute, gate, critic_quality, wordings, cost_benefit)
 

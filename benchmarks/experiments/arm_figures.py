@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.experiments.arms import Arm, Measured, Row
-from benchmarks.intervals import Interval, wilson
-from benchmarks.pairs import Comparison, Flips, compare, flips
-from benchmarks.results import Cell
+from redraft.benchmarks.experiments.arms import Arm, Measured, Row
+from redraft.benchmarks.output.results import Cell
+from redraft.benchmarks.stats.intervals import Interval, wilson
+from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips
 
 # Where a loop ended for another reason, the answer is not the model's doing.
 DECIDED = ("max_iterations", "no_change", "malformed_feedback")

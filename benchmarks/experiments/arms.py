@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.experiments.stages import Run
-from server.refine.srt_format import COMPONENTS
+from redraft.benchmarks.experiments.stages import Run
+from redraft.server.refine.srt_format import COMPONENTS
 
 Row = Mapping[str, Any]  # of train/workbench/judged.py
 _TRAINING = "training.json"  # beside trained weights: what the training was
@@ -68,9 +68,11 @@ def measured(arm: Arm, shop: Shop) -> Measured:
         asked = ["--model", str(served), "--iterations", str(iterations)]
         asked += ["--per-family", str(shop.per_family), "--seed", str(shop.task_seed)]
         asked += ["--families", *shop.families] if shop.families else []
-        shop.run(["-m", "train.workbench.evaluate", *asked, "--output", str(answers)], log)
+        shop.run(
+            ["-m", "redraft.benchmarks.workbench.evaluate", *asked, "--output", str(answers)], log
+        )
     told = ["--answers", str(answers), "--output", str(judged)]
-    shop.run(["-m", "train.workbench.judged", *told], log)
+    shop.run(["-m", "redraft.benchmarks.workbench.judged", *told], log)
     rows = tuple(json.loads(line) for line in judged.read_text(encoding="utf-8").splitlines())
     training: dict[str, Any] = {}
     if arm.size:
@@ -96,7 +98,7 @@ def _made(arm: Arm, shop: Shop, folder: Path, log: Path) -> Path:
     if only:
         sets = [part for change in changes for part in ("--set", change)]
         where = ["--output", str(folder), "--only", *only]
-        shop.run(["-m", "train", "run", shop.recipe, *where, *sets], log)
+        shop.run(["-m", "redraft.train", "run", shop.recipe, *where, *sets], log)
     return folder / "model" if arm.components else trained
 
 

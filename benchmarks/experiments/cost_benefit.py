@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from benchmarks.experiments import prices
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.intervals import Interval, wilson
-from benchmarks.plots import bars
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import DIRECT, Way, refining
-from benchmarks.weighing import Answered, Answers, Weighed, samples, weigh
+from redraft.benchmarks.experiments import prices
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining
+from redraft.benchmarks.grading.weighing import Answered, Answers, Weighed, samples, weigh
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.intervals import Interval, wilson
 
 # Scored again after refining, in a fresh context (section 4.1 of the paper).
 PAIRING = "refined and scored"

@@ -17,15 +17,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.experiments.deployment import critic_name
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.intervals import Interval, wilson
-from benchmarks.pairs import p_shown
-from benchmarks.plots import scatter
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import DIRECT, Way, refining
-from benchmarks.weighing import Answers, Weighed, samples, weigh
+from redraft.benchmarks.experiments.deployment import critic_name
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining
+from redraft.benchmarks.grading.weighing import Answers, Weighed, samples, weigh
+from redraft.benchmarks.output.plots import scatter
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.intervals import Interval, wilson
+from redraft.benchmarks.stats.pairs import p_shown
 
 SELF = "the model itself"
 ALWAYS = ", every draft refined"

@@ -18,13 +18,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.experiments import retraining
-from benchmarks.experiments.arm_figures import COLUMNS, Weighed, cells, failures, samples, weigh
-from benchmarks.experiments.arms import Arm, Shop
-from benchmarks.experiments.stages import Run, to_the_end
-from benchmarks.intervals import Interval
-from benchmarks.plots import lines
-from benchmarks.results import Cell, Result, Table
+from redraft.benchmarks.experiments import retraining
+from redraft.benchmarks.experiments.arm_figures import (
+    COLUMNS,
+    Weighed,
+    cells,
+    failures,
+    samples,
+    weigh,
+)
+from redraft.benchmarks.experiments.arms import Arm, Shop
+from redraft.benchmarks.experiments.stages import Run, to_the_end
+from redraft.benchmarks.output.plots import lines
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.intervals import Interval
 
 PARTS = (16, 8, 4, 2, 1)
 

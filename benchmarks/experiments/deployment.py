@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import NotStarted, exact, redraft
+from redraft.benchmarks.load.processes import NotStarted, exact, redraft
 
 PAPER_DRAFTS = 16  # what the paper re-ranks; a server allows 8 unless told otherwise
 MOST_DRAFTS = 32
@@ -41,7 +41,15 @@ class Deployment:
             raise NotStarted("only --workbench draws prompts; give them with --labelled FILE")
         path = self.drawn_to / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "train.workbench_tasks", "--labelled", "--split", "test"]
+        command = [
+            sys.executable,
+            "-m",
+            "redraft.train",
+            "tasks",
+            "--labelled",
+            "--split",
+            "test",
+        ]
         command += ["--count", str(count), "--seed", str(self.seed), "--output", str(path), *more]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -15,15 +15,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.experiments.deployment import MOST_DRAFTS
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.intervals import Interval
-from benchmarks.pairs import p_shown
-from benchmarks.plots import lines
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import DIRECT, Way, refining, reranking, voting
-from benchmarks.weighing import (
+from redraft.benchmarks.experiments.deployment import MOST_DRAFTS
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
+from redraft.benchmarks.grading.weighing import (
     Answers,
     Weighed,
     gain,
@@ -33,7 +29,11 @@ from benchmarks.weighing import (
     spent,
     weigh,
 )
-from benchmarks.weighing import table as ways_table
+from redraft.benchmarks.grading.weighing import table as ways_table
+from redraft.benchmarks.output.plots import lines
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.intervals import Interval
+from redraft.benchmarks.stats.pairs import p_shown
 
 KINDS = ("vote of", "best of", "refined best of")
 

@@ -13,14 +13,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.intervals import Interval, wilson
-from benchmarks.pairs import p_shown
-from benchmarks.plots import scatter
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import DIRECT, Way, refining
-from benchmarks.weighing import Answers, gain, points, samples, share_right, spent, weigh
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining
+from redraft.benchmarks.grading.weighing import (
+    Answers,
+    gain,
+    points,
+    samples,
+    share_right,
+    spent,
+    weigh,
+)
+from redraft.benchmarks.output.plots import scatter
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.intervals import Interval, wilson
+from redraft.benchmarks.stats.pairs import p_shown
 
 OPEN = "no gate"
 

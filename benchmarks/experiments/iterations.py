@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.intervals import Interval, mean_interval, wilson
-from benchmarks.pairs import Comparison, Flips, compare, flips, p_shown
-from benchmarks.plots import lines
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import refining
-from benchmarks.weighing import Answered, Answers
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.ways import refining
+from redraft.benchmarks.grading.weighing import Answered, Answers
+from redraft.benchmarks.output.plots import lines
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.intervals import Interval, mean_interval, wilson
+from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips, p_shown
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,14 +14,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.experiments.deployment import PAPER_DRAFTS
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.pairs import p_shown
-from benchmarks.plots import scatter
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import DIRECT, Way, refining, reranking
-from benchmarks.weighing import Answers, Weighed, gain, points, samples, spent, table, weigh
+from redraft.benchmarks.experiments.deployment import PAPER_DRAFTS
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking
+from redraft.benchmarks.grading.weighing import (
+    Answers,
+    Weighed,
+    gain,
+    points,
+    samples,
+    spent,
+    table,
+    weigh,
+)
+from redraft.benchmarks.output.plots import scatter
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.pairs import p_shown
 
 REFINE = "refine"
 GREEDY: Mapping[str, Any] = {"temperature": 0.0}

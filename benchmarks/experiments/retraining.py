@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.experiments.arms import Arm, Measured, Shop, measured
-from benchmarks.experiments.stages import Run, StageFailed
-from benchmarks.processes import stopped_with_us
-from benchmarks.results import Result, publish
+from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, measured
+from redraft.benchmarks.experiments.stages import Run, StageFailed
+from redraft.benchmarks.load.processes import stopped_with_us
+from redraft.benchmarks.output.results import Result, publish
 
 INTERRUPTED = 130
 Experiment = Callable[[argparse.Namespace, Run], Result]
@@ -55,7 +55,16 @@ def lesson_shop(options: argparse.Namespace, run: Run) -> Shop:
     made: Path = options.made or Path("runs") / Path(options.recipe).stem
     if not (options.base and options.lessons):
         print(f"{options.recipe}: base model and lessons in {made}", file=sys.stderr, flush=True)
-        command = ["-m", "train", "run", options.recipe, "--output", str(made), "--until", "filter"]
+        command = [
+            "-m",
+            "redraft.train",
+            "run",
+            options.recipe,
+            "--output",
+            str(made),
+            "--until",
+            "filter",
+        ]
         run(command, options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"

@@ -15,14 +15,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import asking_options
-from benchmarks.experiments.deployment import Deployment, deployed
-from benchmarks.grading import ask_and_grade
-from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
-from benchmarks.processes import NotStarted, stopped_with_us
-from benchmarks.results import Result, publish
-from benchmarks.ways import Way
-from benchmarks.weighing import Answers
+from redraft.benchmarks.experiments.deployment import Deployment, deployed
+from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.ways import Way
+from redraft.benchmarks.grading.weighing import Answers
+from redraft.benchmarks.load import asking_options
+from redraft.benchmarks.load.processes import NotStarted, stopped_with_us
+from redraft.benchmarks.output.results import Result, publish
 
 INTERRUPTED = 130
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from benchmarks.experiments.languages import SHIPPED
-from benchmarks.experiments.setting import Setting, conduct
-from benchmarks.experiments.setting import parser as setting_parser
-from benchmarks.labelled import Grader, LabelledPrompt, read_labelled
-from benchmarks.pairs import p_shown
-from benchmarks.plots import bars
-from benchmarks.results import Cell, Result, Table
-from benchmarks.ways import DIRECT, Way, refining
-from benchmarks.weighing import Weighed, samples, weigh
+from redraft.benchmarks.experiments.languages import SHIPPED
+from redraft.benchmarks.experiments.setting import Setting, conduct
+from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.ways import DIRECT, Way, refining
+from redraft.benchmarks.grading.weighing import Weighed, samples, weigh
+from redraft.benchmarks.output.plots import bars
+from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.stats.pairs import p_shown
 
 WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1)}
 

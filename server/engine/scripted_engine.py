@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chunk,
     Direct,
@@ -33,8 +33,8 @@ from server.engine.base import (
     Tokens,
     Usage,
 )
-from server.engine.stop_strings import StopStrings
-from server.engine.words import END_OF_TEXT, Words
+from redraft.server.engine.stop_strings import StopStrings
+from redraft.server.engine.words import END_OF_TEXT, Words
 
 
 @dataclass(frozen=True, slots=True)

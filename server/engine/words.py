@@ -10,7 +10,7 @@ import re
 import zlib
 from collections.abc import Iterable
 
-from server.engine.base import Message
+from redraft.server.engine.base import Message
 
 END_OF_TEXT, END_OF_MESSAGE, OTHER_ROLE = 0, 1, 5
 _ROLES = {"system": 2, "user": 3, "assistant": 4}

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from server.engine.base import Chat, Engine, Message, Prompt, Tokens
-from server.refine.srt_format import COMPONENTS, SrtFormat
-from server.refine.trace import Feedback, Instruction, Response
+from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
+from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
+from redraft.server.refine.trace import Feedback, Instruction, Response
 
 Style = Literal["srt", "prompted"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from server.engine.base import EngineError
-from server.refine import stopping
-from server.refine.asking import Asker
-from server.refine.events import Delta, DraftDone, Event, PhaseStarted
-from server.refine.phases import Phases, Step
-from server.refine.policy import Policy
-from server.refine.reading import read_feedback
-from server.refine.srt_format import FormatError
-from server.refine.stopping import Stop
-from server.refine.trace import Candidate, Response, StopReason
+from redraft.server.engine.base import EngineError
+from redraft.server.refine import stopping
+from redraft.server.refine.asking import Asker
+from redraft.server.refine.events import Delta, DraftDone, Event, PhaseStarted
+from redraft.server.refine.feedback import read_feedback
+from redraft.server.refine.phases import Phases, Step
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.srt_format import FormatError
+from redraft.server.refine.stopping import Stop
+from redraft.server.refine.trace import Candidate, Response, StopReason
 
 
 class Drafting:

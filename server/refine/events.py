@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.refine.trace import Candidate, Feedback, Phase, Response, Trace
+from redraft.server.refine.trace import Candidate, Feedback, Phase, Response, Trace
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from server.refine.stopping import Stop
-from server.refine.trace import StopReason
+from redraft.server.refine.stopping import Stop
+from redraft.server.refine.trace import StopReason
 
 T = TypeVar("T")
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from server.engine.base import EngineError, Message, PromptTooLong
-from server.refine import stopping
-from server.refine.asking import Asker
-from server.refine.drafting import Drafting
-from server.refine.events import (
+from redraft.server.engine.base import EngineError, Message, PromptTooLong
+from redraft.server.refine import stopping
+from redraft.server.refine.asking import Asker
+from redraft.server.refine.drafting import Drafting
+from redraft.server.refine.events import (
     Delta,
     Event,
     FeedbackDone,
@@ -24,13 +24,13 @@ from server.refine.events import (
     PhaseStarted,
     RefinementDone,
 )
-from server.refine.interrupt import Interrupt
-from server.refine.phases import Phases, Step
-from server.refine.policy import Policy
-from server.refine.reading import read_feedback, read_given
-from server.refine.srt_format import FormatError
-from server.refine.stopping import Stop
-from server.refine.trace import (
+from redraft.server.refine.feedback import read_feedback, read_given
+from redraft.server.refine.interrupt import Interrupt
+from redraft.server.refine.phases import Phases, Step
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.srt_format import FormatError
+from redraft.server.refine.stopping import Stop
+from redraft.server.refine.trace import (
     Feedback,
     Instruction,
     Iteration,

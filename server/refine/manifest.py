@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from server.refine.srt_format import (
+from redraft.server.refine.srt_format import (
     COMPONENTS,
     HIGHEST_SCORE,
     LOWEST_SCORE,

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chunk,
     Engine,
@@ -16,11 +16,11 @@ from server.engine.base import (
     Tokens,
     Usage,
 )
-from server.refine.asking import Ask
-from server.refine.interrupt import Interrupt
-from server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
-from server.refine.stopping import Stop
-from server.refine.trace import Phase, PhaseTotals, Response
+from redraft.server.refine.asking import Ask
+from redraft.server.refine.interrupt import Interrupt
+from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
+from redraft.server.refine.stopping import Stop
+from redraft.server.refine.trace import Phase, PhaseTotals, Response
 
 
 @dataclass(frozen=True, slots=True)

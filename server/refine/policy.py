@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
 
-from server.engine.base import Sampling
-from server.refine.trace import Phase
+from redraft.server.engine.base import Sampling
+from redraft.server.refine.trace import Phase
 
 Keep = Literal["best", "last"]
 

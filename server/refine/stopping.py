@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.refine.policy import Keep, Policy
-from server.refine.trace import Response, StopReason
+from redraft.server.refine.policy import Keep, Policy
+from redraft.server.refine.trace import Response, StopReason
 
 
 class Stop(Exception):

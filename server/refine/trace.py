@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from server.engine.base import FinishReason, Message, Usage
+from redraft.server.engine.base import FinishReason, Message, Usage
 
 Phase = Literal["draft", "feedback", "refinement"]
 StopReason = Literal[

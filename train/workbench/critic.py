@@ -6,9 +6,9 @@ feedback token by token has worked the answer out before it has to say what is w
 
 from __future__ import annotations
 
-from server.refine.srt_format import render_feedback
-from train.workbench.families import FAMILIES
-from train.workbench.tasks import Task
+from redraft.server.refine.srt_format import render_feedback
+from redraft.train.workbench.families import FAMILIES
+from redraft.train.workbench.tasks import Task
 
 
 def feedback(task: Task, response: str) -> str:

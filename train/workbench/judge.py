@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from train.workbench.families import FAMILIES
-from train.workbench.tasks import Task
+from redraft.train.workbench.families import FAMILIES
+from redraft.train.workbench.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)

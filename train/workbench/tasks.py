@@ -1,6 +1,6 @@
 """Tasks: verifiable instructions, drawn by seed, split by content, recovered from their text.
 
-    python -m train.workbench_tasks --split test --count 20 --output tasks.jsonl
+    redraft train tasks --split test --count 20 --output tasks.jsonl
 
 A task belongs to one split whatever its seed or wording: the split is a hash of its content.
 """
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from train.workbench.families import FAMILIES
-from train.workbench.families.family import HELD_OUT_WORDINGS
+from redraft.train.workbench.families import FAMILIES
+from redraft.train.workbench.families.family import HELD_OUT_WORDINGS
 
 Split = Literal["train", "preferences", "dev", "test"]
 _BUCKETS: dict[Split, range] = {
@@ -106,7 +106,7 @@ def task_for(instruction: str) -> Task:
             return Task(name, instruction, MappingProxyType(slots), wording, held_out)
     raise UnknownInstruction(
         f"not an instruction of the workbench: {instruction[:80]!r}; "
-        "'python -m train.workbench_tasks' writes some"
+        "'redraft train tasks' writes some"
     )
 
 

@@ -14,11 +14,11 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from tokenizers.pre_tokenizers import ByteLevel
 
-from train.tokens import FEEDBACK_TOKEN, REFINEMENT_TOKEN
-from train.workbench import critic
-from train.workbench.families import FAMILIES
-from train.workbench.families.lexicon import PEOPLE, WORDS
-from train.workbench.tasks import answer, sample
+from redraft.train.data.tokens import FEEDBACK_TOKEN, REFINEMENT_TOKEN
+from redraft.train.workbench import critic
+from redraft.train.workbench.families import FAMILIES
+from redraft.train.workbench.families.lexicon import PEOPLE, WORDS
+from redraft.train.workbench.tasks import answer, sample
 
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"

@@ -15,7 +15,7 @@ tell how much they found. Elsewhere only Chat prompts work.
     pass_through    direct mode: requests and answers as they are
 """
 
-from server.engine.http_engine.engine import HttpEngine
-from server.engine.http_engine.upstream import Upstream
+from redraft.server.engine.http_engine.engine import HttpEngine
+from redraft.server.engine.http_engine.upstream import Upstream
 
 __all__ = ["HttpEngine", "Upstream"]

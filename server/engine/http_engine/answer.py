@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -20,7 +20,7 @@ from server.engine.base import (
     Sampling,
     Usage,
 )
-from server.engine.stop_strings import Released, StopStrings
+from redraft.server.engine.stop_strings import Released, StopStrings
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})  # and 5xx: the same request may work later
 # Of the operator's making, not the caller's: a wrong key, a wrong address, a model not served.

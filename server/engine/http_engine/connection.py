@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from server.engine.base import EngineUnavailable
-from server.engine.http_engine.answer import Retryable, error_from, retry_after_s
-from server.engine.http_engine.upstream import Upstream
+from redraft.server.engine.base import EngineUnavailable
+from redraft.server.engine.http_engine.answer import Retryable, error_from, retry_after_s
+from redraft.server.engine.http_engine.upstream import Upstream
 
 Wait = Callable[[], float]  # -> the seconds the next bytes may take
 

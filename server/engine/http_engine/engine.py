@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
@@ -21,12 +21,12 @@ from server.engine.base import (
     Sampling,
     Tokens,
 )
-from server.engine.http_engine.answer import Answer, Retryable, Unsupported
-from server.engine.http_engine.connection import Connection
-from server.engine.http_engine.pass_through import PassThrough
-from server.engine.http_engine.request import Dialect, chat_messages
-from server.engine.http_engine.spelled_tokens import SpelledTokens
-from server.engine.http_engine.upstream import Patience, Upstream, call_headers
+from redraft.server.engine.http_engine.answer import Answer, Retryable, Unsupported
+from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.pass_through import PassThrough
+from redraft.server.engine.http_engine.request import Dialect, chat_messages
+from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
+from redraft.server.engine.http_engine.upstream import Patience, Upstream, call_headers
 
 log = logging.getLogger(__name__)
 

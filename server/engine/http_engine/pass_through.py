@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from server.engine.http_engine.answer import ErrorBody
-from server.engine.http_engine.connection import Connection
-from server.engine.http_engine.upstream import Upstream
+from redraft.server.engine.http_engine.answer import ErrorBody
+from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.upstream import Upstream
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]

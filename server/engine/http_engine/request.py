@@ -6,8 +6,8 @@ import json
 import logging
 from typing import Any
 
-from server.engine.base import Constraint, EngineRefused, Message, Prompt, Sampling, Tokens
-from server.engine.http_engine.answer import Unsupported
+from redraft.server.engine.base import Constraint, EngineRefused, Message, Prompt, Sampling, Tokens
+from redraft.server.engine.http_engine.answer import Unsupported
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from server.engine.base import Message
+from redraft.server.engine.base import Message
 
 # A text or a chat -> its ids, and what each of them is called in the vocabulary.
 Tokenize = Callable[[str | tuple[Message, ...]], Awaitable[tuple[list[int], list[str]]]]

@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from server.engine.base import Call
-from server.engine.http_engine.answer import Retryable
+from redraft.server.engine.base import Call
+from redraft.server.engine.http_engine.answer import Retryable
 
 LONGEST_BACKOFF_S = 8.0
 LONGEST_RETRY_AFTER_S = 60.0  # an upstream that asks for more is as good as down

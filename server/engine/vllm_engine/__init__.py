@@ -16,7 +16,7 @@ vLLM is imported when a core is built and not before, so that importing this pac
 and a program can say what it is waiting for.
 """
 
-from server.engine.vllm_engine.engine import VllmEngine
-from server.engine.vllm_engine.settings import VllmSettings
+from redraft.server.engine.vllm_engine.engine import VllmEngine
+from redraft.server.engine.vllm_engine.settings import VllmSettings
 
 __all__ = ["VllmEngine", "VllmSettings"]

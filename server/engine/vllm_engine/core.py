@@ -17,7 +17,7 @@ from vllm.exceptions import GracefulHTTPError, VLLMClientError
 from vllm.renderers.chat_utils import load_chat_template
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
@@ -30,11 +30,11 @@ from server.engine.base import (
     Sampling,
     Usage,
 )
-from server.engine.vllm_engine.direct import build_direct
-from server.engine.vllm_engine.prompts import Prompts
-from server.engine.vllm_engine.sampling import sampling_params
-from server.engine.vllm_engine.token_text import TokenText
-from server.refine.srt_format import SrtFormat
+from redraft.server.engine.vllm_engine.direct import build_direct
+from redraft.server.engine.vllm_engine.prompts import Prompts
+from redraft.server.engine.vllm_engine.sampling import sampling_params
+from redraft.server.engine.vllm_engine.token_text import TokenText
+from redraft.server.refine.srt_format import SrtFormat
 
 LONG_TEXT = 10_000  # characters; encoding more would hold up the event loop
 CLOSING_S = 5.0

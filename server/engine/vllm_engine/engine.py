@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from server.engine.base import (
+from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
@@ -23,10 +23,10 @@ from server.engine.base import (
     Prompt,
     Sampling,
 )
-from server.engine.vllm_engine.settings import VllmSettings
+from redraft.server.engine.vllm_engine.settings import VllmSettings
 
 if TYPE_CHECKING:
-    from server.engine.vllm_engine.core import Core
+    from redraft.server.engine.vllm_engine.core import Core
 
 RESTART_WINDOW_S = 600.0  # only restarts within it count towards max_restarts
 Report = Callable[[str], None]
@@ -140,7 +140,7 @@ class VllmEngine:
 
 async def _build(settings: VllmSettings, report: Report) -> Core:
     """A core that has proven it generates."""
-    from server.engine.vllm_engine import start
+    from redraft.server.engine.vllm_engine import start
 
     loop = asyncio.get_running_loop()
 

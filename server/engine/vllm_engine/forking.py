@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from server.engine.base import EngineError
+from redraft.server.engine.base import EngineError
 
 START_TIMEOUT_S = 600.0  # enough for large weights from a slow disk
 _INTERNET = (socket.AF_INET, socket.AF_INET6)

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
-from server.engine.base import EngineError, EngineRefused, Message
+from redraft.server.engine.base import EngineError, EngineRefused, Message
 
 
 class Prompts:

@@ -9,7 +9,7 @@ from typing import Any
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from server.engine.base import Constraint, EngineRefused, Sampling
+from redraft.server.engine.base import Constraint, EngineRefused, Sampling
 
 SEEDS = 2**63
 # Fields with the same name and meaning on both sides, and defaults in generation_config.json.

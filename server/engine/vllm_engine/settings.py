@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.engine.base import EngineError
-from server.refine.srt_format import SrtFormat
+from redraft.server.engine.base import EngineError
+from redraft.server.refine.srt_format import SrtFormat
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 MIB = 1 << 20

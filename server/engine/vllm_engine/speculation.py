@@ -16,7 +16,7 @@ import torch
 from vllm.platforms import current_platform
 from vllm.v1.sample import rejection_sampler
 
-from server.engine.vllm_engine.aligned_draft import AlignedDraft, Fences
+from redraft.server.engine.vllm_engine.aligned_draft import AlignedDraft, Fences
 
 
 class DraftProposer:

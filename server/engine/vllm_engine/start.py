@@ -19,9 +19,9 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from server.engine.base import EngineError, EngineUnavailable
-from server.engine.vllm_engine import forking
-from server.engine.vllm_engine.settings import (
+from redraft.server.engine.base import EngineError, EngineUnavailable
+from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
     check_model_directory,
@@ -29,7 +29,7 @@ from server.engine.vllm_engine.settings import (
 )
 
 if TYPE_CHECKING:
-    from server.engine.vllm_engine.core import Core
+    from redraft.server.engine.vllm_engine.core import Core
 
 Report = Callable[[str], None]
 
@@ -37,7 +37,7 @@ CPU_BLOCK_SIZE = 32
 CPU_KV_BYTES = 256 * MIB
 SPECULATION = {
     "method": "custom_class",
-    "model": "server.engine.vllm_engine.speculation.DraftProposer",
+    "model": "redraft.server.engine.vllm_engine.speculation.DraftProposer",
     "num_speculative_tokens": 8,  # measured best from 1 to 32 streams
 }
 # vLLM moves its command line from release to release.
@@ -79,7 +79,7 @@ def build(settings: VllmSettings, report: Report) -> Core:
         forking.engine_process(capture=forks),
     ):
         llm = async_llm.from_vllm_config(config)
-    from server.engine.vllm_engine.core import Core
+    from redraft.server.engine.vllm_engine.core import Core
 
     try:
         with in_one_line(f"vLLM cannot serve {settings.model}"):
@@ -181,7 +181,7 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--scheduling-policy": "priority",
         # The others take minutes over some expressions, and the engine waits for them.
         "--structured-outputs-config.backend": "xgrammar",
-        "--worker-extension-cls": "server.engine.vllm_engine.worker.WorkerExtension",
+        "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
     if settings.draft_format:
         options["--speculative-config"] = json.dumps(SPECULATION)

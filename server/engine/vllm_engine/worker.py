@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from server.engine.vllm_engine import forking
-from server.engine.vllm_engine.aligned_draft import Fences
+from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine.aligned_draft import Fences
 
 
 def allow_amx_tiles() -> None:
@@ -35,7 +35,7 @@ class WorkerExtension:
         self, opening: list[int], feedback: list[int], refinement: list[int], end: int
     ) -> None:
         """Begin to guess refinements from their drafts, where vLLM was started for it."""
-        from server.engine.vllm_engine.speculation import DraftProposer
+        from redraft.server.engine.vllm_engine.speculation import DraftProposer
 
         proposer = getattr(self.model_runner, "drafter", None)  # the last pipeline stage has it
         if isinstance(proposer, DraftProposer):

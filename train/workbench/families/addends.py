@@ -6,8 +6,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from train.workbench.families.arithmetic import steps
-from train.workbench.families.family import (
+from redraft.train.workbench.families.arithmetic import steps
+from redraft.train.workbench.families.family import (
     BEST_SCORE,
     NUMBER,
     Family,
@@ -16,7 +16,7 @@ from train.workbench.families.family import (
     listed,
     numbers_in,
 )
-from train.workbench.families.naming import partial_score
+from redraft.train.workbench.families.naming import partial_score
 
 
 def parity(number: int) -> str:

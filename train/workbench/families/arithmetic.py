@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping
 from typing import ClassVar
 
-from train.workbench.families.family import (
+from redraft.train.workbench.families.family import (
     NAME,
     NUMBER,
     NUMBERS,
@@ -22,7 +22,7 @@ from train.workbench.families.family import (
     listed,
     numbers_in,
 )
-from train.workbench.families.lexicon import GAINS, LOSSES, PEOPLE, THINGS
+from redraft.train.workbench.families.lexicon import GAINS, LOSSES, PEOPLE, THINGS
 
 LARGEST = 99
 

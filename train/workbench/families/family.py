@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from train.workbench.families.lexicon import CATEGORY_OF
+from redraft.train.workbench.families.lexicon import CATEGORY_OF
 
 Slots = Mapping[str, str]
 HELD_OUT_WORDINGS = 2  # the last ones of every family are never trained on

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import ClassVar
 
-from train.workbench.families.family import (
+from redraft.train.workbench.families.family import (
     WORDS,
     Family,
     Findings,
@@ -16,7 +16,7 @@ from train.workbench.families.family import (
     listed,
     numbers_in,
 )
-from train.workbench.families.lexicon import WORDS as LEXICON
+from redraft.train.workbench.families.lexicon import WORDS as LEXICON
 
 _COMMON = 7  # letters asked for come from the words' most frequent ones
 

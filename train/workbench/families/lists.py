@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from train.workbench.families.family import (
+from redraft.train.workbench.families.family import (
     NUMBERS,
     WORDS,
     Family,
@@ -17,7 +17,7 @@ from train.workbench.families.family import (
     listed,
     numbers_in,
 )
-from train.workbench.families.lexicon import WORDS as LEXICON
+from redraft.train.workbench.families.lexicon import WORDS as LEXICON
 
 
 def _test(condition: str) -> Callable[[int], bool]:

@@ -9,14 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from train.workbench.families.family import (
-    BEST_SCORE,
-    Family,
-    Findings,
-    Slots,
-    listed,
-)
-from train.workbench.families.lexicon import CATEGORIES
+from redraft.train.workbench.families.family import BEST_SCORE, Family, Findings, Slots, listed
+from redraft.train.workbench.families.lexicon import CATEGORIES
 
 _CATEGORY = "|".join(CATEGORIES)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from train.workbench.families.family import (
+from redraft.train.workbench.families.family import (
     NAME,
     WORD,
     Family,
@@ -16,7 +16,7 @@ from train.workbench.families.family import (
     examine_choice,
     listed,
 )
-from train.workbench.families.lexicon import COLOURS, PEOPLE
+from redraft.train.workbench.families.lexicon import COLOURS, PEOPLE
 
 _HOLDING = rf"{NAME} {WORD}"
 _SWAP = rf"{NAME} and {NAME}"

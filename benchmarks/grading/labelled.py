@@ -1,0 +1,135 @@
+"""Labelled prompts: what is asked, and whether an answer to it is right.
+
+A line of the file is {"prompt": "...", "answers": ["...", ...], "group": "..."}; any of the answers
+is right, the group may be left out. With a judge the answers may be, too: the judge decides.
+
+A judge is any server that takes POST URL/judge with {"prompt", "response"} and answers
+{"right": true or false}; ``redraft train exact`` serves the workbench's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from redraft.benchmarks.grading.scorers import gsm8k_answer
+from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
+from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.output.json_lines import WrongLine, read_rows
+from redraft.benchmarks.output.ledger import Ledger
+
+MATCHES: dict[str, Callable[[str, str], bool]] = {
+    "exact": lambda given, right: given.strip() == right.strip(),
+    "words": lambda given, right: given.lower().split() == right.lower().split(),
+    "number": lambda given, right: gsm8k_answer(given) == gsm8k_answer(right) is not None,
+    "contains": lambda given, right: right.strip().lower() in given.lower(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPrompt:
+    prompt: str
+    answers: tuple[str, ...] = ()
+    group: str = ""
+
+    def is_right(self, text: str, how: str) -> bool:
+        return any(MATCHES[how](text, answer) for answer in self.answers)
+
+
+def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
+    """``judged``: a judge decides, so no answers are needed."""
+    found = []
+    needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
+    for where, line, row in read_rows(path):
+        if not row.get("prompt") or not (judged or row.get("answers")):
+            raise WrongLine(where, needed, line)
+        answers = tuple(str(answer) for answer in row.get("answers") or ())
+        found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
+    return found
+
+
+def add_options(top: argparse.ArgumentParser) -> None:
+    """What a grader needs to know."""
+    top.add_argument("--match", choices=list(MATCHES), default="exact", help="how answers compare")
+    top.add_argument("--judge", metavar="URL", help="asks URL/judge which answers are right")
+    top.add_argument("--judge-key-variable", default="JUDGE_API_KEY", help="holds its API key")
+
+
+Asked = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
+
+
+@dataclass(frozen=True, slots=True)
+class Grades:
+    """Which texts are right."""
+
+    right: dict[Asked, bool]
+    unjudged: dict[Asked, str]  # and why
+
+    def of(self, prompt: LabelledPrompt, text: str) -> bool:
+        """CallFailed where the judge has not judged: that is neither right nor wrong."""
+        if (prompt, text) in self.unjudged:
+            why = self.unjudged[prompt, text]
+            raise CallFailed(f"unjudged_{why}", f"the judge has no verdict on {text[:80]!r}")
+        return self.right[prompt, text]
+
+
+@dataclass(frozen=True, slots=True)
+class Grader:
+    """By comparing with the answers, or by asking a judge, whose verdicts are kept at ``path``."""
+
+    match: str = "exact"
+    judge: Endpoint | None = None
+    path: Path | None = None
+    concurrency: int = 8
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, judge: str = "") -> Grader:
+        """From what ``add_options`` added; ``judge`` is used where none is named."""
+        url = options.judge or judge
+        if not url:
+            return cls(options.match)
+        key, patience = options.judge_key_variable, (options.timeout_s, options.retries)
+        asked = Endpoint(url, "", key, *patience)
+        return cls(options.match, asked, options.out / "grades.jsonl", options.concurrency)
+
+    async def grade(self, asked: Iterable[Asked]) -> Grades:
+        different = list(dict.fromkeys(asked))
+        if self.judge is None:
+            return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in different}, {})
+        assert self.path, "a judge's verdicts are kept somewhere"
+        keys = {pair: _key(self.judge.url, pair) for pair in different}
+        unjudged: dict[Asked, str] = {}
+        with Ledger(self.path) as ledger:
+            async with self.judge.session() as session:
+
+                async def one(pair: Asked) -> None:
+                    body = {"prompt": pair[0].prompt, "response": pair[1]}
+                    try:
+                        verdict = _verdict(await session.post("judge", body))
+                    except CallFailed as failed:
+                        unjudged[pair] = failed.reason
+                        raise
+                    ledger.add(keys[pair], {"right": verdict})
+
+                missing = [pair for pair in different if keys[pair] not in ledger]
+                await work_through(missing, one, self.concurrency, "grades")
+            known = {pair: ledger.records[key] for pair, key in keys.items() if key in ledger}
+        return Grades({pair: record["right"] for pair, record in known.items()}, unjudged)
+
+
+def _verdict(reply: object) -> bool:
+    right = reply.get("right") if isinstance(reply, dict) else None
+    if not isinstance(right, bool):
+        raise CallFailed(
+            "no_verdict", f"expected {{'right': true or false}}, got {str(reply)[:80]}"
+        )
+    return right
+
+
+def _key(judge: str, pair: Asked) -> str:
+    content = json.dumps([judge, pair[0].prompt, pair[1]])
+    return hashlib.sha256(content.encode()).hexdigest()[:24]

@@ -1,0 +1,92 @@
+"""What a policy would have done with a loop that ran to its end: replayed, not run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from redraft.benchmarks.grading.weighing import Answered
+
+# None: no score ends the loop. Last, since a gate costs nothing where it is never reached.
+GATES = (10, 9, 8, 7, 6, None)
+
+
+@dataclass(frozen=True, slots=True)
+class TryPolicy:
+    iterations: int
+    good_enough: int | None = None
+
+    @property
+    def name(self) -> str:
+        if not self.iterations:
+            return "off"
+        gate = f", until {self.good_enough}" if self.good_enough else ""
+        return f"{self.iterations} iteration{'s' * (self.iterations > 1)}{gate}"
+
+    def json(self) -> dict[str, Any]:
+        return {"max_iterations": self.iterations, "good_enough": self.good_enough, "keep": "last"}
+
+
+OFF = TryPolicy(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One prompt's responses, from the draft on; its feedback is between them."""
+
+    right: tuple[bool, ...]
+    tokens: tuple[int, ...]  # of each response
+    scores: tuple[int | None, ...]  # of each feedback; the last response may have none
+    feedback_tokens: float  # of one feedback, in the mean
+
+    @classmethod
+    def of(cls, answered: Answered) -> Self:
+        reply = answered.reply
+        each = reply.feedback_tokens / max(1, len(reply.scores))
+        return cls(answered.course, reply.response_tokens, reply.scores, each)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    policy: TryPolicy
+    right: int
+    tokens: float
+
+
+def candidates(max_iterations: int) -> list[TryPolicy]:
+    """The weakest gate first: among equals the first is taken."""
+    steps = range(1, max_iterations + 1)
+    return [TryPolicy(iterations, gate) for iterations in steps for gate in GATES]
+
+
+def outcome(loop: Loop, policy: TryPolicy) -> tuple[bool, float]:
+    """Is the answer right, and what did it cost in tokens?"""
+    at, cost = 0, float(loop.tokens[0])
+    while at < policy.iterations and at < len(loop.scores):
+        cost += loop.feedback_tokens
+        score = loop.scores[at]
+        if policy.good_enough and score is not None and score >= policy.good_enough:
+            break
+        if at + 1 == len(loop.right):
+            break
+        at += 1
+        cost += loop.tokens[at]
+    return loop.right[at], cost
+
+
+def try_policy(loops: Sequence[Loop], policy: TryPolicy) -> Tried:
+    outcomes = [outcome(loop, policy) for loop in loops]
+    return Tried(policy, sum(right for right, _ in outcomes), sum(cost for _, cost in outcomes))
+
+
+def cheapest_best(loops: Sequence[Loop], policies: Sequence[TryPolicy]) -> Tried:
+    tried = [try_policy(loops, policy) for policy in policies]
+    return min(tried, key=lambda each: (-each.right, each.tokens))
+
+
+def apart(loops: Sequence[Loop]) -> Iterator[tuple[list[Loop], list[Loop]]]:
+    """The prompts in two halves, each once to choose on and once to be measured on."""
+    even, odd = list(loops[::2]), list(loops[1::2])
+    yield even, odd
+    yield odd, even

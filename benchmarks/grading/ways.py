@@ -1,0 +1,169 @@
+"""Ways of answering: a name and refine options, or a number of drafts to vote among.
+
+    replies, failures = await ask_all(prompts, {"direct": DIRECT, "vote-8": {"vote": 8}}, manner,
+                                      Path("runs/compute/answers.jsonl"))
+
+Every way is asked every prompt; a reply is paid for once, whoever asks for it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
+from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.output.ledger import Ledger, Record
+
+Way = Mapping[str, Any]  # refine options, or {"vote": n}
+NO_GATE = {"good_enough": None}  # said outright: the model's manifest must not add one
+
+DIRECT: Way = {"max_iterations": 0}
+
+
+def refining(iterations: int, **more: Any) -> Way:
+    return {"max_iterations": iterations, "keep": "last", **NO_GATE, **more}
+
+
+def reranking(drafts: int, **more: Any) -> Way:
+    """The best of several drafts by the model's own score."""
+    return {"drafts": drafts, "max_iterations": 0, "keep": "best", **NO_GATE, **more}
+
+
+def voting(drafts: int) -> Way:
+    return {"vote": drafts}
+
+
+# What a model does is an outcome and is scored: feedback that cannot be read, and a text that
+# leaves no room in the window, too. Its user gets the best response so far. Where a loop ended for
+# another reason there is no outcome.
+ENDS = ("max_iterations", "good_enough", "no_change", "no_gain")
+OUTCOMES = (*ENDS, "malformed_feedback", "token_budget")
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How every way is asked."""
+
+    endpoint: Endpoint
+    temperature: float | None = 0.7  # of drafts; None: the model's own
+    seed: int = 0
+    concurrency: int = 8
+    deployment: str = ""  # what is asked, where the model's name does not say it all
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What one way gave for one prompt, and what it cost."""
+
+    answer: str
+    tokens: int  # generated, all phases and drafts
+    prompt_tokens: int
+    seconds: float
+    stop_reason: str
+    responses: tuple[str, ...]  # the draft and its refinements
+    response_tokens: tuple[int, ...]
+    scores: tuple[int | None, ...]  # of each feedback, in order
+    feedback_tokens: int  # of all feedback
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in record.items()
+            if name != "key"
+        }
+        return cls(**fields)
+
+
+Replies = dict[str, dict[int, Reply]]  # way -> place of the prompt -> reply
+
+
+async def ask_all(
+    prompts: Sequence[str], ways: Mapping[str, Way], manner: Manner, ledger_path: Path
+) -> tuple[Replies, Counter[str]]:
+    asked = [(name, place) for place in range(len(prompts)) for name in ways]
+
+    def key(which: tuple[str, int]) -> str:
+        name, place = which
+        parts: list[Any] = [manner.endpoint.model, manner.deployment, ways[name], prompts[place]]
+        content = json.dumps([*parts, manner.temperature, manner.seed], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:24]
+
+    with Ledger(ledger_path) as ledger:
+        async with manner.endpoint.session() as session:
+
+            async def one(which: tuple[str, int]) -> None:
+                name, place = which
+                body = {
+                    "model": manner.endpoint.model,
+                    "prompt": prompts[place],
+                    "temperature": manner.temperature,
+                    "seed": seed_of(prompts[place], manner.seed),
+                }
+                ledger.add(key(which), await answer(session, ways[name], body))
+
+            # By key: two ways may be the same by different names.
+            missing = {key(which): which for which in asked if key(which) not in ledger}
+            work = list(missing.values())
+            failures = await work_through(work, one, manner.concurrency, "answers")
+        replies: Replies = {name: {} for name in ways}
+        for name, place in asked:
+            if record := ledger.records.get(key((name, place))):
+                replies[name][place] = Reply.of(record)
+    return replies, failures
+
+
+def seed_of(prompt: str, seed: int) -> int:
+    """A seed of its own for each prompt, the same for every way: paired in luck, too."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{prompt}".encode()).digest()[:4]) & 0x7FFFFFFF
+
+
+async def answer(session: Session, way: Way, body: dict[str, Any]) -> Record:
+    """One answer and its cost; a vote is the commonest of several drafts, the first of equals."""
+    if "vote" not in way:
+        return await _refined(session, {**body, **way})
+    drafts = [
+        await _refined(session, {**body, **DIRECT, "seed": body["seed"] + 7919 * number})
+        for number in range(way["vote"])
+    ]
+    votes = Counter(_words(draft) for draft in drafts)
+    chosen = max(drafts, key=lambda draft: votes[_words(draft)])
+    costs = ("tokens", "prompt_tokens", "seconds")
+    return chosen | {cost: sum(draft[cost] for draft in drafts) for cost in costs}
+
+
+def _words(draft: Record) -> str:
+    return " ".join(draft["answer"].split())
+
+
+async def _refined(session: Session, body: dict[str, Any]) -> Record:
+    started = time.perf_counter()
+    reply = await session.post("refine", {**body, "trace": True})
+    seconds = time.perf_counter() - started
+    if reply["stop_reason"] not in OUTCOMES:
+        raise CallFailed(f"stopped_by_{reply['stop_reason']}", reply["id"])
+    used, trace = reply["usage"], reply["trace"]
+    responses = list(_responses(trace))
+    return {
+        "answer": reply["answer"],
+        "tokens": used["completion_tokens"],
+        "prompt_tokens": used["prompt_tokens"],
+        "seconds": round(seconds, 4),
+        "stop_reason": reply["stop_reason"],
+        "responses": [response["text"] for response in responses],
+        "response_tokens": [response["tokens"] for response in responses],
+        "scores": [iteration["feedback"]["score"] for iteration in trace["iterations"]],
+        "feedback_tokens": used["phases"].get("feedback", {}).get("completion_tokens", 0),
+    }
+
+
+def _responses(trace: Record) -> Iterable[Record]:
+    yield trace["drafts"][trace["picked"]]
+    yield from (i["refinement"] for i in trace["iterations"] if i["refinement"])

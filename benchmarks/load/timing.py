@@ -1,0 +1,191 @@
+"""What one answered request took, and what many of them amount to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What every system is asked to do."""
+
+    phase_tokens: int  # at most, or exactly where the system lets one say so
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds are from the moment the request was due, so that a late start counts."""
+
+    first_token_s: float  # of anything the model wrote
+    first_answer_s: float  # of the answer
+    total_s: float
+    tokens: int  # generated, everything that is not shown included
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    phases: dict[str, float] = field(default_factory=dict)  # seconds in each
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "first_token_s": round(self.first_token_s, 5),
+            "first_answer_s": round(self.first_answer_s, 5),
+            "total_s": round(self.total_s, 5),
+            "tokens": self.tokens,
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "phases": {phase: round(seconds, 5) for phase, seconds in self.phases.items()},
+        }
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Self:
+        return cls(**content)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The requests one system answered in one go."""
+
+    system: str
+    cell: str
+    repeat: int
+    seconds: float  # from the first that was due to the last that was done
+    timings: tuple[Timing, ...]
+    failures: Mapping[str, int] = field(default_factory=dict)  # by reason
+    cpu_s: float = math.nan  # of all the servers' processes; NaN where they run elsewhere
+    server_cpu_s: float = math.nan  # without the engines' processes
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "system": self.system,
+            "cell": self.cell,
+            "repeat": self.repeat,
+            "seconds": self.seconds,
+            "failures": dict(self.failures),
+            "cpu_s": self.cpu_s if math.isfinite(self.cpu_s) else None,
+            "server_cpu_s": self.server_cpu_s if math.isfinite(self.server_cpu_s) else None,
+            "timings": [timing.json() for timing in self.timings],
+        }
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Self:
+        return cls(
+            content["system"],
+            content["cell"],
+            content["repeat"],
+            content["seconds"],
+            tuple(map(Timing.of, content["timings"])),
+            content["failures"],
+            math.nan if content["cpu_s"] is None else content["cpu_s"],
+            math.nan if content["server_cpu_s"] is None else content["server_cpu_s"],
+        )
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    @property
+    def tokens(self) -> int:
+        return sum(timing.tokens for timing in self.timings)
+
+    @property
+    def cpu_per_token(self) -> float:
+        return self.cpu_s / self.tokens if self.tokens else math.nan
+
+    @property
+    def server_cpu_per_token(self) -> float:
+        return self.server_cpu_s / self.tokens if self.tokens else math.nan
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def answers_per_s(self) -> float:
+        return len(self.timings) / self.seconds
+
+    @property
+    def seconds_per_token(self) -> float:
+        return self.seconds / self.tokens if self.tokens else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All batches of one system in one cell."""
+
+    first_token: Interval
+    first_answer: Interval
+    total: Interval
+    tokens_per_s: Interval
+    answers_per_s: Interval
+    cpu_per_token: Interval  # seconds
+    server_cpu_per_token: Interval
+    tokens: float  # of a request, in the mean
+    answered: int
+    failed: int
+    phases: dict[str, float]  # median seconds
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "first_token_s": self.first_token.json(),
+            "first_answer_s": self.first_answer.json(),
+            "total_s": self.total.json(),
+            "tokens_per_s": self.tokens_per_s.json(),
+            "answers_per_s": self.answers_per_s.json(),
+            "cpu_per_token_s": self.cpu_per_token.json(),
+            "server_cpu_per_token_s": self.server_cpu_per_token.json(),
+            "tokens_per_answer": self.tokens,
+            "answered": self.answered,
+            "failed": self.failed,
+            "phases_s": self.phases,
+        }
+
+
+def summarise(batches: Sequence[Batch]) -> Summary:
+    timings = [timing for batch in batches for timing in batch.timings]
+    whole = [batch for batch in batches if batch.timings]
+    names = dict.fromkeys(phase for timing in timings for phase in timing.phases)
+    return Summary(
+        first_token=median_interval([timing.first_token_s for timing in timings]),
+        first_answer=median_interval([timing.first_answer_s for timing in timings]),
+        total=median_interval([timing.total_s for timing in timings]),
+        tokens_per_s=median_interval([batch.tokens_per_s for batch in whole]),
+        answers_per_s=median_interval([batch.answers_per_s for batch in whole]),
+        cpu_per_token=_of_finite([batch.cpu_per_token for batch in whole]),
+        server_cpu_per_token=_of_finite([batch.server_cpu_per_token for batch in whole]),
+        tokens=sum(timing.tokens for timing in timings) / max(1, len(timings)),
+        answered=len(timings),
+        failed=sum(batch.failed for batch in batches),
+        phases={
+            phase: median_interval([timing.phases.get(phase, 0.0) for timing in timings]).estimate
+            for phase in names
+        },
+    )
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
+    """The median of ours over theirs, repeat by repeat: what slows the machine for a while slows
+    both, and cancels out."""
+    pairs = [
+        mine / other
+        for mine, other in zip(ours, theirs, strict=True)
+        if other and math.isfinite(mine) and math.isfinite(other)
+    ]
+    return median_interval(pairs) if pairs else NOTHING
+
+
+def _of_finite(values: Sequence[float]) -> Interval:
+    return median_interval([value for value in values if math.isfinite(value)])
+
+
+def goodput(batch: Batch, answer_within_s: float, total_within_s: float) -> float:
+    """Answers a second that began and ended in time; late ones and failures are worth nothing."""
+    good = sum(
+        timing.first_answer_s <= answer_within_s and timing.total_s <= total_within_s
+        for timing in batch.timings
+    )
+    return good / batch.seconds

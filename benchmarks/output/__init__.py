@@ -1,0 +1,1 @@
+"""What measurements leave behind: results, tables, plots."""

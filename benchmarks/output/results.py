@@ -1,0 +1,112 @@
+"""What a measurement leaves behind: one JSON file, its plots, its tables on the terminal, and one
+JSON line last on stdout. ``redraft bench report`` makes a page of these files.
+
+A result always carries its failures and its whole configuration beside its figures; figures
+that have one carry their interval.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from redraft.benchmarks.stats.intervals import Interval
+
+Cell = str | int | float | Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+    def shown(self) -> list[list[str]]:
+        return [[shown(cell) for cell in row] for row in self.rows]
+
+    def markdown(self) -> str:
+        lines = [list(self.columns), ["---"] * len(self.columns), *self.shown()]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n\n".join(part for part in (f"### {self.title}", table, self.note) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    name: str  # of the measurement, and of its files
+    about: str  # one sentence for the reader of the report
+    config: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    failures: Mapping[str, int]
+    tables: tuple[Table, ...] = ()
+    plots: tuple[str, ...] = ()  # file names beside the JSON
+    samples: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    headline: Mapping[str, Any] | None = None  # for the last line, where the figures are many
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "about": self.about,
+            "made": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()} {platform.system()}, Python "
+            f"{platform.python_version()}",
+            "config": dict(self.config),
+            "figures": plain(self.figures),
+            "failures": dict(self.failures),
+            "tables": [
+                {"title": t.title, "columns": t.columns, "rows": t.shown(), "note": t.note}
+                for t in self.tables
+            ],
+            "plots": list(self.plots),
+        }
+
+
+def publish(result: Result, directory: Path) -> Path:
+    """Write the files, print the tables and, last, one JSON line."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if result.samples:
+        lines = "".join(json.dumps(plain(sample)) + "\n" for sample in result.samples)
+        (directory / f"{result.name}.samples.jsonl").write_text(lines, encoding="utf-8")
+    path = directory / f"{result.name}.json"
+    content = json.dumps(result.json(), indent=2, allow_nan=False, default=str)
+    path.write_text(content + "\n", encoding="utf-8")
+    for table in result.tables:
+        print(table.markdown(), end="\n\n")
+    last = {
+        "name": result.name,
+        "figures": plain(result.figures if result.headline is None else result.headline),
+        "failures": dict(result.failures),
+        "config": plain(result.config),
+        "file": str(path),
+    }
+    print(json.dumps(last, allow_nan=False, default=str), flush=True)
+    return path
+
+
+def plain(value: Any) -> Any:
+    """As JSON has it; a number that is none becomes null."""
+    if isinstance(value, Interval):
+        return plain(value.json())
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def shown(cell: Cell) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, Interval):
+        return cell.shown() if cell.n else "-"
+    if isinstance(cell, float):
+        return f"{cell:.4g}" if math.isfinite(cell) else "-"
+    return str(cell)

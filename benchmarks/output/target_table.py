@@ -1,0 +1,218 @@
+"""The performance targets, each beside what was measured: from the results' own files.
+
+How to add one: a Target in ``TARGETS``, whose ``found`` reads the folder of one run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from redraft.benchmarks.load.timing import ratio
+from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
+
+Found = Callable[[Path], Interval]
+PROMPT, ALONE, MANY = 400, 1, 32
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    what: str
+    at: str
+    limit: float
+    least: bool  # the limit is the least, else the most, that the figure may be
+    run: str  # the folder with its result
+    found: Found
+    unit: str = "x"
+
+    @property
+    def wanted(self) -> str:
+        return f"{'>=' if self.least else '<='} {self.limit:g}{self.unit}"
+
+    def met(self, measured: Interval) -> bool:
+        value = measured.estimate
+        return value >= self.limit if self.least else value <= self.limit
+
+    def sure(self, measured: Interval) -> bool:
+        """Whether the whole interval says the same."""
+        return self.met(_all(measured.low)) == self.met(_all(measured.high))
+
+
+def measured(target: Target, runs: Path) -> Interval:
+    """NOTHING where its run is missing, or did not measure it."""
+    try:
+        return target.found(runs / target.run)
+    except (FileNotFoundError, KeyError):
+        return NOTHING
+
+
+def compared(system: str, figure: str, concurrency: int) -> Found:
+    """Ours over theirs, or theirs over ours, as the latency run has it."""
+
+    def read(folder: Path) -> Interval:
+        cell = f"{PROMPT} tokens, 1 iterations, x{concurrency}"
+        return _interval(_figures(folder, "latency")[cell]["ratios"][system][figure])
+
+    return read
+
+
+def direct_requests(folder: Path) -> Interval:
+    return _interval(_figures(folder, "overhead")["direct"]["requests_per_cpu_s"])
+
+
+def guessed(kept: float, concurrency: int) -> Found:
+    """Tokens per second of the refinement phase, with guesses from the draft over without."""
+
+    def read(folder: Path) -> Interval:
+        rates: dict[str, dict[int, float]] = {"plain": {}, "speculating": {}}
+        for batch in _samples(folder, "speculation"):
+            if (batch["kept"], batch["concurrency"]) == (kept, concurrency):
+                rates[batch["system"]][batch["repeat"]] = batch["tokens"] / batch["seconds"]
+        plain, ours = rates["plain"], rates["speculating"]
+        return ratio([ours[repeat] for repeat in plain], list(plain.values()))
+
+    return read
+
+
+def memory_growth(folder: Path) -> Interval:
+    return _interval(_figures(folder, "soak")["growth_share"]).scaled(100)
+
+
+def linearity(folder: Path) -> Interval:
+    """What each of three iterations adds, over what the first one does; repeat by repeat."""
+    totals: dict[int, dict[int, list[float]]] = {}
+    for sample in _samples(folder, "latency"):
+        for iterations in (0, 1, 3):
+            cell = f"{PROMPT} tokens, {iterations} iterations, x{ALONE}"
+            if (sample["system"], sample["cell"]) == ("redraft", cell):
+                by_iterations = totals.setdefault(sample["repeat"], {})
+                by_iterations.setdefault(iterations, []).append(sample["total_s"])
+    found = []
+    for by_iterations in totals.values():
+        none, one, three = (median(by_iterations[n]) for n in (0, 1, 3))
+        found.append((three - none) / (3 * (one - none)))
+    return median_interval(found)
+
+
+def _samples(folder: Path, name: str) -> Iterator[dict[str, Any]]:
+    with (folder / f"{name}.samples.jsonl").open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def _figures(folder: Path, name: str) -> Mapping[str, Any]:
+    content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    figures: Mapping[str, Any] = content["figures"]
+    return figures
+
+
+def _interval(content: Mapping[str, Any]) -> Interval:
+    """As it was written; a number that is none was written as null."""
+    estimate, low, high = (
+        math.nan if content[name] is None else float(content[name])
+        for name in ("estimate", "low", "high")
+    )
+    return Interval(estimate, low, high, content["n"])
+
+
+def _all(value: float) -> Interval:
+    return Interval(value, value, value, 1)
+
+
+def _of_model(model: str) -> list[Target]:
+    alone, many = f"{model} model, alone", f"{model} model, {MANY} at once"
+    floor = "time per token, loop / one uninterrupted generation"
+    cpu = "processor time per token, loop / one uninterrupted generation"
+    answers = "answers per second / those of a client-side loop over vLLM"
+    server = "the server's processor time per streamed token / vLLM's own server's"
+    run, bare = f"latency-{model}", f"latency-floor-{model}"
+    return [
+        Target(floor, alone, 1.03, False, bare, compared("floor", "time_per_token", ALONE)),
+        Target(floor, many, 1.05, False, bare, compared("floor", "time_per_token", MANY)),
+        Target(cpu, alone, 1.03, False, bare, compared("floor", "cpu_per_token", ALONE)),
+        Target(cpu, many, 1.05, False, bare, compared("floor", "cpu_per_token", MANY)),
+        Target(
+            f"{answers}, a prompt for each phase",
+            many,
+            1.3,
+            True,
+            run,
+            compared("client-loop", "answers_per_s", MANY),
+        ),
+        Target(
+            f"{answers}, one chat",
+            many,
+            1.3,
+            True,
+            run,
+            compared("client-chat", "answers_per_s", MANY),
+        ),
+        Target(
+            server, many, 1.0, False, run, compared("client-chat", "server_cpu_per_token", MANY)
+        ),
+    ]
+
+
+def _guessing() -> list[Target]:
+    what = "tokens per second of refinements, guessed from their drafts / not"
+    found = [
+        Target(f"{what}; 80% kept", at, 2.0, True, "speculation", guessed(0.8, n))
+        for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
+    ]
+    found += [
+        Target(f"{what}; nothing kept", at, 0.95, True, "speculation", guessed(0.0, n))
+        for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
+    ]
+    at = f"large model, {MANY} at once"
+    answers = "answers per second / those of a client-side loop over vLLM, one chat"
+    ours = compared("client-chat", "answers_per_s", MANY)
+    return [
+        *found,
+        Target(f"{answers}; 80% kept and guessed", at, 1.3, True, "latency-kept", ours),
+    ]
+
+
+_OPTILLM = f"small model, {MANY} at once"
+TARGETS: tuple[Target, ...] = (
+    *_of_model("small"),
+    *_of_model("large"),
+    *_guessing(),
+    Target(
+        "answers per second / those of optillm over vLLM",
+        _OPTILLM,
+        2.0,
+        True,
+        "latency-small",
+        compared("optillm", "answers_per_s", MANY),
+    ),
+    Target(
+        "time to the first token, optillm's / ours",
+        _OPTILLM,
+        10.0,
+        True,
+        "latency-small",
+        compared("optillm", "their_first_token", MANY),
+    ),
+    Target(
+        "direct requests per second of processor time",
+        "an engine that takes no time",
+        500.0,
+        True,
+        "overhead",
+        direct_requests,
+        "",
+    ),
+    Target(
+        "what each of 3 iterations adds / what the first does",
+        "small model, alone",
+        1.1,
+        False,
+        "latency-linear",
+        linearity,
+    ),
+    Target("growth of memory", "small model, 8 at once", 1.0, False, "soak", memory_growth, "%"),
+)

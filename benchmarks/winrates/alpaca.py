@@ -1,0 +1,151 @@
+"""The files of AlpacaEval 2.0: instructions with reference answers, a system's answers, and
+annotations (which of the two a judge preferred). Other instructions are read, too.
+
+Annotations are read from the project's own annotations.json (also .gz), from a table with the
+columns row, len_reference, len_model, preference, and from the ledger ``winrate judge`` writes.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from redraft.benchmarks.output.json_lines import WrongLine, read_rows
+
+# The parts of its instructions, as their field "dataset" names them.
+DATASETS = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One instruction and what a system answered to it."""
+
+    instruction: str
+    output: str
+    dataset: str = ""
+    generator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One verdict. Preference: 1 the reference won, 2 the system won, 1.5 a tie."""
+
+    # Where the length-controlled rate looks its instruction's difficulty up. In the project's own
+    # files this is the row, as its code has it, even where rows are missing.
+    row: int
+    reference_length: int  # characters
+    length: int
+    preference: float | None  # None: unjudged
+    alpaca: bool = True  # the instruction is AlpacaEval's, so its difficulty is known
+
+    @property
+    def win(self) -> float | None:
+        """From 0 (lost) to 1 (won). A preference of 0 is how old files write a tie."""
+        if self.preference is None:
+            return None
+        return 0.5 if self.preference == 0 else self.preference - 1
+
+
+def read_answers(path: Path) -> list[Answer]:
+    rows = _json(path)
+    return [
+        Answer(row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", ""))
+        for row in rows
+    ]
+
+
+def read_instructions(path: Path) -> list[Answer]:
+    """Instructions without answers: a file that ``read_answers`` reads, or lines of JSON that hold
+    an instruction or a labelled prompt each."""
+    if not path.name.endswith(".jsonl"):
+        return [replace(answer, output="", generator="") for answer in read_answers(path)]
+    found = []
+    for where, line, row in read_rows(path):
+        asked = row.get("instruction") or row.get("prompt")
+        if not asked:
+            raise WrongLine(where, '"instruction" or "prompt"', line)
+        found.append(Answer(asked, "", row.get("dataset") or row.get("group") or ""))
+    return found
+
+
+def write_answers(path: Path, answers: list[Answer]) -> None:
+    """In the project's own form, so that its tools read it too."""
+    rows = [
+        {"dataset": a.dataset, "instruction": a.instruction, "output": a.output}
+        | {"generator": a.generator}
+        for a in answers
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def read_annotations(path: Path) -> list[Annotation]:
+    if path.name.endswith(".csv"):
+        return list(_from_table(path))
+    if path.name.endswith(".jsonl"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return sorted(map(_from_ledger, map(json.loads, lines)), key=lambda a: a.row)
+    return [
+        Annotation(
+            row, len(found["output_1"]), len(found["output_2"]), _number(found["preference"])
+        )
+        for row, found in enumerate(_json(path))
+    ]
+
+
+def name_of(path: Path) -> str:
+    """The system an annotation file is about: as the file says, else its name, or its folder's
+    where that says more."""
+    if path.name.endswith((".json", ".json.gz")) and (name := _json(path)[0].get("generator_2")):
+        return str(name)
+    return path.parent.name if path.stem == "verdicts" else path.stem
+
+
+def read_published(path: Path) -> dict[str, dict[str, float | None]]:
+    """Published figures by model: a leaderboard (.csv), or JSON of the same columns."""
+    if path.suffix == ".json":
+        found: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    with path.open(encoding="utf-8", newline="") as file:
+        return {
+            row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
+            for row in csv.DictReader(file)
+        }
+
+
+def _from_table(path: Path) -> Iterator[Annotation]:
+    with path.open(encoding="utf-8", newline="") as file:
+        for row, found in enumerate(csv.DictReader(file)):
+            yield Annotation(
+                row,
+                int(found["len_reference"]),
+                int(found["len_model"]),
+                _number(found["preference"]),
+            )
+
+
+def _from_ledger(found: dict[str, Any]) -> Annotation:
+    lengths = found["reference_length"], found["length"]
+    return Annotation(found["row"], *lengths, found["preference"], found.get("alpaca", True))
+
+
+def _json(path: Path) -> list[dict[str, Any]]:
+    content = path.read_bytes()
+    rows: list[dict[str, Any]] = json.loads(
+        gzip.decompress(content) if path.suffix == ".gz" else content
+    )
+    return rows
+
+
+def _number(given: str | float | None) -> float | None:
+    try:
+        found = math.nan if given is None else float(given)
+    except ValueError:
+        return None  # a word in a column of numbers
+    return found if math.isfinite(found) else None

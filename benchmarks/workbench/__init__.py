@@ -1,0 +1,1 @@
+"""The shipped model measured through the server's API, and its card."""

@@ -1,0 +1,159 @@
+"""The tables of the model card, from the figures that card.py computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from redraft.train.workbench.families import FAMILIES
+
+_ABOUT = Path(__file__).with_name("card.md")
+
+
+def render(
+    found: Mapping[str, Any], steps: Mapping[str, float], results: Sequence[Mapping[str, Any]]
+) -> str:
+    """README.md: the figures, how long each step of the recipe took, results of experiments."""
+    tables = {
+        "instructions": str(found["instructions"]),
+        "main": main_table(found),
+        "families": _family_table(found["families"]),
+        "feedback": _feedback_table(found),
+        "gate": _gate_text(found.get("gate")),
+        "targets": _target_table(found),
+        "most_wins": _most_wins(found["accuracy"]["base"]),
+        "steps": _steps_text(steps),
+        "dev": str(found["dev"]["instructions"]),
+        "experiments": "\n\n".join(_result(result) for result in results) or "Not measured.",
+    }
+    text = _ABOUT.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        text = text.replace(f"<!-- {name} -->", table)
+    return text
+
+
+def main_table(found: Mapping[str, Any]) -> str:
+    """Base, stage one and stage two side by side, by iterations."""
+    columns = {"base model": {"draft": found["accuracy"]["base"]}}
+    if "stage1" in found:
+        columns["stage 1"] = found["stage1"]["accuracy"]
+    columns["stage 2" if "stage1" in found else "stage 1"] = found["accuracy"]
+    if "held_out" in found:
+        columns["wordings never trained on"] = found["held_out"]
+    lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
+    for label, key in _KEYS.items():
+        cells = [percent(one[key]) if key in one else "" for one in columns.values()]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+_KEYS = {
+    "direct (the draft)": "draft",
+    "after 1 iteration": "refined_1",
+    "after 2 iterations": "refined_2",
+    "after 3 iterations": "refined_3",
+}
+
+
+def _steps_text(steps: Mapping[str, float]) -> str:
+    if not steps:
+        return "How long its steps took was not recorded."
+    told = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in steps.items())
+    return f"Its steps took {sum(steps.values()) / 60:.0f} minutes in all: {told}."
+
+
+def _result(result: Mapping[str, Any]) -> str:
+    """A result of 'redraft bench', as its own tables tell it."""
+    parts = [f"### {result['about']}"]
+    for table in result["tables"]:
+        lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+        parts.append("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        parts.append(table["note"])
+    return "\n\n".join(part for part in parts if part)
+
+
+def _family_table(families: Mapping[str, Any]) -> str:
+    keys = ("base", "draft", "refined_1", "verdict", "word_for_word")
+    head = "| family | base direct | draft | refined | verdict right | feedback word for word |"
+    lines = []
+    for name, row in families.items():
+        kind = "open" if FAMILIES[name].is_open else "closed"
+        cells = " | ".join(percent(row[key]) for key in keys)
+        lines.append(f"| {name} ({kind}) | {cells} |")
+    return "\n".join([head, "|---|---|---|---|---|---|", *lines])
+
+
+def _feedback_table(found: Mapping[str, Any]) -> str:
+    columns = {"stage 1": found}
+    if "stage1" in found:
+        columns = {"stage 1": found["stage1"], "stage 2": found}
+    lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
+    for label, (group, key) in _FEEDBACK.items():
+        cells = [percent(one[group][key] if key else one[group]) for one in columns.values()]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    malformed = f"Feedback of the shipped model that could not be read: {found['malformed']}."
+    return "\n".join([*lines, "", malformed])
+
+
+_FEEDBACK = {
+    "feedback on drafts: right or wrong (score 10 or not) as the exact critic": (
+        "feedback",
+        "verdict",
+    ),
+    "the same score as the exact critic": ("feedback", "score"),
+    "word for word what the exact critic writes": ("feedback", "word_for_word"),
+    "feedback on refinements: right or wrong as the exact critic": ("feedback", "verdict_refined"),
+    "right drafts made wrong by one iteration": ("flips", "right_to_wrong"),
+    "wrong drafts made right by one iteration": ("flips", "wrong_to_right"),
+    "refined against base, wins (ties half)": ("win_rate", ""),
+}
+
+
+def _target_table(found: Mapping[str, Any]) -> str:
+    """What was aimed at, and what was reached."""
+    accuracy = {name: one["count"] / one["of"] for name, one in found["accuracy"].items()}
+    refined = accuracy["refined_1"]
+    verdict, spoilt = found["feedback"]["verdict"], found["flips"]["right_to_wrong"]
+    rows = [
+        ("refined above base direct, points", 25, 100 * (refined - accuracy["base"])),
+        ("refined above its own draft, points", 15, 100 * (refined - accuracy["draft"])),
+        ("refined against base, wins, %", 80, 100 * found["win_rate"]["value"]),
+        ("verdict on drafts right, %", 95, 100 * verdict["count"] / verdict["of"]),
+        ("right drafts not made wrong, %", 99, 100 - 100 * spoilt["count"] / spoilt["of"]),
+    ]
+    if "stage1" in found:
+        before = found["stage1"]["accuracy"]["draft"]
+        gain = accuracy["draft"] - before["count"] / before["of"]
+        rows.append(("stage 2 direct above stage 1 direct, points", 0, 100 * gain))
+    if "gate" in found:
+        rows.append(("tokens saved by the gate, %", 40, 100 * found["gate"]["saved"]))
+    lines = [
+        f"| {label} | {aim} | {value:.1f} | {'yes' if value >= aim else 'no'} |"
+        for label, aim, value in rows
+    ]
+    return "\n".join(["| | aim | reached | |", "|---|---|---|---|", *lines])
+
+
+def _most_wins(base: Mapping[str, Any]) -> str:
+    return f"{1 - base['count'] / base['of'] / 2:.1%}"
+
+
+def _gate_text(gate: Mapping[str, Any] | None) -> str:
+    if gate is None:
+        return "Not measured."
+    return (
+        f"Always 3 iterations would cost {gate['tokens_unstopped']:.0f} tokens an answer. Stopping "
+        f"when a refinement changes nothing costs {gate['tokens']:.0f}, and "
+        f"{percent(gate['accuracy'])} are right. Stopping at a score of 10 as well costs "
+        f"{gate['tokens_gated']:.0f}, {gate['saved_of_unstopped']:.0%} less than always 3 and "
+        f"{gate['saved']:.0%} less than without that gate, and "
+        f"{percent(gate['accuracy_gated'])} are right."
+    )
+
+
+def percent(one: Mapping[str, Any]) -> str:
+    value = one.get("value")
+    if value is None:
+        value = one["count"] / one["of"] if one["of"] else float("nan")
+    return f"{value:.1%} ({one['low']:.1%} to {one['high']:.1%})"

@@ -1,0 +1,162 @@
+"""What the recorded answers of base and tuned model say: every figure of the model card.
+
+All shares come with a 95% Wilson interval. Right and wrong are the exact judge's words, feedback
+is compared with the exact critic's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from redraft.server.refine.srt_format import HIGHEST_SCORE
+from redraft.train.workbench import critic
+from redraft.train.workbench.judge import judge
+from redraft.train.workbench.tasks import task_for
+
+Answer = Mapping[str, Any]  # a row of evaluate
+_Z = 1.959964  # of 95%
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So many of so many, with the interval the true share lies in."""
+
+    count: int
+    of: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        return self.count / self.of if self.of else math.nan
+
+
+def share(hits: Iterable[bool]) -> Share:
+    known = list(hits)
+    count, of = sum(known), len(known)
+    if of == 0:
+        return Share(0, 0, 0.0, 1.0)
+    rate, square = count / of, _Z * _Z
+    middle = (rate + square / (2 * of)) / (1 + square / of)
+    spread = _Z * math.sqrt(rate * (1 - rate) / of + square / (4 * of * of)) / (1 + square / of)
+    return Share(count, of, max(0.0, middle - spread), min(1.0, middle + spread))
+
+
+def right_after(answer: Answer, iterations: int) -> bool:
+    """Is the response right that stands after so many iterations? A loop that stopped earlier
+    keeps its last one."""
+    responses = answer["responses"]
+    return judge(
+        task_for(answer["instruction"]), responses[min(iterations, len(responses) - 1)]
+    ).right
+
+
+def tokens(answer: Answer) -> int:
+    return sum(answer["tokens"].values())
+
+
+def quality(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
+    """Accuracy of the base model, the tuned model's draft, and its refinements."""
+    found = {"base": share(right_after(answer, 0) for answer in base)}
+    for k in range(iterations + 1):
+        found["draft" if k == 0 else f"refined_{k}"] = share(right_after(a, k) for a in tuned)
+    return found
+
+
+def flips(tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
+    """How often refining spoils a right draft, and how often it mends a wrong one."""
+    before = [(right_after(a, 0), right_after(a, iterations)) for a in tuned]
+    return {
+        "right_to_wrong": share(not after for draft, after in before if draft),
+        "wrong_to_right": share(after for draft, after in before if not draft),
+    }
+
+
+def feedback(tuned: Sequence[Answer]) -> dict[str, Share]:
+    """How far the model's feedback agrees with the exact critic's, on its drafts; and, on its
+    refinements, the verdict: a model is bound to like what it has just corrected."""
+    verdicts, exact, scores, refined = [], [], [], []
+    for answer in tuned:
+        task = task_for(answer["instruction"])
+        for number, (response, given) in enumerate(
+            zip(answer["responses"], answer["feedback"], strict=False)
+        ):
+            judged = judge(task, response)
+            agrees = (given["score"] == HIGHEST_SCORE) == judged.right
+            if number > 0:
+                refined.append(agrees)
+                continue
+            verdicts.append(agrees)
+            scores.append(given["score"] == judged.score)
+            exact.append(given["text"] == critic.feedback(task, response))
+    return {
+        "verdict": share(verdicts),
+        "score": share(scores),
+        "word_for_word": share(exact),
+        "verdict_refined": share(refined),
+    }
+
+
+def calibration(tuned: Sequence[Answer]) -> list[dict[str, int]]:
+    """For each score, how many drafts got it and how many of those were right."""
+    rows: dict[int, list[bool]] = {}
+    for answer in tuned:
+        if answer["feedback"] and answer["feedback"][0]["score"] is not None:
+            right = right_after(answer, 0)
+            rows.setdefault(answer["feedback"][0]["score"], []).append(right)
+    return [
+        {"score": score, "responses": len(rows[score]), "right": sum(rows[score])}
+        for score in sorted(rows)
+    ]
+
+
+def win_rate(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -> dict[str, float]:
+    """Refined against base by the judge's score, ties half, with the normal 95% interval."""
+    results = []
+    for one, other in zip(tuned, base, strict=True):
+        task = task_for(one["instruction"])
+        refined = one["responses"][min(iterations, len(one["responses"]) - 1)]
+        difference = judge(task, refined).score - judge(task, other["responses"][0]).score
+        results.append(0.5 if difference == 0 else float(difference > 0))
+    mean = sum(results) / len(results)
+    variance = sum((result - mean) ** 2 for result in results) / max(1, len(results) - 1)
+    spread = _Z * math.sqrt(variance / len(results))
+    return {"value": mean, "low": mean - spread, "high": mean + spread}
+
+
+def gate(tuned: Sequence[Answer], gated: Sequence[Answer], iterations: int) -> dict[str, Any]:
+    """The same loop stopped at a perfect score or when nothing changes, stopped only when nothing
+    changes, and never stopped: tokens and accuracy."""
+    spent, less = sum(map(tokens, tuned)), sum(map(tokens, gated))
+    count = _counter()
+    never = sum(unstopped(answer, iterations, count) for answer in tuned)
+    return {
+        "tokens": spent / len(tuned),
+        "tokens_gated": less / len(gated),
+        "tokens_unstopped": never / len(tuned),
+        "saved": 1 - less / spent,
+        "saved_of_unstopped": 1 - less / never,
+        "accuracy": asdict(share(right_after(a, len(a["responses"])) for a in tuned)),
+        "accuracy_gated": asdict(share(right_after(a, len(a["responses"])) for a in gated)),
+    }
+
+
+def unstopped(answer: Answer, iterations: int, count: Callable[[str], int]) -> int:
+    """Tokens of a loop that goes on though a refinement changes nothing. All phases are greedy and
+    see nothing but the response, so every further iteration is the last one over again."""
+    done = len(answer["responses"]) - 1
+    if answer["stop_reason"] != "no_change":
+        return tokens(answer)
+    last = count(answer["feedback"][done - 1]["text"]) + count(answer["responses"][done])
+    return tokens(answer) + (iterations - done) * last
+
+
+def _counter() -> Callable[[str], int]:
+    """Tokens of one phase, the one that ends it among them."""
+    from redraft.train.workbench import tokenizer
+
+    words = tokenizer.build()
+    return lambda text: len(words(text).input_ids) + 1

@@ -1,0 +1,78 @@
+"""Measure the workbench's models through the server's public API, and write the model card.
+
+    python -m redraft.benchmarks.workbench.measure --base DIR --model models/redraft-workbench
+
+Serves one model after the other; every answer is recorded in --output before any figure is made.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redraft.benchmarks.workbench import card
+from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.train.config import option, parse
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureOptions:
+    """All figures of the model card, through the public API."""
+
+    base: str = option("folder of the base model")
+    model: str = option("folder of the model to ship, with its redraft.json")
+    output: str = option("folder for the recorded answers", "runs/workbench/answers")
+    stage1: str | None = option("folder of the model before stage two, with its redraft.json", None)
+    per_family: int = option("instructions of each family", 200)
+    recipe: str | None = option("folder the recipe wrote, for how long its steps took", None)
+    experiments: tuple[str, ...] = option("results of 'redraft bench experiments' (.json)", ())
+    seed: int = option("of the draw", 7)
+    concurrency: int = option("requests under way at once", 32)
+
+
+def measure(options: MeasureOptions) -> Path:
+    for name, model, changes in _runs(options):
+        evaluate(
+            EvaluateOptions(
+                output=str(Path(options.output) / f"{name}.jsonl"),
+                model=model,
+                seed=options.seed,
+                concurrency=options.concurrency,
+                **{"per_family": options.per_family, **changes},
+            )
+        )
+    return card.write(
+        card.CardOptions(options.model, options.output, options.recipe, options.experiments)
+    )
+
+
+def _runs(options: MeasureOptions) -> list[tuple[str, str, dict[str, Any]]]:
+    """What to record: a name, the model, and how it is asked."""
+    every = card.ITERATIONS
+    # Beside the point of the card, so fewer are enough.
+    held_out = {"held_out_wordings": True, "per_family": max(1, options.per_family // 4)}
+    dev = {"split": "dev", "per_family": max(1, options.per_family // 4)}
+    runs: list[tuple[str, str, dict[str, Any]]] = [
+        ("base", options.base, {"iterations": 0}),
+        ("tuned", options.model, {"iterations": every}),
+        ("gated", options.model, {"iterations": every, "good_enough": 10}),
+        ("held_out", options.model, {**held_out, "iterations": every}),
+        ("dev", options.model, {**dev, "iterations": every}),
+        ("dev_gated", options.model, {**dev, "iterations": every, "good_enough": 10}),
+    ]
+    if options.stage1:
+        runs.append(("stage1", options.stage1, {"iterations": every}))
+    return runs
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse(MeasureOptions, "measure", argv)
+    print(f"measure: {measure(options)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

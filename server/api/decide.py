@@ -1,0 +1,240 @@
+"""Precedence: what one request gets, from everywhere it can be said.
+
+The server's default (the operator's, else the model's manifest) < the suffix of the model's name
+< ``reasoning_effort`` < the ``refine`` object. The more specific wins, field by field. What
+contradicts itself or passes a limit of the server is refused before any token is spent.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from redraft.server.api.errors import ApiError, invalid
+from redraft.server.api.models import Suffix, read_name
+from redraft.server.api.schema.requests import Generation, PhaseSampling, RefineOptions, Stop
+from redraft.server.api.settings import ApiSettings
+from redraft.server.engine.base import Constraint, Sampling
+from redraft.server.refine.manifest import DefaultPolicy
+from redraft.server.refine.policy import Policy
+from redraft.server.service import Service
+
+EFFORTS = {"none": 0, "minimal": 0, "low": 1, "medium": 1, "high": 2, "xhigh": 3, "max": 4}
+GREEDY = Sampling(temperature=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says about refinement and sampling, wherever it says it."""
+
+    suffix: Suffix | None = None
+    effort: str | None = None
+    refine: RefineOptions | None = None
+    draft: Sampling = field(default_factory=Sampling)  # the request's own sampling fields
+    seed: int | None = None
+    total_tokens: int | None = None
+    refines_by_default: bool = True  # False: only when the request says so
+    at: str = "refine."  # where the fields of ``refine`` stand in the request, for errors
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What it gets."""
+
+    policy: Policy
+    critic: str | None = None
+    deadline_ms: int | None = None
+    feedback: str | None = None  # the caller's own
+    trace: bool = False
+
+
+def asked(request: Generation, service: Service, settings: ApiSettings) -> Asked:
+    """What a chat or completions request says; ApiError for a model this server has not."""
+    reasoning = request.reasoning
+    effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
+    if effort is None and reasoning is not None and reasoning.enabled is False:
+        effort = "none"
+    return Asked(
+        suffix=read_name(request.model, service, settings),
+        effort=effort,
+        refine=request.refine,
+        draft=_sampling_of(request, settings),
+        seed=request.seed,
+    )
+
+
+def decide(asked: Asked, service: Service, settings: ApiSettings) -> Decided:
+    options = asked.refine or RefineOptions()
+    _check_limits(asked.at, options, service, settings)
+    default = settings.policy(service.model.policy)
+    policy = _policy(asked, options, default, _iterations(asked, default, settings))
+    _check_consistent(asked.at, options, policy)
+    return Decided(
+        policy=_with_scores(asked.at, options, policy, service),
+        critic=options.critic,
+        deadline_ms=options.deadline_ms or int(settings.max_deadline_s * 1000) or None,
+        feedback=options.feedback,
+        trace=options.trace or False,
+    )
+
+
+def _iterations(asked: Asked, default: DefaultPolicy, settings: ApiSettings) -> int:
+    iterations = default.max_iterations
+    if not asked.refines_by_default:
+        iterations = 0 if asked.refine is None else max(1, iterations)
+    if asked.suffix is not None:
+        iterations = asked.suffix.over(default.max_iterations)
+    if asked.effort is not None:
+        iterations = EFFORTS[asked.effort]
+    if asked.refine is not None and asked.refine.max_iterations is not None:
+        iterations = asked.refine.max_iterations
+    return min(iterations, settings.max_iterations_cap)
+
+
+def _policy(
+    asked: Asked, options: RefineOptions, default: DefaultPolicy, iterations: int
+) -> Policy:
+    drafts = options.drafts or 1
+    # What says how long a text is and what it must look like holds for refinements, too; how
+    # freely it is sampled does not: refinements are greedy, as in the paper.
+    like_draft = replace(
+        GREEDY,
+        max_tokens=asked.draft.max_tokens,
+        min_tokens=asked.draft.min_tokens,
+        ignore_eos=asked.draft.ignore_eos,
+        stop=asked.draft.stop,
+        stop_token_ids=asked.draft.stop_token_ids,
+        logit_bias=asked.draft.logit_bias,
+        constraint=asked.draft.constraint,
+    )
+    # An explicit null is an answer, too: no score is good enough to stop at.
+    said = "good_enough" in options.model_fields_set
+    good_enough = options.good_enough if said else default.good_enough
+    return Policy(
+        max_iterations=iterations,
+        good_enough=good_enough,
+        keep=options.keep or default.keep,
+        drafts=drafts,
+        token_budget=options.token_budget,
+        total_tokens=asked.total_tokens,
+        seed=asked.seed,
+        draft=_over(asked.draft, options.draft),
+        feedback=_over(GREEDY, options.feedback_sampling),
+        refinement=_over(like_draft, options.refinement),
+    )
+
+
+def _over(sampling: Sampling, phase: PhaseSampling | None) -> Sampling:
+    if phase is None:
+        return sampling
+    given: dict[str, Any] = phase.model_dump(exclude_none=True)
+    if "stop" in given:
+        given["stop"] = _stop(phase.stop)
+    return replace(sampling, **given)
+
+
+def _check_limits(at: str, options: RefineOptions, service: Service, settings: ApiSettings) -> None:
+    most_ms = int(settings.max_deadline_s * 1000)
+    limits = {
+        "max_iterations": settings.max_iterations_cap,
+        "drafts": settings.max_drafts_cap,
+        **({"deadline_ms": most_ms} if most_ms else {}),
+    }
+    for name, most in limits.items():
+        given = getattr(options, name)
+        if given is not None and given > most:
+            raise _refused(at, name, f"is {given}; this server allows {most} at most")
+    if options.critic is not None and options.critic not in service.critics:
+        known = ", ".join(sorted(service.critics)) or "none"
+        raise _refused(at, "critic", f"is not one of the critics of this server ({known})")
+
+
+def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
+    if policy.drafts > 1 and policy.draft.temperature == 0:
+        message = "above 1 needs a temperature above 0, or all drafts are the same"
+        raise _refused(at, "drafts", message)
+    if options.feedback is not None and policy.max_iterations == 0:
+        raise _refused(
+            at, "feedback", "has no effect without iterations; allow max_iterations of 1"
+        )
+    if options.feedback is not None and policy.drafts > 1:
+        raise _refused(at, "feedback", "is about one response; leave out drafts")
+    if options.critic is not None and not policy.refines:
+        raise _refused(at, "critic", "has no effect without iterations; allow max_iterations of 1")
+    for name in ("draft", "refinement"):
+        sampling: Sampling = getattr(policy, name)
+        low, high = sampling.min_tokens, sampling.max_tokens
+        if low is not None and high is not None and low > high:
+            raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
+
+
+def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
+    """Without scores no response can be good enough or the best. Who asks for it is told; where
+    it is a default, the loop does without."""
+    writer = service.critics[options.critic] if options.critic else service.model
+    if writer.scores or not policy.refines:
+        return policy
+    needing = {
+        "good_enough": options.good_enough is not None,
+        "keep": options.keep == "best",
+        "drafts": policy.drafts > 1,
+    }
+    for name, wanted in needing.items():
+        if wanted:
+            message = (
+                "needs scores, and the feedback of this model has none; leave it out, or name a "
+                "critic of this server"
+            )
+            raise _refused(at, name, message)
+    return replace(policy, good_enough=None, keep="last")
+
+
+def _refused(at: str, name: str, message: str) -> ApiError:
+    return invalid(at + name, f"{at}{name} {message}")
+
+
+def _sampling_of(request: Generation, settings: ApiSettings) -> Sampling:
+    bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
+    return Sampling(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        min_p=request.min_p,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        repetition_penalty=request.repetition_penalty,
+        logit_bias=tuple(bias),
+        max_tokens=request.max_tokens or settings.default_max_tokens,
+        min_tokens=request.min_tokens,
+        ignore_eos=request.ignore_eos or False,
+        stop=_stop(request.stop),
+        stop_token_ids=tuple(request.stop_token_ids or ()),
+        constraint=constraint(request),
+    )
+
+
+def _stop(stop: Stop | None) -> tuple[str, ...]:
+    return (stop,) if isinstance(stop, str) else tuple(stop or ())
+
+
+def constraint(request: Generation) -> Constraint | None:
+    """What ``response_format`` or ``structured_outputs`` wants the text to match."""
+    wanted = request.response_format
+    if wanted is not None and wanted.type == "json_object":
+        return Constraint("json_object")
+    if wanted is not None and wanted.json_schema is not None:
+        return Constraint("json_schema", json.dumps(wanted.json_schema.schema_))
+    outputs = request.structured_outputs
+    if outputs is None:
+        return None
+    if outputs.json_ is not None:
+        schema = outputs.json_
+        return Constraint("json_schema", schema if isinstance(schema, str) else json.dumps(schema))
+    if outputs.choice is not None:
+        return Constraint("choice", json.dumps(outputs.choice))
+    if outputs.regex is not None:
+        return Constraint("regex", outputs.regex)
+    if outputs.grammar is not None:
+        return Constraint("grammar", outputs.grammar)
+    return Constraint("json_object")

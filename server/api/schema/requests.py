@@ -1,0 +1,273 @@
+"""Protocol: the requests of the OpenAI API and of ``refine``, as they come over the wire.
+
+Top-level fields nobody knows are let through, as OpenAI-compatible servers do; inside ``refine``,
+which is ours, a field nobody knows is a typo and refused. Types are strict: "2" is not a number.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+from redraft.server.refine.policy import Keep
+
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+INT64 = 2**63 - 1
+
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+TopK = Annotated[int, Field(ge=-1, le=INT64, description="-1 or 0: all tokens")]
+MinP = Annotated[float, Field(ge=0, le=1)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+RepetitionPenalty = Annotated[float, Field(gt=0, le=100)]
+Tokens = Annotated[int, Field(ge=1, le=INT64)]
+AtLeastNone = Annotated[int, Field(ge=0, le=INT64)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+StopString = Annotated[str, Field(min_length=1, max_length=1000)]
+Stop = StopString | Annotated[list[StopString], Field(max_length=16)]
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+
+
+class Closed(BaseModel):
+    """Refuses unknown fields, and says which are known."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known(cls, given: Any) -> Any:
+        unknown = sorted(given.keys() - cls.model_fields.keys()) if isinstance(given, dict) else []
+        if unknown:
+            known = ", ".join(sorted(cls.model_fields))
+            raise PydanticCustomError(
+                "unknown_field",
+                "unknown field; the fields known here are {known}",
+                {"field": unknown[0][:60], "known": known},
+            )
+        return given
+
+
+class PhaseSampling(Closed):
+    """How one phase is sampled, where it differs from the rest."""
+
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    max_tokens: Tokens | None = None
+    min_tokens: AtLeastNone | None = None
+    ignore_eos: bool | None = None
+    stop: Stop | None = None
+
+
+class RefineOptions(Closed):
+    """How one request is refined. What is left out is as the model's manifest says."""
+
+    max_iterations: AtLeastNone | None = Field(default=None, description="0: no refinement")
+    good_enough: Annotated[int, Field(ge=1, le=10)] | None = Field(
+        default=None,
+        description="a response with this score is not refined any further; null: none is",
+    )
+    keep: Keep | None = Field(default=None, description="which response is the answer")
+    drafts: Tokens | None = Field(default=None, description="so many drafts; the best is refined")
+    feedback: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="your own feedback, for the first iteration"
+    )
+    critic: str | None = Field(
+        default=None, description="the engine that writes the feedback, by name"
+    )
+    token_budget: AtLeastNone | None = Field(
+        default=None, description="most completion tokens beyond the first draft"
+    )
+    deadline_ms: Tokens | None = Field(
+        default=None, description="then the best response so far is taken"
+    )
+    draft: PhaseSampling | None = None
+    feedback_sampling: PhaseSampling | None = None
+    refinement: PhaseSampling | None = None
+    trace: bool | None = Field(
+        default=None, description="return every draft, feedback and refinement"
+    )
+
+
+class Reasoning(Closed):
+    """OpenRouter's and OpenAI's way to say how much to think."""
+
+    effort: Effort | None = None
+    enabled: bool | None = None
+    exclude: bool | None = Field(default=None, description="true: as include_reasoning: false")
+
+
+class Part(Open):
+    type: str
+    text: str | None = None
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Part:
+        if self.type == "text" and self.text is None:
+            raise PydanticCustomError("missing", "is required", {"field": "text"})
+        return self
+
+
+def _kind_of_content(content: Any) -> str:
+    return "parts-content" if isinstance(content, list) else "text-content"
+
+
+Content = Annotated[
+    Annotated[str, Tag("text-content")] | Annotated[list[Part], Tag("parts-content")],
+    Discriminator(_kind_of_content),
+]
+
+
+class ChatMessage(Open):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Content | None = None
+    name: str | None = None
+    tool_calls: list[Any] | None = None
+    tool_call_id: str | None = None
+    # Clients send these back with the history; old feedback never enters a new prompt.
+    reasoning: Any = None
+    reasoning_content: Any = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> ChatMessage:
+        if self.content is None and self.role != "assistant":
+            raise PydanticCustomError("missing", "is required", {"field": "content"})
+        return self
+
+
+class StreamOptions(Open):
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+    continuous_usage_stats: bool | None = None
+
+
+class JsonSchema(Open):
+    name: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(Open):
+    type: Literal["text", "json_object", "json_schema", "structural_tag"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _has_schema(self) -> ResponseFormat:
+        if self.type == "json_schema" and self.json_schema is None:
+            ctx = {"field": "json_schema"}
+            raise PydanticCustomError("missing", "is required with this type", ctx)
+        return self
+
+
+class StructuredOutputs(Open):
+    """vLLM's way to constrain a text; exactly one of the fields."""
+
+    json_: str | dict[str, Any] | None = Field(default=None, alias="json")
+    regex: str | None = None
+    choice: Annotated[list[str], Field(min_length=1)] | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+
+    @model_validator(mode="after")
+    def _just_one(self) -> StructuredOutputs:
+        kinds = (self.json_, self.regex, self.choice, self.grammar, self.json_object or None)
+        if sum(kind is not None for kind in kinds) != 1:
+            raise ValueError("give exactly one of json, regex, choice, grammar, json_object")
+        return self
+
+
+class Generation(Open):
+    """What chat and completions have in common."""
+
+    model: str | None = Field(
+        default=None, description="a name of /v1/models; left out: the only one"
+    )
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = Field(default=None, description="of each response")
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
+    stop: Stop | None = None
+    temperature: Temperature | None = Field(default=None, description="of drafts")
+    top_p: TopP | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    user: str | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    min_tokens: AtLeastNone | None = None
+    ignore_eos: bool | None = None
+    stop_token_ids: list[TokenId] | None = None
+    response_format: ResponseFormat | None = None
+    structured_outputs: StructuredOutputs | None = None
+    reasoning_effort: Effort | None = None
+    reasoning: Reasoning | None = None
+    refine: RefineOptions | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Generation:
+        if self.stream_options is not None and not self.stream:
+            raise contradiction("stream_options", "is only for requests with stream: true")
+        if self.response_format and self.structured_outputs:
+            raise contradiction("structured_outputs", "give this or response_format, not both")
+        efforts = {self.reasoning_effort, self.reasoning and self.reasoning.effort} - {None}
+        if len(efforts) > 1:
+            raise contradiction("reasoning.effort", "differs from reasoning_effort; give one")
+        for token in self.logit_bias or {}:
+            if not token.isascii() or not token.isdigit() or len(token) > 9:
+                raise contradiction("logit_bias", "its keys should be token ids, such as '1024'")
+        most = self.max_tokens
+        if self.min_tokens is not None and most is not None and self.min_tokens > most:
+            raise contradiction("min_tokens", f"is {self.min_tokens}, more than max_tokens {most}")
+        return self
+
+
+class ChatRequest(Generation):
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    max_completion_tokens: Tokens | None = Field(
+        default=None, description="of everything generated: drafts, feedback and refinements"
+    )
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    modalities: list[str] | None = None
+    tools: list[Any] | None = None
+    include_reasoning: bool | None = None
+
+
+def _kind_of_prompt(prompt: Any) -> str:
+    if not isinstance(prompt, list):
+        return "one-text"
+    first = prompt[0] if prompt else ""
+    return {int: "token-ids", list: "id-lists"}.get(type(first), "texts")
+
+
+Prompt = Annotated[
+    Annotated[str, Tag("one-text")]
+    | Annotated[list[TokenId], Tag("token-ids")]
+    | Annotated[list[str], Field(min_length=1), Tag("texts")]
+    | Annotated[list[Annotated[list[TokenId], Field(min_length=1)]], Tag("id-lists")],
+    Discriminator(_kind_of_prompt),
+]
+
+
+class CompletionRequest(Generation):
+    prompt: Prompt
+    echo: bool | None = None
+    suffix: str | None = None
+    best_of: Annotated[int, Field(ge=1, le=128)] | None = None
+    logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+
+def contradiction(field: str, message: str) -> PydanticCustomError:
+    return PydanticCustomError("contradiction", "{what}", {"field": field, "what": message})

@@ -1,0 +1,181 @@
+"""Streaming: server-sent events, and noticing that the client has left, in streams and elsewhere.
+
+A client that leaves ends the work for it at once, in whatever phase: the work runs in a block
+that is cancelled from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from redraft.server.api.errors import ApiError, describe
+from redraft.server.api.settings import ApiSettings
+from redraft.server.engine.base import EngineError
+from redraft.server.refine.events import Delta, DraftDone, Event, Finished
+from redraft.server.refine.trace import Trace
+
+log = logging.getLogger("redraft")
+
+DONE = b"data: [DONE]\n\n"
+COMMENT = b": keep-alive\n\n"
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # or nginx keeps the events until there are many
+]
+
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def data(event: Any) -> bytes:
+    """One event of a stream."""
+    return f"data: {to_json(event)}\n\n".encode("utf-8", "replace")
+
+
+def failed(error: ApiError) -> bytes:
+    """The end of a stream that failed after its start: OpenAI's clients raise on it."""
+    return data(error.body()) + DONE
+
+
+def streamed(chunk: type[BaseModel]) -> dict[str, Any]:
+    """For the documentation of a route: what it answers when asked to stream."""
+    said = f"With `stream`, events whose data is a {chunk.__name__}; the last says [DONE]."
+    return {"description": f"The answer. {said}", "content": {"text/event-stream": {}}}
+
+
+class Connected:
+    """``async with Connected(receive):`` the block is cancelled when the client leaves, and
+    ClientDisconnect raised after it."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+
+    async def __aenter__(self) -> Connected:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watcher = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        # Cancelled by us, and by nobody else at the same time.
+        if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise ClientDisconnect from None
+
+    def drop(self) -> None:
+        """Take the client for gone."""
+        if not self._gone:
+            self._gone = True
+            self._task.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.drop()
+
+
+async def finished(receive: Receive, events: AsyncGenerator[Event, None]) -> Trace:
+    """The trace at the end of ``events``, if the client waits for it."""
+    spent = False
+    async with Connected(receive), aclosing(events):
+        try:
+            async for event in events:
+                if isinstance(event, Finished):
+                    return event.trace
+                spent = spent or isinstance(event, Delta | DraftDone)
+        except EngineError as error:
+            raise (describe(error).spent() if spent else error) from error
+    raise RuntimeError("the loop ended without Finished")
+
+
+class EventStream(Response):
+    """Answers with ``chunks`` as they come.
+
+    The status line waits for the first chunk, so that what fails before it is an error with a
+    status of its own; or until silence calls for a comment. ``on_error`` writes the last event
+    of a stream that fails later."""
+
+    def __init__(
+        self,
+        chunks: AsyncGenerator[bytes, None],
+        settings: ApiSettings,
+        on_error: Callable[[ApiError], bytes] = failed,
+    ) -> None:
+        super().__init__()
+        self._chunks, self._settings, self._on_error = chunks, settings, on_error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        line = _Line(send)
+        # Opened in this order: a client that leaves cancels the work and the pulse, both.
+        async with Connected(receive) as connected, aclosing(self._chunks) as chunks:
+            pulse = asyncio.create_task(self._pulse(line, connected))
+            try:
+                async for chunk in chunks:
+                    await line.write(chunk)
+            except Exception as error:  # any: the client must not wait for an end that never comes
+                if not line.started:
+                    raise
+                described = describe(error)
+                if described.code == "internal_error":
+                    log.exception("a stream of %s failed", scope["path"])
+                await line.write(self._on_error(described))
+            finally:
+                pulse.cancel()
+            await line.end()
+
+    async def _pulse(self, line: _Line, connected: Connected) -> None:
+        """Writes a comment when the line was silent for long, so that no proxy cuts it, and lets
+        go of a reader who takes nothing."""
+        silence_s, stall_s = self._settings.keep_alive_s, self._settings.stall_s
+        tick = min(filter(None, (silence_s, stall_s)), default=0)
+        while tick:
+            limit = stall_s if line.blocked else silence_s
+            left = line.idle_s() - limit if limit else -tick
+            if left < 0:
+                await asyncio.sleep(min(-left, tick))
+            elif line.blocked:
+                connected.drop()
+                return
+            else:  # in a task of its own: it may be what blocks
+                comment = asyncio.create_task(line.write(COMMENT))
+                await asyncio.wait({comment}, timeout=tick)
+
+
+class _Line:
+    """The way to the client: whether it is blocked, and for how long nothing moved on it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._clock = asyncio.get_running_loop().time
+        self._moved_at = self._clock()
+        self.started = False
+        self.blocked = False
+
+    async def write(self, chunk: bytes) -> None:
+        self.blocked, self._moved_at = True, self._clock()
+        if not self.started:
+            self.started = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        self.blocked, self._moved_at = False, self._clock()
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def idle_s(self) -> float:
+        return self._clock() - self._moved_at

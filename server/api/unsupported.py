@@ -1,0 +1,163 @@
+"""Beyond: what OpenAI's clients can ask for that refinement cannot honour. Never ignored.
+
+Most of it the engine's own OpenAI layer does, without refinement: ``NAME:direct``. The rest no
+engine here does. How to add a field: a row in one of the tables, one in tests/test_beyond.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from redraft.server.api.errors import ApiError, invalid
+from redraft.server.api.schema.requests import ChatRequest, CompletionRequest, Generation
+
+# Set to one of these, a field asks for nothing.
+_NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
+Asks = Callable[[Any], bool]
+
+
+def _anything(value: Any) -> bool:
+    return value not in _NOTHING
+
+
+def _other_than(*usual: Any) -> Asks:
+    return lambda value: value is not None and value not in usual
+
+
+# Done in direct mode by an engine that has an OpenAI layer of its own.
+DIRECT: Mapping[str, Asks] = {
+    "n": _other_than(1),
+    "tools": _anything,
+    "tool_choice": _other_than("none", "auto"),
+    "functions": _anything,
+    "function_call": _other_than("none", "auto"),
+    "logprobs": lambda value: value is not None and value is not False,  # in completions, 0 asks
+    "top_logprobs": _anything,
+    "best_of": _other_than(1),
+    "echo": _anything,
+    "suffix": _anything,
+    # vLLM's own
+    "add_generation_prompt": _other_than(True),
+    "add_special_tokens": _other_than(False),
+    "allowed_token_ids": _anything,
+    "bad_words": _anything,
+    "cache_salt": _anything,
+    "chat_template": _anything,
+    "chat_template_kwargs": _anything,
+    "continue_final_message": _anything,
+    "documents": _anything,
+    "include_stop_str_in_output": _anything,
+    "kv_transfer_params": _anything,
+    "length_penalty": _other_than(1, 1.0),
+    "logprob_token_ids": _anything,
+    "media_io_kwargs": _anything,
+    "mm_processor_kwargs": _anything,
+    "priority": _anything,
+    "prompt_embeds": _anything,
+    "prompt_logprobs": lambda value: value is not None,
+    "repetition_detection": _anything,
+    "return_prompt_text": _anything,
+    "return_token_ids": _anything,
+    "return_token_offsets": _anything,
+    "return_tokens_as_token_ids": _anything,
+    "skip_special_tokens": _other_than(True),
+    "spaces_between_special_tokens": _other_than(True),
+    "stream_interval": _other_than(1),
+    "thinking_token_budget": _anything,
+    "truncate_prompt_tokens": _anything,
+    "use_beam_search": _anything,
+    "vllm_xargs": _anything,
+}
+
+# Done by nothing here, in any mode.
+NOWHERE: Mapping[str, Asks] = {
+    "audio": _anything,
+    "modalities": _other_than(["text"], []),
+    "moderation": _anything,
+    "prediction": _anything,
+    "verbosity": _other_than("medium"),
+    "web_search_options": lambda value: value is not None,
+    **dict.fromkeys(
+        (
+            "guided_json",
+            "guided_regex",
+            "guided_choice",
+            "guided_grammar",
+            "guided_decoding_backend",
+            "guided_whitespace_pattern",
+        ),
+        _anything,
+    ),
+}
+
+
+def check(request: Generation) -> None:
+    """Refuse what no mode of this server does."""
+    for name in sorted(_given(request) & NOWHERE.keys()):
+        if NOWHERE[name](_value(request, name)):
+            instead = "use structured_outputs" if name.startswith("guided_") else "leave it out"
+            message = f"{name} is not supported by this server; {instead}"
+            raise invalid(name, message, "unsupported_parameter")
+
+
+def needs_direct(request: Generation) -> str | None:
+    """The first field that only the engine's own layer can honour."""
+    for name in sorted(_given(request) & DIRECT.keys()):
+        if DIRECT[name](_value(request, name)):
+            return name
+    return next(_beyond_text(request), None)
+
+
+def refused(name: str, model: str) -> ApiError:
+    """For a request that wants refinement, and ``name`` as well."""
+    message = f"{name} cannot be combined with refinement; leave it out, or ask {model}:direct"
+    return invalid(name, message, "unsupported_with_refinement")
+
+
+def no_layer(name: str) -> ApiError:
+    """For a direct request to an engine that has no OpenAI layer."""
+    message = f"{name} is not supported by the engine of this server; leave it out"
+    return invalid(name, message, "unsupported_parameter")
+
+
+def _beyond_text(request: Generation) -> Iterator[str]:
+    options = request.stream_options
+    if options is not None and options.continuous_usage_stats:
+        yield "stream_options.continuous_usage_stats"
+    wanted = request.response_format
+    if wanted is not None and wanted.type == "structural_tag":
+        yield "response_format.type"
+    if isinstance(request, ChatRequest):
+        yield from _beyond_text_messages(request)
+    elif isinstance(request, CompletionRequest) and is_batch(request):
+        yield "prompt"
+
+
+def is_batch(request: CompletionRequest) -> bool:
+    """Several prompts in one request."""
+    prompt = request.prompt
+    return isinstance(prompt, list) and not isinstance(prompt[0], int) and len(prompt) > 1
+
+
+def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
+    for index, message in enumerate(request.messages):
+        if isinstance(message.content, list):
+            for number, part in enumerate(message.content):
+                if part.type != "text":
+                    yield f"messages[{index}].content[{number}]"
+        if message.tool_calls:
+            yield f"messages[{index}].tool_calls"
+        if message.role == "function" or (message.model_extra or {}).get("function_call"):
+            yield f"messages[{index}].role"
+
+
+def _given(request: Generation) -> set[str]:
+    """The fields a request has, those included that only engines know."""
+    return request.model_fields_set | (request.model_extra or {}).keys()
+
+
+def _value(request: Generation, name: str) -> Any:
+    if name in type(request).model_fields:
+        return getattr(request, name)
+    return (request.model_extra or {}).get(name)

@@ -1,0 +1,174 @@
+"""Builds the engines the configuration asks for, and how each model is asked.
+
+A new engine gets its name here, in ``_engine``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redraft.server.config import ServerConfig, read_key
+from redraft.server.engine.base import Engine, EngineError
+from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.options import ConfigError
+from redraft.server.refine import manifest
+from redraft.server.refine.manifest import Manifest
+from redraft.server.service import ServedModel
+
+SHIPPED = Path("models") / "redraft-workbench"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The engine that answers, and those a request may name as its critic."""
+
+    model: ServedModel
+    critics: dict[str, ServedModel] = field(default_factory=dict)
+
+    async def close(self) -> None:
+        for served in (self.model, *self.critics.values()):
+            await served.engine.close()
+
+
+async def build(config: ServerConfig, progress: Progress) -> Engines:
+    """Raises ConfigError, ManifestError or EngineError, each in one line; nothing is left running
+    then."""
+    directory = model_directory(config)
+    found = manifest.read(directory) if directory else None
+    how = _styled(config, directory, found)
+    if directory and not found:
+        progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
+    async with AsyncExitStack() as started:
+        critics = {}
+        key = read_key(config.critic_key, config.critic_key_file)
+        for critic in config.critics:
+            upstream = Upstream(
+                critic.url, critic.model, key or None, critic.name, **_patience(config)
+            )
+            engine: Engine = await _connect(upstream)
+            started.push_async_callback(engine.close)
+            critics[critic.name] = ServedModel(engine)
+            progress(f"critic {critic.name!r} is {engine.model}")
+        engine = await _engine(config, directory, how, progress)
+        started.pop_all()
+    return Engines(ServedModel(engine, how, getattr(engine, "direct", None)), critics)
+
+
+def model_directory(config: ServerConfig) -> Path | None:
+    """Where the model's files are; None when no file of it is needed here."""
+    if config.model:
+        return Path(config.model)
+    if config.engine != "vllm":
+        return None
+    beside = Path(__file__).resolve().parent.parent / SHIPPED
+    shipped = SHIPPED if SHIPPED.is_dir() else beside
+    if not shipped.is_dir():
+        raise ConfigError(
+            f"there is no model at {SHIPPED}; name one with --model DIRECTORY, or try the server "
+            f"without a model: --engine scripted"
+        )
+    return shipped
+
+
+def _styled(
+    config: ServerConfig, directory: Path | None, found: Manifest | None
+) -> Manifest | None:
+    if config.style == "auto":
+        return found
+    if config.style == "srt" and not found:
+        raise ConfigError(
+            f"--style srt needs the {manifest.NAME} that training writes beside the weights, and "
+            f"{directory or '--model'} has none; leave --style out to ask in chat messages"
+        )
+    return dataclasses.replace(found, style=config.style) if found else None
+
+
+async def _engine(
+    config: ServerConfig, directory: Path | None, how: Manifest | None, progress: Progress
+) -> Engine:
+    if config.engine == "scripted":
+        return _scripted(config)
+    if config.engine == "http":
+        key = read_key(config.upstream_key, config.upstream_key_file)
+        upstream = Upstream(
+            config.upstream,
+            config.upstream_model,
+            key or None,
+            window=config.max_model_len,
+            tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
+            priority=config.upstream_priority,
+            **_patience(config),
+        )
+        return await _connect(upstream)
+    assert directory is not None
+    return await _vllm(config, directory, how, progress)
+
+
+def _patience(config: ServerConfig) -> dict[str, Any]:
+    """With whatever runs elsewhere, the upstream or a critic."""
+    return {
+        "connect_s": config.upstream_connect_s,
+        "first_token_s": config.upstream_first_token_s,
+        "between_s": config.upstream_between_s,
+        "retries": config.upstream_retries,
+    }
+
+
+async def _connect(upstream: Upstream) -> Engine:
+    try:
+        return await HttpEngine.connect(upstream)
+    except EngineError as error:
+        raise EngineError(f"engine {upstream.name!r} at {upstream.url}: {error}") from error
+
+
+async def _vllm(
+    config: ServerConfig, directory: Path, how: Manifest | None, progress: Progress
+) -> Engine:
+    if not importlib.util.find_spec("vllm"):
+        raise ConfigError(
+            "vLLM is not installed; run: pip install 'redraft[cpu]' (or 'redraft[cuda]'), or put "
+            "the server in front of one that runs elsewhere: --engine http --upstream URL"
+        )
+    if config.speculate == "draft" and not (how and how.style == "srt"):
+        raise ConfigError(
+            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
+            f"asked in chat messages; leave --speculate out"
+        )
+    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+
+    settings = VllmSettings(
+        model=directory,
+        served_name=config.served_name,
+        dtype=config.dtype,
+        max_model_len=config.max_model_len,
+        kv_cache_memory_bytes=config.kv_cache_memory_bytes,
+        block_size=config.block_size,
+        max_num_seqs=config.max_num_seqs,
+        enforce_eager=config.enforce_eager,
+        tensor_parallel_size=config.tensor_parallel_size,
+        pipeline_parallel_size=config.pipeline_parallel_size,
+        data_parallel_size=config.data_parallel_size,
+        in_process=config.in_process,
+        draft_format=how.srt_format if how and config.speculate == "draft" else None,
+        max_restarts=config.max_restarts,
+        extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
+    )
+    return await VllmEngine.start(settings, progress)
+
+
+def _scripted(config: ServerConfig) -> Engine:
+    from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
+
+    return ScriptedEngine(
+        reply=demo_reply,
+        model=config.served_name or "scripted",
+        delay=1 / config.tokens_per_second if config.tokens_per_second else 0.0,
+        keep_history=False,
+    )

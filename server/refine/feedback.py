@@ -1,0 +1,34 @@
+"""Reading feedback: an engine's, which must have what its model was taught, or a person's, which
+need not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redraft.server.refine.srt_format import (
+    COMPONENTS,
+    SUGGESTIONS,
+    WEAKNESSES,
+    FormatError,
+    parse_score,
+    parse_sections,
+)
+from redraft.server.refine.trace import Feedback, Response
+
+
+def read_feedback(written: Response, components: Sequence[str] = COMPONENTS) -> Feedback:
+    """Feedback an engine wrote; FormatError when it is malformed. A score is expected, and heeded,
+    of those alone that were taught to give one."""
+    score = parse_score(written.text) if "score" in components else None
+    weaknesses, suggestions = parse_sections(written.text)
+    if score is None and not (weaknesses or suggestions):
+        raise FormatError(f"neither '{WEAKNESSES}' nor '{SUGGESTIONS}' in feedback")
+    return Feedback(written.text, written.token_ids, written.source, score, weaknesses, suggestions)
+
+
+def read_given(text: str) -> Feedback:
+    """Feedback the caller wrote."""
+    try:
+        return read_feedback(Response(text))
+    except FormatError:
+        return Feedback(text)

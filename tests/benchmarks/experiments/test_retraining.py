@@ -1,0 +1,421 @@
+"""Experiments whose every arm is a training: the ablation of feedback and the data curves.
+
+Their stages are processes. Here most are played: the commands are read by those who would read
+them, and models answer as well as they were "trained".
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="the bench extra is not installed")
+
+import psutil
+
+from redraft.benchmarks import report
+from redraft.benchmarks.experiments import ablation, data_curve
+from redraft.benchmarks.experiments.arm_figures import failures, weigh
+from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, measured
+from redraft.benchmarks.experiments.stages import StageFailed, to_the_end
+from redraft.benchmarks.workbench import judged
+from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.server.engine.base import Message
+from redraft.server.refine import manifest
+from redraft.server.refine.srt_format import COMPONENTS
+from redraft.train import recipe as recipes
+from redraft.train.config import ConfigError, parse
+from redraft.train.data.records import Lesson, write_json, write_lines
+from redraft.train.workbench import critic
+from redraft.train.workbench.families import FAMILIES
+from redraft.train.workbench.tasks import answer, sample
+
+WRONG = "I do not know."
+RECIPE = """
+name: test
+output: OUT
+seed: 1
+steps:
+  base_tasks: {stage: tasks, output: "${output}/tasks.jsonl", count: 5}
+  filter: {data: "${output}/collected.jsonl", output: "${output}/lessons"}
+  stage1:
+    stage: sft
+    model: ${output}/base
+    lessons: ["${output}/lessons/kept.jsonl"]
+    output: ${output}/stage1
+    trainer: {max_steps: 2, per_device_train_batch_size: 4, logging_steps: 1}
+  stage2:
+    stage: dpo
+    model: ${output}/stage1
+    pairs: ${output}/pairs.jsonl
+    output: ${output}/stage2
+  merge: {model: "${output}/stage2", output: "${output}/model", dtype: float32}
+"""
+
+
+class Played:
+    """Plays the processes: what a model learnt is the share of its answers that are right."""
+
+    def __init__(self, stops: str = "max_iterations") -> None:
+        self.commands: list[list[str]] = []
+        self._stops = stops
+
+    def __call__(self, arguments: Sequence[str], log: Path) -> None:
+        self.commands.append(list(arguments))
+        match list(arguments):
+            case ["-m", "redraft.train", "run", recipe, *rest]:
+                self._train(recipe, rest)
+            case ["-m", "redraft.benchmarks.workbench.evaluate", *rest]:
+                self._evaluate(parse(EvaluateOptions, "evaluate", rest, {}))
+            case ["-m", "redraft.benchmarks.workbench.judged", *rest]:
+                assert judged.main(rest) == 0
+            case _:
+                raise AssertionError(f"no stage: {arguments}")
+
+    def asked(self, module: str) -> list[str]:
+        return [" ".join(command) for command in self.commands if command[1] == module]
+
+    def _train(self, recipe: str, rest: list[str]) -> None:
+        changes = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
+        output = Path(rest[rest.index("--output") + 1])
+        found = recipes.load(recipe, [*changes, f"output={output}"])
+        if "--until" in rest:
+            names = recipes.selected(found, [], rest[rest.index("--until") + 1])
+            assert names[-1] == "filter"
+            start(output / "base")
+            (output / "lessons").mkdir()
+            lessons(output / "lessons" / "kept.jsonl")
+            return
+        end = rest.index("--set") if "--set" in rest else len(rest)
+        for step in found.steps:
+            if step.name not in rest[rest.index("--only") + 1 : end]:
+                continue
+            options = dict(step.options)
+            before = json.loads((Path(options["model"]) / "learnt.json").read_text())
+            if step.stage != "merge":
+                parts = options.get("components", COMPONENTS)
+                learnt = 0.1 + 0.2 * len(parts) + 0.001 * options["limit"]
+                told = {"steps": options["limit"] // 2, "num_tokens": 100 * options["limit"]}
+                write_json(Path(options["output"]) / "training.json", told)
+            write_json(
+                Path(options["output"]) / "learnt.json",
+                before if step.stage == "merge" else {"share": learnt, "parts": list(parts)},
+            )
+
+    def _evaluate(self, options: EvaluateOptions) -> None:
+        assert options.model
+        learnt = json.loads((Path(options.model) / "learnt.json").read_text())
+        rows = []
+        for family in options.families:
+            tasks = sample("test", family, options.per_family, options.seed)
+            for number, task in enumerate(tasks):
+                right = number < learnt["share"] * len(tasks)
+                last = answer(task) if right else WRONG
+                said = {"text": critic.feedback(task, WRONG), "score": 1}
+                if "score" not in learnt["parts"]:
+                    said["score"] = None
+                rows.append(
+                    {
+                        "instruction": task.instruction,
+                        "responses": [*[WRONG] * options.iterations, last],
+                        "feedback": [said] * options.iterations,
+                        "stop_reason": self._stops,
+                        "malformed": 0,
+                        "tokens": {"draft": 5, "feedback": 40},
+                    }
+                )
+        write_lines(Path(options.output), rows)
+
+
+def start(folder: Path) -> Path:
+    """Weights to start from, as far as the experiments look at them."""
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_text("weights")
+    write_json(folder / "learnt.json", {"share": 0.0, "parts": list(COMPONENTS)})
+    return folder
+
+
+def lessons(path: Path, count: int = 64) -> Path:
+    path.write_text("{}\n" * count)
+    return path
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> list[str]:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.replace("OUT", str(tmp_path / "made")))
+    base, kept = start(tmp_path / "base"), lessons(tmp_path / "kept.jsonl")
+    common = ["--recipe", str(recipe), "--per-family", "10", "--arms", str(tmp_path / "arms")]
+    return [*common, "--out", str(tmp_path / "out"), "--base", str(base), "--lessons", str(kept)]
+
+
+def published(tmp_path: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    return found
+
+
+def test_every_part_of_the_feedback_is_left_out_once(tmp_path: Path, given: list[str]) -> None:
+    played = Played()
+    assert ablation.main(given, played) == 0
+    arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
+    assert {name: arm["components"] for name, arm in arms.items()} == {
+        "all feedback": ["weaknesses", "suggestions", "score"],
+        "without score": ["weaknesses", "suggestions"],
+        "without suggestions": ["weaknesses", "score"],
+        "without weaknesses": ["suggestions", "score"],
+        "no feedback": [],
+        "base model": [],
+    }
+    assert {arm["lessons"] for arm in arms.values()} == {64, 0}
+    assert arms["all feedback"]["steps"] == 32
+    # Ten instructions a family; what each arm "learnt" decides how many it gets right.
+    of = 10 * len(FAMILIES)
+    assert arms["all feedback"]["right"]["refined_1"]["count"] == 0.8 * of
+    assert arms["without score"]["right"]["refined_1"]["count"] == 0.6 * of
+    assert arms["without score"]["gain"]["difference"]["estimate"] == pytest.approx(-20)
+    assert arms["without score"]["gain"]["p_value"] < 0.001
+
+
+def test_what_gives_no_feedback_is_served_as_it_is_and_asked_for_direct_answers(
+    tmp_path: Path, given: list[str]
+) -> None:
+    played = Played()
+    ablation.main([*given, "--without"], played)
+    arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
+    direct = arms["no feedback"]
+    assert direct["right"]["refined_1"] is None and direct["verdict"] is None
+    assert direct["right"]["draft"]["count"] == 2 * len(FAMILIES)  # 0.1 + 0.064, of ten each
+    (trained,) = (c for c in played.asked("redraft.train") if "components=[]" in c)
+    assert "merge" not in trained
+    asked = played.asked("redraft.benchmarks.workbench.evaluate")
+    modes = [re.findall(r"--iterations (\d)", command)[0] for command in asked]
+    assert modes == ["1", "0", "0"]
+
+
+def test_what_has_no_score_has_no_verdict(tmp_path: Path, given: list[str]) -> None:
+    ablation.main([*given, "--without", "score"], Played())
+    arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
+    assert arms["without score"]["verdict"] is None
+    verdict = arms["all feedback"]["verdict"]
+    assert set(verdict) == {"count", "of", "low", "high"}
+    assert verdict["count"] == verdict["of"] == 10 * len(FAMILIES)
+
+
+def test_less_and_less_data_with_as_many_instructions(tmp_path: Path, given: list[str]) -> None:
+    assert data_curve.main([*given, "--limit", "48"], Played()) == 0
+    found = published(tmp_path, "data-curve-stage1")
+    arms = found["figures"]["arms"]
+    assert [arm["lessons"] for arm in arms] == [0, 3, 6, 12, 24, 48]
+    assert [arm["steps"] for arm in arms] == [0, 1, 3, 6, 12, 24]
+    assert arms[0]["name"] == "base model" and arms[0]["right"]["refined_1"] is None
+    assert found["plots"] == ["data-curve-stage1.svg"]
+    assert "<svg" in (tmp_path / "out" / "data-curve-stage1.svg").read_text()
+
+
+def test_stage_two_starts_from_a_model_that_can_refine(tmp_path: Path, given: list[str]) -> None:
+    pairs = lessons(tmp_path / "pairs.jsonl", 20)
+    from_stage1 = ["--stage", "2", "--stage1", str(start(tmp_path / "stage1"))]
+    played = Played()
+    asked = [*given, *from_stage1, "--pairs", str(pairs), "--sizes", "5", "20"]
+    assert data_curve.main(asked, played) == 0
+    arms = published(tmp_path, "data-curve-stage2")["figures"]["arms"]
+    assert [arm["name"] for arm in arms] == ["stage 1", "5 pairs", "20 pairs"]
+    assert [arm["pairs"] for arm in arms] == [0, 5, 20]
+    assert arms[0]["right"]["refined_1"] is not None
+    merged, *trained = played.asked("redraft.train")
+    assert "--only merge" in merged
+    assert all("--only stage2 merge" in command for command in trained)
+
+
+def test_what_is_done_is_not_done_again_and_shared(tmp_path: Path, given: list[str]) -> None:
+    first, second, third = Played(), Played(), Played()
+    ablation.main(given, first)
+    before = published(tmp_path, "ablation")
+    ablation.main(given, second)
+    assert len(first.asked("redraft.benchmarks.workbench.evaluate")) == 6
+    assert second.asked("redraft.benchmarks.workbench.evaluate") == []
+    after = published(tmp_path, "ablation")
+    assert (after["figures"], after["tables"]) == (before["figures"], before["tables"])
+    data_curve.main([*given, "--sizes", "32", "64"], third)
+    assert (
+        len(third.asked("redraft.benchmarks.workbench.evaluate")) == 1
+    )  # base and 64 lessons are there
+
+
+def test_other_lessons_or_options_are_another_arm(tmp_path: Path, given: list[str]) -> None:
+    first, other = Played(), Played()
+    data_curve.main([*given, "--sizes", "64"], first)
+    data_curve.main([*given, "--sizes", "64", "--set", "trainer.max_steps=5"], other)
+    (told,) = other.asked("redraft.train")
+    assert "steps.stage1.trainer.max_steps=5" in told
+    assert len(other.asked("redraft.benchmarks.workbench.evaluate")) == 1  # the base is the same
+    lessons(tmp_path / "kept.jsonl", 65)
+    changed = Played()
+    data_curve.main([*given, "--sizes", "64"], changed)
+    assert len(changed.asked("redraft.benchmarks.workbench.evaluate")) == 1
+
+
+def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
+    tmp_path: Path, given: list[str]
+) -> None:
+    kept = tmp_path / "kept.jsonl"
+    names = ["sort", "total", "keep", "sort"]
+    kept.write_text("".join(json.dumps({"meta": {"family": name}}) + "\n" for name in names))
+    asked = [*given, "--families", "sort", "keep", "--sizes", "3"]
+    assert data_curve.main(asked, Played()) == 0
+    first, last = published(tmp_path, "data-curve-stage1")["figures"]["arms"]
+    assert (
+        last["lessons"] == 3 and last["right"]["draft"]["of"] == first["right"]["draft"]["of"] == 20
+    )
+    with pytest.raises(SystemExit, match=r"lessons-story\.jsonl has no lessons"):
+        data_curve.main([*given, "--families", "story"], Played())
+    with pytest.raises(ConfigError, match="no family 'sorts'; families: total, "):
+        evaluate(EvaluateOptions(str(tmp_path / "never.jsonl"), families=("sorts",)))
+
+
+def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list[str]) -> None:
+    played = Played()
+    without = given[: given.index("--base")]
+    made = tmp_path / "made"
+    assert data_curve.main([*without, "--made", str(made), "--sizes", "8"], played) == 0
+    first = played.commands[0]
+    assert first[:3] == ["-m", "redraft.train", "run"] and first[-2:] == ["--until", "filter"]
+    trained = [c for c in played.asked("redraft.train") if "--only stage1" in c]
+    assert f'steps.stage1.model="{made / "base"}"' in trained[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--limit", "65"], "--limit 65: .* has 64 lessons"),
+        (["--sizes", "65"], "--sizes 65: there are 64 lessons"),
+        (["--stage", "2"], "--stage 2 needs --stage1 MODEL and --pairs FILE"),
+    ],
+)
+def test_what_cannot_be_done_is_said_first(given: list[str], more: list[str], told: str) -> None:
+    with pytest.raises(SystemExit, match=told):
+        data_curve.main([*given, *more], Played())
+
+
+def test_loops_that_failed_are_counted_and_not_scored(tmp_path: Path, given: list[str]) -> None:
+    assert ablation.main([*given, "--without"], Played("engine_failure")) == 1
+    found = published(tmp_path, "ablation")
+    count = 10 * len(FAMILIES)
+    assert found["failures"] == {
+        f"{name}: engine_failure": count for name in ("all feedback", "no feedback", "base model")
+    }
+    assert found["figures"]["arms"][0]["right"]["draft"]["of"] == 0
+
+
+def row(number: int, *right: bool, stop: str = "max_iterations") -> dict[str, Any]:
+    told = {"instruction": str(number), "right": right, "verdict": right[0], "stop_reason": stop}
+    return {**told, "family": "sums", "malformed": 0, "tokens": 9}
+
+
+def test_arms_are_paired_by_instruction() -> None:
+    everything, some = Arm("all", 8), Arm("some", 8, ("score",))
+    found = [
+        Measured(everything, 4, (row(1, False, True), row(2, True, True), row(3, True, False))),
+        Measured(some, 4, (row(3, True, True), row(2, False, False, stop="deadline"))),
+    ]
+    first, second = weigh(found, "all", seed=1)
+    assert (first.flipped.wrong_to_right, first.flipped.right_to_wrong) == (1, 1)
+    assert (second.gain.wins, second.gain.losses, second.gain.difference.n) == (1, 0, 1)
+    assert failures(found) == {"some: deadline": 1}
+
+
+def test_the_report_has_them(tmp_path: Path, given: list[str]) -> None:
+    ablation.main([*given, "--without"], Played())
+    data_curve.main([*given, "--sizes", "64"], Played())
+    page = tmp_path / "report.html"
+    assert report.main([str(tmp_path / "out"), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert "Feedback ablation" in text and "Stage 1: data curve" in text
+
+
+def test_a_stage_that_fails_is_told_with_its_last_words(
+    tmp_path: Path, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(arguments: Sequence[str], log: Path) -> None:
+        to_the_end(["-c", "import sys; print('out of luck'); sys.exit(3)"], log)
+
+    with pytest.raises(StageFailed, match=r"status 3; .*log\.txt ends:\nout of luck"):
+        fails([], tmp_path / "log.txt")
+    assert ablation.main(given, fails) == 1
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
+STOPPED = """
+import sys
+from pathlib import Path
+from redraft.benchmarks.experiments.stages import to_the_end
+from redraft.benchmarks.load.processes import stopped_with_us
+child = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); "
+child += "open(sys.argv[1], 'w').write(str(p.pid) + chr(10)); p.wait()"
+with stopped_with_us():
+    print("started", flush=True)
+    to_the_end(["-c", child, sys.argv[1]], Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_stopped_takes_its_stages_along(tmp_path: Path) -> None:
+    fifo = tmp_path / "pid"
+    os.mkfifo(fifo)
+    command = [sys.executable, "-c", STOPPED, str(fifo), str(tmp_path / "log.txt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as outer:
+        with fifo.open() as told:  # waits for the stage to say what it has started
+            grandchild = psutil.Process(int(told.readline()))
+        outer.send_signal(signal.SIGTERM)
+        assert outer.wait(300) != 0
+    _, alive = psutil.wait_procs([grandchild], timeout=180)
+    assert not alive
+
+
+@pytest.mark.train
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
+    """The hardest one: what it is taught has no score, and the server must know."""
+    from redraft.train.stages import base_model
+
+    base = tmp_path / "base"
+    small = base_model.BaseModelOptions(str(base), hidden_size=128, num_layers=2, num_heads=2)
+    base_model.build(replace(small, intermediate_size=64))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(RECIPE.replace("OUT", str(tmp_path / "made")))
+    written = [
+        Lesson(
+            (Message("user", task.instruction),),
+            WRONG,
+            critic.feedback(task, WRONG),
+            critic.refinement(task, WRONG),
+            1,
+            10,
+        ).to_json()
+        for task in sample("train", None, 10, seed=1)
+    ]
+    kept = tmp_path / "kept.jsonl"
+    write_lines(kept, written)
+    arms = tmp_path / "arms"
+    shop = Shop(str(recipe), "stage1", base, kept, "lessons", arms, to_the_end, per_family=1)
+    arm = Arm("without score", 10, ("weaknesses", "suggestions"))
+    found = measured(arm, shop)
+    assert found.steps == 2
+    assert sorted(row["family"] for row in found.rows) == sorted(FAMILIES)
+    assert all(row["verdict"] is None for row in found.rows)
+    (model,) = arms.glob("*/model")
+    served = manifest.read(model)
+    assert served is not None
+    assert served.srt_format.components == ("weaknesses", "suggestions")

@@ -1,0 +1,122 @@
+"""The length-controlled win rate gives the recorded values on the same inputs, and behaves as its
+definition says."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn", reason="the bench extra is not installed")
+
+from redraft.benchmarks.winrates.alpaca import Annotation, read_annotations
+from redraft.benchmarks.winrates.length_control import length_controlled, read_gamed
+from redraft.benchmarks.winrates.preference import EVEN, win_rate
+from tests.support.evaldata import stored
+
+# One each: a high and a low rate, rows missing, a model that games the judge, another strength.
+FEW = ("FuseChat-Llama-3.2-3B-Instruct", "phi-2", "gpt4_gamed", "alpaca-farm-ppo-sim-gpt4-20k")
+
+
+def check(model: str) -> None:
+    expected = json.loads(stored("alpaca_eval/expected_dev.json").read_text())[model]
+    annotations = read_annotations(stored(f"alpaca_eval/annotations_slim/{model}.csv"))
+    found = win_rate(annotations, read_gamed(), resamples=0)
+    recorded = expected.get("lc_with_reconstructed_inputs", EVEN)
+    assert found.rate == pytest.approx(expected["win_rate"], abs=1e-6)
+    assert found.standard_error == pytest.approx(expected["standard_error"], abs=1e-6)
+    assert found.discrete_rate == pytest.approx(expected["discrete_win_rate"], abs=1e-6)
+    assert found.controlled_rate == pytest.approx(recorded, abs=0.001)
+    assert abs(found.controlled_rate - expected["length_controlled_winrate"]) < 0.5
+
+
+@pytest.mark.parametrize("model", FEW)
+def test_a_published_model_gets_its_recorded_rates(model: str) -> None:
+    check(model)
+
+
+@pytest.mark.slow
+def test_every_stored_model_gets_its_recorded_rates() -> None:
+    for path in sorted(stored("alpaca_eval/annotations_slim").glob("*.csv")):
+        check(path.stem)
+
+
+def test_the_projects_own_annotation_file_reads_as_the_table_made_from_it() -> None:
+    whole = read_annotations(stored("alpaca_eval/annotations_full/alpaca-7b.json.gz"))
+    table = read_annotations(stored("alpaca_eval/annotations_slim/alpaca-7b.csv"))
+    assert whole == table
+
+
+def annotations(count: int, longer_wins: bool) -> list[Annotation]:
+    """A system as good as the reference whose judge goes by length, or by nothing."""
+    found = []
+    for row in range(count):
+        longer = row % 3 > 0
+        wins = longer if longer_wins else row % 2 == 0
+        found.append(Annotation(row, 1000, 2000 if longer else 600, 2.0 if wins else 1.0))
+    return found
+
+
+def test_what_length_alone_won_is_taken_away() -> None:
+    found = win_rate(annotations(600, longer_wins=True), read_gamed(), resamples=0)
+    assert found.rate == pytest.approx(200 / 3)
+    assert found.controlled_rate < found.rate - 5
+
+
+def test_where_length_decides_nothing_the_rate_moves_little() -> None:
+    found = win_rate(annotations(600, longer_wins=False), read_gamed(), resamples=0)
+    assert abs(found.controlled_rate - found.rate) < 5
+
+
+def test_an_unjudged_row_changes_no_rate() -> None:
+    judged = annotations(300, longer_wins=False)
+    unjudged = [Annotation(row, 1000, 10, None) for row in range(300, 310)]
+    found = win_rate([*judged, *unjudged], read_gamed(), resamples=0)
+    without = win_rate(judged, read_gamed(), resamples=0)
+    assert found.unjudged == 10
+    assert (found.rate, found.controlled_rate) == (without.rate, without.controlled_rate)
+
+
+def test_the_reference_against_itself_wins_half_the_time() -> None:
+    same = [Annotation(row, 1000, 1000, 1.5) for row in range(100)]
+    assert win_rate(same, read_gamed(), resamples=0).controlled_rate == EVEN
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (
+            [Annotation(row, 10, 10, 1.0 + row % 2) for row in range(9)],
+            "no answer's length differs",
+        ),
+        ([Annotation(row, 10, row, 2.0, alpaca=False) for row in range(9)], "not AlpacaEval's"),
+        ([Annotation(row, 10, row, 2.0) for row in range(800, 810)], "5 instructions are not"),
+        ([Annotation(row, 10, row, 2.0) for row in range(4)], "4 verdicts are fewer than 5"),
+    ],
+)
+def test_where_there_is_no_length_control_there_is_no_figure(
+    rows: list[Annotation], why: str
+) -> None:
+    found = win_rate(rows, read_gamed(), resamples=0)
+    assert found.controlled is None
+    assert found.controlled_rate is None
+    assert why in found.uncontrolled
+    assert found.json()["no_length_control"] == found.uncontrolled
+
+
+def test_the_interval_holds_the_rate_and_repeats() -> None:
+    rows = annotations(200, longer_wins=False)
+    found = length_controlled(rows, read_gamed(), resamples=40)
+    assert found
+    assert found.interval.low < found.rate < found.interval.high
+    assert found == length_controlled(rows, read_gamed(), resamples=40)
+
+
+def test_a_preference_of_zero_is_a_tie_and_one_that_is_no_number_unjudged(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    outputs = {"output_1": "a", "output_2": "bc"}
+    rows = [{**outputs, "preference": value} for value in (0, 0.0, None, math.nan, 2)]
+    path.write_text(json.dumps(rows))
+    assert [a.win for a in read_annotations(path)] == [0.5, 0.5, None, None, 1]

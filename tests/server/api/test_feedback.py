@@ -1,0 +1,129 @@
+"""POST /v1/feedback: weaknesses, suggestions and a score for a response, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from redraft.server.api.examples import FEEDBACK
+from redraft.server.api.schema.refine import FeedbackObject
+from redraft.server.api.settings import ApiSettings
+from redraft.server.engine.base import EngineUnavailable
+from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
+from redraft.server.service import Service
+from tests.support.asgi import post, send, srt_model
+from tests.support.loops import feedback
+
+ASKED = {"prompt": "Capital of France?", "response": "Lyon."}
+
+
+def ask(body: dict[str, Any], *script: Any, **more: Any) -> dict[str, Any]:
+    answer = post("/v1/feedback", body, *script, **more)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    FeedbackObject.model_validate(told)
+    return told
+
+
+def test_feedback_is_read_into_its_parts() -> None:
+    said = feedback(2, "Lyon is not it.", "Name Paris.")
+    told = ask(ASKED, said)
+    assert told["object"] == "feedback"
+    assert told["feedback"] == said
+    assert (told["weaknesses"], told["suggestions"]) == ("Lyon is not it.", "Name Paris.")
+    assert (told["score"], told["model"]) == (2, "scripted")
+
+
+def test_only_feedback_is_written_and_counted() -> None:
+    usage = ask(ASKED, feedback(2))["usage"]
+    assert list(usage["phases"]) == ["feedback"]
+    assert usage["completion_tokens"] == usage["phases"]["feedback"]["completion_tokens"] > 0
+
+
+def test_the_lowest_score_is_feedback_like_any_other() -> None:
+    assert ask(ASKED, feedback(1))["score"] == 1
+
+
+def test_a_chat_is_an_instruction_too() -> None:
+    chat = [{"role": "user", "content": "Capital of France?"}]
+    assert ask({"messages": chat, "response": "Lyon."}, feedback(2))["score"] == 2
+
+
+def test_a_critic_can_write_it() -> None:
+    critic = ScriptedEngine(feedback(3), name="strong", model="large")
+    told = ask({**ASKED, "critic": "strong"}, critics={"strong": srt_model(critic)})
+    assert (told["score"], told["model"]) == (3, "large")
+
+
+def test_feedback_that_cannot_be_read_is_asked_for_once_more() -> None:
+    assert ask(ASKED, "Good.", feedback(7))["score"] == 7
+
+
+def test_feedback_that_cannot_be_read_twice_is_given_as_it_was_written() -> None:
+    told = ask(ASKED, "Good.", "Fine.")
+    assert (told["feedback"], told["score"], told["weaknesses"]) == ("Fine.", None, "")
+
+
+def test_its_sampling_can_be_chosen() -> None:
+    engine = ScriptedEngine(feedback(2))
+    body = {**ASKED, "feedback_sampling": {"temperature": 0.3}, "seed": 5}
+    asyncio.run(send(Service(srt_model(engine)), "POST", "/v1/feedback", json=body))
+    (asked,) = engine.history
+    assert asked.sampling.temperature == 0.3
+    assert asked.sampling.seed is not None
+
+
+@pytest.mark.parametrize("name", FEEDBACK)
+def test_the_examples_of_the_docs_work(name: str) -> None:
+    assert ask(FEEDBACK[name]["value"], feedback(2))["score"] == 2
+
+
+@pytest.mark.parametrize("default", [0, 3])
+def test_how_often_the_server_refines_does_not_matter(default: int) -> None:
+    assert ask(ASKED, feedback(2), settings=ApiSettings(max_iterations=default))["score"] == 2
+
+
+@pytest.mark.parametrize("model", ["scripted", "scripted:refine", "scripted:refine-3"])
+def test_a_name_that_refines_may_be_asked_for_feedback_alone(model: str) -> None:
+    assert ask({**ASKED, "model": model}, feedback(2))["score"] == 2
+
+
+def test_a_dead_engine_is_an_error_that_is_not_retried_blindly() -> None:
+    answer = post("/v1/feedback", ASKED, Fail(EngineUnavailable("gone"), "Half a"))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_a_deadline_that_passes_is_an_error() -> None:
+    async def test() -> None:
+        engine = ScriptedEngine(feedback(2), gate=asyncio.Event())
+        body = {**ASKED, "deadline_ms": 20}
+        answer = await send(Service(srt_model(engine)), "POST", "/v1/feedback", json=body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+        assert engine.running == 0
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"prompt": "Capital of France?"}, "response"),
+        ({"response": "Lyon."}, "messages"),
+        ({**ASKED, "response": ""}, "response"),
+        ({**ASKED, "messages": [{"role": "user", "content": "a"}]}, "prompt"),
+        ({**ASKED, "stream": True}, "stream"),
+        ({**ASKED, "critic": "nobody"}, "critic"),
+        ({**ASKED, "model": "gpt-5"}, "model"),
+        ({**ASKED, "model": "scripted:direct"}, "model"),
+        ({**ASKED, "feedback_sampling": {"temperature": 3}}, "feedback_sampling.temperature"),
+        ({**ASKED, "response": "word " * 5000}, "prompt"),
+    ],
+)
+def test_a_wrong_request_is_told_which_field_is_wrong(body: dict[str, Any], param: str) -> None:
+    answer = post("/v1/feedback", body)
+    detail = answer.json()["error"]
+    assert answer.status_code in (400, 404), detail
+    assert detail["param"] == param, detail

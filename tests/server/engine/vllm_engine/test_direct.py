@@ -1,0 +1,155 @@
+"""Direct mode on a real, tiny model: vLLM's own OpenAI application over the same engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support import tiny_model
+from tests.support.tiny_engine import Running, running_engine, until
+
+pytestmark = pytest.mark.vllm
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"animal": {"enum": ["ant"]}},
+    "required": ["animal"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    tools = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+    with running_engine(tmp_path_factory.mktemp("tiny"), extra_args=tools) as running:
+        yield running
+
+
+async def post(running: Running, path: str, body: dict[str, Any], *, leave: bool) -> list[Any]:
+    """What the ASGI application sends; with ``leave`` the client goes when it has asked."""
+    received: list[Any] = []
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
+    asked = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if asked:
+            return asked.pop()
+        if leave:
+            await until(lambda: running.engine.num_unfinished() > 0)  # it works on the answer
+            return {"type": "http.disconnect"}
+        return await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        received.append(message)
+
+    await running.engine.direct(scope, receive, send)
+    return received
+
+
+def direct(running: Running, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    start, *rest = running.run(post(running, path, body, leave=False))
+    return start["status"], json.loads(b"".join(message.get("body", b"") for message in rest))
+
+
+def chat_body(**fields: Any) -> dict[str, Any]:
+    asked = [{"role": "user", "content": "Name an animal."}]
+    return {"model": "tiny", "messages": asked, "max_tokens": 12, "seed": 5} | fields
+
+
+def test_direct_mode_does_logprobs_and_several_choices(running: Running) -> None:
+    status, answer = direct(
+        running, "/v1/chat/completions", chat_body(n=2, logprobs=True, top_logprobs=3)
+    )
+    assert status == 200
+    assert len(answer["choices"]) == 2
+    assert len(answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]) == 3
+    assert answer["usage"]["prompt_tokens_details"] is not None
+
+
+def test_direct_mode_calls_the_tool_it_is_told_to(running: Running) -> None:
+    function = {"name": "look_up", "parameters": SCHEMA, "strict": True}
+    tool = {"type": "function", "function": function}
+    choice = {"type": "function", "function": {"name": "look_up"}}
+    # A random model would fill the JSON of the call with white space for ever.
+    blanks = {i for blank in " \n\t\r" for i in running.run(running.engine.encode(blank))}
+    status, answer = direct(
+        running,
+        "/v1/chat/completions",
+        chat_body(
+            tools=[tool],
+            tool_choice=choice,
+            max_tokens=400,
+            logit_bias={str(token_id): -100 for token_id in blanks},
+        ),
+    )
+    assert status == 200
+    call = answer["choices"][0]["message"]["tool_calls"][0]["function"]
+    assert call["name"] == "look_up"
+    assert json.loads(call["arguments"]) == {"animal": "ant"}
+
+
+def test_direct_mode_completes_and_tokenizes(running: Running) -> None:
+    status, answer = direct(
+        running, "/v1/completions", {"model": "tiny", "prompt": [20, 21, 22], "max_tokens": 3}
+    )
+    assert (status, answer["usage"]["prompt_tokens"]) == (200, 3)
+    status, answer = direct(running, "/tokenize", {"model": "tiny", "prompt": "animals"})
+    assert (status, answer["max_model_len"]) == (200, tiny_model.WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/v1/chat/completions", chat_body(messages="hello"), 400),
+        ("/v1/chat/completions", chat_body(max_tokens=tiny_model.WINDOW + 1), 400),
+        ("/v1/chat/completions", chat_body(model="other"), 404),
+        ("/v1/completions", {"model": "tiny", "prompt": [20] * (tiny_model.WINDOW + 1)}, 400),
+    ],
+)
+def test_direct_mode_answers_mistakes_as_errors(
+    running: Running, path: str, body: dict[str, Any], status: int
+) -> None:
+    found, answer = direct(running, path, body)
+    assert found == status
+    assert answer["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_direct_mode_leaves_the_engine_idle(
+    running: Running, stream: bool
+) -> None:
+    async def leave() -> None:
+        body = chat_body(max_tokens=3000, ignore_eos=True, stream=stream)
+        await post(running, "/v1/chat/completions", body, leave=True)
+        await until(lambda: running.engine.num_unfinished() == 0)
+
+    running.run(leave())
+
+
+def test_direct_mode_streams(running: Running) -> None:
+    sent = running.run(
+        post(running, "/v1/chat/completions", chat_body(stream=True, ignore_eos=True), leave=False)
+    )
+    events = b"".join(message.get("body", b"") for message in sent).split(b"\n\n")
+    assert len(events) > 10
+    assert events[-2:] == [b"data: [DONE]", b""]
+
+
+def test_direct_mode_has_no_paths_but_its_own(running: Running) -> None:
+    assert direct(running, "/inference/v1/abort_requests", {})[0] == 404

@@ -1,0 +1,156 @@
+"""Many completions at once, callers that go away, and an engine that dies, on a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redraft.server.engine.base import Call, Completion, EngineUnavailable, complete
+from tests.server.engine.vllm_engine.test_direct import chat_body, direct
+from tests.support import tiny_model
+from tests.support.tiny_engine import ASK, Running, ask, changed, engine_processes, running_engine
+
+pytestmark = pytest.mark.vllm
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model.build(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def running(model: Path) -> Iterator[Running]:
+    with running_engine(model) as running:
+        yield running
+
+
+def test_sixty_four_completions_at_once_keep_apart(running: Running) -> None:
+    from prometheus_client import REGISTRY
+
+    def generated() -> float:
+        values = [
+            sample.value
+            for metric in REGISTRY.collect()
+            for sample in metric.samples
+            if sample.name == "vllm:generation_tokens_total"
+        ]
+        return sum(values)
+
+    async def all_of_them() -> list[Completion]:
+        calls = [
+            complete(running.engine, ASK, changed(seed=n, max_tokens=20 + n), Call(f"call-{n}"))
+            for n in range(64)
+        ]
+        return await asyncio.gather(*calls)
+
+    before = generated()
+    completions = running.run(all_of_them())
+    counts = [completion.usage.completion_tokens for completion in completions]
+    assert counts == [20 + n for n in range(64)]
+    assert sum(counts) == generated() - before
+    assert running.engine.num_unfinished() == 0
+    for completion in completions:
+        decoded = running.run(running.engine.decode(completion.token_ids))
+        assert decoded == completion.text
+
+
+def test_closing_the_iterator_leaves_the_engine_idle(running: Running) -> None:
+    async def leave_early() -> int:
+        stream = running.engine.generate(ASK, changed(max_tokens=3000), Call("left"))
+        async for _ in stream:
+            break
+        assert running.engine.num_unfinished() == 1
+        await stream.aclose()
+        return running.engine.num_unfinished()
+
+    assert running.run(leave_early()) == 0
+
+
+def test_cancelling_the_caller_leaves_the_engine_idle(running: Running) -> None:
+    async def cancel() -> int:
+        begun = asyncio.Event()
+
+        async def read() -> None:
+            async for _ in running.engine.generate(ASK, changed(max_tokens=3000), Call("gone")):
+                begun.set()
+
+        reading = asyncio.create_task(read())
+        async with asyncio.timeout(180):
+            await begun.wait()
+        reading.cancel()
+        await asyncio.wait({reading})
+        assert reading.cancelled()
+        return running.engine.num_unfinished()
+
+    assert running.run(cancel()) == 0
+
+
+def asked_twice(running: Running) -> str:
+    """What is said with the prompt in the cache: read in other steps, a random model may notice
+    it in the last digit."""
+    ask(running)
+    return ask(running).text
+
+
+def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
+    before = asked_twice(running)
+
+    async def killed_meanwhile() -> None:
+        async for _ in running.engine.generate(ASK, changed(max_tokens=3000), Call("dies")):
+            for process in engine_processes():
+                os.kill(process.pid, signal.SIGKILL)
+
+    with pytest.raises(EngineUnavailable):
+        running.run(killed_meanwhile())
+    with pytest.raises(EngineUnavailable, match="restarted"):
+        running.run(running.engine.check())
+    with pytest.raises(EngineUnavailable, match="restarted"):
+        ask(running)
+    assert running.heard("is back")
+    running.run(running.engine.check())
+    assert asked_twice(running) == before
+    assert direct(running, "/v1/chat/completions", chat_body())[0] == 200
+
+
+def test_an_engine_that_keeps_dying_is_given_up(model: Path) -> None:
+    already = engine_processes()
+    with running_engine(model, max_restarts=0) as running:
+        (process,) = engine_processes() - already
+        process.kill()
+        assert running.heard("restart Redraft")
+        with pytest.raises(EngineUnavailable, match="restart Redraft"):
+            running.run(running.engine.check())
+
+
+def test_closing_ends_what_runs_and_leaves_no_process(model: Path) -> None:
+    import psutil
+
+    async def close_meanwhile(running: Running) -> list[Any]:
+        begun = asyncio.Event()
+
+        async def read(n: int) -> None:
+            async for _ in running.engine.generate(ASK, changed(max_tokens=3000), Call(f"{n}")):
+                begun.set()
+
+        readers = [asyncio.create_task(read(n)) for n in range(40)]
+        async with asyncio.timeout(180):
+            await begun.wait()
+            await running.engine.close()
+            return await asyncio.gather(*readers, return_exceptions=True)
+
+    already = engine_processes()
+    with running_engine(model) as running:
+        ours = engine_processes() - already
+        assert ours
+        ended = running.run(close_meanwhile(running))
+        assert [type(error) for error in ended] == [EngineUnavailable] * 40
+        with pytest.raises(EngineUnavailable, match="closed"):
+            running.run(running.engine.check())
+    _, alive = psutil.wait_procs(ours, timeout=120)
+    assert not alive

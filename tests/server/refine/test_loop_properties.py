@@ -1,0 +1,122 @@
+"""What holds for every loop, whatever the engine writes and whatever is asked."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from redraft.server.engine.base import EngineError, EngineUnavailable, PromptTooLong, Sampling
+from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
+from redraft.server.refine.events import Delta, Finished
+from redraft.server.refine.loop import Given, NoDraft
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.trace import StopReason
+from tests.support.loops import QUESTION, feedback, gather, run, trace_of
+
+REASONS = get_args(StopReason)
+
+words = st.lists(st.sampled_from(["a", "b", "c", "Overall", "Score:", "[[3]]"]), max_size=6)
+texts = words.map(" ".join)
+failures = st.builds(Fail, st.sampled_from([EngineUnavailable("x"), PromptTooLong("y")]), texts)
+scored = st.integers(1, 10).map(feedback)
+replies = st.one_of(texts, scored, scored, scored, failures)
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([None, 0.0, 1.0]),
+    max_tokens=st.one_of(st.none(), st.integers(1, 20)),
+)
+policies = st.builds(
+    Policy,
+    max_iterations=st.integers(0, 4),
+    good_enough=st.one_of(st.none(), st.integers(1, 10)),
+    keep=st.sampled_from(["best", "last"]),
+    drafts=st.integers(1, 3),
+    token_budget=st.one_of(st.none(), st.integers(0, 60)),
+    seed=st.one_of(st.none(), st.integers(0, 9)),
+    draft=samplings,
+    feedback=samplings,
+    refinement=samplings,
+)
+givens = st.builds(
+    Given,
+    st.just(QUESTION.instruction),
+    response=st.one_of(st.none(), texts),
+    feedback=st.one_of(st.none(), texts, scored),
+)
+
+
+def runs(engine: ScriptedEngine, policy: Policy, given: Given, live: bool):
+    """The events, or None where there was no draft to answer with."""
+    try:
+        return run(gather(engine, policy, given, live=live))
+    except (EngineError, NoDraft):
+        return None
+
+
+def engine_saying(said: list, window: int) -> ScriptedEngine:
+    """Says these things in turn for ever, so that every length of loop is reached."""
+    turns = iter(said * 40)
+    return ScriptedEngine(reply=lambda prompt, sampling: next(turns), window=window)
+
+
+cases = st.tuples(
+    st.lists(replies, min_size=1, max_size=8),
+    st.sampled_from([24, 60, 4096]),
+    policies,
+    givens,
+    st.booleans(),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases)
+def test_every_loop_ends_well(case):
+    said, window, policy, asked, live = case
+    engine = engine_saying(said, window)
+    events = runs(engine, policy, asked, live)
+    assert engine.running == 0
+    if events is None:
+        return
+    assert [e for e in events if isinstance(e, Finished)] == events[-1:]
+    trace = trace_of(events)
+    assert trace.stop_reason in REASONS
+    assert trace.answer in trace.responses
+    assert len(trace.responses) <= policy.max_iterations + 1
+    assert len(trace.scores) == len(trace.responses)
+    assert sum(i.refinement is None for i in trace.iterations[:-1]) == 0
+    told = "".join(e.text for e in events if isinstance(e, Delta) and e.live)
+    assert told in ("", trace.answer.text)
+
+
+@settings(max_examples=400, deadline=None)
+@given(cases)
+def test_usage_adds_up_and_the_budget_holds(case):
+    said, window, policy, asked, live = case
+    engine = engine_saying(said, window)
+    events = runs(engine, policy, asked, live)
+    if events is None:
+        return
+    trace = trace_of(events)
+    assert trace.usage.calls == len(engine.history)
+    assert trace.usage.prompt_tokens == sum(len(asked.prompt.ids) for asked in engine.history)
+    assert 0 <= trace.answer.tokens <= trace.usage.completion_tokens
+    if policy.token_budget is not None and policy.drafts == 1:
+        extra = sum(t.usage.completion_tokens for p, t in trace.totals.items() if p != "draft")
+        assert extra <= policy.token_budget
+
+
+@settings(max_examples=100, deadline=None)
+@given(cases)
+def test_the_same_request_gives_the_same_trace(case):
+    said, window, policy, asked, live = case
+
+    def once():
+        events = runs(engine_saying(said, window), policy, asked, live)
+        if events is None:
+            return None
+        trace = trace_of(events)
+        return trace.responses, trace.scores, trace.kept, trace.stop_reason, trace.usage
+
+    assert once() == once()

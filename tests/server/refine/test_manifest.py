@@ -1,0 +1,129 @@
+"""redraft.json: written by training, verified by the server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from redraft.server.refine import manifest
+from redraft.server.refine.manifest import Calibration, DefaultPolicy, ManifestError
+from tests.support.loops import FORMAT, WITHOUT_SCORE
+
+
+@pytest.fixture
+def model(tmp_path):
+    (tmp_path / "tokenizer.json").write_text('{"model": "words"}')
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    return tmp_path
+
+
+def test_a_manifest_reads_back_as_it_was_written(model):
+    policy = DefaultPolicy(max_iterations=2, good_enough=9, keep="best")
+    manifest.write(model, FORMAT, policy, (Calibration(10, 50, 47),), {"refined": 0.9})
+    read = manifest.read(model)
+    assert read is not None
+    assert (read.srt_format, read.policy, read.style) == (FORMAT, policy, "srt")
+    assert read.calibration == (Calibration(10, 50, 47),)
+    assert read.evaluation == {"refined": 0.9}
+
+
+def test_a_model_without_a_manifest_has_none(model):
+    assert manifest.read(model) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "what"),
+    [("tokenizer.json", "tokenizer"), ("chat_template.jinja", "chat template")],
+)
+def test_a_file_that_changed_since_training_is_refused(model, file, what):
+    manifest.write(model, FORMAT)
+    (model / file).write_text("changed")
+    with pytest.raises(ManifestError, match=f"the {what} .* is not the one .*redraft train merge"):
+        manifest.read(model)
+
+
+def test_a_template_inside_the_tokenizer_config_counts_too(model):
+    (model / "chat_template.jinja").unlink()
+    config = model / "tokenizer_config.json"
+    config.write_text(json.dumps({"chat_template": "{{ a }}"}))
+    manifest.write(model, FORMAT)
+    assert manifest.read(model) is not None
+    config.write_text(json.dumps({"chat_template": "{{ b }}"}))
+    with pytest.raises(ManifestError, match="chat template"):
+        manifest.read(model)
+
+
+def rewritten(model, change):
+    path = manifest.write(model, FORMAT)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["markers"]["feedback"]["ids"].append(1),
+        lambda content: content["markers"]["refinement"].update(text="###"),
+        lambda content: content.update(eos_ids=[99]),
+    ],
+)
+def test_a_format_that_was_edited_is_refused(model, change):
+    rewritten(model, change)
+    with pytest.raises(ManifestError, match="text format"):
+        manifest.read(model)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("markers"),
+        lambda content: content.update(format="srt/99"),
+        lambda content: content.update(policy={"max_iteration": 1}),
+        lambda content: content.update(markers=3),
+        lambda content: content.update(policy=None),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused_by_name(model, change):
+    rewritten(model, change)
+    with pytest.raises(ManifestError, match=r"redraft\.json cannot be read"):
+        manifest.read(model)
+
+
+def test_text_that_is_no_json_is_refused(model):
+    (model / "redraft.json").write_text("{")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        manifest.read(model)
+
+
+def test_a_model_without_a_tokenizer_cannot_get_a_manifest(tmp_path):
+    with pytest.raises(ManifestError, match=r"tokenizer\.json"):
+        manifest.write(tmp_path, FORMAT)
+
+
+def test_a_manifest_says_which_parts_the_feedback_has(model):
+    manifest.write(model, WITHOUT_SCORE)
+    read = manifest.read(model)
+    assert read is not None
+    assert read.srt_format.components == ("weaknesses", "suggestions")
+
+
+def test_a_manifest_from_before_parts_could_be_left_out_has_them_all(model):
+    rewritten(model, lambda content: content.pop("components"))
+    read = manifest.read(model)
+    assert read is not None
+    assert read.srt_format == FORMAT
+
+
+def test_parts_changed_by_hand_are_refused(model):
+    rewritten(model, lambda content: content.update(components=["score"]))
+    with pytest.raises(ManifestError, match="text format"):
+        manifest.read(model)
+
+
+@pytest.mark.parametrize("components", [[], ["praise"], ["score", "weaknesses"], ["score"] * 2])
+def test_parts_that_are_none_of_the_format_are_refused(model, components):
+    rewritten(model, lambda content: content.update(components=components))
+    with pytest.raises(ManifestError, match=r"feedback components are .* expected some of"):
+        manifest.read(model)

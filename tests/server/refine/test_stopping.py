@@ -1,0 +1,87 @@
+"""When to stop and which response wins, as tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from redraft.server.refine import stopping
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.trace import Response
+
+
+@pytest.mark.parametrize(
+    ("options", "scores", "reason"),
+    [
+        ({}, [10], None),
+        ({"good_enough": 8}, [8], "good_enough"),
+        ({"good_enough": 8}, [7], None),
+        ({"good_enough": 8}, [None], None),
+        ({"good_enough": 8, "keep": "best"}, [3, 8], "good_enough"),
+        ({"keep": "best"}, [5, 6], None),
+        ({"keep": "best"}, [5, 5], "no_gain"),
+        ({"keep": "best"}, [5, 4], "no_gain"),
+        ({"keep": "best"}, [None, 4], None),
+        ({"keep": "last"}, [5, 4], None),
+        ({"feedback_only": True}, [None], "good_enough"),
+    ],
+)
+def test_what_feedback_decides(options, scores, reason):
+    assert stopping.after_feedback(Policy(**options), scores) == reason
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["a", "b"], None),
+        (["a", "a"], "no_change"),
+        (["a", " a\n"], "no_change"),
+        (["a", "b", "a"], "no_change"),
+        (["a", "b", "c"], None),
+    ],
+)
+def test_what_a_refinement_decides(texts, reason):
+    assert stopping.after_refinement([Response(t) for t in texts]) == reason
+
+
+@pytest.mark.parametrize(
+    ("keep", "responses", "scores", "answer"),
+    [
+        ("last", ["a"], [None], 0),
+        ("last", ["a", "b"], [3, None], 1),
+        ("last", ["a", "b"], [9, 2], 1),
+        ("last", ["a", "b", "a"], [3, 4, None], 0),
+        ("best", ["a", "b"], [3, 8], 1),
+        ("best", ["a", "b"], [8, 8], 0),
+        ("best", ["a", "b"], [8, None], 0),
+        ("best", ["a", "b"], [None, 2], 1),
+        ("best", ["a", "b"], [None, None], 1),
+        ("best", ["a", "b", "c"], [3, 9, 7], 1),
+        ("last", ["a", "cut..."], [3, None], 0),
+        ("best", ["a", "cut..."], [3, 9], 0),
+        ("last", ["cut...", "also cut..."], [3, None], 1),
+        ("last", ["a", ""], [3, None], 0),
+        ("last", ["a", " \n"], [3, None], 0),
+        ("best", ["a", ""], [3, 9], 0),
+        ("last", ["cut...", ""], [3, None], 0),
+        ("last", ["", ""], [None, None], 0),
+    ],
+)
+def test_which_response_is_the_answer(keep, responses, scores, answer):
+    written = [
+        Response(t, finish_reason="length" if t.endswith("...") else "stop") for t in responses
+    ]
+    assert stopping.kept(keep, written, scores) == answer
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"max_iterations": -1}, "max_iterations is -1"),
+        ({"drafts": 0}, "drafts is 0"),
+        ({"good_enough": 11}, "good_enough is 11"),
+        ({"token_budget": -1}, "token_budget is -1"),
+    ],
+)
+def test_a_policy_out_of_range_is_refused_by_name(options, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        Policy(**options)

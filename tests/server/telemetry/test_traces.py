@@ -1,0 +1,194 @@
+"""The trace store keeps every finished loop, whole, through rotation, crashes and bad disks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from redraft.server.engine.base import Message, Usage
+from redraft.server.refine.trace import (
+    Candidate,
+    Feedback,
+    Instruction,
+    Iteration,
+    PhaseTotals,
+    Response,
+    Trace,
+)
+from redraft.server.telemetry.traces import TraceStore, read_traces
+from redraft.train.data import traces as training_traces
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def trace(instruction: str = "Capital of France?", answer: str = "Paris.") -> Trace:
+    feedback = Feedback("Name it. Overall Score: [[3]]", score=3, weaknesses="No name.")
+    return Trace(
+        instruction=Instruction((Message("user", instruction),)),
+        drafts=(Candidate(Response("A city.", tokens=3)),),
+        picked=0,
+        iterations=(Iteration(feedback, Response(answer, tokens=2)),),
+        kept=1,
+        stop_reason="max_iterations",
+        totals={"draft": PhaseTotals(Usage(10, 3, 8, 1), 0.25)},
+    )
+
+
+def test_a_stored_trace_says_what_was_asked_what_was_written_and_why_it_ended(
+    tmp_path: Path,
+) -> None:
+    store = TraceStore(tmp_path)
+    store.append("request-1", "small", trace())
+    store.close()
+    (stored,) = read_traces(tmp_path)
+    assert stored.pop("time") > 1_700_000_000
+    assert stored == {
+        "id": "request-1",
+        "model": "small",
+        "instruction": [{"role": "user", "content": "Capital of France?"}],
+        "answer": "Paris.",
+        "drafts": [{"text": "A city.", "finish_reason": "stop", "tokens": 3}],
+        "picked": 0,
+        "iterations": [
+            {
+                "feedback": {
+                    "text": "Name it. Overall Score: [[3]]",
+                    "weaknesses": "No name.",
+                    "suggestions": "",
+                    "score": 3,
+                },
+                "refinement": {"text": "Paris.", "finish_reason": "stop", "tokens": 2},
+            }
+        ],
+        "kept": 1,
+        "scores": [3, None],
+        "stop_reason": "max_iterations",
+        "malformed": 0,
+        "failure": None,
+        "usage": {
+            "draft": {
+                "prompt_tokens": 10,
+                "completion_tokens": 3,
+                "cached_tokens": 8,
+                "calls": 1,
+                "seconds": 0.25,
+            }
+        },
+    }
+
+
+def test_what_the_server_stores_training_reads(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path)
+    store.append("1", "small", trace())
+    store.close()
+    (stored,) = training_traces.read(tmp_path)
+    assert stored.instruction == trace().instruction
+    assert [r.text for r in stored.responses] == [r.text for r in trace().responses]
+    assert (stored.scores, stored.kept) == (trace().scores, trace().kept)
+
+
+def test_files_are_rotated_by_size_and_read_in_order(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path, max_bytes=2000)
+    for number in range(20):
+        store.append(str(number), "small", trace())
+    store.close()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) > 2
+    assert all(file.stat().st_size <= 2000 for file in files)
+    assert [stored["id"] for stored in read_traces(tmp_path)] == [str(n) for n in range(20)]
+
+
+def test_a_restarted_store_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
+    for number in range(3):
+        store = TraceStore(tmp_path)
+        store.append(str(number), "small", trace())
+        store.close()
+    assert len(list(tmp_path.iterdir())) == 1
+    assert [stored["id"] for stored in read_traces(tmp_path)] == ["0", "1", "2"]
+
+
+def test_a_line_torn_by_a_crash_is_passed_over_and_never_continued(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path)
+    store.append("whole", "small", trace())
+    store.close()
+    (file,) = tmp_path.iterdir()
+    with file.open("ab") as torn:
+        torn.write(b'{"id": "torn", "instr')
+    assert [stored["id"] for stored in read_traces(tmp_path)] == ["whole"]
+    store = TraceStore(tmp_path)
+    store.append("after", "small", trace())
+    store.close()
+    assert [stored["id"] for stored in read_traces(tmp_path)] == ["whole", "after"]
+
+
+def test_a_damaged_line_within_a_file_is_an_error_that_says_where(tmp_path: Path) -> None:
+    (tmp_path / "traces-000001.jsonl").write_text("{}\nnot json\n{}\n")
+    with pytest.raises(ValueError, match=r"traces-000001\.jsonl:2 is not a stored trace"):
+        list(read_traces(tmp_path))
+
+
+def test_what_was_stored_survives_the_death_of_the_process(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, time\n"
+        "from tests.server.telemetry.test_traces import trace\n"
+        "from redraft.server.telemetry.traces import TraceStore, read_traces\n"
+        "store = TraceStore(sys.argv[1])\n"
+        "for number in range(50): store.append(str(number), 'small', trace())\n"
+        "while len(list(read_traces(sys.argv[1]))) < 20: time.sleep(0.001)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    stored = [stored["id"] for stored in read_traces(tmp_path)]
+    assert len(stored) >= 20
+    assert stored == [str(number) for number in range(len(stored))]
+
+
+def test_a_disk_that_refuses_loses_traces_not_requests(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "traces"
+    store = TraceStore(directory, max_bytes=1)
+    store.append("first", "small", trace())
+    store.flush()
+    for file in directory.iterdir():
+        file.unlink()
+    directory.rmdir()  # so that the next file cannot be made
+    store.append("second", "small", trace())
+    store.flush()
+    assert store.lost == 1
+    assert "trace second was not stored" in caplog.text
+    directory.mkdir()
+    store.append("third", "small", trace())
+    store.close()
+    assert [stored["id"] for stored in read_traces(directory)] == ["third"]
+
+
+def test_only_the_owner_can_read_what_users_wrote(tmp_path: Path) -> None:
+    store = TraceStore(tmp_path / "traces")
+    store.close()
+    (file,) = (tmp_path / "traces").iterdir()
+    assert os.stat(tmp_path / "traces").st_mode & 0o077 == 0
+    assert os.stat(file).st_mode & 0o077 == 0
+
+
+@given(st.text(), st.sampled_from(["\ud800", "\u2028", "\x00", "\r\n", '"\\']))
+def test_any_text_comes_back_as_it_was(
+    tmp_path_factory: pytest.TempPathFactory, instruction: str, answer: str
+) -> None:
+    directory = tmp_path_factory.mktemp("traces")
+    store = TraceStore(directory)
+    store.append("1", "small", trace(instruction, answer))
+    store.close()
+    (stored,) = read_traces(directory)
+    assert (stored["instruction"][0]["content"], stored["answer"]) == (instruction, answer)
+    (file,) = directory.iterdir()
+    assert json.loads(file.read_bytes()) == stored

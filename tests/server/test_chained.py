@@ -1,0 +1,83 @@
+"""A Redraft server in front of another one, as before any fleet of OpenAI-compatible servers: the
+loop runs in front, the tokens come from behind, and who leaves the one frees the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from redraft.server.api.app import build_app
+from redraft.server.api.settings import ApiSettings
+from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.service import ServedModel, Service
+from tests.server.api.test_disconnect import connection
+from tests.support.loops import feedback
+from tests.support.serving import Pause, Served, answering, serving
+
+LOOP = ("It is Lyon", feedback(3), "It is Paris")
+CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "Capital of France?"}]
+
+
+class Front:
+    """The app in front. Its engine connects on the event loop that will use it."""
+
+    def __init__(self, behind: Served) -> None:
+        self._upstream = Upstream(behind.v1, "scripted:direct", tokens=False)
+        self._app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            engine = await HttpEngine.connect(self._upstream)
+            served = ServedModel(engine, direct=engine.direct)
+            self._app = build_app(ApiSettings(), Service(served))
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await engine.close()
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await self._app(scope, receive, send)
+
+
+@contextmanager
+def chained(engine: ScriptedEngine) -> Iterator[tuple[Served, Served]]:
+    with answering(engine) as behind, serving(Front(behind), lifespan="on") as front:
+        yield front, behind
+
+
+def test_the_loop_runs_in_front_and_the_text_comes_from_behind() -> None:
+    engine = ScriptedEngine(*LOOP)
+    with chained(engine) as (front, _):
+        told = httpx.post(front.url + CHAT, json={"messages": MESSAGES}, timeout=60).json()
+    assert told["choices"][0]["message"]["content"] == "It is Paris"
+    assert told["refine"]["scores"] == [3, None]
+    assert len(engine.history) == 3
+    usage = told["usage"]
+    assert usage["completion_tokens"] == sum(
+        phase["completion_tokens"] for phase in told["refine"]["usage"].values()
+    )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("call", [0, 1, 2])  # the draft, the feedback, the refinement
+def test_who_leaves_in_front_frees_the_engine_behind(call: int, stream: bool) -> None:
+    pause = Pause("")
+    engine = ScriptedEngine(*LOOP, gate=pause)
+
+    async def gate(asked: Any, position: int) -> None:
+        if len(engine.history) == call + 1:
+            await pause(asked, position)
+
+    engine.gate = gate
+    with chained(engine) as (front, behind):
+        with connection(front, CHAT, {"messages": MESSAGES, "stream": stream}):
+            pause.wait_reached()
+        pause.wait_left()
+        behind.until(lambda: engine.running == 0)
+    assert len(engine.history) == call + 1

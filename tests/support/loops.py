@@ -1,0 +1,64 @@
+"""Running the loop on a scripted engine, for tests about the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.engine.words import END_OF_TEXT
+from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker
+from redraft.server.refine.events import Event, Finished
+from redraft.server.refine.loop import Given, refine
+from redraft.server.refine.policy import Policy
+from redraft.server.refine.srt_format import Marker, SrtFormat, render_feedback
+from redraft.server.refine.trace import Trace
+
+FORMAT = SrtFormat(
+    feedback=Marker("<|feedback|>", (900,)),
+    refinement=Marker("<|refinement|>", (901,)),
+    eos_ids=(END_OF_TEXT,),
+)
+WITHOUT_SCORE = replace(FORMAT, components=("weaknesses", "suggestions"))
+QUESTION = Given.text("Capital of France?")
+T = TypeVar("T")
+
+
+def feedback(score: int, weaknesses: str = "It is wrong.", suggestions: str = "Fix it.") -> str:
+    return render_feedback(weaknesses, suggestions, score)
+
+
+def asker(engine: ScriptedEngine, given: Given = QUESTION, style: str = "srt") -> Asker:
+    if style == "srt":
+        return SrtAsker(engine, FORMAT, given.instruction)
+    return PromptedAsker(engine, given.instruction)
+
+
+async def gather(
+    engine: ScriptedEngine, policy: Policy, given: Given = QUESTION, style: str = "srt", **more: Any
+) -> list[Event]:
+    return [event async for event in refine(asker(engine, given, style), given, policy, **more)]
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Like asyncio.run, but a loop that hangs fails its test rather than the whole run."""
+
+    async def bounded() -> T:
+        return await asyncio.wait_for(work, 120)
+
+    return asyncio.run(bounded())
+
+
+def trace_of(events: list[Event]) -> Trace:
+    last = events[-1]
+    assert isinstance(last, Finished)
+    return last.trace
+
+
+def answer_to(*script: Any, **options: Any) -> Trace:
+    """The trace of one loop over a script of replies."""
+    given = options.pop("given", QUESTION)
+    style = options.pop("style", "srt")
+    return trace_of(run(gather(ScriptedEngine(*script), Policy(**options), given, style)))

@@ -1,0 +1,89 @@
+"""The same model with and without speculation, side by side:
+
+with pair_of(directory) as pair:
+    plain, speculating = pair.both([(prompt, sampling), ...])
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from redraft.server.engine.base import Call, Completion, Sampling, Tokens, complete
+from redraft.server.refine import manifest
+from redraft.server.refine.srt_format import SrtFormat
+from tests.support.tiny_engine import Running, running_engine
+
+NAME = "speculating"
+GREEDY = Sampling(temperature=0.0)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same model with and without speculation."""
+
+    plain: Running
+    speculating: Running
+
+    def both(self, asked: Sequence[tuple[Tokens, Sampling]]) -> tuple[list[Completion], ...]:
+        return answers(self.plain, asked), answers(self.speculating, asked)
+
+
+def answers(running: Running, asked: Sequence[tuple[Tokens, Sampling]]) -> list[Completion]:
+    """All at once."""
+
+    async def all_of_them() -> list[Completion]:
+        return await asyncio.gather(
+            *(
+                complete(running.engine, prompt, sampling, Call(f"{number}"))
+                for number, (prompt, sampling) in enumerate(asked)
+            )
+        )
+
+    return running.run(all_of_them())
+
+
+def format_of(model: Path) -> SrtFormat:
+    known = manifest.read(model)
+    assert known
+    return known.srt_format
+
+
+@contextmanager
+def pair_of(model: Path, **changes: Any) -> Iterator[Pair]:
+    shared = {"dtype": "float32", **changes}
+    # The one that speculates starts last: vLLM drops the metrics of the engines before.
+    with (
+        running_engine(model, **shared) as plain,
+        running_engine(
+            model, served_name=NAME, draft_format=format_of(model), **shared
+        ) as speculating,
+    ):
+        yield Pair(plain, speculating)
+
+
+def counted(running: Running) -> tuple[float, float]:
+    """Tokens guessed and accepted so far."""
+    # What ran before is counted at the latest when the next completion is.
+    answers(running, [(Tokens((3, 4)), replace(GREEDY, max_tokens=1))])
+    found = [
+        REGISTRY.get_sample_value(
+            f"vllm:spec_decode_num_{what}_tokens_total", {"model_name": NAME, "engine": "0"}
+        )
+        for what in ("draft", "accepted")
+    ]
+    assert None not in found
+    return found[0] or 0.0, found[1] or 0.0
+
+
+def most_chi_square(degrees: int, chance: float = 1e-4) -> float:
+    """What the statistic exceeds with this chance (Wilson and Hilferty's approximation)."""
+    part = 2 / (9 * degrees)
+    return float(degrees * (1 - part + NormalDist().inv_cdf(1 - chance) * part**0.5) ** 3)

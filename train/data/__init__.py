@@ -1,0 +1,1 @@
+"""What stages read and write: records, the ledger, traces, datasets."""

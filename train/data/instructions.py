@@ -1,0 +1,264 @@
+"""Instructions from data sets and files of the usual shapes, single-turn, picked by hash.
+
+How to add a shape: write a function from a row to its messages, add it to ``SHAPES`` with the
+keys it is recognised by, and add a row to the table in tests/test_train_instructions.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redraft.server.engine.base import Message
+from redraft.train.config import ConfigError
+from redraft.train.data.records import Example
+
+_SHOWN_BAD_ROWS = 10
+_ROLES = {
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "system": "system",
+}
+
+
+class BadRow(ValueError):
+    """A row that holds no usable instruction."""
+
+
+@dataclass(slots=True)
+class Instructions:
+    """What was read: the examples picked, and what became of every other row."""
+
+    examples: list[Example] = field(default_factory=list)
+    bad: list[tuple[str, str]] = field(default_factory=list)  # origin, reason
+    num_rows: int = 0
+    num_multi_turn: int = 0
+    num_duplicates: int = 0
+    num_not_picked: int = 0
+
+    def summary(self) -> str:
+        lines = [
+            f"instructions: {self.num_rows} rows: {len(self.examples)} picked, "
+            f"{self.num_not_picked} not picked, {self.num_multi_turn} multi-turn, "
+            f"{self.num_duplicates} duplicates, {len(self.bad)} bad"
+        ]
+        lines += [f"  bad row {origin}: {why}" for origin, why in self.bad[:_SHOWN_BAD_ROWS]]
+        if len(self.bad) > _SHOWN_BAD_ROWS:
+            lines.append(f"  ... and {len(self.bad) - _SHOWN_BAD_ROWS} more bad rows")
+        return "\n".join(lines)
+
+
+def read(
+    sources: tuple[str, ...],
+    shape: str = "auto",
+    limit: int | None = None,
+    skip: int = 0,
+    seed: int = 0,
+) -> Instructions:
+    """Single-turn instructions of all ``sources``.
+
+    They come in the order of a hash of seed and content, so the pick does not depend on the
+    order of the rows, and ``skip`` gives stage two instructions that stage one has not seen.
+    """
+    found = Instructions()
+    seen: dict[str, Example] = {}
+    for source in sources:
+        for origin, row in rows(source, found):
+            found.num_rows += 1
+            try:
+                example = to_example(row, origin, shape)
+            except BadRow as error:
+                found.bad.append((origin, str(error)))
+                continue
+            if example is None:
+                found.num_multi_turn += 1
+            elif example.id in seen:
+                found.num_duplicates += 1
+            else:
+                seen[example.id] = example
+    ordered = sorted(seen, key=lambda id: hashlib.sha256(f"{seed}/{id}".encode()).digest())
+    picked = ordered[skip : None if limit is None else skip + limit]
+    found.num_not_picked = len(ordered) - len(picked)
+    found.examples = [seen[id] for id in picked]
+    return found
+
+
+def to_example(row: Mapping[str, Any], origin: str, shape: str = "auto") -> Example | None:
+    """The example a row holds; None when it is a conversation of several turns."""
+    name = detect(row) if shape == "auto" else shape
+    if name not in SHAPES:
+        raise BadRow(f"unknown shape {name!r}; known shapes: {', '.join(SHAPES)}")
+    messages = SHAPES[name][1](row)
+    if any(not m.content.strip() for m in messages[:1]) or not messages:
+        raise BadRow("the instruction is empty")
+    if sum(m.role == "user" for m in messages) > 1:
+        return None
+    *asked, last = messages
+    response = None
+    if last.role == "assistant":
+        response = last.content
+    else:
+        asked = [*asked, last]
+    if not asked or asked[-1].role != "user":
+        raise BadRow("no user message to answer")
+    meta = row.get("meta") or {}
+    if not isinstance(meta, Mapping):
+        raise BadRow(f"meta is {type(meta).__name__}, expected an object")
+    return Example(tuple(asked), origin, response, meta)
+
+
+def detect(row: Mapping[str, Any]) -> str:
+    """The shape whose keys the row has."""
+    for name, (keys, _) in SHAPES.items():
+        if all(row.get(key) is not None for key in keys):
+            return name
+    wanted = "; ".join(f"{n}: {', '.join(keys)}" for n, (keys, _) in SHAPES.items())
+    raise BadRow(f"has {', '.join(sorted(row)) or 'no keys'}; known shapes need {wanted}")
+
+
+def _messages(row: Mapping[str, Any]) -> list[Message]:
+    said = [_message(m, "role", "content") for m in _list(row, "messages")]
+    if isinstance(row.get("response"), str):
+        said.append(Message("assistant", row["response"]))
+    return said
+
+
+def _sharegpt(row: Mapping[str, Any]) -> list[Message]:
+    return [_message(m, "from", "value") for m in _list(row, "conversations")]
+
+
+def _alpaca(row: Mapping[str, Any]) -> list[Message]:
+    instruction = _text(row, "instruction")
+    if given := row.get("input"):
+        instruction = f"{instruction}\n\n{given}"
+    return _single(instruction, row.get("output", row.get("response")))
+
+
+def _prompt(row: Mapping[str, Any]) -> list[Message]:
+    prompt = row["prompt"]
+    if isinstance(prompt, list):
+        return [_message(m, "role", "content") for m in prompt]
+    return _single(_text(row, "prompt"), row.get("completion", row.get("response")))
+
+
+def _question(row: Mapping[str, Any]) -> list[Message]:
+    return _single(_text(row, "question"), row.get("answer"))
+
+
+# name: (the keys it is recognised by, how it is read); the first that fits counts
+SHAPES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[Message]]]] = {
+    "messages": (("messages",), _messages),
+    "sharegpt": (("conversations",), _sharegpt),
+    "alpaca": (("instruction",), _alpaca),
+    "prompt": (("prompt",), _prompt),
+    "question": (("question",), _question),
+}
+
+
+def _single(instruction: str, response: Any) -> list[Message]:
+    said = [Message("user", instruction)]
+    if isinstance(response, str) and response:
+        said.append(Message("assistant", response))
+    return said
+
+
+def _list(row: Mapping[str, Any], key: str) -> list[Any]:
+    value = row.get(key)
+    if not isinstance(value, list) or not value:
+        raise BadRow(f"{key} is {type(value).__name__}, expected a list of messages")
+    return value
+
+
+def _text(row: Mapping[str, Any], key: str) -> str:
+    value = row.get(key)
+    if not isinstance(value, str):
+        raise BadRow(f"{key} is {type(value).__name__}, expected text")
+    return value
+
+
+def _message(said: Any, role_key: str, text_key: str) -> Message:
+    if not isinstance(said, Mapping) or not isinstance(said.get(text_key), str):
+        raise BadRow(f"a message without {text_key}")
+    role = _ROLES.get(str(said.get(role_key)))
+    if role is None:
+        raise BadRow(f"a message from {said.get(role_key)!r}; known: {', '.join(_ROLES)}")
+    return Message(role, said[text_key])
+
+
+def rows(source: str, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Origin and content of every row of a file or data set; what is no row goes to ``bad``."""
+    path = Path(source)
+    if not path.exists():
+        return _dataset_rows(source)
+    if path.suffix == ".jsonl":
+        return _jsonl_rows(path, found)
+    if path.suffix == ".json":
+        return _json_rows(path, found)
+    if path.suffix == ".parquet":
+        return _parquet_rows(path)
+    if path.is_dir():
+        return _dataset_rows(source)
+    raise ConfigError(f"{path} is {path.suffix or 'no'} file; expected .jsonl, .json or .parquet")
+
+
+def _jsonl_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            origin = f"{path}:{number}"
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                row, why = None, f"not JSON: {error}"
+            else:
+                why = f"holds {type(row).__name__}, expected an object"
+            if isinstance(row, dict):
+                yield origin, row
+            else:
+                found.num_rows += 1
+                found.bad.append((origin, why))
+
+
+def _json_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path} holds {type(rows).__name__}, expected a list of rows")
+    for number, row in enumerate(rows, 1):
+        if isinstance(row, dict):
+            yield f"{path}:{number}", row
+        else:
+            found.num_rows += 1
+            found.bad.append((f"{path}:{number}", f"holds {type(row).__name__}"))
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    import pyarrow.parquet
+
+    number = 0
+    for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+        for row in batch.to_pylist():
+            number += 1
+            yield f"{path}:{number}", row
+
+
+def _dataset_rows(source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A Hugging Face data set by name, ``NAME`` or ``NAME:SPLIT``, or a folder of its files."""
+    is_file = source.endswith((".jsonl", ".json", ".parquet"))
+    if is_file or (source.startswith((".", "/")) and not Path(source).is_dir()):
+        raise FileNotFoundError(f"no file {source}")
+    import datasets
+
+    name, _, split = source.partition(":")
+    try:
+        found = datasets.load_dataset(name, split=split or "train")
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise ConfigError(f"no file and no data set {source!r}: {error}") from error
+    for number, row in enumerate(found, 1):
+        yield f"{source}:{number}", row

@@ -1,0 +1,63 @@
+"""Judged pairs from the shapes preference data comes in: who judged said the first is better.
+
+{"messages": [...], "chosen": "...", "rejected": "..."}            as preferences writes them
+{"prompt": ..., "chosen": "...", "rejected": "..."}                text or messages
+{"chosen": [messages], "rejected": [messages]}                     two conversations
+{"chosen": "\\n\\nHuman: ...", "rejected": "\\n\\nHuman: ..."}         HH-RLHF
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from redraft.server.engine.base import Message
+from redraft.train.data.instructions import BadRow, Instructions, rows
+from redraft.train.data.records import Pair, messages_from
+
+_TURN = re.compile(r"\n\n(Human|Assistant): ?")
+_ROLES = {"Human": "user", "Assistant": "assistant"}
+
+
+def read(source: str, limit: int | None = None) -> list[Pair]:
+    """The pairs of a file or data set; rows that hold none are counted aloud."""
+    told = Instructions()
+    pairs: list[Pair] = []
+    for origin, row in rows(source, told):
+        if limit is not None and len(pairs) >= limit:
+            break
+        try:
+            pairs.append(to_pair(row))
+        except BadRow as error:
+            told.bad.append((origin, str(error)))
+    if told.bad:
+        print(f"judgements: {len(pairs)} pairs, {len(told.bad)} bad rows; first: {told.bad[0]}")
+    return pairs
+
+
+def to_pair(row: Mapping[str, Any]) -> Pair:
+    if "chosen" not in row or "rejected" not in row:
+        raise BadRow(f"has {', '.join(sorted(row))}; a judged pair has chosen and rejected")
+    asked = row.get("messages", row.get("prompt"))
+    if isinstance(asked, str):
+        asked = [{"role": "user", "content": asked}]
+    if asked and isinstance(row["chosen"], str):
+        return Pair(messages_from(asked), row["chosen"], row["rejected"])
+    better, worse = (list(_conversation(row[which])) for which in ("chosen", "rejected"))
+    if not better or not worse or better[:-1] != worse[:-1]:
+        raise BadRow("chosen and rejected do not answer the same conversation")
+    if better[-1].role != "assistant" or worse[-1].role != "assistant":
+        raise BadRow("chosen or rejected does not end with the assistant's message")
+    return Pair(tuple(better[:-1]), better[-1].content, worse[-1].content)
+
+
+def _conversation(told: Any) -> Iterator[Message]:
+    if isinstance(told, list):
+        yield from messages_from(told)
+        return
+    if not isinstance(told, str):
+        raise BadRow(f"chosen or rejected is {type(told).__name__}, expected text or messages")
+    _, *turns = _TURN.split(told)
+    for who, said in zip(turns[::2], turns[1::2], strict=True):
+        yield Message(_ROLES[who], said.strip())

@@ -1,0 +1,167 @@
+"""Lessons and responses as token ids with a loss mask; nothing is cut without being said.
+
+    [chat prompt][draft][FEEDBACK][feedback][REFINEMENT][refinement][eos]     a lesson
+    [chat prompt][response][eos]                                              base training
+
+The ids come from the SRT format, never from a rendered text, so that what the server sends in
+each phase is, token for token, a prefix of what was trained on. The prompt bears no loss; the
+paper puts it on everything after (equation 1).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from redraft.server.refine.srt_format import (
+    COMPONENTS,
+    SUGGESTIONS,
+    WEAKNESSES,
+    FormatError,
+    SrtFormat,
+    parse_feedback,
+    render_score,
+)
+from redraft.train.config import ConfigError
+from redraft.train.data.records import Example, Lesson
+from redraft.train.data.tokens import Tokenizer
+
+IGNORED = -100  # the label that bears no loss
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One training sequence. The first ``prompt`` ids, and ``masked`` of those after, bear no
+    loss."""
+
+    ids: tuple[int, ...]
+    prompt: int
+    masked: int = 0
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        hidden = self.prompt + self.masked
+        return (*[IGNORED] * hidden, *self.ids[hidden:])
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """What the check of lengths found."""
+
+    num_rows: int
+    num_tokens: int
+    num_loss_tokens: int
+    longest: int
+    dropped: int  # longer than max_length
+    max_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowMaker:
+    """Makes the rows for one tokenizer."""
+
+    tokenizer: Tokenizer
+    srt_format: SrtFormat
+    mask_draft: bool = False
+    components: tuple[str, ...] = COMPONENTS
+
+    def lesson(self, lesson: Lesson) -> Row:
+        chat = self.tokenizer.encode_chat(lesson.messages)
+        draft = self._draft(lesson)
+        refinement = self._encode(lesson.refinement)
+        if not self.components:  # the ablation without feedback: instruction, refinement
+            return Row((*chat, *refinement, self.srt_format.eos_ids[0]), len(chat))
+        feedback = self._encode(selected(lesson.feedback, self.components))
+        ids = self.srt_format.sequence(chat, draft, feedback, refinement)
+        return Row(ids, len(chat), len(draft) if self.mask_draft else 0)
+
+    def response(self, example: Example) -> Row:
+        if example.response is None:
+            raise ConfigError(f"{example.origin} has no response to learn")
+        chat = self.tokenizer.encode_chat(example.messages)
+        ids = (*chat, *self._encode(example.response), self.srt_format.eos_ids[0])
+        return Row(ids, len(chat))
+
+    def _draft(self, lesson: Lesson) -> tuple[int, ...]:
+        if lesson.draft_ids and lesson.tokenizer == self.tokenizer.fingerprint:
+            return lesson.draft_ids
+        return self._encode(lesson.draft)
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return self.tokenizer.encode(text)
+
+
+def selected(feedback: str, components: tuple[str, ...]) -> str:
+    """Feedback with some of its parts only: the ablation of the paper's Table 6."""
+    if unknown := set(components) - set(COMPONENTS):
+        names = ", ".join(COMPONENTS)
+        raise ConfigError(f"unknown feedback component {min(unknown)!r}; known: {names}")
+    if set(components) == set(COMPONENTS):
+        return feedback
+    try:
+        parts = parse_feedback(feedback)
+    except FormatError as error:
+        raise ConfigError(f"feedback cannot be taken apart ({error}); filter it first") from error
+    lines = {
+        "weaknesses": f"{WEAKNESSES} {parts.weaknesses}",
+        "suggestions": f"{SUGGESTIONS} {parts.suggestions}",
+        "score": render_score(parts.score),
+    }
+    return "\n".join(lines[name] for name in COMPONENTS if name in components)
+
+
+def checked(
+    rows: Iterable[Row], window: int, max_length: int | None, max_dropped: float
+) -> tuple[list[Row], Lengths]:
+    """The rows that fit, and what was found. A row that does not fit is left out whole: cut, it
+    would lose its refinement and teach the model to break off."""
+    all_rows = list(rows)
+    if not all_rows:
+        raise ConfigError("there is nothing to train on: the data holds no rows")
+    limit = min(window, max_length or window)
+    fitting = [row for row in all_rows if len(row.ids) <= limit]
+    dropped = len(all_rows) - len(fitting)
+    longest = max(len(row.ids) for row in all_rows)
+    if dropped > max_dropped * len(all_rows):
+        lengths = sorted(len(row.ids) for row in all_rows)
+        enough = lengths[min(len(lengths) - 1, int(len(lengths) * (1 - max_dropped)))]
+        raise ConfigError(
+            f"{dropped} of {len(all_rows)} sequences are longer than {limit} tokens, more than "
+            f"{max_dropped:.1%}; the longest has {longest}. Set max_length to at least {enough}, "
+            f"up to the model's window of {window}"
+        )
+    if empty := sum(len(row.ids) <= row.prompt + row.masked for row in fitting):
+        raise ConfigError(f"{empty} sequences have no token that bears loss")
+    counted = sum(len(row.ids) - row.prompt - row.masked for row in fitting)
+    total = sum(len(row.ids) for row in fitting)
+    fits = max((len(row.ids) for row in fitting), default=0)
+    return fitting, Lengths(len(fitting), total, counted, longest, dropped, fits)
+
+
+def dataset(rows: Iterable[Row]) -> Any:
+    """The rows as a data set, in flat arrays: a list of int objects takes ten times the memory."""
+    import pyarrow as pa
+    from datasets import Dataset
+
+    ids, labels, ends = array("i"), array("i"), array("i", [0])
+    for row in rows:
+        ids.extend(row.ids)
+        labels.extend(row.labels)
+        ends.append(len(ids))
+    columns = {
+        name: pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat, pa.int32()))
+        for name, flat in (("input_ids", ids), ("labels", labels))
+    }
+    return Dataset(pa.table(columns))
+
+
+def shown(rows: Iterable[Row], tokenizer: Tokenizer, count: int = 1) -> Iterator[str]:
+    """Rows as text, the part without loss in [[ ]], to see before the first step what is learnt."""
+    for _, row in zip(range(count), rows, strict=False):
+        hidden = row.prompt + row.masked
+        parts = (
+            tokenizer.decode(ids, special=True) for ids in (row.ids[:hidden], row.ids[hidden:])
+        )
+        yield "[[{}]]{}".format(*parts)

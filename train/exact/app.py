@@ -1,0 +1,173 @@
+"""The exact critic's and the exact judge's HTTP API.
+
+    POST /v1/chat/completions   feedback and refinements; comparisons, with log-probabilities
+    POST /v1/judge              {"prompt", "response"} -> {"right", "score", "problems"}
+    GET  /v1/models, /health
+
+The judge knows no noise: with --noise the same server still tells the truth at /v1/judge and in
+comparisons. Errors have OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from redraft.server.engine.base import Message
+from redraft.server.refine.asking import REFINEMENT_HEADING
+from redraft.train.exact.asked import Comparison, NotUnderstood, Review, read
+from redraft.train.exact.opinion import Noise, judged, opinion
+from redraft.train.workbench.tasks import UnknownInstruction
+
+MODEL = "exact"
+LEAST_LOGPROB = -9999.0  # as OpenAI writes a probability of nothing
+EVEN_LOGPROB = math.log(0.5)
+
+
+class ChatMessage(BaseModel):
+    role: str
+    content: str
+
+
+class ChatRequest(BaseModel):
+    messages: list[ChatMessage]
+    stream: bool = False
+    max_tokens: int | None = None
+    stop: str | list[str] | None = None
+
+
+class JudgeRequest(BaseModel):
+    prompt: str
+    response: str
+
+
+def build_app(noise: Noise) -> FastAPI:
+    app = FastAPI(title="Redraft's exact critic and judge")
+    _add_errors(app)
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/v1/models")
+    def models() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "redraft"}]}
+
+    @app.post("/v1/judge")
+    def judge_one(body: JudgeRequest) -> dict[str, Any]:
+        found = judged(body.prompt, body.response)
+        return {"right": found.right, "score": found.score, "problems": list(found.problems)}
+
+    @app.post("/v1/chat/completions", response_model=None)
+    def chat(body: ChatRequest) -> dict[str, Any] | StreamingResponse:
+        asked = read([Message(m.role, m.content) for m in body.messages])
+        if isinstance(asked, Comparison):
+            text, logprobs = _better(asked)
+        else:
+            text, logprobs = _reviewed(asked, noise), None
+        reply = _completion(body, text, logprobs)
+        if not body.stream:
+            return reply
+        return StreamingResponse(_events(reply), media_type="text/event-stream")
+
+    return app
+
+
+def _reviewed(asked: Review, noise: Noise) -> str:
+    said = opinion(asked.instruction, asked.response, noise)
+    if not asked.refinement:
+        return said.feedback
+    if not asked.feedback:
+        return said.refinement
+    return f"{said.feedback}\n\n{REFINEMENT_HEADING}\n{said.refinement}"
+
+
+def _better(asked: Comparison) -> tuple[str, dict[str, float]]:
+    """The name of the better answer, and the log-probability of each name: sure, or a tie."""
+    one, other = (judged(asked.instruction, answer).score for answer in asked.answers)
+    first, second = asked.names
+    if one == other:
+        return first, {first: EVEN_LOGPROB, second: EVEN_LOGPROB}
+    best, worst = (first, second) if one > other else (second, first)
+    return best, {best: 0.0, worst: LEAST_LOGPROB}
+
+
+def _completion(body: ChatRequest, text: str, logprobs: dict[str, float] | None) -> dict[str, Any]:
+    """In OpenAI's shape; a token is a word with the space before it."""
+    for stop in [body.stop] if isinstance(body.stop, str) else body.stop or []:
+        text = text.partition(stop)[0]
+    words = re.findall(r"\s*\S+", text)
+    cut = body.max_tokens is not None and len(words) > body.max_tokens
+    words = words[: body.max_tokens] if cut else words
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "".join(words)},
+        "finish_reason": "length" if cut else "stop",
+    }
+    if logprobs:
+        top = [{"token": token, "logprob": value} for token, value in logprobs.items()]
+        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top}]}
+    prompt = sum(len(message.content.split()) for message in body.messages)
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": MODEL,
+        "choices": [choice],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": len(words),
+            "total_tokens": prompt + len(words),
+        },
+    }
+
+
+def _events(reply: dict[str, Any]) -> Iterator[str]:
+    """The same reply as a stream; there is nothing to wait for, so it comes in one piece."""
+    (whole,) = reply["choices"]
+    rest = {key: value for key, value in whole.items() if key not in ("message", "finish_reason")}
+    head = {**reply, "object": "chat.completion.chunk"}
+    usage = head.pop("usage")
+    for choices in (
+        [{**rest, "delta": whole["message"], "finish_reason": None}],
+        [{"index": 0, "delta": {}, "finish_reason": whole["finish_reason"]}],
+    ):
+        yield f"data: {json.dumps({**head, 'choices': choices})}\n\n"
+    yield f"data: {json.dumps({**head, 'choices': [], 'usage': usage})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(UnknownInstruction)
+    async def unknown(_: Any, error: UnknownInstruction) -> JSONResponse:
+        return _error(400, str(error), "unknown_instruction")
+
+    @app.exception_handler(NotUnderstood)
+    async def not_understood(_: Any, error: NotUnderstood) -> JSONResponse:
+        return _error(400, str(error), "unknown_request")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Any, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return _error(400, f"{where}: {first['msg']}", "invalid_value")
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Any, error: HTTPException) -> JSONResponse:
+        return _error(error.status_code, str(error.detail), "not_found")
+
+
+def _error(status: int, message: str, code: str) -> JSONResponse:
+    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": error}, status)

@@ -1,0 +1,153 @@
+"""How far a model's own scores agree with given judgements (the paper's Table 5).
+
+    redraft train agreement --model model=DIR/stage2 --pairs held_out.jsonl --output after.json \\
+                            --before before.json --max-fall 0.02
+
+A pair is right when the better response gets the strictly higher score: a tie is wrong, as in the
+paper. Stage two makes small models worse critics; a recipe says how much worse it accepts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from redraft.server.engine.base import Call, Engine, Message, Sampling, Tokens, complete
+from redraft.server.refine.srt_format import SrtFormat
+from redraft.train.config import ConfigError, option, parse, program
+from redraft.train.critics import readable_score
+from redraft.train.data import judgements, tokens
+from redraft.train.data.records import Pair, write_json
+from redraft.train.engines import opened, spec
+
+FELL = 4  # exit status
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementOptions:
+    """Agreement of a model's own scores with held-out judgements."""
+
+    model: Mapping[str, Any] = option("the model, as collect takes it")
+    pairs: str = option("judged pairs, a file or data set (Anthropic/hh-rlhf:test)")
+    output: str = option("JSON file for the figures")
+    tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
+    before: str | None = option("figures of the model before training, to compare with", None)
+    max_fall: float = option("most the agreement may fall", 0.02)
+    limit: int | None = option("how many of them; paper Table 5: 500", None)
+    max_tokens: int = option("of one feedback", 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Pairs, and how the model's scores order them."""
+
+    right: int
+    ties: int
+    wrong: int
+    unreadable: int  # feedback without a score for one of the two
+
+    @property
+    def pairs(self) -> int:
+        return self.right + self.ties + self.wrong + self.unreadable
+
+    @property
+    def share(self) -> float:
+        return self.right / self.pairs if self.pairs else 0.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.share:.1%} of {self.pairs} pairs ({self.ties} ties, {self.wrong} wrong, "
+            f"{self.unreadable} unreadable)"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "share": self.share}
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Agreement:
+        return cls(told["right"], told["ties"], told["wrong"], told["unreadable"])
+
+
+async def measure(
+    engine: Engine,
+    srt_format: SrtFormat,
+    pairs: Sequence[Pair],
+    max_tokens: int = 1024,
+    at_once: int = 128,
+) -> Agreement:
+    """Both responses of every pair scored by the model, apart from each other."""
+    free = asyncio.Semaphore(at_once)
+    sampling = Sampling(
+        temperature=0.0,
+        max_tokens=max_tokens,
+        stop=srt_format.stop_strings(),
+        stop_token_ids=srt_format.stop_token_ids(),
+    )
+
+    async def score(messages: tuple[Message, ...], response: str, name: str) -> int | None:
+        chat, written = await engine.encode_chat(messages), await engine.encode(response)
+        prompt = Tokens(srt_format.feedback_prompt(chat, written))
+        async with free:
+            return readable_score((await complete(engine, prompt, sampling, Call(name))).text)
+
+    scores = await asyncio.gather(
+        *(
+            score(pair.messages, text, f"agreement-{number}-{which}")
+            for number, pair in enumerate(pairs)
+            for which, text in (("chosen", pair.chosen), ("rejected", pair.rejected))
+        )
+    )
+    return counted(list(zip(scores[::2], scores[1::2], strict=True)))
+
+
+def counted(scores: Sequence[tuple[int | None, int | None]]) -> Agreement:
+    """(better, worse) scores."""
+    both = [(b, w) for b, w in scores if b is not None and w is not None]
+    right, ties = sum(b > w for b, w in both), sum(b == w for b, w in both)
+    return Agreement(right, ties, len(both) - right - ties, len(scores) - len(both))
+
+
+def fall(before: Agreement, after: Agreement, allowed: float) -> str | None:
+    """What to say when the agreement fell further than allowed."""
+    fell = before.share - after.share
+    if fell <= allowed:
+        return None
+    return (
+        f"agreement with held-out judgements fell from {before.share:.1%} to {after.share:.1%}, "
+        f"by {fell:.1%}; the recipe allows {allowed:.1%}. The model drafts better and judges "
+        f"worse: lower the learning rate or raise beta, or keep stage one as the critic"
+    )
+
+
+async def _measured(options: AgreementOptions) -> Agreement:
+    wanted = spec(options.model, "model")
+    srt_format = tokens.load(options.tokenizer or wanted.model).srt_format()
+    pairs = judgements.read(options.pairs, options.limit)
+    async with opened(wanted, wanted.retries) as engine:
+        if not engine.has_tokens:
+            raise ConfigError(f"{wanted.url} does not take token ids; agreement needs them")
+        at_once = wanted.limits.concurrency
+        return await measure(engine, srt_format, pairs, options.max_tokens, at_once)
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse(AgreementOptions, "agreement", argv)
+    found = asyncio.run(_measured(options))
+    print(f"agreement: {found}")
+    write_json(Path(options.output), found.to_json())
+    if options.before is None:
+        return 0
+    known = Agreement.from_json(json.loads(Path(options.before).read_text(encoding="utf-8")))
+    if problem := fall(known, found, options.max_fall):
+        print(f"agreement: {problem}")
+        return FELL
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,202 @@
+"""Stage two: DPO on the tuned model's own pairs, by TRL.
+
+    redraft train dpo --model DIR/stage1 --pairs DIR/pairs/pairs.jsonl --output DIR/stage2
+
+The reference is the model it starts from: a copy of the weights, of the adapter when it starts
+from one, or the weights below a new adapter. Any argument of TRL's DPOConfig goes in
+``--trainer``. With ``--judgements`` the model's agreement with those judgements is measured before
+and after, and a fall beyond ``--max-fall`` is exit status 4. Resumes like sft.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from redraft.train import checkpoints
+from redraft.train.config import ConfigError, option, parse, program
+from redraft.train.data import judgements, tokens
+from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
+from redraft.train.data.records import read_pairs, write_json
+from redraft.train.stages.agreement import FELL, Agreement, fall, measure
+from redraft.train.stages.sft import Data, How, lora_config, quantization
+from redraft.train.trl_arguments import arguments, defaults
+
+
+@dataclass(frozen=True, slots=True)
+class DpoOptions:
+    """Direct preference optimisation on the tuned model's own pairs."""
+
+    model: str = option("folder of the stage-one model, whole or an adapter")
+    pairs: str = option("pairs.jsonl of preferences")
+    output: str = option("folder for the tuned model and its checkpoints")
+    limit: int | None = option("train on the first so many pairs only", None)
+    max_length: int | None = option("of prompt and response; none: what the data needs", None)
+    max_dropped: float = option("share of pairs that may be too long and left out", 0.01)
+    lora: Mapping[str, Any] = option("arguments of peft.LoraConfig, for a new adapter", {})
+    quantize: Literal["none", "4bit"] = option("4bit: QLoRA, needs bitsandbytes", "none")
+    judgements: str | None = option("held-out judged pairs to measure agreement on", None)
+    max_fall: float = option("most the agreement may fall", 0.02)
+    feedback_tokens: int = option("most tokens of one feedback when measuring agreement", 1024)
+    seed: int = option("of the order, and of LoRA's first weights", 0)
+    trainer: Mapping[str, Any] = option("arguments of TRL's DPOConfig", {})
+    dry_run: bool = option("check options and data, print the plan, train nothing", False)
+
+
+def trainer_arguments(options: DpoOptions) -> Any:
+    """TRL's DPOConfig with the paper's values (section 4.1) where none are given."""
+    from trl import DPOConfig
+
+    whole = not (options.lora or options.quantize == "4bit" or _is_adapter(options.model))
+    papers = {
+        "beta": 0.01,
+        "learning_rate": 5e-7,
+        "num_train_epochs": 1,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+    }
+    ours = defaults(options.output, options.seed, whole)
+    return arguments(DPOConfig, {**ours, **papers}, options.trainer)
+
+
+def train(options: DpoOptions) -> int:
+    """Train to the end; the exit status."""
+    from transformers import AutoConfig
+
+    how = How(trainer_arguments(options), lora_config(options.lora), quantization(options.quantize))
+    tokenizer = tokens.load(options.model)
+    config = AutoConfig.from_pretrained(_whole(options.model)).get_text_config()
+    data, lengths = _data(options, tokenizer, config.max_position_embeddings)
+    if options.dry_run:
+        return 0
+    judged = (options.judgements,) if options.judgements else ()
+    name = checkpoints.identity(asdict(options), options.model, (options.pairs, *judged))
+    output = Path(options.output)
+    if checkpoints.claim(output, name):
+        print(f"dpo: {output} is finished already")
+        return _verdict(options, output)
+    trainer = _trainer(options, how, tokenizer, data)
+    _agreement(options, trainer, tokenizer, "before")
+    figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
+    _agreement(options, trainer, tokenizer, "after")
+    if trainer.is_world_process_zero():
+        checkpoints.finish(output, name, figures)
+    print(f"dpo: loss {figures['train_loss']:.4f}, {figures['train_runtime']:.0f} s")
+    return _verdict(options, output)
+
+
+def _data(
+    options: DpoOptions, tokenizer: tokens.Tokenizer, window: int
+) -> tuple[Data, PairLengths]:
+    made = rows(read_pairs(Path(options.pairs)), tokenizer, options.limit)
+    fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
+    if checkpoints.first_process():
+        print(
+            f"dpo: {lengths.num_pairs} pairs, {lengths.num_tokens} tokens, longest "
+            f"{lengths.longest}, {lengths.dropped} too long and left out"
+        )
+    return Data(dataset(fitting), [row.length for row in fitting]), lengths
+
+
+def _trainer(options: DpoOptions, how: How, tokenizer: tokens.Tokenizer, data: Data) -> Any:
+    from trl import DPOTrainer
+
+    from redraft.train.exact_resume import MarkComplete, SameOrder
+
+    class Trainer(DPOTrainer):  # type: ignore[misc]
+        def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+            return dataset  # token ids already; TRL would make them from text, unlike the server
+
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            # With the reference adapter beside it, transformers (5.19) reads that one only and
+            # leaves the adapter in training as it was at the start.
+            if _is_adapter(resume_from_checkpoint):
+                trained = self.accelerator.unwrap_model(model or self.model)
+                trained.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return SameOrder(data.lengths, batch, self.args.seed)
+
+    model: Any = options.model
+    if _is_adapter(model):
+        if options.lora:
+            raise ConfigError(
+                f"{model} is an adapter already: leave out lora to train it on, or merge it first "
+                f"and train a new one over it"
+            )
+        from peft import AutoPeftModelForCausalLM
+
+        # Loaded as trainable, TRL keeps a frozen copy as the reference; loaded any other way, the
+        # reference would silently be the base model (huggingface/trl#1193).
+        model = AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
+    return Trainer(
+        model=model,
+        args=how.arguments,
+        processing_class=tokenizer.loaded,
+        train_dataset=data.train,
+        peft_config=how.lora,
+        quantization_config=how.quantized,
+        callbacks=[MarkComplete()],
+    )
+
+
+def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, when: str) -> None:
+    """Measure once and keep it: a resumed training must not take its own middle for the start."""
+    if options.judgements is None:
+        return
+    if trainer.args.world_size > 1:
+        raise ConfigError(
+            "judgements cannot be measured on several processes; make it steps of their own before "
+            "dpo and after merge (redraft train agreement)"
+        )
+    file = Path(options.output) / f"agreement_{when}.json"
+    if when == "before" and file.is_file():
+        return
+    from redraft.train.transformers_engine import TransformersEngine
+
+    pairs = judgements.read(options.judgements)
+    model = trainer.accelerator.unwrap_model(trainer.model).eval()
+    engine = TransformersEngine(model, tokenizer)
+    found = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
+    print(f"dpo: agreement {when}: {found}")
+    write_json(file, found.to_json())
+
+
+def _verdict(options: DpoOptions, output: Path) -> int:
+    if options.judgements is None:
+        return 0
+    before, after = (
+        Agreement.from_json(json.loads((output / f"agreement_{when}.json").read_text("utf-8")))
+        for when in ("before", "after")
+    )
+    if problem := fall(before, after, options.max_fall):
+        print(f"dpo: {problem}")
+        return FELL
+    return 0
+
+
+def _is_adapter(model: str) -> bool:
+    return (Path(model) / "adapter_config.json").is_file()
+
+
+def _whole(model: str) -> str:
+    """Where the config of the whole model is."""
+    if not _is_adapter(model):
+        return model
+    named = json.loads((Path(model) / "adapter_config.json").read_text(encoding="utf-8"))
+    return str(named["base_model_name_or_path"])
+
+
+def main(argv: Sequence[str]) -> int:
+    return train(parse(DpoOptions, "dpo", argv))
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,136 @@
+"""The tuned model, ready to serve: adapter folded in, tokenizer beside it, redraft.json written.
+
+redraft train merge --model DIR/stage2 --output MODEL
+redraft serve MODEL
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from redraft.server.refine import manifest
+from redraft.server.refine.srt_format import COMPONENTS, SrtFormat, in_order
+from redraft.train.config import ConfigError, option, parse, program
+from redraft.train.data import tokens
+
+_ADAPTER = "adapter_config.json"
+_BESIDE = (
+    "tokenizer*",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "vocab.*",
+    "merges.txt",
+    "added_tokens.json",
+    "*.model",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """A folder that 'redraft serve' takes as it is."""
+
+    model: str = option("folder of the tuned model, whole or an adapter")
+    output: str = option("folder for the model to serve")
+    base: str | None = option("base of the adapter; none: the one its config names", None)
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = option("of the weights", "bfloat16")
+    components: tuple[str, ...] = option("parts of the feedback it was taught", COMPONENTS)
+    max_iterations: int = option("default policy of the server", 1)
+    good_enough: int | None = option("score that is not refined any further", None)
+    keep: Literal["best", "last"] = option("which response is the answer", "last")
+    calibration: str | None = option("JSON: [{score, responses, right}], measured", None)
+    evaluation: str | None = option("JSON of figures for the manifest", None)
+
+
+def merge(options: MergeOptions) -> Path:
+    source, output = Path(options.model), Path(options.output)
+    components = _components(options)
+    if not source.is_dir():
+        raise ConfigError(f"no model folder {source}")
+    output.mkdir(parents=True, exist_ok=True)
+    model = _model(source, options)
+    tokenizer = tokens.load(source)
+    srt_format = replace(tokenizer.srt_format(_eos_ids(model)), components=components)
+    model.generation_config.update(
+        # A phase ends at a marker too, so direct mode must stop there as well.
+        eos_token_id=list(srt_format.stop_token_ids()),
+        pad_token_id=tokenizer.loaded.pad_token_id,
+    )
+    model.save_pretrained(output)
+    for pattern in _BESIDE:
+        for file in source.glob(pattern):
+            shutil.copy2(file, output / file.name)
+    write(output, srt_format, options)
+    return output
+
+
+def write(directory: Path, srt_format: SrtFormat, options: MergeOptions) -> Path:
+    """The manifest, from the options and what was measured."""
+    return manifest.write(
+        directory,
+        srt_format,
+        manifest.DefaultPolicy(options.max_iterations, options.good_enough, options.keep),
+        tuple(manifest.Calibration(**row) for row in _json(options.calibration, [])),
+        _json(options.evaluation, {}),
+    )
+
+
+def _components(options: MergeOptions) -> tuple[str, ...]:
+    given = tuple(name for name in options.components if name)
+    if unknown := set(given) - set(COMPONENTS):
+        known = ", ".join(COMPONENTS)
+        raise ConfigError(f"unknown feedback component {min(unknown)!r}; known: {known}")
+    if not given:
+        raise ConfigError(
+            "a model that was taught no feedback has nothing to refine with; serve its folder as "
+            "it is, for direct answers"
+        )
+    if "score" not in given and (options.good_enough is not None or options.keep == "best"):
+        raise ConfigError(
+            "good_enough and keep best need scores, and the components of the feedback are "
+            f"{', '.join(given)}; leave them out"
+        )
+    return in_order(given)
+
+
+def _model(source: Path, options: MergeOptions) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    base = options.base or str(source)
+    if not (source / _ADAPTER).is_file():
+        return AutoModelForCausalLM.from_pretrained(source, dtype=options.dtype)
+    from peft import PeftModel
+
+    if not options.base:
+        named: Mapping[str, Any] = json.loads((source / _ADAPTER).read_text(encoding="utf-8"))
+        base = named["base_model_name_or_path"]
+    # From whole weights, not the 4-bit ones of QLoRA: folding in there would round the adapter.
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=options.dtype)
+    return PeftModel.from_pretrained(model, str(source)).merge_and_unload()
+
+
+def _eos_ids(model: Any) -> tuple[int, ...]:
+    eos = model.generation_config.eos_token_id
+    if eos is None:
+        return ()
+    return tuple(eos) if isinstance(eos, list) else (eos,)
+
+
+def _json(path: str | None, default: Any) -> Any:
+    return default if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse(MergeOptions, "merge", argv)
+    output = merge(options)
+    print(f"merge: {output} is ready: redraft serve {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,272 @@
+"""Pairs for stage two: the tuned model's own drafts against its own refinements.
+
+    redraft train preferences --data instructions.jsonl --model model=DIR/stage1 --output DIR/pairs
+    redraft train preferences --traces TRACES --critic exact --output DIR/pairs
+
+The first runs the loop; the second reads what the server stored (``redraft serve --traces``), or
+responses of /v1/refine. A pair is kept when the refinement's independent score is strictly higher
+(paper section 3.2). Writes DIR/pairs.jsonl and the audit DIR/preferences.json.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from redraft.server.refine.trace import Response, Trace
+from redraft.train.asking import CallFailed, PaidEngine
+from redraft.train.budget import Budget, CostReached
+from redraft.train.config import ConfigError, option, parse, program
+from redraft.train.critics import Critic, ExactCritic, PromptedCritic
+from redraft.train.data import instructions, tokens, traces
+from redraft.train.data.audit import audit, report
+from redraft.train.data.ledger import Ledger
+from redraft.train.data.records import Example, Lesson, Pair, read_lessons, write_json, write_lines
+from redraft.train.engines import identity, is_local, opened, spec
+from redraft.train.self_feedback import SelfFeedback, Setting
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencesOptions:
+    """Pairs of the tuned model's drafts and refinements, and their audit."""
+
+    output: str = option("folder for pairs.jsonl and the audit")
+    data: tuple[str, ...] = option("instructions, as collect takes them", ())
+    model: Mapping[str, Any] = option("the tuned model, as collect takes it", {})
+    tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
+    traces: tuple[str, ...] = option("files or folders of the server's traces, instead", ())
+    lessons: tuple[str, ...] = option("kept.jsonl: the critic's refinements as well", ())
+    critic: Mapping[str, Any] = option(
+        "who scores: the model itself unless given; 'exact', or an engine", {}
+    )
+    shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
+    limit: int | None = option("how many instructions to pick; paper: 75000", None)
+    skip: int = option("leave out so many of the pick, those of stage one", 0)
+    iterations: int = option("refinements of each draft", 1)
+    temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
+    max_tokens: int = option("of each phase; paper section 4.1: 2048", 2048)
+    min_margin: int = option("least by which the refinement scores higher", 1)
+    max_length_ratio: float | None = option(
+        "stop when chosen is on average longer than rejected by more than this", None
+    )
+    max_failures: float = option("share of instructions that may fail", 0.05)
+    seed: int = option("picks the instructions and seeds the drafts", 0)
+    max_cost: float | None = option("most the critic may cost", None)
+
+
+@dataclass(slots=True)
+class Paired:
+    """The pairs, and what became of every other trace."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+def pair_of(
+    trace: Trace, scores: Sequence[int | None], min_margin: int, tokenizer: str
+) -> Pair | str:
+    """The pair a trace holds, or why it holds none."""
+    if trace.stop_reason == "malformed_feedback":
+        return "malformed feedback"
+    if len(trace.responses) < 2:
+        return "no refinement"
+    draft, refinements = trace.draft, trace.responses[1:]
+    if scores[0] is None or all(score is None for score in scores[1:]):
+        return "not scored"
+    best, score = max(
+        ((r, s) for r, s in zip(refinements, scores[1:], strict=True) if s is not None),
+        key=lambda scored: scored[1],
+    )
+    if "length" in (draft.finish_reason, best.finish_reason):
+        return "cut at its token limit"
+    if not best.text.strip() or not draft.text.strip():
+        return "empty"
+    if best.text.strip() == draft.text.strip():
+        return "refinement repeats its draft"
+    if score - scores[0] < min_margin:
+        return "refinement not scored above its draft"
+    return Pair(
+        trace.instruction.messages,
+        best.text,
+        draft.text,
+        score,
+        scores[0],
+        best.token_ids if tokenizer else (),
+        draft.token_ids if tokenizer else (),
+        tokenizer,
+    )
+
+
+def pair_of_lesson(lesson: Lesson, min_margin: int) -> Pair | str:
+    """A critic's refinement against the draft it improved: for models whose own refinements are
+    still no better than their drafts."""
+    if lesson.draft_score is None or lesson.refinement_score is None:
+        return "not scored"
+    if lesson.refinement_score - lesson.draft_score < min_margin:
+        return "refinement not scored above its draft"
+    return Pair(
+        lesson.messages,
+        lesson.refinement,
+        lesson.draft,
+        lesson.refinement_score,
+        lesson.draft_score,
+        rejected_ids=lesson.draft_ids,
+        tokenizer=lesson.tokenizer,
+        meta=lesson.meta,
+    )
+
+
+async def rescored(critic: Critic, trace: Trace) -> list[int | None]:
+    """Every response scored by someone else, each apart; the same text once."""
+    example = Example(trace.instruction.messages)
+    known: dict[str, int | None] = {}
+    for response in _different(trace.responses):
+        known[response.text] = await critic.score(example, response.text)
+    return [known[response.text] for response in trace.responses]
+
+
+def _different(responses: Sequence[Response]) -> list[Response]:
+    return list({response.text: response for response in responses}.values())
+
+
+async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Trace], str, int]:
+    """The traces, the tokenizer of their ids, and how many instructions failed."""
+    if not options.data:
+        read = [trace for source in options.traces for trace in traces.read(Path(source))]
+        return read, "", 0
+    found = instructions.read(
+        options.data, options.shape, options.limit, options.skip, options.seed
+    )
+    print(found.summary())
+    wanted = spec(options.model, "model")
+    source = options.tokenizer or (wanted.model if is_local(wanted) else None)
+    tokenizer = tokens.load(source) if source else None
+    setting = Setting(options.iterations, options.temperature, options.max_tokens, options.seed)
+    async with opened(wanted, wanted.retries) as engine:
+        run = SelfFeedback(
+            engine,
+            identity(wanted),
+            tokenizer.srt_format() if tokenizer and engine.has_tokens else None,
+            setting,
+            ledger,
+            wanted.limits.concurrency,
+        )
+        done = await run.run(found.examples)
+    print(f"preferences: {len(done)} traces, {run.reused} from the ledger")
+    for failure in run.failures[:5]:
+        print(f"  failed: {failure['reason']}")
+    return done, tokenizer.fingerprint if tokenizer else "", len(run.failures)
+
+
+async def _pair(
+    options: PreferencesOptions, done: Sequence[Trace], tokenizer: str, ledger: Ledger
+) -> Paired:
+    paired = Paired()
+    async with AsyncExitStack() as stack:
+        critic = await _critic(options, stack, ledger)
+
+        async def scored(trace: Trace) -> Sequence[int | None]:
+            try:
+                return trace.scores if critic is None else await rescored(critic, trace)
+            except (CallFailed, CostReached):
+                return [None] * len(trace.responses)
+
+        scores = await asyncio.gather(*(scored(trace) for trace in done))
+    results = [
+        pair_of(trace, given, options.min_margin, tokenizer)
+        for trace, given in zip(done, scores, strict=True)
+    ]
+    for file in options.lessons:
+        results += [pair_of_lesson(le, options.min_margin) for le in read_lessons(Path(file))]
+    for result in results:
+        if isinstance(result, str):
+            paired.reasons[result] += 1
+        else:
+            paired.pairs.append(result)
+    return paired
+
+
+async def _critic(
+    options: PreferencesOptions, stack: AsyncExitStack, ledger: Ledger
+) -> Critic | None:
+    if not options.critic:
+        return None
+    if options.critic.get("model") == "exact":
+        return ExactCritic()
+    wanted = spec(options.critic, "critic")
+    engine = await stack.enter_async_context(opened(wanted))
+    budget = Budget(options.max_cost)
+    paid = PaidEngine(engine, ledger, identity(wanted), budget, wanted.price, wanted.limits)
+    return PromptedCritic(paid)
+
+
+async def prefer(options: PreferencesOptions) -> int:
+    output = Path(options.output)
+    started = time.monotonic()
+    ledger = Ledger(output / "ledger.jsonl")
+    try:
+        done, tokenizer, failed = await _traces(options, ledger)
+        paired = await _pair(options, done, tokenizer, ledger)
+    finally:
+        await ledger.close()
+    write_lines(output / "pairs.jsonl", (pair.to_json() for pair in paired.pairs))
+    summary = {
+        "pairs": len(paired.pairs),
+        "rejected": dict(paired.reasons.most_common()),
+        "failed": failed,
+        "completion_tokens": sum(e.completion_tokens for e in ledger.entries.values()),
+        "cost": round(ledger.spent, 6),
+        "seconds": round(time.monotonic() - started, 1),
+        "audit": audit(paired.pairs),
+    }
+    write_json(output / "preferences.json", summary)
+    print(_told(summary))
+    if problem := _problem(options, summary, len(done)):
+        print(f"preferences: {problem}")
+        return 1
+    return 0
+
+
+def _told(summary: Mapping[str, Any]) -> str:
+    lines = [
+        f"preferences: {summary['pairs']} pairs, {summary['completion_tokens']} completion tokens "
+        f"and cost {summary['cost']:.4f} in the ledger, {summary['seconds']:.0f} s"
+    ]
+    rejected = {**summary["rejected"], "failed": summary["failed"]}
+    lines += [f"  {count:>8}  {reason}" for reason, count in rejected.items() if count]
+    return "\n".join([*lines, *([report(summary["audit"])] if summary["pairs"] else [])])
+
+
+def _problem(options: PreferencesOptions, summary: Mapping[str, Any], traced: int) -> str | None:
+    """Why stage two should not go on with these pairs."""
+    if summary["failed"] > options.max_failures * (traced + summary["failed"]):
+        return f"more than --max-failures {options.max_failures:g} failed; run it again to retry"
+    if not summary["pairs"]:
+        return "no pairs: no refinement scores above its draft"
+    ratio = summary["audit"]["length_ratio"]
+    if options.max_length_ratio is not None and ratio > options.max_length_ratio:
+        return (
+            f"chosen responses are {ratio:.2f} times as long as rejected ones, over "
+            f"--max-length-ratio {options.max_length_ratio:g}: DPO would learn to be verbose"
+        )
+    return None
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse(PreferencesOptions, "preferences", argv)
+    if not (options.data or options.traces or options.lessons):
+        raise ConfigError("preferences needs --data with --model, or --traces, or --lessons")
+    if options.data and options.traces:
+        raise ConfigError("--data and --traces are two runs: the ids of one are not the other's")
+    return asyncio.run(prefer(options))
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))

@@ -1,0 +1,210 @@
+"""Stage one: supervised training on lessons, by TRL; also base training on plain responses.
+
+    redraft train sft --lessons DIR/kept.jsonl --model BASE --output DIR/stage1
+    redraft train sft --responses instructions.jsonl --model INITIAL --output DIR/base
+    accelerate launch --config_file fsdp2.yaml -m redraft.train sft --config sft.yaml
+
+Any argument of TRL's SFTConfig goes in ``--trainer``. Killed at any moment and started again, it
+goes on from the last checkpoint and ends at the same weights.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from redraft.server.refine.srt_format import COMPONENTS
+from redraft.train import checkpoints
+from redraft.train.config import ConfigError, option, parse, program
+from redraft.train.data import instructions, tokens
+from redraft.train.data.records import read_lessons
+from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
+from redraft.train.trl_arguments import arguments, defaults
+
+
+@dataclass(frozen=True, slots=True)
+class SftOptions:
+    """Supervised training on lessons (stage one) and responses (base training)."""
+
+    model: str = option("folder or name of the model to start from")
+    output: str = option("folder for the tuned model and its checkpoints")
+    lessons: tuple[str, ...] = option("kept.jsonl of filter", ())
+    responses: tuple[str, ...] = option("instructions with responses to imitate, any shape", ())
+    limit: int | None = option("train on the first so many lessons only", None)
+    mask_draft: bool = option("no loss on the draft; paper equation 1: loss on it", False)
+    components: tuple[str, ...] = option("parts of the feedback to train on", COMPONENTS)
+    max_length: int | None = option("of a sequence; none: as long as the data needs", None)
+    max_dropped: float = option("share of sequences that may be too long and left out", 0.01)
+    held_out: int = option("sequences kept back for TRL's evaluation", 0)
+    lora: Mapping[str, Any] = option("arguments of peft.LoraConfig; none: train all weights", {})
+    quantize: Literal["none", "4bit"] = option("4bit: QLoRA, needs bitsandbytes", "none")
+    seed: int = option("of the order, and of LoRA's first weights", 0)
+    trainer: Mapping[str, Any] = option("arguments of TRL's SFTConfig", {})
+    dry_run: bool = option("check options and data, print the plan, train nothing", False)
+
+
+def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
+    """Everything to train on, lessons first."""
+    count = 0
+    for file in options.lessons:
+        for lesson in read_lessons(Path(file)):
+            if options.limit is not None and count >= options.limit:
+                break
+            count += 1
+            yield maker.lesson(lesson)
+    if options.responses:
+        found = instructions.read(options.responses, seed=options.seed)
+        print(found.summary())
+        for example in found.examples:
+            yield maker.response(example)
+
+
+def trainer_arguments(options: SftOptions) -> Any:
+    from trl import SFTConfig
+
+    whole = not (options.lora or options.quantize == "4bit")
+    ours = defaults(options.output, options.seed, whole)
+    return arguments(SFTConfig, ours, options.trainer)
+
+
+def lora_config(given: Mapping[str, Any]) -> Any:
+    from peft import LoraConfig
+
+    if not given:
+        return None
+    try:
+        return LoraConfig(task_type="CAUSAL_LM", **given)
+    except TypeError as error:
+        raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
+
+
+def quantization(kind: str) -> Any:
+    if kind == "none":
+        return None
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise ConfigError("quantize 4bit needs bitsandbytes: install redraft[train,qlora]")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def train(options: SftOptions) -> dict[str, Any]:
+    """Train to the end; returns the figures of the run."""
+    from transformers import AutoConfig
+
+    if not (options.lessons or options.responses):
+        raise ConfigError("sft needs --lessons or --responses")
+    how = How(trainer_arguments(options), lora_config(options.lora), quantization(options.quantize))
+    config = AutoConfig.from_pretrained(options.model).get_text_config()
+    maker = _maker(options)
+    data, lengths = _data(options, maker, config.max_position_embeddings)
+    if how.arguments.packing:
+        how.arguments.max_length = lengths.max_length
+    if options.dry_run:
+        return asdict(lengths)
+    files = (*options.lessons, *options.responses)
+    name = checkpoints.identity(asdict(options), options.model, files)
+    output = Path(options.output)
+    if checkpoints.claim(output, name):
+        print(f"sft: {output} is finished already")
+        return {}
+    trainer = _trainer(options, how, maker.tokenizer.loaded, data)
+    figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
+    if trainer.is_world_process_zero():
+        checkpoints.finish(output, name, figures)
+    return figures
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What TRL is told, checked before anything is written or loaded."""
+
+    arguments: Any
+    lora: Any = None
+    quantized: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What TRL trains on. The rows themselves, a token a Python object, are not kept."""
+
+    train: Any
+    lengths: Sequence[int]  # of each sequence
+    held_out: Any = None
+
+
+def _data(options: SftOptions, maker: RowMaker, window: int) -> tuple[Data, Lengths]:
+    made = rows(options, maker)
+    fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
+    _say(lengths, next(shown(fitting, maker.tokenizer)))
+    kept = len(fitting) - options.held_out
+    held_out = dataset(fitting[kept:]) if options.held_out else None
+    return Data(dataset(fitting[:kept]), [len(r.ids) for r in fitting[:kept]], held_out), lengths
+
+
+def _maker(options: SftOptions) -> RowMaker:
+    tokenizer = tokens.load(options.model)
+    return RowMaker(
+        tokenizer,
+        tokenizer.srt_format(),
+        options.mask_draft,
+        tuple(c for c in options.components if c),
+    )
+
+
+def _say(lengths: Lengths, first: str) -> None:
+    if not checkpoints.first_process():
+        return
+    share = lengths.num_loss_tokens / max(1, lengths.num_tokens)
+    print(
+        f"sft: {lengths.num_rows} sequences, {lengths.num_tokens} tokens, {share:.0%} bear loss, "
+        f"longest {lengths.longest}, {lengths.dropped} too long and left out"
+    )
+    print(f"sft: the first, without loss in [[ ]]:\n{first[:1500]}")
+
+
+def _trainer(options: SftOptions, how: How, tokenizer: Any, data: Data) -> Any:
+    from trl import SFTTrainer
+
+    from redraft.train.exact_resume import MarkComplete, SameOrder
+
+    class Trainer(SFTTrainer):  # type: ignore[misc]
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            # Packed sequences are all about as long.
+            lengths = [1] * len(self.train_dataset) if self.args.packing else data.lengths
+            batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
+            return SameOrder(lengths, batch, self.args.seed)
+
+    return Trainer(
+        model=options.model,
+        args=how.arguments,
+        processing_class=tokenizer,
+        train_dataset=data.train,
+        eval_dataset=data.held_out,
+        peft_config=how.lora,
+        quantization_config=how.quantized,
+        callbacks=[MarkComplete()],
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parse(SftOptions, "sft", argv)
+    figures = train(options)
+    if "train_loss" in figures:
+        print(f"sft: loss {figures['train_loss']:.4f}, {figures['train_runtime']:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(program(main))
