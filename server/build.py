@@ -16,10 +16,12 @@ from typing import Any
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.model import (
+    ServedModel,
+)
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
-from redraft.server.service import ServedModel
 
 SHIPPED = Path("models") / "redraft-workbench"
 Progress = Callable[[str], None]

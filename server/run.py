@@ -30,13 +30,15 @@ from fastapi import FastAPI
 
 from redraft import __version__
 from redraft.server import build, config
-from redraft.server.admission import Admission
+from redraft.server.admission import (
+    Admission,
+    Rates,
+)
 from redraft.server.api.app import build_app
 from redraft.server.api.settings import ApiKey, ApiSettings
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.options import ConfigError
-from redraft.server.rates import Rates
 from redraft.server.refine.manifest import ManifestError
 from redraft.server.service import Service
 from redraft.server.telemetry import logs

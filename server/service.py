@@ -12,51 +12,24 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from redraft.server.admission import Admission, Rejected
-from redraft.server.engine.base import Direct, Engine, EngineUnavailable
-from redraft.server.rates import Rates
-from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
+from redraft.server.admission import (
+    Admission,
+    Rates,
+    Rejected,
+)
+from redraft.server.engine.base import EngineUnavailable
+from redraft.server.model import ServedModel
+from redraft.server.refine.asking import Asker
 from redraft.server.refine.events import Event, Finished
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Given, refine
-from redraft.server.refine.manifest import DefaultPolicy, Manifest
 from redraft.server.refine.policy import Policy
-from redraft.server.refine.trace import Instruction
 from redraft.server.telemetry.metrics import LoopMetrics, Metrics
 from redraft.server.telemetry.traces import TraceStore
 
 log = logging.getLogger("redraft")
 
 ENDING_S = 10.0  # for a loop to answer with its best once it was told to
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """An engine and how its model is asked."""
-
-    engine: Engine
-    manifest: Manifest | None = None
-    direct: Direct | None = None  # the engine's own OpenAI layer, where it has one
-
-    @property
-    def style(self) -> Style:
-        return self.manifest.style if self.manifest and self.engine.has_tokens else "prompted"
-
-    @property
-    def policy(self) -> DefaultPolicy:
-        return self.manifest.policy if self.manifest else DefaultPolicy()
-
-    @property
-    def scores(self) -> bool:
-        """Does its feedback have a score? A model may have been taught to do without."""
-        if self.manifest is None or self.style == "prompted":
-            return True
-        return "score" in self.manifest.srt_format.components
-
-    def asker(self, instruction: Instruction) -> Asker:
-        if self.manifest and self.style == "srt":
-            return SrtAsker(self.engine, self.manifest.srt_format, instruction)
-        return PromptedAsker(self.engine, instruction)
 
 
 @dataclass(frozen=True, slots=True)

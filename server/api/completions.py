@@ -29,8 +29,12 @@ from redraft.server.engine.base import Engine, Tokens
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Given
-from redraft.server.refine.trace import Feedback, Instruction, Trace
-from redraft.server.refine.trace import Response as LoopResponse
+from redraft.server.refine.trace import (
+    Feedback,
+    Instruction,
+    ResponseText,
+    Trace,
+)
 from redraft.server.service import Job, Service
 
 router = APIRouter(tags=["OpenAI"])
@@ -91,10 +95,10 @@ class Continuation:
     async def draft(self) -> Ask:
         return Ask(self._prompt)
 
-    async def feedback(self, response: LoopResponse) -> Ask:
+    async def feedback(self, response: ResponseText) -> Ask:
         raise NotImplementedError("a continued text gets no feedback")
 
-    async def refinement(self, response: LoopResponse, feedback: Feedback) -> Ask:
+    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         raise NotImplementedError("a continued text is not refined")
 
 

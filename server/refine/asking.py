@@ -12,7 +12,11 @@ from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
-from redraft.server.refine.trace import Feedback, Instruction, Response
+from redraft.server.refine.trace import (
+    Feedback,
+    Instruction,
+    ResponseText,
+)
 
 Style = Literal["srt", "prompted"]
 
@@ -35,9 +39,9 @@ class Asker(Protocol):
 
     async def draft(self) -> Ask: ...
 
-    async def feedback(self, response: Response) -> Ask: ...
+    async def feedback(self, response: ResponseText) -> Ask: ...
 
-    async def refinement(self, response: Response, feedback: Feedback) -> Ask: ...
+    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask: ...
 
 
 class SrtAsker:
@@ -56,11 +60,11 @@ class SrtAsker:
     async def draft(self) -> Ask:
         return self._ask(await self._chat_ids())
 
-    async def feedback(self, response: Response) -> Ask:
+    async def feedback(self, response: ResponseText) -> Ask:
         chat = await self._chat_ids()
         return self._ask(self._format.feedback_prompt(chat, await self._ids(response)))
 
-    async def refinement(self, response: Response, feedback: Feedback) -> Ask:
+    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         chat = await self._chat_ids()
         written, said = await self._ids(response), await self._ids(feedback)
         return self._ask(self._format.refinement_prompt(chat, written, said))
@@ -73,7 +77,7 @@ class SrtAsker:
             self._chat = await self.engine.encode_chat(self._instruction.messages)
         return self._chat
 
-    async def _ids(self, text: Response | Feedback) -> tuple[int, ...]:
+    async def _ids(self, text: ResponseText | Feedback) -> tuple[int, ...]:
         """The ids the engine generated; never re-tokenised, so that the prefix cache holds and
         the prompt is what training showed. Text from elsewhere has to be encoded."""
         if text.source == self.engine.name and text.token_ids:
@@ -119,15 +123,15 @@ class PromptedAsker:
     async def draft(self) -> Ask:
         return Ask(Chat(self._instruction.messages))
 
-    async def feedback(self, response: Response) -> Ask:
+    async def feedback(self, response: ResponseText) -> Ask:
         return Ask(Chat((self._request(response),)), stop=(REFINEMENT_HEADING,))
 
-    async def refinement(self, response: Response, feedback: Feedback) -> Ask:
+    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         asked = self._request(response)
         said = Message("assistant", feedback.text)
         return Ask(Chat((asked, said, Message("user", REFINEMENT_REQUEST))))
 
-    def _request(self, response: Response) -> Message:
+    def _request(self, response: ResponseText) -> Message:
         instruction = instruction_text(self._instruction)
         return Message(
             "user", FEEDBACK_REQUEST.format(instruction=instruction, response=response.text)

@@ -14,7 +14,11 @@ from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import Candidate, Response, StopReason
+from redraft.server.refine.trace import (
+    Candidate,
+    ResponseText,
+    StopReason,
+)
 
 
 class Drafting:
@@ -32,7 +36,7 @@ class Drafting:
 
     async def events(self, given: str | None, live: bool) -> AsyncIterator[Event]:
         if given is not None:
-            self.drafts = [Candidate(Response(given))]
+            self.drafts = [Candidate(ResponseText(given))]
             yield DraftDone(self.drafts[0])
         elif self._policy.drafts == 1:
             async for event in self._one(live and not self._policy.refines):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redraft.server.refine.trace import Candidate, Feedback, Phase, Response, Trace
+from redraft.server.refine.trace import (
+    Candidate,
+    Feedback,
+    Phase,
+    ResponseText,
+    Trace,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class FeedbackRejected:
 @dataclass(frozen=True, slots=True)
 class RefinementDone:
     iteration: int
-    refinement: Response
+    refinement: ResponseText
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,13 @@ from redraft.server.refine.srt_format import (
     parse_score,
     parse_sections,
 )
-from redraft.server.refine.trace import Feedback, Response
+from redraft.server.refine.trace import (
+    Feedback,
+    ResponseText,
+)
 
 
-def read_feedback(written: Response, components: Sequence[str] = COMPONENTS) -> Feedback:
+def read_feedback(written: ResponseText, components: Sequence[str] = COMPONENTS) -> Feedback:
     """Feedback an engine wrote; FormatError when it is malformed. A score is expected, and heeded,
     of those alone that were taught to give one."""
     score = parse_score(written.text) if "score" in components else None
@@ -29,6 +32,6 @@ def read_feedback(written: Response, components: Sequence[str] = COMPONENTS) -> 
 def read_given(text: str) -> Feedback:
     """Feedback the caller wrote."""
     try:
-        return read_feedback(Response(text))
+        return read_feedback(ResponseText(text))
     except FormatError:
         return Feedback(text)

@@ -36,7 +36,7 @@ from redraft.server.refine.trace import (
     Iteration,
     Phase,
     PhaseTotals,
-    Response,
+    ResponseText,
     StopReason,
     Trace,
 )
@@ -116,7 +116,7 @@ class _Iterations:
         self._drafting, self._live = drafting, live
         self._draft = drafting.drafts[drafting.picked]
         self._iterations: list[Iteration] = []
-        self._responses: list[Response] = [self._draft.response]
+        self._responses: list[ResponseText] = [self._draft.response]
         self._scores: list[int | None] = [None]  # one for each of responses
         self._reason: StopReason = drafting.stopped or "max_iterations"
         self._malformed = drafting.malformed
@@ -196,7 +196,7 @@ class _Iterations:
         yield RefinementDone(iteration, self._phases.written)
         self._phases.check_budget()
 
-    def _add(self, refinement: Response) -> None:
+    def _add(self, refinement: ResponseText) -> None:
         self._iterations[-1] = Iteration(self._iterations[-1].feedback, refinement)
         self._responses.append(refinement)
         self._scores.append(None)

@@ -20,7 +20,11 @@ from redraft.server.refine.asking import Ask
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import Phase, PhaseTotals, Response
+from redraft.server.refine.trace import (
+    Phase,
+    PhaseTotals,
+    ResponseText,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Phases:
         self._request_id, self._candidate = request_id, candidate
         self._traceparent = traceparent
         self.totals: dict[Phase, PhaseTotals] = {} if totals is None else totals
-        self.written = Response("")  # by the last call, as far as it came
+        self.written = ResponseText("")  # by the last call, as far as it came
         self._spent = self._generated = 0  # without and with the first draft
         self._budget, self._total = policy.token_budget, policy.total_tokens
         self._budget_cut = False
@@ -96,7 +100,7 @@ class Phases:
         finally:
             spent = last.usage if last and last.usage else _counted(ask, ids, text)
             self._account(step, spent, time.perf_counter() - started)
-            self.written = Response(
+            self.written = ResponseText(
                 "".join(text),
                 tuple(ids),
                 engine.name,
@@ -105,7 +109,7 @@ class Phases:
             )
             await source.aclose()
 
-    async def whole(self, engine: Engine, ask: Ask, step: Step) -> Response:
+    async def whole(self, engine: Engine, ask: Ask, step: Step) -> ResponseText:
         async for _ in self.stream(engine, ask, step):
             pass
         return self.written

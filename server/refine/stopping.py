@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from redraft.server.refine.policy import Keep, Policy
-from redraft.server.refine.trace import Response, StopReason
+from redraft.server.refine.trace import (
+    ResponseText,
+    StopReason,
+)
 
 
 class Stop(Exception):
@@ -37,7 +40,7 @@ def after_feedback(policy: Policy, scores: Sequence[int | None]) -> StopReason |
     return None
 
 
-def after_refinement(responses: Sequence[Response]) -> StopReason | None:
+def after_refinement(responses: Sequence[ResponseText]) -> StopReason | None:
     """A refinement that repeats what was there would be repeated for ever."""
     *earlier, last = (r.text.strip() for r in responses)
     return "no_change" if last in earlier else None
@@ -48,7 +51,7 @@ def needs_scoring(policy: Policy, scores: Sequence[int | None]) -> bool:
     return policy.keep == "best" and len(scores) > 1 and scores[-1] is None
 
 
-def kept(keep: Keep, responses: Sequence[Response], scores: Sequence[int | None]) -> int:
+def kept(keep: Keep, responses: Sequence[ResponseText], scores: Sequence[int | None]) -> int:
     """The index of the answer: the last whole response, or the best scored one.
 
     Ties go to the earlier. An empty response loses to any other, and one that was cut short to

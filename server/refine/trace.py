@@ -30,7 +30,7 @@ class Instruction:
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ResponseText:
     """A text offered as the answer at some iteration."""
 
     text: str
@@ -56,7 +56,7 @@ class Feedback:
 class Candidate:
     """One first response; feedback only when several were compared."""
 
-    response: Response
+    response: ResponseText
     feedback: Feedback | None = None
 
 
@@ -65,7 +65,7 @@ class Iteration:
     """One feedback and, unless the loop stopped on it, one refinement."""
 
     feedback: Feedback
-    refinement: Response | None = None
+    refinement: ResponseText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class Trace:
     failure: str | None = None  # what the engine said, when stop_reason is engine_failure
 
     @property
-    def draft(self) -> Response:
+    def draft(self) -> ResponseText:
         return self.drafts[self.picked].response
 
     @property
-    def responses(self) -> tuple[Response, ...]:
+    def responses(self) -> tuple[ResponseText, ...]:
         refinements = (i.refinement for i in self.iterations if i.refinement is not None)
         return (self.draft, *refinements)
 
@@ -114,7 +114,7 @@ class Trace:
         return (*given, *[None] * missing)[: len(self.responses)]
 
     @property
-    def answer(self) -> Response:
+    def answer(self) -> ResponseText:
         return self.responses[self.kept]
 
     @property

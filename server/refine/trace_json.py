@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from redraft.server.engine.base import Message, Usage
-from redraft.server.refine.trace import Candidate, Feedback, Iteration, Phase, Response, Trace
+from redraft.server.refine.trace import (
+    Candidate,
+    Feedback,
+    Iteration,
+    Phase,
+    ResponseText,
+    Trace,
+)
 
 PHASES: tuple[Phase, ...] = ("draft", "feedback", "refinement")
 
@@ -49,7 +56,7 @@ def feedback_json(feedback: Feedback) -> dict[str, Any]:
     }
 
 
-def response_json(response: Response) -> dict[str, Any]:
+def response_json(response: ResponseText) -> dict[str, Any]:
     return {
         "text": response.text,
         "finish_reason": response.finish_reason,

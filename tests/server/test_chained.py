@@ -14,7 +14,12 @@ from redraft.server.api.app import build_app
 from redraft.server.api.settings import ApiSettings
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.service import ServedModel, Service
+from redraft.server.model import (
+    ServedModel,
+)
+from redraft.server.service import (
+    Service,
+)
 from tests.server.api.test_disconnect import connection
 from tests.support.loops import feedback
 from tests.support.serving import Pause, Served, answering, serving

@@ -10,11 +10,18 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from redraft.server.admission import Rejected
+from redraft.server.admission import (
+    Rates,
+    Rejected,
+)
 from redraft.server.api.settings import ApiKey, ApiSettings
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
-from redraft.server.rates import Rates
-from redraft.server.service import ServedModel, Service
+from redraft.server.model import (
+    ServedModel,
+)
+from redraft.server.service import (
+    Service,
+)
 from redraft.server.telemetry.metrics import Metrics
 from tests.server.api.test_direct import BODY, CHAT, Layer
 from tests.support.asgi import send, srt_model

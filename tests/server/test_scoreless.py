@@ -12,7 +12,9 @@ from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.feedback import read_feedback
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.srt_format import FormatError
-from redraft.server.refine.trace import Response
+from redraft.server.refine.trace import (
+    ResponseText,
+)
 from tests.support.asgi import post, srt_model
 from tests.support.loops import FORMAT, WITHOUT_SCORE, feedback
 
@@ -41,7 +43,7 @@ def test_feedback_without_a_score_is_acted_on() -> None:
 
 
 def test_a_score_that_was_not_taught_is_not_heeded() -> None:
-    said = Response(feedback(9))
+    said = ResponseText(feedback(9))
     assert read_feedback(said).score == 9
     assert read_feedback(said, WITHOUT_SCORE.components).score is None
 
@@ -49,12 +51,12 @@ def test_a_score_that_was_not_taught_is_not_heeded() -> None:
 @pytest.mark.parametrize("text", ["", "Looks fine to me.", "Overall Score: [[9]]"])
 def test_feedback_with_none_of_its_parts_is_malformed(text: str) -> None:
     with pytest.raises(FormatError, match="neither 'Weaknesses:' nor 'Suggestions:'"):
-        read_feedback(Response(text), WITHOUT_SCORE.components)
+        read_feedback(ResponseText(text), WITHOUT_SCORE.components)
 
 
 def test_a_score_alone_is_feedback_of_a_model_taught_nothing_else() -> None:
     only_score = replace(FORMAT, components=("score",))
-    read = read_feedback(Response("Overall Score: [[4]]"), only_score.components)
+    read = read_feedback(ResponseText("Overall Score: [[4]]"), only_score.components)
     assert (read.score, read.weaknesses) == (4, "")
 
 

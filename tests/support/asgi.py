@@ -13,9 +13,14 @@ import httpx
 from redraft.server.api.app import build_app
 from redraft.server.api.settings import ApiSettings
 from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.model import (
+    ServedModel,
+)
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
 from redraft.server.refine.srt_format import SrtFormat
-from redraft.server.service import ServedModel, Service
+from redraft.server.service import (
+    Service,
+)
 from tests.support.loops import FORMAT
 
 LIMIT_S = 180  # a request that hangs fails its test rather than the whole run

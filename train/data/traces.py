@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from redraft.server.refine.trace import Candidate, Feedback, Instruction, Iteration, Response, Trace
+from redraft.server.refine.trace import (
+    Candidate,
+    Feedback,
+    Instruction,
+    Iteration,
+    ResponseText,
+    Trace,
+)
 from redraft.train.data.records import RecordError, messages_from, messages_json, read_lines
 
 
@@ -67,8 +74,8 @@ def _iteration(told: Mapping[str, Any]) -> Iteration:
     return Iteration(_feedback(told["feedback"]), _response(refinement) if refinement else None)
 
 
-def _response(told: Mapping[str, Any]) -> Response:
-    return Response(
+def _response(told: Mapping[str, Any]) -> ResponseText:
+    return ResponseText(
         told["text"],
         tuple(told.get("token_ids", ())),
         finish_reason=told.get("finish_reason", "stop"),
@@ -98,7 +105,7 @@ def _iteration_json(iteration: Iteration) -> dict[str, Any]:
     }
 
 
-def _response_json(response: Response) -> dict[str, Any]:
+def _response_json(response: ResponseText) -> dict[str, Any]:
     return {
         "text": response.text,
         "finish_reason": response.finish_reason,

@@ -20,7 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from redraft.server.refine.trace import Response, Trace
+from redraft.server.refine.trace import (
+    ResponseText,
+    Trace,
+)
 from redraft.train.asking import CallFailed, PaidEngine
 from redraft.train.budget import Budget, CostReached
 from redraft.train.config import ConfigError, option, parse, program
@@ -132,7 +135,7 @@ async def rescored(critic: Critic, trace: Trace) -> list[int | None]:
     return [known[response.text] for response in trace.responses]
 
 
-def _different(responses: Sequence[Response]) -> list[Response]:
+def _different(responses: Sequence[ResponseText]) -> list[ResponseText]:
     return list({response.text: response for response in responses}.values())
 
 

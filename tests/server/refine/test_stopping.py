@@ -6,7 +6,9 @@ import pytest
 
 from redraft.server.refine import stopping
 from redraft.server.refine.policy import Policy
-from redraft.server.refine.trace import Response
+from redraft.server.refine.trace import (
+    ResponseText,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,7 @@ def test_what_feedback_decides(options, scores, reason):
     ],
 )
 def test_what_a_refinement_decides(texts, reason):
-    assert stopping.after_refinement([Response(t) for t in texts]) == reason
+    assert stopping.after_refinement([ResponseText(t) for t in texts]) == reason
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_what_a_refinement_decides(texts, reason):
 )
 def test_which_response_is_the_answer(keep, responses, scores, answer):
     written = [
-        Response(t, finish_reason="length" if t.endswith("...") else "stop") for t in responses
+        ResponseText(t, finish_reason="length" if t.endswith("...") else "stop") for t in responses
     ]
     assert stopping.kept(keep, written, scores) == answer
 

@@ -20,7 +20,7 @@ from redraft.server.refine.trace import (
     Instruction,
     Iteration,
     PhaseTotals,
-    Response,
+    ResponseText,
     Trace,
 )
 from redraft.server.telemetry.traces import TraceStore, read_traces
@@ -33,9 +33,9 @@ def trace(instruction: str = "Capital of France?", answer: str = "Paris.") -> Tr
     feedback = Feedback("Name it. Overall Score: [[3]]", score=3, weaknesses="No name.")
     return Trace(
         instruction=Instruction((Message("user", instruction),)),
-        drafts=(Candidate(Response("A city.", tokens=3)),),
+        drafts=(Candidate(ResponseText("A city.", tokens=3)),),
         picked=0,
-        iterations=(Iteration(feedback, Response(answer, tokens=2)),),
+        iterations=(Iteration(feedback, ResponseText(answer, tokens=2)),),
         kept=1,
         stop_reason="max_iterations",
         totals={"draft": PhaseTotals(Usage(10, 3, 8, 1), 0.25)},

@@ -12,7 +12,14 @@ import pytest
 
 from redraft.server.engine.base import EngineUnavailable, Message
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
-from redraft.server.refine.trace import Candidate, Feedback, Instruction, Iteration, Response, Trace
+from redraft.server.refine.trace import (
+    Candidate,
+    Feedback,
+    Instruction,
+    Iteration,
+    ResponseText,
+    Trace,
+)
 from redraft.server.refine.trace_json import trace_json
 from redraft.server.telemetry.traces import TraceStore
 from redraft.train.data import traces
@@ -31,10 +38,10 @@ ASKED = (Message("user", "Name a river."),)
 def trace(draft_score: int | None = 3, score: int | None = 8, **changes: Any) -> Trace:
     made = Trace(
         instruction=Instruction(ASKED),
-        drafts=(Candidate(Response("Como.", (1, 2))),),
+        drafts=(Candidate(ResponseText("Como.", (1, 2))),),
         picked=0,
         iterations=(
-            Iteration(Feedback("f", score=draft_score), Response("The Elbe.", (3,))),
+            Iteration(Feedback("f", score=draft_score), ResponseText("The Elbe.", (3,))),
             Iteration(Feedback("f", score=score)),
         ),
         kept=1,
@@ -57,12 +64,12 @@ def test_a_refinement_that_scores_higher_is_chosen_over_its_draft() -> None:
         (trace(None, 8), "not scored"),
         (trace(stop_reason="malformed_feedback"), "malformed feedback"),
         (trace(iterations=(Iteration(Feedback("f", score=9)),)), "no refinement"),
-        (trace(drafts=(Candidate(Response("The Elbe. ")),)), "refinement repeats its draft"),
+        (trace(drafts=(Candidate(ResponseText("The Elbe. ")),)), "refinement repeats its draft"),
         (
-            trace(drafts=(Candidate(Response("Como", finish_reason="length")),)),
+            trace(drafts=(Candidate(ResponseText("Como", finish_reason="length")),)),
             "cut at its token limit",
         ),
-        (trace(drafts=(Candidate(Response(" ")),)), "empty"),
+        (trace(drafts=(Candidate(ResponseText(" ")),)), "empty"),
     ],
 )
 def test_what_is_no_pair_says_why(made: Trace, reason: str) -> None:
@@ -78,7 +85,7 @@ def test_a_margin_can_be_asked_for() -> None:
 def test_the_best_of_several_refinements_is_chosen() -> None:
     made = trace()
     first, last = made.iterations
-    middle = Iteration(Feedback("f", score=9), Response("Rhine.", (4,)))
+    middle = Iteration(Feedback("f", score=9), ResponseText("Rhine.", (4,)))
     made = replace(made, iterations=(first, middle, last))
     pair = pair_of(made, made.scores, 1, "")
     assert isinstance(pair, Pair)
@@ -130,7 +137,7 @@ def test_responses_of_the_api_are_traces_too(tmp_path: Path, wrap: str) -> None:
 def test_traces_become_pairs_scored_by_someone_else(tmp_path: Path) -> None:
     (task,) = sample("dev", None, 1, seed=1)
     known = Instruction((Message("user", task.instruction),))
-    right = (Iteration(Feedback("f"), Response(answer(task))),)
+    right = (Iteration(Feedback("f"), ResponseText(answer(task))),)
     store = TraceStore(tmp_path / "traces")
     store.append("1", "model", trace(None, None, instruction=known, iterations=right))
     store.append("2", "model", trace(None, None))
