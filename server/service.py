@@ -72,13 +72,25 @@ class Service:
 
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """The events of one job. Closing it ends the engine's work at once."""
-        async with (
-            self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch),
-            aclosing(self._events(job, interrupt, watch)) as events,
-        ):
-            async for event in events:
-                watch.observe(event)
-                yield event
+        instruction = job.given.instruction
+        async with self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch):
+            events = refine(
+                job.asker or self.model.asker(instruction),
+                job.given,
+                job.policy,
+                critic=self.critics[job.critic].asker(instruction) if job.critic else None,
+                interrupt=interrupt,
+                request_id=job.request_id,
+                traceparent=job.traceparent,
+                live=job.live,
+                totals=watch.totals,
+            )
+            async with aclosing(events):
+                async for event in events:
+                    watch.observe(event)
+                    if self.traces and isinstance(event, Finished):
+                        self.traces.append(job.request_id, self.model.engine.model, event.trace)
+                    yield event
 
     @asynccontextmanager
     async def place(
@@ -130,27 +142,3 @@ class Service:
     @property
     def running(self) -> int:
         return len(self._running)
-
-    async def _events(
-        self, job: Job, interrupt: Interrupt, watch: LoopMetrics
-    ) -> AsyncGenerator[Event, None]:
-        instruction = job.given.instruction
-        critic = self.critics[job.critic].asker(instruction) if job.critic else None
-        events = refine(
-            job.asker or self.model.asker(instruction),
-            job.given,
-            job.policy,
-            critic=critic,
-            interrupt=interrupt,
-            request_id=job.request_id,
-            traceparent=job.traceparent,
-            live=job.live,
-            totals=watch.totals,
-        )
-        try:
-            async for event in events:
-                if isinstance(event, Finished) and self.traces:
-                    self.traces.append(job.request_id, self.model.engine.model, event.trace)
-                yield event
-        finally:
-            await events.aclose()

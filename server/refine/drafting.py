@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from redraft.server.engine.base import EngineError
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
-from redraft.server.refine.events import Delta, DraftDone, Event, PhaseStarted
+from redraft.server.refine.events import DraftDone, Event, PhaseStarted
 from redraft.server.refine.feedback import read_feedback
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
@@ -34,29 +34,21 @@ class Drafting:
         self.malformed = 0
         self.failure: str | None = None
 
-    async def events(self, given: str | None, live: bool) -> AsyncIterator[Event]:
-        if given is not None:
-            self.drafts = [Candidate(ResponseText(given))]
+    async def events(self, response: str | None, live: bool) -> AsyncIterator[Event]:
+        """The draft as it is written, or ``response`` in its place."""
+        if response is not None:
+            self.drafts = [Candidate(ResponseText(response))]
             yield DraftDone(self.drafts[0])
-        elif self._policy.drafts == 1:
-            async for event in self._one(live and not self._policy.refines):
-                yield event
-        else:
+            return
+        if self._policy.drafts > 1:
             async for event in self._many():
                 yield event
-
-    async def close(self) -> None:
-        for task in self._side_by_side:
-            task.cancel()
-        await asyncio.gather(*self._side_by_side, return_exceptions=True)
-
-    async def _one(self, live: bool) -> AsyncIterator[Event]:
+            return
         yield PhaseStarted("draft", 0)
-        step = Step("draft", self._policy.draft, fair_share=3 if self._policy.refines else 1)
         try:
             ask = await self._asker.draft()
-            async for text in self._phases.stream(self._asker.engine, ask, step):
-                yield Delta("draft", 0, text, live)
+            async for delta in self._phases.stream(self._asker.engine, ask, self._step(live)):
+                yield delta
         except Stop as stop:
             self.stopped = stop.reason
             if not self._phases.written.text:
@@ -64,11 +56,21 @@ class Drafting:
         self.drafts = [Candidate(self._phases.written)]
         yield DraftDone(self.drafts[0])
 
+    async def close(self) -> None:
+        for task in self._side_by_side:
+            task.cancel()
+        await asyncio.gather(*self._side_by_side, return_exceptions=True)
+
+    def _step(self, live: bool = False) -> Step:
+        refines = self._policy.refines
+        share = 3 if refines else 1  # leave room for feedback and refinement
+        return Step("draft", self._policy.draft, fair_share=share, live=live and not refines)
+
     async def _many(self) -> AsyncIterator[Event]:
         """Told as each is ready, so that deltas of different drafts never mix."""
         indexes = range(self._policy.drafts)
         self._side_by_side = [asyncio.create_task(self._candidate(i)) for i in indexes]
-        found: dict[int, Candidate] = {}
+        candidates: dict[int, Candidate] = {}
         failures: list[EngineError] = []
         for ready in asyncio.as_completed(self._side_by_side):
             try:
@@ -78,10 +80,10 @@ class Drafting:
             except Stop as stop:
                 self.stopped = stop.reason
             else:
-                found[index] = candidate
+                candidates[index] = candidate
                 yield DraftDone(candidate, index)
-        if found:
-            self._pick([found[index] for index in sorted(found)])
+        if candidates:
+            self._pick([candidates[index] for index in sorted(candidates)])
         elif self.stopped is None:
             raise failures[0]
 
@@ -93,9 +95,9 @@ class Drafting:
 
     async def _candidate(self, index: int) -> tuple[int, Candidate]:
         phases = self._phases.beside(index)
-        step = Step("draft", self._policy.draft, fair_share=3)
         try:
-            response = await phases.whole(self._asker.engine, await self._asker.draft(), step)
+            ask = await self._asker.draft()
+            response = await phases.whole(self._asker.engine, ask, self._step())
         except Stop as stop:
             if not phases.written.text:
                 raise

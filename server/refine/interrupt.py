@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from redraft.server.refine.stopping import Stop
@@ -18,15 +19,15 @@ class Interrupt:
     def __init__(self, deadline_ms: int | None = None) -> None:
         now = asyncio.get_running_loop().time()
         self._deadline_at = None if deadline_ms is None else now + deadline_ms / 1000
-        self._cut: StopReason | None = None
-        self._waiting: set[asyncio.Timeout] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._watches: set[Watch] = set()
+        self.reason: StopReason | None = None
 
     def cut(self, reason: StopReason) -> None:
         """The first reason counts."""
-        self._cut = self._cut or reason
-        for timeout in self._waiting:
-            if not timeout.expired():
-                timeout.reschedule(0)
+        self.reason = self.reason or reason
+        for watch in self._watches:
+            watch.fire()
 
     def remaining_s(self) -> float | None:
         if self._deadline_at is None:
@@ -34,23 +35,66 @@ class Interrupt:
         return max(0.0, self._deadline_at - asyncio.get_running_loop().time())
 
     def check(self) -> None:
-        if self._cut:
-            raise Stop(self._cut)
+        if self.reason:
+            raise Stop(self.reason)
         if self.remaining_s() == 0.0:
             raise Stop("deadline")
 
     async def wait(self, work: Awaitable[T]) -> T:
         """The result of ``work``; Stop when the loop is interrupted first."""
-        # Around each await and never around a yield: a timeout that spans a yield would cancel
-        # whoever happens to consume the events.
-        timeout = asyncio.timeout_at(0 if self._cut else self._deadline_at)
-        self._waiting.add(timeout)
+        with self.watch() as watch:
+            return await watch.wait(work)
+
+    @contextmanager
+    def watch(self) -> Iterator[Watch]:
+        """For many waits in a row, under one timer."""
+        watch = Watch(self)
+        if self._timer is None and self._deadline_at is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._deadline_at, self.cut, "deadline")
+        self._watches.add(watch)
         try:
-            async with timeout:
-                return await work
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise Stop(self._cut or "deadline") from None
+            yield watch
         finally:
-            self._waiting.discard(timeout)
+            self._watches.discard(watch)
+            if self._timer is not None and not self._watches:
+                self._timer.cancel()
+                self._timer = None
+
+
+class Watch:
+    """Cancels what it waits for when its loop is interrupted, and only then: a timeout that spans
+    a ``yield`` would cancel whoever consumes the events."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+        self._waiting: asyncio.Task[object] | None = None
+        self._fired = False
+
+    def fire(self) -> None:
+        if self._waiting is not None and not self._fired:
+            self._fired = True
+            self._waiting.cancel()
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """The result of ``work``; Stop when the loop is interrupted first."""
+        task = asyncio.current_task()
+        assert task is not None
+        cancelling, self._fired, self._waiting = task.cancelling(), False, task
+        if self._interrupt.reason is not None:  # work that need not wait may still be done
+            asyncio.get_running_loop().call_soon(self.fire)
+        try:
+            result = await work
+        except BaseException as error:
+            ours = self._take_back(task) <= cancelling  # nobody else cancelled the task
+            if self._fired and ours and isinstance(error, asyncio.CancelledError | TimeoutError):
+                raise Stop(self._interrupt.reason or "deadline") from None
+            raise
+        finally:
+            self._waiting = None
+        self._take_back(task)
+        return result
+
+    def _take_back(self, task: asyncio.Task[object]) -> int:
+        """The cancellation we asked for is dealt with; how many are left."""
+        return task.uncancel() if self._fired else task.cancelling()

@@ -16,7 +16,6 @@ from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.drafting import Drafting
 from redraft.server.refine.events import (
-    Delta,
     Event,
     FeedbackDone,
     FeedbackRejected,
@@ -83,23 +82,39 @@ async def refine(
     phases = Phases(
         policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
     )
-    drafting = Drafting(asker, critic or asker, policy, phases)
+    critic = critic or asker
+    drafting = Drafting(asker, critic, policy, phases)
     try:
         async for event in drafting.events(given.response, live):
             yield event
         if not drafting.drafts:
             raise NoDraft(drafting.stopped or "engine_failure")
-        loop = _Iterations(asker, critic or asker, given, policy, phases, drafting, live)
-        async for event in loop.events():
-            yield event
+        loop = _Loop(asker, critic, given, policy, phases, drafting, live)
+        try:
+            if drafting.stopped:
+                raise Stop(drafting.stopped)
+            for iteration in range(1, policy.max_iterations + 1):
+                async for event in loop.feedback(iteration):
+                    yield event
+                if reason := stopping.after_feedback(policy, loop.scores):
+                    raise Stop(reason)
+                async for event in loop.refinement(iteration):
+                    yield event
+                if reason := stopping.after_refinement(loop.responses):
+                    raise Stop(reason)
+            if stopping.needs_scoring(policy, loop.scores):
+                async for event in loop.feedback(policy.max_iterations + 1):
+                    yield event
+        except (Stop, EngineError) as end:
+            loop.ended(end)
     finally:  # whoever stops listening, stops the work
         await drafting.close()
         await phases.close()
     yield Finished(loop.trace())
 
 
-class _Iterations:
-    """What follows the draft: the responses and scores so far, and why it ended."""
+class _Loop:
+    """The responses and scores so far, how the next ones are written, and why it ended."""
 
     def __init__(
         self,
@@ -116,37 +131,14 @@ class _Iterations:
         self._drafting, self._live = drafting, live
         self._draft = drafting.drafts[drafting.picked]
         self._iterations: list[Iteration] = []
-        self._responses: list[ResponseText] = [self._draft.response]
-        self._scores: list[int | None] = [None]  # one for each of responses
-        self._reason: StopReason = drafting.stopped or "max_iterations"
+        self.responses: list[ResponseText] = [self._draft.response]
+        self.scores: list[int | None] = [None]  # one for each of responses
+        self._reason: StopReason = "max_iterations"
         self._malformed = drafting.malformed
         self._failure = drafting.failure
         self._committed = False  # the last response was told as the answer
 
-    async def events(self) -> AsyncIterator[Event]:
-        if self._drafting.stopped:
-            return
-        try:
-            for iteration in range(1, self._policy.max_iterations + 1):
-                async for event in self._feedback(iteration):
-                    yield event
-                if reason := stopping.after_feedback(self._policy, self._scores):
-                    raise Stop(reason)
-                async for event in self._refinement(iteration):
-                    yield event
-                if reason := stopping.after_refinement(self._responses):
-                    raise Stop(reason)
-            if stopping.needs_scoring(self._policy, self._scores):
-                async for event in self._feedback(self._policy.max_iterations + 1):
-                    yield event
-        except Stop as stop:
-            self._reason = stop.reason
-        except PromptTooLong as error:  # the window is a budget, too
-            self._reason, self._failure = "token_budget", str(error)
-        except EngineError as error:
-            self._reason, self._failure = "engine_failure", str(error)
-
-    async def _feedback(self, iteration: int) -> AsyncIterator[Event]:
+    async def feedback(self, iteration: int) -> AsyncIterator[Event]:
         """Feedback on the last response, read; asked for once more when it is malformed."""
         feedback = self._ready_feedback() if iteration == 1 else None
         attempt = 0
@@ -154,9 +146,9 @@ class _Iterations:
             attempt += 1
             yield PhaseStarted("feedback", iteration)
             step = Step("feedback", self._policy.feedback, iteration, attempt, fair_share=2)
-            ask = await self._critic.feedback(self._responses[-1])
-            async for text in self._phases.stream(self._critic.engine, ask, step):
-                yield Delta("feedback", iteration, text)
+            ask = await self._critic.feedback(self.responses[-1])
+            async for delta in self._phases.stream(self._critic.engine, ask, step):
+                yield delta
             try:
                 feedback = read_feedback(self._phases.written, self._critic.components)
             except FormatError as error:
@@ -166,7 +158,7 @@ class _Iterations:
                 if attempt == 2:
                     raise Stop("malformed_feedback") from error
         self._iterations.append(Iteration(feedback))
-        self._scores[-1] = feedback.score
+        self.scores[-1] = feedback.score
         yield FeedbackDone(iteration, feedback)
 
     def _ready_feedback(self) -> Feedback | None:
@@ -175,17 +167,17 @@ class _Iterations:
             return read_given(self._given.feedback)
         return self._draft.feedback
 
-    async def _refinement(self, iteration: int) -> AsyncIterator[Event]:
+    async def refinement(self, iteration: int) -> AsyncIterator[Event]:
+        """The last response rewritten, by the feedback on it."""
         yield PhaseStarted("refinement", iteration)
         last = iteration == self._policy.max_iterations and self._policy.keep == "last"
-        live = self._live and last
-        step = Step("refinement", self._policy.refinement, iteration)
+        step = Step("refinement", self._policy.refinement, iteration, live=self._live and last)
         feedback = self._iterations[-1].feedback
-        ask = await self._asker.refinement(self._responses[-1], feedback)
+        ask = await self._asker.refinement(self.responses[-1], feedback)
         try:
-            async for text in self._phases.stream(self._asker.engine, ask, step):
-                self._committed = live
-                yield Delta("refinement", iteration, text, live)
+            async for delta in self._phases.stream(self._asker.engine, ask, step):
+                self._committed = step.live
+                yield delta
             if not self._committed:
                 self._phases.check_budget()
         except (EngineError, Stop):
@@ -198,17 +190,26 @@ class _Iterations:
 
     def _add(self, refinement: ResponseText) -> None:
         self._iterations[-1] = Iteration(self._iterations[-1].feedback, refinement)
-        self._responses.append(refinement)
-        self._scores.append(None)
+        self.responses.append(refinement)
+        self.scores.append(None)
+
+    def ended(self, end: Stop | EngineError) -> None:
+        """By something other than the number of its iterations."""
+        if isinstance(end, Stop):
+            self._reason = end.reason
+            return
+        # The window is a budget, too.
+        self._reason = "token_budget" if isinstance(end, PromptTooLong) else "engine_failure"
+        self._failure = str(end)
 
     def trace(self) -> Trace:
-        chosen = stopping.kept(self._policy.keep, self._responses, self._scores)
+        chosen = stopping.kept(self._policy.keep, self.responses, self.scores)
         return Trace(
             instruction=self._given.instruction,
             drafts=tuple(self._drafting.drafts),
             picked=self._drafting.picked,
             iterations=tuple(self._iterations),
-            kept=len(self._responses) - 1 if self._committed else chosen,
+            kept=len(self.responses) - 1 if self._committed else chosen,
             stop_reason=self._reason,
             totals=self._phases.totals,
             malformed=self._malformed,

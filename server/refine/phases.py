@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
 from redraft.server.engine.base import (
@@ -17,6 +17,7 @@ from redraft.server.engine.base import (
     Usage,
 )
 from redraft.server.refine.asking import Ask
+from redraft.server.refine.events import Delta
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
 from redraft.server.refine.stopping import Stop
@@ -36,6 +37,7 @@ class Step:
     iteration: int = 0
     attempt: int = 1
     fair_share: int = 1  # without max_tokens, this call may take one n-th of the window's rest
+    live: bool = False  # what it writes is part of the answer, whatever happens next
 
 
 class Phases:
@@ -78,25 +80,30 @@ class Phases:
             self._generated += share._total
         return share
 
-    async def stream(self, engine: Engine, ask: Ask, step: Step) -> AsyncIterator[str]:
-        """The text of one completion as it comes; ``written`` has it all when this ends,
-        however it ends."""
+    async def stream(self, engine: Engine, ask: Ask, step: Step) -> AsyncGenerator[Delta, None]:
+        """One completion as it comes; ``written`` has all of it when this ends, however it
+        ends."""
         self._interrupt.check()
         sampling = self._sampling(engine, ask, step)
         source = self._source = engine.generate(ask.prompt, sampling, self._call(step))
+        phase, iteration, live = step.phase, step.iteration, step.live
         text: list[str] = []
         ids: list[int] = []
         last: Chunk | None = None
         started = time.perf_counter()
         try:
-            while last is None:
-                chunk = await self._next(engine, source)
-                text.append(chunk.text)
-                ids.extend(chunk.token_ids)
-                if chunk.finish_reason is not None:
-                    last = chunk
-                if chunk.text:
-                    yield chunk.text
+            with self._interrupt.watch() as watch:
+                while last is None:
+                    chunk = await watch.wait(anext(source))
+                    text.append(chunk.text)
+                    ids.extend(chunk.token_ids)
+                    if chunk.finish_reason is not None:
+                        last = chunk
+                    if chunk.text:
+                        yield Delta(phase, iteration, chunk.text, live)
+        except StopAsyncIteration:
+            message = f"engine {engine.name!r} ended a completion without a finish reason"
+            raise EngineUnavailable(message) from None
         finally:
             spent = last.usage if last and last.usage else _counted(ask, ids, text)
             self._account(step, spent, time.perf_counter() - started)
@@ -123,14 +130,6 @@ class Phases:
         """End the call that may still be running."""
         if self._source is not None:
             await self._source.aclose()
-
-    async def _next(self, engine: Engine, source: AsyncGenerator[Chunk, None]) -> Chunk:
-        try:
-            return await self._interrupt.wait(anext(source))
-        except StopAsyncIteration:
-            raise EngineUnavailable(
-                f"engine {engine.name!r} ended a completion without a finish reason"
-            ) from None
 
     def _call(self, step: Step) -> Call:
         parts = [self._request_id, step.phase, str(step.iteration)]
