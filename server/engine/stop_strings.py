@@ -26,6 +26,7 @@ class StopStrings:
 
     def __init__(self, stop: tuple[str, ...]) -> None:
         self._stop = tuple(s for s in stop if s)
+        self._beginnings = {s[:size] for s in self._stop for size in range(1, len(s))}
         self._held: list[tuple[str, tuple[int, ...]]] = []
         self._textless: tuple[int, ...] = ()
         self.found = False
@@ -73,7 +74,6 @@ class StopStrings:
         """How much of the end of ``held`` could be the beginning of a stop string."""
         longest = min(len(held), max(map(len, self._stop)) - 1)
         for size in range(longest, 0, -1):
-            end = held[-size:]
-            if any(s.startswith(end) for s in self._stop):
+            if held[-size:] in self._beginnings:
                 return size
         return 0

@@ -105,9 +105,48 @@ class Core:
             if self._draft_format is not None and (params.min_p or params.logit_bias):
                 raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)
+        generated = stopped_at = 0
         async with aclosing(self._outputs(ids, params, call)) as outputs:
-            async for chunk in self._chunks(outputs, text, params, len(ids)):
-                yield chunk
+            while True:
+                with _errors():
+                    output = await anext(outputs, None)
+                if output is None:
+                    raise EngineUnavailable("the engine ended a completion without a finish reason")
+                part = output.outputs[0]
+                generated += len(part.token_ids)
+                stopped_at += len(part.text)
+                if reason := part.finish_reason:
+                    break
+                text.add(part.token_ids)
+                piece, piece_ids = text.take(stopped_at if params.stop else None)
+                if piece:
+                    yield Chunk(piece, piece_ids)
+        by_string = reason == "stop" and isinstance(part.stop_reason, str)
+        by_token = reason == "stop" and not by_string
+        text.add(part.token_ids[:-1] if by_token else part.token_ids)
+        piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
+        usage = Usage(len(ids), generated, output.num_cached_tokens or 0, 1)
+        yield Chunk(piece, piece_ids, _finish_reason(reason, params), usage)
+
+    def _outputs(
+        self, ids: list[int], params: SamplingParams, call: Call
+    ) -> AsyncGenerator[Any, None]:
+        """What vLLM tells of one completion. One replica runs all phases of a loop: the tokens
+        they share are in its cache alone."""
+        pinned = self._replicas > 1 and call.session
+        outputs: AsyncGenerator[Any, None] = self._llm.generate(
+            {"type": "token", "prompt_token_ids": ids},
+            params,
+            call.request_id,
+            priority=call.priority if self._by_priority else 0,
+            data_parallel_rank=zlib.crc32(call.session.encode()) % self._replicas
+            if pinned
+            else None,
+            trace_headers=(
+                {"traceparent": call.traceparent} if self._traced and call.traceparent else None
+            ),
+        )
+        return outputs
 
     async def ids_of(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, Chat):
@@ -141,52 +180,6 @@ class Core:
             handler.cancel()  # or it would take the end of the process for an accident
             await asyncio.wait({handler})
         self._llm.output_processor.propagate_error(EngineDeadError())  # to whoever still waits
-
-    async def _outputs(
-        self, ids: list[int], params: SamplingParams, call: Call
-    ) -> AsyncGenerator[Any, None]:
-        traced = self._traced and call.traceparent
-        with _errors():
-            outputs = self._llm.generate(
-                {"type": "token", "prompt_token_ids": ids},
-                params,
-                call.request_id,
-                priority=call.priority if self._by_priority else 0,
-                data_parallel_rank=self._replica_of(call.session),
-                trace_headers={"traceparent": call.traceparent} if traced else None,
-            )
-            async with aclosing(outputs):
-                async for output in outputs:
-                    yield output
-
-    def _replica_of(self, session: str) -> int | None:
-        """One replica for all phases of a loop: the tokens they share are in its cache alone."""
-        if self._replicas == 1 or not session:
-            return None
-        return zlib.crc32(session.encode()) % self._replicas
-
-    async def _chunks(
-        self, outputs: Any, text: TokenText, params: SamplingParams, prompt_tokens: int
-    ) -> AsyncGenerator[Chunk, None]:
-        generated = stopped_at = 0
-        async for output in outputs:
-            part = output.outputs[0]
-            generated += len(part.token_ids)
-            stopped_at += len(part.text)
-            reason = part.finish_reason
-            ended_by_token = reason == "stop" and not isinstance(part.stop_reason, str)
-            text.add(part.token_ids[:-1] if ended_by_token else part.token_ids)
-            if reason is None:
-                piece, ids = text.take(stopped_at if params.stop else None)
-                if piece:
-                    yield Chunk(piece, ids)
-                continue
-            by_string = reason == "stop" and not ended_by_token
-            piece, ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
-            usage = Usage(prompt_tokens, generated, output.num_cached_tokens or 0, 1)
-            yield Chunk(piece, ids, _finish_reason(reason, params), usage)
-            return
-        raise EngineUnavailable("the engine ended a completion without a finish reason")
 
 
 def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:

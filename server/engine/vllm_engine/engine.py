@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from redraft.server.engine.base import (
@@ -60,12 +59,10 @@ class VllmEngine:
         )
         return cls(settings, core, on_progress)
 
-    async def generate(
+    def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
-        async with aclosing(self._living().generate(prompt, sampling, call)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self._living().generate(prompt, sampling, call)
 
     async def encode(self, text: str) -> tuple[int, ...]:
         return tuple(await self._living().encode(text))
