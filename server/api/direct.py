@@ -1,5 +1,5 @@
 """Direct mode: hands a request that needs more than the loop can do to the engine's own OpenAI
-layer (tools, logprobs, n > 1, images), and its answer back in our form.
+layer (tools, logprobs, n > 1, images), and forwards its answer with errors in our form.
 
 Admission, metrics, drain and disconnects hold for these requests as for all others.
 """
@@ -9,33 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
 
 from redraft.server.api import unsupported
 from redraft.server.api.decide import Decided
 from redraft.server.api.errors import ApiError
 from redraft.server.api.settings import ApiSettings
-from redraft.server.api.sse import Connected, EventStream, data
+from redraft.server.api.sse import HEADERS, Connected, Line, data, failed, last_words
 from redraft.server.engine.base import Direct
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
-from redraft.server.refine.stopping import Stop
 from redraft.server.service import Service
 
 OURS = ("refine", "reasoning", "reasoning_effort")  # decided here; the engine's layer knows none
 _ROUTES = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
 _ERROR_EVENT = b'data: {"error"'
 _TOTAL_TOKENS = re.compile(rb'"total_tokens": ?(\d+)')
-LEAVING_S = 2.0  # for an app to stop when its client has left
-_WAITING_PARTS = 16  # then the engine's layer waits for the client
+LEAVING_S = 2.0  # for the layer to stop when it is told that its client has left
 
 
 async def forward(
@@ -51,110 +47,125 @@ async def forward(
         raise unsupported.no_layer(needed_by)
     payload = {k: v for k, v in (await request.json()).items() if k not in OURS}
     payload["model"] = service.model.engine.model
-    call = _Call(service, request.url.path, client, decided.deadline_ms, payload)
-    if payload.get("stream"):
-        return EventStream(call.events(), settings)
-    async with Connected(request.receive):
-        return await call.whole()
+    return Forwarded(service, settings, client, decided.deadline_ms, payload)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    service: Service
-    path: str
-    client: str
-    deadline_ms: int | None
-    payload: dict[str, Any]
+class Forwarded(Response):
+    """What the engine's own layer answers to one request, passed on while it comes."""
 
-    async def whole(self) -> Response:
-        async with self._answer() as (answer, interrupt):
-            status, headers = await _in_time(interrupt, answer.started)
-            body = b"".join([part async for part in answer.parts(interrupt)])
-        if status >= 400:
-            raise reshaped(status, body, headers)
-        return Response(body, status, {"content-type": headers["content-type"]})
+    def __init__(
+        self,
+        service: Service,
+        settings: ApiSettings,
+        client: str,
+        deadline_ms: int | None,
+        payload: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self._service, self._settings = service, settings
+        self._client, self._deadline_ms = client, deadline_ms
+        self._payload = payload
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        async with self._answer() as (answer, interrupt):
-            status, headers = await _in_time(interrupt, answer.started)
-            async with aclosing(answer.parts(interrupt)) as parts:
-                if status >= 400:
-                    raise reshaped(status, b"".join([part async for part in parts]), headers)
-                async for part in parts:
-                    yield _reshaped_event(part)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._payload.get("stream"):
+            await self._stream(scope, receive, send)
+            return
+        async with Connected(receive) as connected:
+            exchange = _Exchange(self._payload)
+            await self._run(scope["path"], exchange, connected)
+        media_type = exchange.headers.get("content-type", "application/json")
+        whole = Response(bytes(exchange.body), exchange.status, media_type=media_type)
+        await whole(scope, receive, send)
 
-    @asynccontextmanager
-    async def _answer(self) -> AsyncIterator[tuple[_Answer, Interrupt]]:
-        route = _ROUTES[self.path]
-        async with self.service.place(route, self.client, self.deadline_ms) as (interrupt, watch):
-            answer = _Answer(self.service.model.direct, self.path, self.payload)
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, line = scope["path"], Line(send, HEADERS)
+        async with Connected(receive) as connected:
+            pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
             try:
-                yield answer, interrupt
-                watch.forwarded()
+                await self._run(path, _Exchange(self._payload, line), connected)
+            except Exception as error:  # any: the client must not wait for an end that never comes
+                if connected.gone or not line.started:
+                    raise
+                await line.write(failed(last_words(error, path)))
             finally:
-                watch.forwarded_tokens = answer.tokens
-                await answer.close()
+                pulse.cancel()
+            await line.end()
+
+    async def _run(self, path: str, exchange: _Exchange, connected: Connected) -> None:
+        """Returns when the answer is complete; whatever else happens is raised."""
+        place = self._service.place(_ROUTES[path], self._client, self._deadline_ms)
+        async with place as (interrupt, watch):
+            try:
+                await exchange.run(self._service.model.direct, path, interrupt, connected)
+            finally:
+                watch.forwarded_tokens = exchange.tokens
+            watch.forwarded()
 
 
-class _Answer:
-    """What an ASGI app answers to one request, while it does."""
+class _Exchange:
+    """One request and its answer, as an ASGI application sees them. What it answers goes to
+    ``line`` part by part, or into ``body``."""
 
-    def __init__(self, app: Direct, path: str, payload: dict[str, Any]) -> None:
-        self.tokens = 0  # read and written, as far as the app tells
-        self._body: bytes | None = json.dumps(payload).encode()
-        self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(_WAITING_PARTS)
-        # The status and the headers.
-        self.started: asyncio.Future[tuple[int, Headers]]
-        self.started = asyncio.get_running_loop().create_future()
-        self._failure: Exception | None = None
-        self._gone = asyncio.Event()
-        self._task = asyncio.create_task(self._run(app, self._scope(path, len(self._body))))
+    def __init__(self, payload: dict[str, Any], line: Line | None = None) -> None:
+        self.status = 0
+        self.headers = Headers()
+        self.body = bytearray()
+        self.tokens = 0  # read and written, as far as the application says
+        self._line = line
+        self._payload = json.dumps(payload).encode()
+        self._asked = self._complete = False
+        self._left = asyncio.Event()  # before the answer was complete
 
-    async def parts(self, interrupt: Interrupt) -> AsyncGenerator[bytes, None]:
-        while (part := await _in_time(interrupt, self._parts.get())) is not None:
-            # An event is a token, more or less; the answer, or its last event, tells the sum.
-            told = _TOTAL_TOKENS.findall(part)
-            self.tokens = int(told[-1]) if told else self.tokens + 1
-            yield part
-        if self._failure is not None:
-            raise self._failure
+    async def run(self, app: Direct, path: str, interrupt: Interrupt, connected: Connected) -> None:
+        """Returns when the answer is complete. When the client leaves or the loop is interrupted,
+        the application is told that its client has left: one that works in tasks of its own
+        stops them then, and would not if it were only cancelled."""
+        loop = asyncio.get_running_loop()
 
-    async def close(self) -> None:
-        """End the work, if there still is any."""
-        # Told as to a server whose client left: an app that works in tasks of its own stops
-        # them then, and would not when it is only cancelled.
-        self._gone.set()
-        await asyncio.wait({self._task}, timeout=LEAVING_S)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        self.started.cancel()
+        def leave() -> None:
+            if not self._complete and not self._left.is_set():
+                self._left.set()
+                patience.reschedule(loop.time() + LEAVING_S)
 
-    async def _run(self, app: Direct, scope: Scope) -> None:
-        failure: Exception = RuntimeError("the engine's own layer gave no answer")
         try:
-            await app(scope, self._receive, self._send)
-        except Exception as error:  # noqa: BLE001 - any: whoever waits for the answer must hear of it
-            self._failure = failure = error
-        if not self.started.done():
-            self.started.set_exception(failure)
-        await self._parts.put(None)
+            async with asyncio.timeout(None) as patience:
+                with connected.telling(leave), interrupt.calling(leave):
+                    await app(self._scope(path), self._receive, self._send)
+        except Exception:
+            if not self._left.is_set():
+                raise
+        if connected.gone:
+            raise ClientDisconnect
+        if self._left.is_set():
+            raise NoDraft(interrupt.reason or "deadline")
+        if not self.status:
+            raise RuntimeError("the engine's own layer gave no answer")
+        if self.status >= 400:
+            raise reshaped(self.status, bytes(self.body), self.headers)
 
     async def _receive(self) -> Message:
-        if self._body is None:
-            await self._gone.wait()
+        if self._asked:
+            await self._left.wait()
             return {"type": "http.disconnect"}
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
+        self._asked = True
+        return {"type": "http.request", "body": self._payload, "more_body": False}
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(raw=list(message.get("headers", ())))
-            headers.setdefault("content-type", "application/json")
-            self.started.set_result((message["status"], headers))
-        elif message.get("body"):
-            await self._parts.put(message["body"])
+            self.status = message["status"]
+            self.headers = Headers(raw=list(message.get("headers", ())))
+            return
+        if part := message.get("body"):
+            # An event is a token, more or less; the answer, or its last event, tells the sum.
+            totals = _TOTAL_TOKENS.findall(part)
+            self.tokens = int(totals[-1]) if totals else self.tokens + 1
+            if self._line is None or self.status >= 400:
+                self.body += part
+            else:
+                await self._line.write(_reshaped_event(part))
+        self._complete = not message.get("more_body", False)
 
-    def _scope(self, path: str, length: int) -> Scope:
+    def _scope(self, path: str) -> Scope:
         # Nothing of the client's own request: no key, no request id that may not be unique.
         return {
             "type": "http",
@@ -169,7 +180,7 @@ class _Answer:
             "headers": [
                 (b"host", b"redraft"),
                 (b"content-type", b"application/json"),
-                (b"content-length", str(length).encode()),
+                (b"content-length", str(len(self._payload)).encode()),
             ],
             "client": None,
             "server": None,
@@ -200,10 +211,3 @@ def _reshaped_event(part: bytes) -> bytes:
         return part
     event, end, rest = part.partition(b"\n\n")
     return data(reshaped(500, event.removeprefix(b"data: ")).body()) + (rest if end else b"")
-
-
-async def _in_time(interrupt: Interrupt, work: Any) -> Any:
-    try:
-        return await interrupt.wait(work)
-    except Stop as stop:
-        raise NoDraft(stop.reason) from None

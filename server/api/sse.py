@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -60,7 +60,9 @@ class Connected:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._gone = False
+        self._leave: Callable[[], None] | None = None
+        self._cancelled = False
+        self.gone = False
 
     async def __aenter__(self) -> Connected:
         task = asyncio.current_task()
@@ -74,13 +76,27 @@ class Connected:
     ) -> None:
         self._watcher.cancel()
         # Cancelled by us, and by nobody else at the same time.
-        if self._gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+        if self._cancelled and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise ClientDisconnect from None
+
+    @contextmanager
+    def telling(self, leave: Callable[[], None]) -> Iterator[None]:
+        """Within this block ``leave`` is called instead when the client leaves."""
+        self._leave = leave
+        try:
+            yield
+        finally:
+            self._leave = None
 
     def drop(self) -> None:
         """Take the client for gone."""
-        if not self._gone:
-            self._gone = True
+        if self.gone:
+            return
+        self.gone = True
+        if self._leave is not None:
+            self._leave()
+        else:
+            self._cancelled = True
             self._task.cancel()
 
     async def _watch(self) -> None:
@@ -120,62 +136,68 @@ class EventStream(Response):
         self._chunks, self._settings, self._on_error = chunks, settings, on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        line = _Line(send)
+        line = Line(send, HEADERS)
         # Opened in this order: a client that leaves cancels the work and the pulse, both.
         async with Connected(receive) as connected, aclosing(self._chunks) as chunks:
-            pulse = asyncio.create_task(self._pulse(line, connected))
+            pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
             try:
                 async for chunk in chunks:
                     await line.write(chunk)
             except Exception as error:  # any: the client must not wait for an end that never comes
                 if not line.started:
                     raise
-                described = describe(error)
-                if described.code == "internal_error":
-                    log.exception("a stream of %s failed", scope["path"])
-                await line.write(self._on_error(described))
+                await line.write(self._on_error(last_words(error, scope["path"])))
             finally:
                 pulse.cancel()
             await line.end()
 
-    async def _pulse(self, line: _Line, connected: Connected) -> None:
-        """Writes a comment when the line was silent for long, so that no proxy cuts it, and lets
-        go of a reader who takes nothing."""
-        silence_s, stall_s = self._settings.keep_alive_s, self._settings.stall_s
-        tick = min(filter(None, (silence_s, stall_s)), default=0)
-        while tick:
-            limit = stall_s if line.blocked else silence_s
-            left = line.idle_s() - limit if limit else -tick
-            if left < 0:
-                await asyncio.sleep(min(-left, tick))
-            elif line.blocked:
-                connected.drop()
-                return
-            else:  # in a task of its own: it may be what blocks
-                comment = asyncio.create_task(line.write(COMMENT))
-                await asyncio.wait({comment}, timeout=tick)
+
+def last_words(error: Exception, path: str) -> ApiError:
+    """How a stream that has begun tells its client that it failed."""
+    described = describe(error)
+    if described.code == "internal_error":
+        log.error("a stream of %s failed", path, exc_info=error)
+    return described
 
 
-class _Line:
+class Line:
     """The way to the client: whether it is blocked, and for how long nothing moved on it."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self._send = send
+        self._start = {"type": "http.response.start", "status": 200, "headers": headers}
         self._clock = asyncio.get_running_loop().time
         self._moved_at = self._clock()
         self.started = False
-        self.blocked = False
+        self._blocked = False
 
     async def write(self, chunk: bytes) -> None:
-        self.blocked, self._moved_at = True, self._clock()
+        self._blocked, self._moved_at = True, self._clock()
         if not self.started:
             self.started = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await self._send(self._start)
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-        self.blocked, self._moved_at = False, self._clock()
+        self._blocked, self._moved_at = False, self._clock()
 
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def idle_s(self) -> float:
+    async def pulse(self, settings: ApiSettings, drop: Callable[[], None]) -> None:
+        """Write a comment when the line was silent for long, so that no proxy cuts it; ``drop`` a
+        reader who takes nothing."""
+        silence_s, stall_s = settings.keep_alive_s, settings.stall_s
+        tick = min(filter(None, (silence_s, stall_s)), default=0)
+        while tick:
+            limit = stall_s if self._blocked else silence_s
+            left = self._idle_s() - limit if limit else -tick
+            if left < 0:
+                await asyncio.sleep(min(-left, tick))
+            elif self._blocked:
+                drop()
+                return
+            else:  # in a task of its own: it may be what blocks
+                comment = asyncio.create_task(self.write(COMMENT))
+                await asyncio.wait({comment}, timeout=tick)
+
+    def _idle_s(self) -> float:
         return self._clock() - self._moved_at

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -20,14 +20,14 @@ class Interrupt:
         now = asyncio.get_running_loop().time()
         self._deadline_at = None if deadline_ms is None else now + deadline_ms / 1000
         self._timer: asyncio.TimerHandle | None = None
-        self._watches: set[Watch] = set()
+        self._callbacks: list[Callable[[], None]] = []
         self.reason: StopReason | None = None
 
     def cut(self, reason: StopReason) -> None:
         """The first reason counts."""
         self.reason = self.reason or reason
-        for watch in self._watches:
-            watch.fire()
+        for callback in self._callbacks:
+            callback()
 
     def remaining_s(self) -> float | None:
         if self._deadline_at is None:
@@ -49,15 +49,21 @@ class Interrupt:
     def watch(self) -> Iterator[Watch]:
         """For many waits in a row, under one timer."""
         watch = Watch(self)
+        with self.calling(watch.fire):
+            yield watch
+
+    @contextmanager
+    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call ``callback`` when the loop is interrupted before the block ends."""
         if self._timer is None and self._deadline_at is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(self._deadline_at, self.cut, "deadline")
-        self._watches.add(watch)
+        self._callbacks.append(callback)
         try:
-            yield watch
+            yield
         finally:
-            self._watches.discard(watch)
-            if self._timer is not None and not self._watches:
+            self._callbacks.remove(callback)
+            if self._timer is not None and not self._callbacks:
                 self._timer.cancel()
                 self._timer = None
 
