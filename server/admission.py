@@ -12,12 +12,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
 from redraft.server.refine.stopping import Stop
-from redraft.server.telemetry.metrics import Metrics
 
 Reason = Literal[
     "queue_full", "queue_timeout", "client_share", "requests_per_minute", "tokens_per_minute"
@@ -39,6 +38,16 @@ class Rejected(Exception):
         super().__init__(f"{message}; send the request again in {retry_after_s} s")
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class AdmissionReport(Protocol):
+    """Who is told what happens at the door."""
+
+    def queued(self, length: int) -> None: ...
+
+    def waited(self, seconds: float) -> None: ...
+
+    def rejected(self, reason: str) -> None: ...
 
 
 class _Waiter:
@@ -74,10 +83,10 @@ class Admission:
         self._waiting: Counter[str] = Counter()
         self._queue: dict[_Waiter, None] = {}  # a set that keeps the order of arrival
         self._typical_s = 1.0
-        self._metrics: Metrics | None = None
+        self._report: AdmissionReport | None = None
 
-    def report_to(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def report_to(self, report: AdmissionReport) -> None:
+        self._report = report
 
     @property
     def running(self) -> int:
@@ -103,8 +112,8 @@ class Admission:
         else:
             await self._wait(client, interrupt)
         started = clock()
-        if self._metrics:
-            self._metrics.waited(started - arrived)
+        if self._report:
+            self._report.waited(started - arrived)
         try:
             yield
         finally:
@@ -151,8 +160,8 @@ class Admission:
             raise self._rejection("client_share", f"{share} and {self._waiting[client]} waiting")
 
     def _rejection(self, reason: Reason, message: str) -> Rejected:
-        if self._metrics:
-            self._metrics.rejected(reason)
+        if self._report:
+            self._report.rejected(reason)
         # The time until those who wait now are through.
         hint = math.ceil(self._typical_s * (self.waiting + 1) / self.max_loops)
         return Rejected(reason, message, min(max(hint, SHORTEST_RETRY_S), LONGEST_RETRY_S))
@@ -183,8 +192,8 @@ class Admission:
         self._report_length()
 
     def _report_length(self) -> None:
-        if self._metrics:
-            self._metrics.queued(self.waiting)
+        if self._report:
+            self._report.queued(self.waiting)
 
 
 @dataclass

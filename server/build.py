@@ -143,8 +143,12 @@ async def _vllm(
             f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
             f"asked in chat messages; leave --speculate out"
         )
-    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+    from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
 
+    markers = None
+    if how and config.speculate == "draft":
+        known = how.srt_format
+        markers = DraftMarkers(known.feedback.ids, known.refinement.ids, known.eos_ids[0])
     settings = VllmSettings(
         model=directory,
         served_name=config.served_name,
@@ -158,7 +162,7 @@ async def _vllm(
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
-        draft_format=how.srt_format if how and config.speculate == "draft" else None,
+        draft_markers=markers,
         max_restarts=config.max_restarts,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )

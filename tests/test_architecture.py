@@ -1,5 +1,5 @@
 """The rules of the layout, executed: who imports whom, who may use which library, how long files
-and functions may be."""
+and functions may be, and where a test stands."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ OURS = ("redraft", "tests", "tools")
 
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 
-# What a module may import of ours, by the longest prefix of its name that is listed.
+# The server, from the ground up: what stands on a floor imports from the floors below it alone.
+# The command names its programs and imports the one that is asked for.
+FLOORS = (
+    {"options", "jsonl", "retry"},
+    {"engine", "config"},
+    {"refine"},
+    {"model", "admission", "telemetry"},
+    {"build", "service"},
+    {"api"},
+    {"run", "cli"},
+)
+MOST_ROOMS = 14
+
+# What the other packages may import of ours, by the longest prefix of the module's name.
+CORE = tuple(f"redraft.server.{room}" for room in ("refine", "engine", "options", "jsonl", "retry"))
 ALLOWED = {
-    "redraft.server": ("redraft.server",),
-    "redraft.server.refine": ("redraft.server.refine", "redraft.server.engine.base"),
-    "redraft.server.engine": ("redraft.server.engine", "redraft.server.refine"),
-    "redraft.server.cli": ("redraft",),
-    "redraft.train": ("redraft.train", "redraft.server.refine", "redraft.server.engine"),
-    "redraft.clients": ("redraft.clients", "redraft.server.refine"),
-    "redraft.benchmarks": ("redraft.benchmarks", "redraft.clients", "redraft.server.refine"),
-    "redraft.benchmarks.workbench": (
-        "redraft.benchmarks.workbench",
-        "redraft.server.refine",
-        "redraft.train",
+    "redraft.train": ("redraft.train", *CORE),
+    "redraft.train.workbench": ("redraft.train.workbench", "redraft.server.refine"),
+    "redraft.clients": ("redraft.clients",),
+    "redraft.benchmarks": (
+        "redraft.benchmarks",
+        "redraft.clients",
+        "redraft.train.workbench",
+        *CORE,
     ),
 }
 # library -> the only modules that may import it
@@ -67,9 +78,19 @@ def module_name(path: Path) -> str:
     return ".".join(("redraft", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Every module the file imports, wherever in the file, and those imported by their name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path: Path, running: bool = False) -> Iterator[str]:
+    """Every module the file imports, wherever in the file, and those imported by their name;
+    when ``running``, without those that only a type checker sees."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hidden = {
+        id(inner)
+        for node in ast.walk(tree)
+        if running and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -79,6 +100,7 @@ def imports(path: Path) -> Iterator[str]:
             yield from (
                 f"{node.module}.{alias.name}"
                 if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists()
+                or (ROOT / node.module.replace(".", "/") / alias.name / "__init__.py").exists()
                 else node.module
                 for alias in node.names
             )
@@ -99,12 +121,51 @@ def rule_for(module: str) -> tuple[str, ...]:
     return ALLOWED[longest]
 
 
+def room_of(module: str) -> str:
+    """The server's file or folder that a module belongs to."""
+    return module.split(".")[2] if module.startswith("redraft.server.") else ""
+
+
+def floor_of(room: str) -> int:
+    (floor,) = (number for number, rooms in enumerate(FLOORS) if room in rooms)
+    return floor
+
+
+def test_the_server_has_few_rooms_and_every_one_stands_on_a_floor() -> None:
+    names = {module_name(path) for path in sources()}
+    rooms = {room_of(name) for name in names} - {"", "__main__"}
+    assert rooms == set().union(*FLOORS)
+    assert len(rooms) <= MOST_ROOMS
+    assert len(FLOORS) <= 7
+
+
 @pytest.mark.parametrize("path", sources(), ids=module_name)
 def test_a_module_imports_only_in_the_allowed_direction(path: Path) -> None:
     module = module_name(path)
+    room = room_of(module)
     for imported in imports(path):
-        if within(imported, OURS) and imported != "redraft":  # redraft itself is the version
+        if not within(imported, OURS) or imported == "redraft":  # that is the version
+            continue
+        if module in ("redraft", "redraft.server", "redraft.server.__main__"):
+            continue
+        if not room:
             assert within(imported, rule_for(module)), f"{module} imports {imported}"
+        elif room_of(imported) != room:
+            assert room_of(imported), f"{module} imports {imported}"
+            assert floor_of(room_of(imported)) < floor_of(room), f"{module} imports {imported}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports within a function count, too; those for type checkers alone do not."""
+    names = {module_name(path): path for path in sources()}
+    graph = {
+        module: {name for name in imports(path, running=True) if name in names} - {module}
+        for module, path in names.items()
+    }
+    while free := [module for module, below in graph.items() if not below & graph.keys()]:
+        for module in free:
+            del graph[module]
+    assert not graph, f"in a circle, or above one: {', '.join(sorted(graph))}"
 
 
 @pytest.mark.parametrize("path", sources(), ids=module_name)
@@ -122,9 +183,8 @@ def test_the_refine_core_needs_the_standard_library_only() -> None:
     for path in (ROOT / "server" / "refine").rglob("*.py"):
         for imported in imports(path):
             known = imported.partition(".")[0] in sys.stdlib_module_names
-            assert known or within(imported, rule_for("redraft.server.refine")), (
-                f"{path}: {imported}"
-            )
+            ours = within(imported, ("redraft.server.refine", "redraft.server.engine.base"))
+            assert known or ours, f"{path} imports {imported}"
 
 
 def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:

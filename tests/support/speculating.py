@@ -17,6 +17,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from redraft.server.engine.base import Call, Completion, Sampling, Tokens, complete
+from redraft.server.engine.vllm_engine import DraftMarkers
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import SrtFormat
 from tests.support.tiny_engine import Running, running_engine
@@ -56,6 +57,11 @@ def format_of(model: Path) -> SrtFormat:
     return known.srt_format
 
 
+def markers_of(model: Path) -> DraftMarkers:
+    known = format_of(model)
+    return DraftMarkers(known.feedback.ids, known.refinement.ids, known.eos_ids[0])
+
+
 @contextmanager
 def pair_of(model: Path, **changes: Any) -> Iterator[Pair]:
     shared = {"dtype": "float32", **changes}
@@ -63,7 +69,7 @@ def pair_of(model: Path, **changes: Any) -> Iterator[Pair]:
     with (
         running_engine(model, **shared) as plain,
         running_engine(
-            model, served_name=NAME, draft_format=format_of(model), **shared
+            model, served_name=NAME, draft_markers=markers_of(model), **shared
         ) as speculating,
     ):
         yield Pair(plain, speculating)

@@ -17,6 +17,6 @@ and a program can say what it is waiting for.
 """
 
 from redraft.server.engine.vllm_engine.engine import VllmEngine
-from redraft.server.engine.vllm_engine.settings import VllmSettings
+from redraft.server.engine.vllm_engine.settings import DraftMarkers, VllmSettings
 
-__all__ = ["VllmEngine", "VllmSettings"]
+__all__ = ["DraftMarkers", "VllmEngine", "VllmSettings"]

@@ -33,8 +33,8 @@ from redraft.server.engine.base import (
 from redraft.server.engine.vllm_engine.direct import build_direct
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
+from redraft.server.engine.vllm_engine.settings import DraftMarkers
 from redraft.server.engine.vllm_engine.token_text import TokenText
-from redraft.server.refine.srt_format import SrtFormat
 
 LONG_TEXT = 10_000  # characters; encoding more would hold up the event loop
 CLOSING_S = 5.0
@@ -47,11 +47,11 @@ UNVERIFIED = (
 class Core:
     """One AsyncLLM."""
 
-    def __init__(self, llm: Any, args: Namespace, draft_format: SrtFormat | None = None) -> None:
+    def __init__(self, llm: Any, args: Namespace, markers: DraftMarkers | None = None) -> None:
         """``open`` it before use."""
         self._llm = llm
         self._args = args
-        self._draft_format = draft_format
+        self._markers = markers
         self._defaults = llm.model_config.get_diff_sampling_param()
         self._by_priority = llm.vllm_config.scheduler_config.policy == "priority"
         self._replicas: int = llm.vllm_config.parallel_config.data_parallel_size
@@ -63,11 +63,11 @@ class Core:
     async def open(self) -> None:
         """Let its process speak, prove that it generates, and build direct mode."""
         await self._llm.collective_rpc("show_output")
-        if (known := self._draft_format) is not None:
+        if (markers := self._markers) is not None:
             if self._defaults.get("min_p"):
                 raise EngineError(f"its generation_config.json sets min_p; {UNVERIFIED}")
-            ids = (self.prompts.opening(), known.feedback.ids, known.refinement.ids)
-            await self._llm.collective_rpc("speculate", args=(*ids, known.eos_ids[0]))
+            ids = (self.prompts.opening(), markers.feedback, markers.refinement)
+            await self._llm.collective_rpc("speculate", args=(*ids, markers.end))
         first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
         prompt = {"type": "token", "prompt_token_ids": [0]}
         with _errors():
@@ -102,7 +102,7 @@ class Core:
             )
         with _errors():
             params = sampling_params(sampling, self._defaults, self.window - len(ids))
-            if self._draft_format is not None and (params.min_p or params.logit_bias):
+            if self._markers is not None and (params.min_p or params.logit_bias):
                 raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)
         generated = stopped_at = 0

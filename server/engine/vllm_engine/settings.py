@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.server.engine.base import EngineError
-from redraft.server.refine.srt_format import SrtFormat
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class DraftMarkers:
+    """The token ids that tell a draft in the prompt of its refinement."""
+
+    feedback: tuple[int, ...]
+    refinement: tuple[int, ...]
+    end: int  # the token that ends a refinement
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class VllmSettings:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
-    draft_format: SrtFormat | None = None  # given: speculate from the drafts it marks
+    draft_markers: DraftMarkers | None = None  # given: speculate from the drafts between them
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 

@@ -83,7 +83,7 @@ def build(settings: VllmSettings, report: Report) -> Core:
 
     try:
         with in_one_line(f"vLLM cannot serve {settings.model}"):
-            return Core(llm, args, settings.draft_format)
+            return Core(llm, args, settings.draft_markers)
     except EngineError:
         llm.shutdown(timeout=0)
         raise
@@ -183,7 +183,7 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--structured-outputs-config.backend": "xgrammar",
         "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
-    if settings.draft_format:
+    if settings.draft_markers:
         options["--speculative-config"] = json.dumps(SPECULATION)
     eager = settings.enforce_eager
     if on_cpu():

@@ -19,6 +19,7 @@ from tests.support.speculating import (
     answers,
     counted,
     format_of,
+    markers_of,
     most_chi_square,
     pair_of,
 )
@@ -32,7 +33,8 @@ def test_an_engine_that_is_back_speculates_again(tmp_path: Path) -> None:
     model = phased_model.build(tmp_path, size)
     known = format_of(model)
     already = engine_processes()
-    with running_engine(model, served_name=NAME, draft_format=known, dtype="float32") as running:
+    markers = markers_of(model)
+    with running_engine(model, served_name=NAME, draft_markers=markers, dtype="float32") as running:
         (process,) = engine_processes() - already
         process.kill()
         assert running.heard("is back")
