@@ -169,9 +169,10 @@ class LoopMetrics:
 
     def observe(self, event: Event) -> None:
         match event:
-            case Delta():
-                self._first_token()
-                if event.live:
+            case Delta(live=live):
+                if not self._told_token:
+                    self._first_token()
+                if live and not self._told_answer:
                     self._first_answer()
             case DraftDone(candidate=candidate):
                 if candidate.response.tokens:  # one of several, which tell no deltas
