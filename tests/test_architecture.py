@@ -30,6 +30,7 @@ ALLOWED = {
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.options",
+        "redraft.server.child_process",
     ),
     "redraft.clients": ("redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks": (
@@ -37,11 +38,13 @@ ALLOWED = {
         "redraft.clients",
         "redraft.server.refine",
         "redraft.server.options",
+        "redraft.server.child_process",
     ),
     "redraft.benchmarks.workbench": (
         "redraft.benchmarks.workbench",
         "redraft.server.refine",
         "redraft.server.options",
+        "redraft.server.child_process",
         "redraft.train",
     ),
 }

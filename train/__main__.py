@@ -21,7 +21,7 @@ _TOLD = {
     "run": "all stages of a recipe; goes on where it stopped",
     "exact": "serve the workbench's exact critic and judge over HTTP",
 }
-_MODULES = {**STAGES, "run": "redraft.train.recipe", "exact": "redraft.train.exact.serve"}
+_MODULES = {**STAGES, "run": "redraft.train.run", "exact": "redraft.train.exact.serve"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -81,8 +81,8 @@ def lora_config(given: Mapping[str, Any]) -> Any:
         raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
 
 
-def quantization(kind: str) -> Any:
-    if kind == "none":
+def quantization(kind: Literal["none", "4bit"]) -> Any:
+    if kind != "4bit":
         return None
     from importlib.util import find_spec
 
