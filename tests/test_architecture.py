@@ -27,10 +27,10 @@ ALLOWED = {
     "redraft.server.options": ("redraft.server.options",),
     "redraft.train": (
         "redraft.train",
+        "redraft.child_process",
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.options",
-        "redraft.server.child_process",
     ),
     "redraft.clients": ("redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks": (
@@ -38,13 +38,11 @@ ALLOWED = {
         "redraft.clients",
         "redraft.server.refine",
         "redraft.server.options",
-        "redraft.server.child_process",
     ),
     "redraft.benchmarks.workbench": (
         "redraft.benchmarks.workbench",
         "redraft.server.refine",
         "redraft.server.options",
-        "redraft.server.child_process",
         "redraft.train",
     ),
 }

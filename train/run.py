@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from redraft.server.child_process import environment, python_module
+from redraft.child_process import environment, python_module
 from redraft.server.options import option
 from redraft.train import program
 from redraft.train.data.records import write_json

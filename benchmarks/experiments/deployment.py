@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.benchmarks.load.processes import NotStarted, exact, redraft
-from redraft.server.child_process import environment, python_module
 
 PAPER_DRAFTS = 16  # what the paper re-ranks; a server allows 8 unless told otherwise
 MOST_DRAFTS = 32
@@ -41,11 +41,17 @@ class Deployment:
             raise NotStarted("only --workbench draws prompts; give them with --labelled FILE")
         path = self.drawn_to / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        command = python_module("redraft.train", "tasks", "--labelled", "--split", "test")
+        command = [
+            sys.executable,
+            "-m",
+            "redraft.train",
+            "tasks",
+            "--labelled",
+            "--split",
+            "test",
+        ]
         command += ["--count", str(count), "--seed", str(self.seed), "--output", str(path), *more]
-        done = subprocess.run(
-            command, env=environment(), capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise NotStarted(f"{' '.join(command)} failed: {done.stderr[-600:]}")
         return path

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from redraft.server.child_process import environment, python
 
 STOP_S = 60.0  # a server drains
 Run = Callable[[Sequence[str], Path], None]  # arguments of Python, and where the log is
@@ -27,8 +26,7 @@ def to_the_end(arguments: Sequence[str], log: Path) -> None:
     with log.open("ab") as output:
         # A session of its own: what it has started is stopped with it.
         process = subprocess.Popen(
-            python(*arguments),
-            env=environment(),
+            [sys.executable, *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 from redraft.benchmarks.load.processes import NotStarted, version
-from redraft.server.child_process import python_module
 
 REQUIREMENT = "optillm==0.4.0"
 AUTO = "auto"
@@ -52,10 +51,10 @@ def _make(folder: Path) -> None:
     # The build of torch that is here: by itself pip would take one for GPUs, of gigabytes.
     torch = version("torch")
     (folder / "constraints.txt").write_text(f"torch=={torch}\n" if torch else "")
-    _run(python_module("venv", str(folder)), folder)
+    _run([sys.executable, "-m", "venv", str(folder)], folder)
     python = str(folder / "bin" / "python")
     # uv settles on versions in seconds; pip goes through them for half an hour.
-    _run([python, "-P", "-m", "pip", "install", "--quiet", "uv"], folder)
+    _run([python, "-m", "pip", "install", "--quiet", "uv"], folder)
     install = [str(folder / "bin" / "uv"), "pip", "install", "--python", python]
     places = os.environ.get("PIP_FIND_LINKS", "").split()  # uv does not read pip's variables
     if torch and torch.endswith("+cpu"):

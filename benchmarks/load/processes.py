@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,8 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
-from redraft.server.child_process import environment, python_module
 
 # Starting takes seconds, and minutes where others keep the processors busy.
 START_S, STOP_S = 1200.0, 60.0
@@ -133,7 +132,15 @@ def redraft(
 ) -> Iterator[Running]:
     """A Redraft server, as ``redraft serve`` starts it; without settings, with its own."""
     port = free_port()
-    command = python_module("redraft.server", "--model", str(model), "--served-name", served_name)
+    command = [
+        sys.executable,
+        "-m",
+        "redraft.server",
+        "--model",
+        str(model),
+        "--served-name",
+        served_name,
+    ]
     command += ["--port", str(port), "--log-level", "warning", *more]
     command += settings.arguments() if settings else []
     with _running("redraft", command, port, "/ready", logs) as running:
@@ -144,7 +151,7 @@ def redraft(
 def exact(noise: float, seed: int, logs: Path) -> Iterator[Running]:
     """The workbench's exact judge and critic, wrong in a share of the critic's verdicts."""
     port = free_port()
-    command = python_module("redraft.train", "exact", "--port", str(port))
+    command = [sys.executable, "-m", "redraft.train", "exact", "--port", str(port)]
     command += ["--noise", str(noise), "--seed", str(seed)]
     with _running(f"exact-{noise:g}", command, port, "/health", logs) as running:
         yield running
@@ -154,7 +161,7 @@ def exact(noise: float, seed: int, logs: Path) -> Iterator[Running]:
 def scripted(logs: Path) -> Iterator[Running]:
     """A Redraft server whose engine takes no time."""
     port = free_port()
-    command = python_module("redraft.server", "--engine", "scripted", "--port", str(port))
+    command = [sys.executable, "-m", "redraft.server", "--engine", "scripted", "--port", str(port)]
     command += ["--log-level", "warning"]
     with _running("scripted", command, port, "/ready", logs) as running:
         yield running
@@ -167,7 +174,7 @@ def vllm(model: Path, settings: EngineSettings, logs: Path) -> Iterator[Running]
     cores is slower for it."""
     port = free_port()
     # The entry point itself: the wheel for CPUs has no working `vllm` command.
-    command = python_module("vllm.entrypoints.launchers.api_server.entry")
+    command = [sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry"]
     command += ["--model", str(model), "--served-model-name", "model", "--port", str(port)]
     command += ["--host", "127.0.0.1", "--uvicorn-log-level", "warning"]
     command += ["--enable-prompt-tokens-details", *settings.arguments()]
@@ -176,12 +183,12 @@ def vllm(model: Path, settings: EngineSettings, logs: Path) -> Iterator[Running]
         "--worker-extension-cls",
         "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     ]
-    variables = {}
+    environment = {}
     if on_cpu():
         command += ["--no-enable-chunked-prefill"]
         threads = os.environ.get("OMP_NUM_THREADS", "1")
-        variables = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": threads}
-    with _running("vllm", command, port, "/health", logs, variables) as running:
+        environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": threads}
+    with _running("vllm", command, port, "/health", logs, environment) as running:
         yield running
 
 
@@ -191,8 +198,8 @@ def optillm(program: Path, upstream: Running, logs: Path) -> Iterator[Running]:
     port = free_port()
     command = [str(program), "--base-url", upstream.url, "--port", str(port), "--log", "error"]
     command += ["--host", "127.0.0.1", "--model", "model"]
-    variables = {"OPENAI_API_KEY": "none"}
-    with _running("optillm", command, port, "/v1/models", logs, variables) as running:
+    environment = {"OPENAI_API_KEY": "none"}
+    with _running("optillm", command, port, "/v1/models", logs, environment) as running:
         yield Running(running.url, running.pids + upstream.pids)
 
 
@@ -203,7 +210,7 @@ def _running(
     port: int,
     ready: str,
     logs: Path,
-    variables: dict[str, str] | None = None,
+    environment: dict[str, str] | None = None,
 ) -> Iterator[Running]:
     logs.mkdir(parents=True, exist_ok=True)
     log = logs / f"{name}.log"
@@ -213,7 +220,7 @@ def _running(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**environment(), **(variables or {})},
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
     try:

@@ -26,7 +26,6 @@ from urllib.error import URLError
 
 from tqdm import tqdm
 
-from redraft.server.child_process import environment, python_module
 from redraft.server.options import ConfigError, option
 from redraft.train.data.records import write_lines
 from redraft.train.program import read
@@ -119,9 +118,17 @@ def _served(options: EvaluateOptions) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = python_module("redraft.server", "--model", options.model, "--port", str(port))
+    command = [
+        sys.executable,
+        "-m",
+        "redraft.server",
+        "--model",
+        options.model,
+        "--port",
+        str(port),
+    ]
     command += ["--log-level", "warning"]  # thousands of requests: not one line each
-    server = subprocess.Popen(command, env=environment())
+    server = subprocess.Popen(command)
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, server)

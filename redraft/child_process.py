@@ -13,9 +13,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import redraft
-
-_PACKAGE_FOLDER = os.path.realpath(Path(redraft.__file__).parents[1])
+_PACKAGE_FOLDER = str(Path(__file__).resolve().parents[1])
 
 
 def python(*arguments: str) -> list[str]:

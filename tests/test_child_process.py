@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SHOW = "import redraft; print(redraft.__file__)"
 START = f"""
 import subprocess, sys
 sys.path.insert(0, sys.argv[1])
-from redraft.server.child_process import environment, python
+from redraft.child_process import environment, python
 subprocess.run(python("-c", {SHOW!r}), env=environment(), check=True)
 """
 
