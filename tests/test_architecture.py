@@ -28,6 +28,8 @@ ALLOWED = {
     "redraft.train": (
         "redraft.train",
         "redraft.child_process",
+        "redraft.server.build",
+        "redraft.server.config",
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.options",
