@@ -46,9 +46,9 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     """Raises ConfigError, ManifestError or EngineError, each in one line; nothing is left running
     then."""
     directory = model_directory(config)
-    found = manifest.read(directory) if directory else None
-    how = _styled(config, directory, found)
-    if directory and not found:
+    written = manifest.read(directory) if directory else None
+    how = _styled(config, directory, written)
+    if directory and not written:
         progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
     async with AsyncExitStack() as started:
         critics = {}
@@ -81,16 +81,17 @@ def model_directory(config: ServerConfig) -> Path | None:
 
 
 def _styled(
-    config: ServerConfig, directory: Path | None, found: Manifest | None
+    config: ServerConfig, directory: Path | None, written: Manifest | None
 ) -> Manifest | None:
+    """How the model is asked: as the manifest beside its weights says, or in the style forced."""
     if config.style == "auto":
-        return found
-    if config.style == "srt" and not found:
+        return written
+    if config.style == "srt" and not written:
         raise ConfigError(
             f"--style srt needs the {manifest.NAME} that training writes beside the weights, and "
             f"{directory or '--model'} has none; leave --style out to ask in chat messages"
         )
-    return dataclasses.replace(found, style=config.style) if found else None
+    return dataclasses.replace(written, style=config.style) if written else None
 
 
 async def _engine(
