@@ -193,6 +193,8 @@ def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:
         allowed = BARE + (WITH_VLLM if in_vllm else ())
         if module_name(path) == "redraft.server.run":
             allowed += ("uvloop",)  # where it is installed; it does without
+        if module_name(path) == "redraft.server.options.values":
+            allowed += ("yaml",)  # where a YAML file is read
         for imported in imports(path):
             library = imported.partition(".")[0]
             known = library in sys.stdlib_module_names or library in (*OURS, *allowed)

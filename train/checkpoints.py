@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from redraft.train.config import ConfigError
+from redraft.server.options import ConfigError
 from redraft.train.data.records import write_json
 from redraft.train.data.tokens import weights_fingerprint
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine
+from redraft.server.options import ConfigError, build, option
 from redraft.train.asking import Limits
 from redraft.train.budget import Price
-from redraft.train.config import ConfigError, build, option
 from redraft.train.data.tokens import weights_fingerprint
 
 
@@ -83,20 +84,15 @@ def is_local(wanted: EngineSpec) -> bool:
 
 
 async def _from_url(wanted: EngineSpec, url: str, retries: int) -> Engine:
-    from redraft.server.engine.http_engine import HttpEngine, Upstream
+    from redraft.server.build import upstream_at
+    from redraft.server.engine.http_engine import HttpEngine
 
-    key = None
-    if wanted.key_env and not (key := os.environ.get(wanted.key_env)):
+    key = ""
+    if wanted.key_env and not (key := os.environ.get(wanted.key_env, "")):
         raise ConfigError(f"the environment variable {wanted.key_env} with the API key is not set")
-    upstream = Upstream(
-        url,
-        wanted.model,
-        key,
-        window=wanted.window,
-        first_token_s=wanted.timeout_s,
-        retries=retries,
-    )
-    return await HttpEngine.connect(upstream)
+    config = ServerConfig(upstream_first_token_s=wanted.timeout_s, upstream_retries=retries)
+    address = replace(upstream_at(config, url, wanted.model, key), window=wanted.window)
+    return await HttpEngine.connect(address)
 
 
 async def _in_process(wanted: EngineSpec) -> Engine:
@@ -107,12 +103,10 @@ async def _in_process(wanted: EngineSpec) -> Engine:
         from redraft.train.transformers_engine import TransformersEngine
 
         return TransformersEngine.load(Path(wanted.model), wanted.window, wanted.batch)
-    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+    from redraft.server.build import vllm_settings
+    from redraft.server.engine.vllm_engine import VllmEngine
 
-    settings = VllmSettings(
-        Path(wanted.model),
-        max_model_len=wanted.window,
-        max_num_seqs=wanted.batch,
-        tensor_parallel_size=wanted.gpus,
+    config = ServerConfig(
+        max_model_len=wanted.window, max_num_seqs=wanted.batch, tensor_parallel_size=wanted.gpus
     )
-    return await VllmEngine.start(settings)
+    return await VllmEngine.start(vllm_settings(config, Path(wanted.model)))

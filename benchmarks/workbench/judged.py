@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.workbench.figures import Answer, tokens
+from redraft.server.options import option
 from redraft.server.refine.srt_format import HIGHEST_SCORE
-from redraft.train.config import option, parse, program
 from redraft.train.data.records import read_lines, write_lines
+from redraft.train.program import read, run
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
@@ -51,11 +52,11 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(JudgedOptions, "judged", argv)
+    options = read(JudgedOptions, "judged", argv)
     count = write_lines(Path(options.output), rows(Path(options.answers)))
     print(f"judged: {count} answers in {options.output}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(program(main))
+    sys.exit(run(main))

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.train.config import Problem
+from redraft.train.program import Problem
 
 
 class LedgerError(Problem):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server.engine.base import Message
-from redraft.train.config import Problem
+from redraft.train.program import Problem
 
 
 class RecordError(Problem):

@@ -32,11 +32,12 @@ from redraft.benchmarks.experiments.stages import StageFailed, to_the_end
 from redraft.benchmarks.workbench import judged
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.server.engine.base import Message
+from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import recipe as recipes
-from redraft.train.config import ConfigError, parse
 from redraft.train.data.records import Lesson, write_json, write_lines
+from redraft.train.program import read
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import answer, sample
@@ -77,7 +78,7 @@ class Played:
             case ["-m", "redraft.train", "run", recipe, *rest]:
                 self._train(recipe, rest)
             case ["-m", "redraft.benchmarks.workbench.evaluate", *rest]:
-                self._evaluate(parse(EvaluateOptions, "evaluate", rest, {}))
+                self._evaluate(read(EvaluateOptions, "evaluate", rest, {}))
             case ["-m", "redraft.benchmarks.workbench.judged", *rest]:
                 assert judged.main(rest) == 0
             case _:
@@ -89,7 +90,7 @@ class Played:
     def _train(self, recipe: str, rest: list[str]) -> None:
         changes = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
         output = Path(rest[rest.index("--output") + 1])
-        found = recipes.load(recipe, [*changes, f"output={output}"])
+        found = recipes.load(recipe, changes, str(output))
         if "--until" in rest:
             names = recipes.selected(found, [], rest[rest.index("--until") + 1])
             assert names[-1] == "filter"
@@ -101,7 +102,7 @@ class Played:
         for step in found.steps:
             if step.name not in rest[rest.index("--only") + 1 : end]:
                 continue
-            options = dict(step.options)
+            options = step.values()
             before = json.loads((Path(options["model"]) / "learnt.json").read_text())
             if step.stage != "merge":
                 parts = options.get("components", COMPONENTS)
