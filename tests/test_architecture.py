@@ -22,14 +22,31 @@ LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 ALLOWED = {
     "redraft.server": ("redraft.server",),
     "redraft.server.refine": ("redraft.server.refine", "redraft.server.engine.base"),
-    "redraft.server.engine": ("redraft.server.engine", "redraft.server.refine"),
+    "redraft.server.engine": (
+        "redraft.server.engine",
+        "redraft.server.refine",
+        "redraft.server.retry",
+    ),
     "redraft.server.cli": ("redraft",),
-    "redraft.train": ("redraft.train", "redraft.server.refine", "redraft.server.engine"),
+    "redraft.train": (
+        "redraft.train",
+        "redraft.server.refine",
+        "redraft.server.engine",
+        "redraft.server.jsonl",
+        "redraft.server.retry",
+    ),
     "redraft.clients": ("redraft.clients", "redraft.server.refine"),
-    "redraft.benchmarks": ("redraft.benchmarks", "redraft.clients", "redraft.server.refine"),
+    "redraft.benchmarks": (
+        "redraft.benchmarks",
+        "redraft.clients",
+        "redraft.server.refine",
+        "redraft.server.jsonl",
+        "redraft.server.retry",
+    ),
     "redraft.benchmarks.workbench": (
         "redraft.benchmarks.workbench",
         "redraft.server.refine",
+        "redraft.server.jsonl",
         "redraft.train",
     ),
 }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
+import itertools
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
@@ -24,12 +23,13 @@ from redraft.server.engine.base import (
     complete,
 )
 from redraft.server.engine.http_engine.answer import Retryable
+from redraft.server.retry import Backoff
 from redraft.train.budget import Budget, Price, RateLimit
 from redraft.train.data.ledger import Entry, Ledger, key_of
 
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
 _DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # nobody waits for a reply
 
 
 class CallFailed(Exception):
@@ -128,8 +128,11 @@ class PaidEngine:
         return entry
 
     async def _attempts(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        wait_s = self.limits.first_wait_s
-        for attempt in range(self.limits.retries + 1):
+        limits = self.limits
+        backoff = Backoff(
+            limits.retries, limits.first_wait_s, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S
+        )
+        for failures in itertools.count(1):
             await self._rate.wait()
             started = time.monotonic()
             try:
@@ -137,16 +140,13 @@ class PaidEngine:
             except (EngineRefused, PromptTooLong) as error:
                 raise Refused(str(error)) from error
             except (EngineError, TimeoutError) as error:
-                asked_for = error.after_s if isinstance(error, Retryable) else None
-                if attempt == self.limits.retries or asked_for == math.inf:
-                    raise GivenUp(
-                        str(error) or f"no answer in {self.limits.timeout_s:g} s"
-                    ) from error
+                retry_after_s = error.after_s if isinstance(error, Retryable) else None
+                delay_s = backoff.delay_s(failures, retry_after_s)
+                if delay_s is None:
+                    message = str(error) or f"no answer in {limits.timeout_s:g} s"
+                    raise GivenUp(message) from error
                 self.spent.retries += 1
-                # Not all at once again: whoever was refused together would be refused together.
-                pause_s = max(wait_s * random.uniform(0.5, 1.0), asked_for or 0.0)
-                await asyncio.sleep(min(_LONGEST_WAIT_S, pause_s))
-                wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
+                await asyncio.sleep(delay_s)
             else:
                 return self._entry(key, kind, completion, time.monotonic() - started)
         raise AssertionError("the loop above returns or raises")
