@@ -14,7 +14,7 @@ from typing import Any
 
 from redraft.server.engine.base import Message
 from redraft.train.data.instructions import BadRow, Instructions, rows
-from redraft.train.data.records import Pair, messages_from
+from redraft.train.data.records import Pair
 
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
@@ -43,7 +43,7 @@ def to_pair(row: Mapping[str, Any]) -> Pair:
     if isinstance(asked, str):
         asked = [{"role": "user", "content": asked}]
     if asked and isinstance(row["chosen"], str):
-        return Pair(messages_from(asked), row["chosen"], row["rejected"])
+        return Pair(tuple(map(Message.from_json, asked)), row["chosen"], row["rejected"])
     better, worse = (list(_conversation(row[which])) for which in ("chosen", "rejected"))
     if not better or not worse or better[:-1] != worse[:-1]:
         raise BadRow("chosen and rejected do not answer the same conversation")
@@ -54,7 +54,7 @@ def to_pair(row: Mapping[str, Any]) -> Pair:
 
 def _conversation(told: Any) -> Iterator[Message]:
     if isinstance(told, list):
-        yield from messages_from(told)
+        yield from map(Message.from_json, told)
         return
     if not isinstance(told, str):
         raise BadRow(f"chosen or rejected is {type(told).__name__}, expected text or messages")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
+from redraft.server.refine.trace import Trace
+from redraft.server.refine.trace_json import read_trace
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ class Example:
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        content: dict[str, Any] = {"messages": messages_json(self.messages)}
+        content: dict[str, Any] = {"messages": [message.to_json() for message in self.messages]}
         if self.response is not None:
             content["response"] = self.response
         return content | {"origin": self.origin, "meta": dict(self.meta)}
@@ -38,7 +40,7 @@ class Example:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Example:
         return cls(
-            messages_from(row["messages"]),
+            tuple(map(Message.from_json, row["messages"])),
             row.get("origin", ""),
             row.get("response"),
             row.get("meta") or {},
@@ -63,7 +65,7 @@ class Lesson:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "messages": messages_json(self.messages),
+            "messages": [message.to_json() for message in self.messages],
             "draft": self.draft,
             "feedback": self.feedback,
             "refinement": self.refinement,
@@ -80,7 +82,7 @@ class Lesson:
     def from_json(cls, row: Mapping[str, Any]) -> Lesson:
         rest = {k: v for k, v in row.items() if k not in ("messages", "draft_ids")}
         ids = tuple(row.get("draft_ids", ()))
-        return cls(messages=messages_from(row["messages"]), draft_ids=ids, **rest)
+        return cls(messages=tuple(map(Message.from_json, row["messages"])), draft_ids=ids, **rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Pair:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "messages": messages_json(self.messages),
+            "messages": [message.to_json() for message in self.messages],
             "chosen": self.chosen,
             "rejected": self.rejected,
             "chosen_score": self.chosen_score,
@@ -115,19 +117,11 @@ class Pair:
         lists = ("messages", "chosen_ids", "rejected_ids")
         rest = {k: v for k, v in row.items() if k not in lists}
         return cls(
-            messages=messages_from(row["messages"]),
+            messages=tuple(map(Message.from_json, row["messages"])),
             chosen_ids=tuple(row.get("chosen_ids", ())),
             rejected_ids=tuple(row.get("rejected_ids", ())),
             **rest,
         )
-
-
-def messages_json(messages: Iterable[Message]) -> list[dict[str, str]]:
-    return [{"role": m.role, "content": m.content} for m in messages]
-
-
-def messages_from(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
-    return tuple(Message(row["role"], row["content"]) for row in rows)
 
 
 def read_lessons(path: Path) -> Iterator[Lesson]:
@@ -138,9 +132,21 @@ def read_pairs(path: Path) -> Iterator[Pair]:
     return _read(path, Pair.from_json, "a pair")
 
 
-def _read(path: Path, from_json: Callable[[jsonl.Row], T], what: str) -> Iterator[T]:
-    for line in jsonl.lines(path):
+def read_traces(path: Path) -> Iterator[Trace]:
+    """The traces of a file, or of all .jsonl files of a folder (a server's trace store), oldest
+    first."""
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"no .jsonl files in {path}")
+    for file in files:
+        yield from _read(file, read_trace, "a trace", torn_end=True)
+
+
+def _read(
+    path: Path, from_json: Callable[[jsonl.Row], T], what: str, torn_end: bool = False
+) -> Iterator[T]:
+    for line in jsonl.lines(path, torn_end=torn_end):
         try:
             yield from_json(line.row())
-        except (KeyError, TypeError) as error:
-            raise line.error(f"{what} ({error})") from error
+        except (KeyError, TypeError, IndexError) as error:
+            raise line.error(f"{what} ({error!r})") from error

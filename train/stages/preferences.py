@@ -29,10 +29,10 @@ from redraft.train.asking import CallFailed, PaidEngine
 from redraft.train.budget import Budget, CostReached
 from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.critics import Critic, ExactCritic, PromptedCritic
-from redraft.train.data import instructions, tokens, traces
+from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_lessons
+from redraft.train.data.records import Example, Lesson, Pair, read_lessons, read_traces
 from redraft.train.engines import identity, is_local, opened, spec
 from redraft.train.self_feedback import SelfFeedback, Setting
 
@@ -143,7 +143,7 @@ def _different(responses: Sequence[ResponseText]) -> list[ResponseText]:
 async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Trace], str, int]:
     """The traces, the tokenizer of their ids, and how many instructions failed."""
     if not options.data:
-        read = [trace for source in options.traces for trace in traces.read(Path(source))]
+        read = [trace for source in options.traces for trace in read_traces(Path(source))]
         return read, "", 0
     found = instructions.read(
         options.data, options.shape, options.limit, options.skip, options.seed

@@ -23,10 +23,9 @@ from redraft.server.refine.trace import (
 )
 from redraft.server.refine.trace_json import trace_json
 from redraft.server.telemetry.traces import TraceStore
-from redraft.train.data import traces
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_pairs
+from redraft.train.data.records import Example, Lesson, Pair, read_pairs, read_traces
 from redraft.train.self_feedback import SelfFeedback, Setting
 from redraft.train.stages import preferences
 from redraft.train.stages.preferences import PreferencesOptions, pair_of, pair_of_lesson
@@ -103,10 +102,6 @@ def test_a_critics_lesson_can_be_a_pair() -> None:
     )
 
 
-def test_a_trace_survives_its_json_with_its_token_ids() -> None:
-    assert traces.from_json(json.loads(json.dumps(traces.to_json(trace())))) == trace()
-
-
 def test_what_the_server_stored_is_read_back_torn_end_and_all(tmp_path: Path) -> None:
     store = TraceStore(tmp_path)
     for _ in range(3):
@@ -115,7 +110,7 @@ def test_what_the_server_stored_is_read_back_torn_end_and_all(tmp_path: Path) ->
     (file,) = tmp_path.glob("*.jsonl")
     with file.open("a") as torn:
         torn.write('{"id": "torn')
-    found = list(traces.read(tmp_path))
+    found = list(read_traces(tmp_path))
     assert [t.scores for t in found] == [(3, 8)] * 3
     assert [r.text for r in found[0].responses] == ["Como.", "The Elbe."]
     assert found[0].instruction.messages == ASKED
@@ -131,7 +126,7 @@ def test_responses_of_the_api_are_traces_too(tmp_path: Path, wrap: str) -> None:
     }[wrap]
     row = {"messages": [{"role": "user", "content": "Name a river."}], **held}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
-    (found,) = traces.read(tmp_path / "a.jsonl")
+    (found,) = read_traces(tmp_path / "a.jsonl")
     assert found.scores == (3, 8)
 
 
