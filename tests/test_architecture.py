@@ -28,12 +28,14 @@ ALLOWED = {
         "redraft.server.retry",
     ),
     "redraft.server.cli": ("redraft",),
+    "redraft.server.options": ("redraft.server.options",),
     "redraft.train": (
         "redraft.train",
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.jsonl",
         "redraft.server.retry",
+        "redraft.server.options",
     ),
     "redraft.clients": ("redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks": (
@@ -42,11 +44,13 @@ ALLOWED = {
         "redraft.server.refine",
         "redraft.server.jsonl",
         "redraft.server.retry",
+        "redraft.server.options",
     ),
     "redraft.benchmarks.workbench": (
         "redraft.benchmarks.workbench",
         "redraft.server.refine",
         "redraft.server.jsonl",
+        "redraft.server.options",
         "redraft.train",
     ),
 }
@@ -150,6 +154,8 @@ def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:
         allowed = BARE + (WITH_VLLM if in_vllm else ())
         if module_name(path) == "redraft.server.run":
             allowed += ("uvloop",)  # where it is installed; it does without
+        if module_name(path) == "redraft.server.options.values":
+            allowed += ("yaml",)  # where a YAML file is read
         for imported in imports(path):
             library = imported.partition(".")[0]
             known = library in sys.stdlib_module_names or library in (*OURS, *allowed)

@@ -151,7 +151,7 @@ def redraft(
 def exact(noise: float, seed: int, logs: Path) -> Iterator[Running]:
     """The workbench's exact judge and critic, wrong in a share of the critic's verdicts."""
     port = free_port()
-    command = [sys.executable, "-m", "redraft.train.exact", "--port", str(port)]
+    command = [sys.executable, "-m", "redraft.train", "exact", "--port", str(port)]
     command += ["--noise", str(noise), "--seed", str(seed)]
     with _running(f"exact-{noise:g}", command, port, "/health", logs) as running:
         yield running

@@ -19,8 +19,9 @@ from typing import Any
 from redraft.benchmarks.workbench import card_tables, figures
 from redraft.benchmarks.workbench.figures import Answer, Share
 from redraft.server import jsonl
+from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
-from redraft.train.config import ConfigError, option, parse
+from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 
 ITERATIONS = 3
@@ -151,7 +152,7 @@ def _steps(recipe: Path) -> dict[str, float]:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(CardOptions, "card", argv)
+    options = read(CardOptions, "card", argv)
     path = write(options)
     figures_of = json.loads((Path(options.answers) / "figures.json").read_text(encoding="utf-8"))
     print(card_tables.main_table(figures_of))

@@ -27,7 +27,8 @@ from urllib.error import URLError
 from tqdm import tqdm
 
 from redraft.server import jsonl
-from redraft.train.config import ConfigError, option, parse
+from redraft.server.options import ConfigError, option
+from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, sample
 
@@ -156,7 +157,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(EvaluateOptions, "evaluate", argv)
+    options = read(EvaluateOptions, "evaluate", argv)
     print(f"evaluate: {evaluate(options)} answers in {options.output}")
     return 0
 

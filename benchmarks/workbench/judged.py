@@ -16,8 +16,9 @@ from typing import Any
 
 from redraft.benchmarks.workbench.figures import Answer, tokens
 from redraft.server import jsonl
+from redraft.server.options import option
 from redraft.server.refine.srt_format import HIGHEST_SCORE
-from redraft.train.config import option, parse, program
+from redraft.train.program import read, run
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
@@ -51,11 +52,11 @@ def rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(JudgedOptions, "judged", argv)
+    options = read(JudgedOptions, "judged", argv)
     count = jsonl.write(Path(options.output), rows(Path(options.answers)))
     print(f"judged: {count} answers in {options.output}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(program(main))
+    sys.exit(run(main))

@@ -15,7 +15,8 @@ from typing import Any
 
 from redraft.benchmarks.workbench import card
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
-from redraft.train.config import option, parse
+from redraft.server.options import option
+from redraft.train.program import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _runs(options: MeasureOptions) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(MeasureOptions, "measure", argv)
+    options = read(MeasureOptions, "measure", argv)
     print(f"measure: {measure(options)}")
     return 0
 

@@ -33,11 +33,12 @@ from redraft.benchmarks.workbench import judged
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
+from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import recipe as recipes
-from redraft.train.config import ConfigError, parse
 from redraft.train.data.records import Lesson
+from redraft.train.program import read
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import answer, sample
@@ -78,7 +79,7 @@ class Played:
             case ["-m", "redraft.train", "run", recipe, *rest]:
                 self._train(recipe, rest)
             case ["-m", "redraft.benchmarks.workbench.evaluate", *rest]:
-                self._evaluate(parse(EvaluateOptions, "evaluate", rest, {}))
+                self._evaluate(read(EvaluateOptions, "evaluate", rest, {}))
             case ["-m", "redraft.benchmarks.workbench.judged", *rest]:
                 assert judged.main(rest) == 0
             case _:
