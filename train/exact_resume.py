@@ -15,7 +15,7 @@ from redraft.server import jsonl
 from redraft.train.checkpoints import COMPLETE
 
 
-class MarkComplete(TrainerCallback):
+class MarkComplete(TrainerCallback):  # type: ignore[misc]
     """Says of each checkpoint, once all of it is on disk, that it can be trusted."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server.options import ConfigError, build
-from redraft.train import estimate
+from redraft.train.estimate import INSTRUCTION_TOKENS
 from redraft.train.sizing import Plan, shape_of, size
 from redraft.train.stages import options_of
-from redraft.train.stages.collect import CollectOptions
+from redraft.train.stages.collect import CollectOptions, estimated
 from redraft.train.stages.dpo import DpoOptions
 from redraft.train.stages.dpo import trainer_arguments as dpo_arguments
-from redraft.train.stages.sft import SftOptions, lora_config
+from redraft.train.stages.sft import SftOptions
 from redraft.train.stages.sft import trainer_arguments as sft_arguments
+from redraft.train.trl_settings import lora_config
 
 
 def show(
@@ -44,9 +45,7 @@ def _check_accelerate(file: str) -> None:
 def _collect(options: CollectOptions) -> str:
     if options.limit is None:
         return "  collect: all instructions of the data; give a limit for an estimate"
-    count = options.limit * options.drafts
-    lines = estimate.planned(options, count, count * estimate.INSTRUCTION_TOKENS)
-    return estimate.table(lines)
+    return estimated(options, options.limit, options.limit * INSTRUCTION_TOKENS)
 
 
 def _training(options: SftOptions | DpoOptions, plan: Plan, base: str) -> str:

@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, build, read_file
 from redraft.train.sizing import Plan
@@ -124,6 +122,8 @@ def _change(content: dict[str, Any], change: str) -> None:
         place = place.get(parent) if isinstance(place, dict) else None  # type: ignore[assignment]
     if not equals or not isinstance(place, dict):
         raise ConfigError(f"--set {change!r} fits nothing in the recipe; give NAME=VALUE")
+    import yaml
+
     place[last] = yaml.safe_load(value)
 
 
@@ -177,6 +177,8 @@ def plan(recipe: Recipe, names: Sequence[str] = ()) -> int:
 
 
 def _execute(step: Step, output: Path) -> int:
+    import yaml
+
     config = output / ".steps" / f"{step.name}.yaml"
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(dict(step.options), sort_keys=False), encoding="utf-8")

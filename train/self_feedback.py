@@ -18,14 +18,14 @@ from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.server.refine.trace import Instruction, Trace
 from redraft.server.refine.trace_json import read_trace, record_json
-from redraft.train.asking import GivenUp
 from redraft.train.data.ledger import Entry, Ledger, key_of
 from redraft.train.data.records import Example
+from redraft.train.paid_engine import GivenUp
 from redraft.train.progress import bar
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LoopSettings:
     """How the model drafts and refines."""
 
     iterations: int = 1
@@ -55,7 +55,7 @@ class SelfFeedback:
     engine: Engine
     model: str  # identity of its weights, part of every ledger key
     srt_format: SrtFormat | None  # None: an instruct model, asked by messages
-    setting: Setting
+    setting: LoopSettings
     ledger: Ledger
     concurrency: int = 16
     reused: int = 0

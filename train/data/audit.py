@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redraft.train.data.records import Pair
+from redraft.train.data.records import PreferencePair
 
 
-def audit(pairs: Sequence[Pair]) -> dict[str, Any]:
+def audit(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
     """The figures. Lengths are in characters: they compare across tokenizers."""
     if not pairs:
         return {}

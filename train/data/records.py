@@ -86,7 +86,7 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """Two responses to one instruction, the better one first: what stage two trains on."""
 
     messages: tuple[Message, ...]
@@ -113,7 +113,7 @@ class Pair:
         }
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Pair:
+    def from_json(cls, row: Mapping[str, Any]) -> PreferencePair:
         lists = ("messages", "chosen_ids", "rejected_ids")
         rest = {k: v for k, v in row.items() if k not in lists}
         return cls(
@@ -128,8 +128,8 @@ def read_lessons(path: Path) -> Iterator[Lesson]:
     return _read(path, Lesson.from_json, "a lesson")
 
 
-def read_pairs(path: Path) -> Iterator[Pair]:
-    return _read(path, Pair.from_json, "a pair")
+def read_pairs(path: Path) -> Iterator[PreferencePair]:
+    return _read(path, PreferencePair.from_json, "a pair")
 
 
 def read_traces(path: Path) -> Iterator[Trace]:

@@ -14,7 +14,7 @@ from redraft.server.refine import manifest
 from redraft.train.data import tokens
 from redraft.train.data.sft_dataset import IGNORED
 from redraft.train.stages import agreement, dpo, merge, sft
-from redraft.train.stages.agreement import Agreement, counted, fall
+from redraft.train.stages.agreement import JudgementAgreement, counted, fall
 from redraft.train.stages.dpo import DpoOptions
 from redraft.train.stages.merge import MergeOptions
 from redraft.train.stages.sft import SftOptions
@@ -229,12 +229,12 @@ def test_a_manifest_that_contradicts_itself_is_not_written(
 
 def test_agreement_counts_ties_and_unreadable_scores_as_wrong() -> None:
     found = counted([(9, 2), (5, 5), (2, 9), (None, 3), (9, 1)])
-    assert found == Agreement(right=2, ties=1, wrong=1, unreadable=1)
+    assert found == JudgementAgreement(right=2, ties=1, wrong=1, unreadable=1)
     assert found.share == 0.4
 
 
 def test_a_fall_within_what_the_recipe_allows_is_none() -> None:
-    before, after = Agreement(80, 0, 20, 0), Agreement(76, 4, 20, 0)
+    before, after = JudgementAgreement(80, 0, 20, 0), JudgementAgreement(76, 4, 20, 0)
     assert fall(before, after, 0.05) is None
     told = fall(before, after, 0.02)
     assert told is not None
