@@ -31,6 +31,7 @@ ALLOWED = {
     "redraft.server.options": ("redraft.server.options",),
     "redraft.train": (
         "redraft.train",
+        "redraft.child_process",
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.jsonl",

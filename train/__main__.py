@@ -12,7 +12,7 @@ from redraft.train.stages import STAGES
 # name: the module whose ``main`` runs it, and what it does
 _COMMANDS = {
     **{name: (stage.path, stage.description) for name, stage in STAGES.items()},
-    "run": ("redraft.train.recipe", "all stages of a recipe; goes on where it stopped"),
+    "run": ("redraft.train.run", "all stages of a recipe; goes on where it stopped"),
     "exact": ("redraft.train.exact.serve", "serve the workbench's exact critic and judge"),
 }
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from redraft.server.options import ConfigError
 
@@ -72,8 +72,8 @@ def lora_config(lora: Mapping[str, Any]) -> Any:
         raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
 
 
-def quantization(kind: str) -> Any:
-    if kind == "none":
+def quantization(kind: Literal["none", "4bit"]) -> Any:
+    if kind != "4bit":
         return None
     if find_spec("bitsandbytes") is None:
         raise ConfigError("quantize 4bit needs bitsandbytes: install redraft[train,qlora]")

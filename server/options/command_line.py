@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
@@ -31,9 +32,10 @@ class CommandLine(argparse.ArgumentParser):
         super().__init__(
             prog=program,
             usage=" ".join([program, *self._positional_usage(), "[options]"]),
-            description=(cls.__doc__ or "").strip(),
-            epilog=f"An option comes from the command line, else {order[0]}, else {order[1]}, "
-            "else its default.",
+            description=inspect.getdoc(cls),
+            epilog=f"An option comes from the command line, else {order[0]},\n"
+            f"else {order[1]}, else its default.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,  # an abbreviation that works today is a typo tomorrow
         )

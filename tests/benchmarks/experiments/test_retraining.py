@@ -91,7 +91,7 @@ class Played:
     def _train(self, recipe: str, rest: list[str]) -> None:
         changes = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
         output = Path(rest[rest.index("--output") + 1])
-        found = recipes.load(recipe, [*changes, f"output={output}"])
+        found = recipes.load(recipe, changes, str(output))
         if "--until" in rest:
             names = recipes.selected(found, [], rest[rest.index("--until") + 1])
             assert names[-1] == "filter"
@@ -103,7 +103,7 @@ class Played:
         for step in found.steps:
             if step.name not in rest[rest.index("--only") + 1 : end]:
                 continue
-            options = dict(step.options)
+            options = step.values()
             before = json.loads((Path(options["model"]) / "learnt.json").read_text())
             if step.stage != "merge":
                 parts = options.get("components", COMPONENTS)

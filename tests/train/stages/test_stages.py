@@ -18,6 +18,7 @@ from redraft.train.stages.agreement import JudgementAgreement, counted, fall
 from redraft.train.stages.dpo import DpoOptions
 from redraft.train.stages.merge import MergeOptions
 from redraft.train.stages.sft import SftOptions
+from redraft.train.trl_settings import TrlSettings
 from tests.support import tiny_lessons, tiny_model
 
 pytestmark = pytest.mark.train
@@ -92,8 +93,8 @@ def test_what_trl_computes_the_loss_on_is_everything_after_the_instruction(folde
     maker = sft._maker(options)
     rows = list(sft.rows(options, maker))
     data, _ = sft._data(options, maker, tiny_model.WINDOW)
-    how = sft.How(sft.trainer_arguments(options))
-    trainer = sft._trainer(options, how, maker.tokenizer.loaded, data)
+    settings = TrlSettings(sft.trainer_arguments(options))
+    trainer = sft._trainer(options, settings, maker.tokenizer.loaded, data)
     for row, held in zip(rows, trainer.train_dataset, strict=True):
         batch = trainer.data_collator([{k: held[k] for k in ("input_ids", "labels")}])
         labels = batch["labels"][0].tolist()
@@ -153,9 +154,9 @@ def test_stage_two_from_an_adapter_has_that_adapter_as_its_reference(
 ) -> None:
     options = dpo_options(folder, "adapter2", model=str(adapter))
     tokenizer = tokens.load(adapter)
-    how = sft.How(dpo.trainer_arguments(options))
+    settings = TrlSettings(dpo.trainer_arguments(options))
     data, _ = dpo._data(options, tokenizer, tiny_model.WINDOW)
-    trainer = dpo._trainer(options, how, tokenizer, data)
+    trainer = dpo._trainer(options, settings, tokenizer, data)
     parameters = dict(trainer.model.named_parameters())
     references = [name for name in parameters if ".ref." in name]
     assert references
