@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from redraft.benchmarks.output.json_lines import WrongLine
+from redraft.server.jsonl import LineError
 
 
 def run(package: str, folder: Path, program: str, given: Sequence[str]) -> int:
@@ -32,7 +32,7 @@ def run(package: str, folder: Path, program: str, given: Sequence[str]) -> int:
     except FileNotFoundError as error:
         print(f"{program} {name}: there is no {error.filename}", file=sys.stderr)
         return 2
-    except WrongLine as error:
+    except LineError as error:
         print(f"{program} {name}: {error}", file=sys.stderr)
         return 2
     return code

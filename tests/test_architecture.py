@@ -47,8 +47,12 @@ ALLOWED = {
 # library -> the only modules that may import it
 RESERVED = {
     "vllm": ("redraft.server.engine.vllm_engine",),
-    "trl": ("redraft.train.stages.sft", "redraft.train.stages.dpo", "redraft.train.stages.merge"),
-    "peft": ("redraft.train.stages.sft", "redraft.train.stages.dpo", "redraft.train.stages.merge"),
+    "trl": ("redraft.train.stages.sft", "redraft.train.stages.dpo"),
+    "peft": (
+        "redraft.train.trl_settings",
+        "redraft.train.stages.dpo",
+        "redraft.train.stages.merge",
+    ),
     "httpx": ("redraft.server.engine.http_engine", "redraft.clients"),
     "openai": ("redraft.clients.openai_sdk",),
 }

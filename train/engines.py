@@ -13,9 +13,8 @@ from typing import Any, Literal
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
-from redraft.train.asking import Limits
-from redraft.train.budget import Price
 from redraft.train.data.tokens import weights_fingerprint
+from redraft.train.paid_engine import Limits, Price
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from redraft.server import jsonl
 from redraft.train.checkpoints import COMPLETE
-from redraft.train.data.records import write_json
 
 
-class MarkComplete(TrainerCallback):
+class MarkComplete(TrainerCallback):  # type: ignore[misc]
     """Says of each checkpoint, once all of it is on disk, that it can be trusted."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -25,7 +25,7 @@ class MarkComplete(TrainerCallback):
         for file in folder.rglob("*"):
             if file.is_file():
                 _sync(file)
-        write_json(folder / COMPLETE, {"step": state.global_step})
+        jsonl.write_json(folder / COMPLETE, {"step": state.global_step})
         _sync(folder / COMPLETE)
 
 

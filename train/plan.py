@@ -6,14 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from redraft.server.options import ConfigError
-from redraft.train import estimate
+from redraft.train.estimate import INSTRUCTION_TOKENS
 from redraft.train.recipe import RecipeStep
 from redraft.train.sizing import Plan, shape_of, size
-from redraft.train.stages.collect import CollectOptions
+from redraft.train.stages.collect import CollectOptions, estimated
 from redraft.train.stages.dpo import DpoOptions
 from redraft.train.stages.dpo import trainer_arguments as dpo_arguments
-from redraft.train.stages.sft import SftOptions, lora_config
+from redraft.train.stages.sft import SftOptions
 from redraft.train.stages.sft import trainer_arguments as sft_arguments
+from redraft.train.trl_settings import lora_config
 
 
 def show(step: RecipeStep, plan: Plan, base: str) -> str:
@@ -40,9 +41,7 @@ def _check_accelerate(file: Path) -> None:
 def _collect(options: CollectOptions) -> str:
     if options.limit is None:
         return "  collect: all instructions of the data; give a limit for an estimate"
-    count = options.limit * options.drafts
-    lines = estimate.planned(options, count, count * estimate.INSTRUCTION_TOKENS)
-    return estimate.table(lines)
+    return estimated(options, options.limit, options.limit * INSTRUCTION_TOKENS)
 
 
 def _training(options: SftOptions | DpoOptions, plan: Plan, base: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from redraft.server.engine.base import EngineError
+from redraft.server.jsonl import LineError
 from redraft.server.options import ConfigError
 from redraft.server.options import read as read_options
 
@@ -36,7 +37,7 @@ def run(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = 
     """The exit status of a program; a problem is one line, not a traceback."""
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
-    except (Problem, ConfigError, EngineError, FileNotFoundError) as problem:
+    except (Problem, ConfigError, EngineError, LineError, FileNotFoundError) as problem:
         print(f"redraft train: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

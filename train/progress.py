@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tqdm import tqdm
 
+def bar(total: int, what: str, unit: str) -> Any:
+    from tqdm import tqdm
 
-def bar(total: int, what: str, unit: str) -> tqdm[Any]:
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -14,12 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from redraft.child_process import environment, python_module
+from redraft.server import jsonl
 from redraft.server.options import option
 from redraft.train import program
-from redraft.train.data.records import write_json
 from redraft.train.recipe import Recipe, RecipeStep, load, selected
 
 
@@ -63,7 +61,7 @@ def run(recipe: Recipe, names: Sequence[str] = ()) -> int:
             print(f"{title}: exit status {code}; run the recipe again to go on", flush=True)
             return code
         seconds = round(time.monotonic() - began, 1)
-        write_json(mark, {"identity": identity, "seconds": seconds})
+        jsonl.write_json(mark, {"identity": identity, "seconds": seconds})
         print(f"{title}: {seconds:.0f} s", flush=True)
     print(f"recipe {recipe.name}: {time.monotonic() - started:.0f} s in all", flush=True)
     return 0
@@ -87,6 +85,8 @@ def _titled(recipe: Recipe) -> Iterator[tuple[RecipeStep, str]]:
 def _execute(step: RecipeStep, config: Path) -> int:
     """The exit status of a step. Its file holds every option, so that neither the environment nor
     a default decides anything a second time."""
+    import yaml
+
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(step.values(), sort_keys=False), encoding="utf-8")
     command = python_module("redraft.train", step.stage, "--config", str(config))

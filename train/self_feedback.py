@@ -17,15 +17,15 @@ from redraft.server.refine.loop import Given, NoDraft, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.server.refine.trace import Instruction, Trace
-from redraft.train.asking import GivenUp
-from redraft.train.data import traces
+from redraft.server.refine.trace_json import read_trace, record_json
 from redraft.train.data.ledger import Entry, Ledger, key_of
 from redraft.train.data.records import Example
+from redraft.train.paid_engine import GivenUp
 from redraft.train.progress import bar
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LoopSettings:
     """How the model drafts and refines."""
 
     iterations: int = 1
@@ -55,7 +55,7 @@ class SelfFeedback:
     engine: Engine
     model: str  # identity of its weights, part of every ledger key
     srt_format: SrtFormat | None  # None: an instruct model, asked by messages
-    setting: Setting
+    setting: LoopSettings
     ledger: Ledger
     concurrency: int = 16
     reused: int = 0
@@ -87,7 +87,7 @@ class SelfFeedback:
         )
         if (known := self.ledger.get(key)) is not None:
             self.reused += 1
-            return traces.from_json(json.loads(known.text))
+            return read_trace(json.loads(known.text))
         started = time.monotonic()
         trace = await self._loop(example)
         if trace.stop_reason == "engine_failure":
@@ -96,7 +96,7 @@ class SelfFeedback:
         entry = Entry(
             key,
             "trace",
-            json.dumps(traces.to_json(trace), ensure_ascii=False),
+            json.dumps(record_json(trace, token_ids=True)),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             seconds=round(time.monotonic() - started, 3),

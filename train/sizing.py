@@ -65,7 +65,7 @@ KNOWN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class TrainingSize:
     """What one training takes."""
 
     steps: int
@@ -113,7 +113,7 @@ def size(
     pairs: bool = False,
     lora: Mapping[str, Any] | None = None,
     quantized: bool = False,
-) -> Size:
+) -> TrainingSize:
     """Of stage one, or with ``pairs`` of stage two."""
     rows = plan.pairs if pairs else plan.sequences
     row_tokens = plan.pair_tokens if pairs else plan.sequence_tokens
@@ -132,7 +132,7 @@ def size(
     memory = _weights(shape, plan, pairs, lora or {}, quantized)
     memory += _activations(shape, arguments, longest * (2 if pairs else 1))
     cost = hours * plan.gpus * plan.gpu_hour
-    return Size(steps, tokens, batch, memory / _GIB, hours, cost)
+    return TrainingSize(steps, tokens, batch, memory / _GIB, hours, cost)
 
 
 def _weights(

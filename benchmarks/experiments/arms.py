@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redraft.benchmarks.experiments.stages import Run
+from redraft.server import jsonl
 from redraft.server.refine.srt_format import COMPONENTS
 
 Row = Mapping[str, Any]  # of train/workbench/judged.py
@@ -73,7 +74,7 @@ def measured(arm: Arm, shop: Shop) -> Measured:
         )
     told = ["--answers", str(answers), "--output", str(judged)]
     shop.run(["-m", "redraft.benchmarks.workbench.judged", *told], log)
-    rows = tuple(json.loads(line) for line in judged.read_text(encoding="utf-8").splitlines())
+    rows = tuple(jsonl.read(judged))
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / shop.step / _TRAINING).read_text(encoding="utf-8"))

@@ -11,9 +11,10 @@ asked for, and a call that fails says why in one word, for the count of failures
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import math
 import os
-import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
+from redraft.server.retry import Backoff, retry_after_s
 
 Body = dict[str, Any]
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
@@ -31,10 +34,10 @@ IDLE_S = 2.0
 class CallFailed(Exception):
     """A call that gave nothing to measure; ``reason`` is what it is counted under."""
 
-    def __init__(self, reason: str, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, reason: str, message: str, retry_after_s: float = math.inf) -> None:
         super().__init__(f"{reason}: {message}")
         self.reason = reason
-        self.retry_after_s = retry_after_s  # None: trying again would not help
+        self.retry_after_s = retry_after_s  # infinity: trying again would not help
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +69,17 @@ class Session:
 
     async def post(self, path: str, body: Body) -> Body:
         """The JSON body of the reply, after as many retries as the endpoint allows."""
-        for attempt in range(self.endpoint.retries + 1):
+        backoff = Backoff(self.endpoint.retries, 1.0, LONGEST_WAIT_S)
+        for failures in itertools.count(1):
             try:
                 async with self._open(path, body) as reply:
                     found: Body = await reply.json(content_type=None)
                     return found
             except CallFailed as failed:
-                if failed.retry_after_s is None or attempt == self.endpoint.retries:
+                delay_s = backoff.delay_s(failures, failed.retry_after_s)
+                if delay_s is None:
                     raise
-                # Exponential, at least what the server asked for, spread so that many do not
-                # come back together.
-                wait = max(failed.retry_after_s, 2.0**attempt) * random.uniform(1, 1.5)
-                await asyncio.sleep(min(wait, LONGEST_WAIT_S))
+                await asyncio.sleep(delay_s)
         raise AssertionError("the loop returns or raises")
 
     async def get(self, path: str) -> Body:
@@ -123,9 +125,6 @@ class Session:
             raise CallFailed("not_json", f"{url}: {error}") from error
 
 
-def _retry_after(reply: aiohttp.ClientResponse) -> float | None:
-    """Seconds to wait before trying again; None where that is hopeless."""
-    if reply.status not in RETRIED or reply.headers.get("x-should-retry") == "false":
-        return None
-    asked = reply.headers.get("retry-after", "")
-    return float(asked) if asked.isdigit() else 0.0
+def _retry_after(reply: aiohttp.ClientResponse) -> float:
+    """Seconds to wait before trying again; infinity where that is hopeless."""
+    return (retry_after_s(reply.headers) or 0.0) if reply.status in RETRIED else math.inf

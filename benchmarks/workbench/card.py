@@ -18,9 +18,9 @@ from typing import Any
 
 from redraft.benchmarks.workbench import card_tables, figures
 from redraft.benchmarks.workbench.figures import Answer, Share
+from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
-from redraft.train.data.records import read_lines, write_json
 from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 
@@ -56,7 +56,7 @@ class Recorded:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [row for _, row in read_lines(path)] if path.is_file() else []
+    return list(jsonl.read(path)) if path.is_file() else []
 
 
 def computed(recorded: Recorded) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def write(options: CardOptions) -> Path:
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
     told = {**found, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
     manifest.write(model, known.srt_format, best_policy(found["dev"]), rows, told)
-    write_json(Path(options.answers) / "figures.json", found)
+    jsonl.write_json(Path(options.answers) / "figures.json", found)
     path = model / "README.md"
     steps = _steps(Path(options.recipe)) if options.recipe else {}
     results = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.experiments]

@@ -26,8 +26,8 @@ from urllib.error import URLError
 
 from tqdm import tqdm
 
+from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
-from redraft.train.data.records import write_lines
 from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, sample
@@ -62,7 +62,7 @@ def evaluate(options: EvaluateOptions) -> int:
     with _served(options) as url, ThreadPoolExecutor(options.concurrency) as pool:
         answers = pool.map(lambda task: ask(url, task, options), tasks)
         rows = list(tqdm(answers, total=len(tasks), desc="evaluate", unit="answer"))
-        return write_lines(Path(options.output), rows)
+        return jsonl.write(Path(options.output), rows)
 
 
 def _tasks(options: EvaluateOptions, family: str) -> list[Task]:

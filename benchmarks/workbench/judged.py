@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.workbench.figures import Answer, tokens
+from redraft.server import jsonl
 from redraft.server.options import option
 from redraft.server.refine.srt_format import HIGHEST_SCORE
-from redraft.train.data.records import read_lines, write_lines
 from redraft.train.program import read, run
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
@@ -47,13 +47,13 @@ def judged(answer: Answer) -> dict[str, Any]:
 
 
 def rows(path: Path) -> Iterator[dict[str, Any]]:
-    for _, answer in read_lines(path):
+    for answer in jsonl.read(path):
         yield judged(answer)
 
 
 def main(argv: Sequence[str]) -> int:
     options = read(JudgedOptions, "judged", argv)
-    count = write_lines(Path(options.output), rows(Path(options.answers)))
+    count = jsonl.write(Path(options.output), rows(Path(options.answers)))
     print(f"judged: {count} answers in {options.output}")
     return 0
 

@@ -1,7 +1,6 @@
 """The trace store: every finished loop as one line of JSON, for training on production traces.
 
-``read_traces(directory)`` reads what ``TraceStore(directory)`` wrote, one object per loop: id,
-time, model, instruction, answer, the fields of ``trace_json``, and usage by phase.
+``redraft train preferences --traces DIR`` reads the files, those of a running server included.
 
 A thread of its own writes the lines, each with one ``write``: a line is whole, or torn and the
 last of its file. Once written, moments after its loop ended, it survives the death of this
@@ -10,18 +9,15 @@ process; it is synced to the disk whenever no other line is waiting, and then su
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.refine.trace import Trace
-from redraft.server.refine.trace_json import instruction_json, trace_json, usage_by_phase
+from redraft.server.refine.trace_json import record_json
 
 MOST_WAITING = 10_000  # lines; a disk that hangs must not fill the memory
 _PATTERN = "traces-*.jsonl"
@@ -39,9 +35,10 @@ class TraceStore:
         self._waiting = 0
         self._lock = Lock()  # guards the two numbers above
         self._number = _last_number(self.directory) or 1
-        if _is_torn(self._path(self._number)):  # by a crash; nothing may continue such a line
+        last = self._path(self._number)
+        if last.exists() and jsonl.torn_bytes(last):  # by a crash; nothing may continue that line
             self._number += 1
-        self._file = _open(self._path(self._number))
+        self._file = self._open(self._number)
         self._writer = ThreadPoolExecutor(1, "trace-store")
 
     def append(self, request_id: str, model: str, trace: Trace) -> None:
@@ -62,7 +59,7 @@ class TraceStore:
     def close(self) -> None:
         """Write what is left and free the file. For when no more loops run."""
         self._writer.shutdown()
-        os.close(self._file)
+        self._file.close()
 
     def _write(self, request_id: str, model: str, ended: float, trace: Trace) -> None:
         line = _line(request_id, model, ended, trace)
@@ -71,74 +68,39 @@ class TraceStore:
             idle = not self._waiting
         try:
             self._rotate_before(len(line))
-            if os.write(self._file, line) < len(line):
-                self._next_file()  # what was torn stays the last line of its file
-                raise OSError("the disk took only a part of the line")
+            self._file.write(line)
             if idle:
-                os.fsync(self._file)
+                self._file.sync()
         except OSError as error:
             with self._lock:
                 self.lost += 1
             log.error("trace %s was not stored in %s: %s", request_id, self.directory, error)
 
     def _rotate_before(self, coming: int) -> None:
-        size = os.fstat(self._file).st_size
+        size = self._file.size
         if size and size + coming > self.max_bytes:
             self._next_file()
 
     def _next_file(self) -> None:
         full = self._file
-        self._file = _open(self._path(self._number + 1))  # when this fails, all is as before
+        self._file = self._open(self._number + 1)  # when this fails, all is as before
         self._number += 1
-        os.fsync(full)
-        os.close(full)
+        full.sync()
+        full.close()
+
+    def _open(self, number: int) -> jsonl.Appender:
+        # Readable by the owner alone: the lines hold what users wrote.
+        return jsonl.Appender(self._path(number), mode=0o600)
 
     def _path(self, number: int) -> Path:
         return self.directory / f"traces-{number:06d}.jsonl"
 
 
-def read_traces(directory: Path | str) -> Iterator[dict[str, Any]]:
-    """The stored traces, oldest first, the files of a running server included. A line torn by a
-    crash is passed over; anything else unreadable is a ValueError."""
-    for path in sorted(Path(directory).glob(_PATTERN)):
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"{path}:{number} is not a stored trace: {error}") from error
-
-
 def _line(request_id: str, model: str, ended: float, trace: Trace) -> bytes:
-    record = {
-        "id": request_id,
-        "time": round(ended, 3),
-        "model": model,
-        "instruction": instruction_json(trace.instruction.messages),
-        "answer": trace.answer.text,
-        **trace_json(trace),
-        "usage": usage_by_phase(trace),
-    }
-    # Escaped, so that a lone surrogate or a line separator in a text cannot break the line.
-    return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
+    about = {"id": request_id, "time": round(ended, 3), "model": model}
+    return jsonl.encode(about | record_json(trace))
 
 
 def _last_number(directory: Path) -> int:
     numbers = (path.stem.removeprefix("traces-") for path in directory.glob(_PATTERN))
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
-
-
-def _is_torn(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        return file.read(1) not in (b"", b"\n")
-
-
-def _open(path: Path) -> int:
-    # Readable by the owner alone: the lines hold what users wrote.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -10,12 +10,19 @@ import pytest
 
 from redraft.server.engine.base import Chat, Message, Tokens
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.train.asking import PaidEngine, Refused
-from redraft.train.budget import Budget, CostReached, Price
-from redraft.train.critics import TABLE_1, ExactCritic, PromptedCritic, SrtCritic, split
+from redraft.train.critics import (
+    TABLE_1,
+    ExactCritic,
+    PromptedCritic,
+    Scores,
+    SrtCritic,
+    independent,
+    split,
+    weighted_kappa,
+)
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
-from redraft.train.scoring import Scores, independent, weighted_kappa
+from redraft.train.paid_engine import Budget, CostReached, PaidEngine, Price, Refused
 from redraft.train.workbench.tasks import answer, sample
 from tests.support.loops import FORMAT
 

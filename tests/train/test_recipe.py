@@ -11,8 +11,8 @@ import pytest
 from redraft.server.options import ConfigError
 from redraft.train import recipe as recipes
 from redraft.train.sizing import KNOWN
-from redraft.train.stages.sft import quantization
 from redraft.train.stages.tasks import TasksOptions
+from redraft.train.trl_settings import quantization
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.stem for path in recipes.RECIPES.glob("*.yaml"))

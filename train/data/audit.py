@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redraft.train.data.records import Pair, messages_json
+from redraft.train.data.records import PreferencePair
 
 
-def audit(pairs: Sequence[Pair]) -> dict[str, Any]:
+def audit(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
     """The figures. Lengths are in characters: they compare across tokenizers."""
     if not pairs:
         return {}
@@ -19,8 +19,8 @@ def audit(pairs: Sequence[Pair]) -> dict[str, Any]:
     shorter = sum(c < r for c, r in zip(chosen, rejected, strict=True))
     scored = [p for p in pairs if p.chosen_score is not None and p.rejected_score is not None]
     margins = Counter(round((p.chosen_score or 0) - (p.rejected_score or 0)) for p in scored)
-    asked = Counter(str(messages_json(pair.messages)) for pair in pairs)
-    whole = Counter((str(messages_json(p.messages)), p.chosen, p.rejected) for p in pairs)
+    asked = Counter(pair.messages for pair in pairs)
+    whole = Counter((p.messages, p.chosen, p.rejected) for p in pairs)
     return {
         "pairs": len(pairs),
         "chosen_longer": longer / len(pairs),

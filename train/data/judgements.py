@@ -14,16 +14,16 @@ from typing import Any
 
 from redraft.server.engine.base import Message
 from redraft.train.data.instructions import BadRow, Instructions, rows
-from redraft.train.data.records import Pair, messages_from
+from redraft.train.data.records import PreferencePair
 
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
-def read(source: str, limit: int | None = None) -> list[Pair]:
+def read(source: str, limit: int | None = None) -> list[PreferencePair]:
     """The pairs of a file or data set; rows that hold none are counted aloud."""
     told = Instructions()
-    pairs: list[Pair] = []
+    pairs: list[PreferencePair] = []
     for origin, row in rows(source, told):
         if limit is not None and len(pairs) >= limit:
             break
@@ -36,25 +36,25 @@ def read(source: str, limit: int | None = None) -> list[Pair]:
     return pairs
 
 
-def to_pair(row: Mapping[str, Any]) -> Pair:
+def to_pair(row: Mapping[str, Any]) -> PreferencePair:
     if "chosen" not in row or "rejected" not in row:
         raise BadRow(f"has {', '.join(sorted(row))}; a judged pair has chosen and rejected")
     asked = row.get("messages", row.get("prompt"))
     if isinstance(asked, str):
         asked = [{"role": "user", "content": asked}]
     if asked and isinstance(row["chosen"], str):
-        return Pair(messages_from(asked), row["chosen"], row["rejected"])
+        return PreferencePair(tuple(map(Message.from_json, asked)), row["chosen"], row["rejected"])
     better, worse = (list(_conversation(row[which])) for which in ("chosen", "rejected"))
     if not better or not worse or better[:-1] != worse[:-1]:
         raise BadRow("chosen and rejected do not answer the same conversation")
     if better[-1].role != "assistant" or worse[-1].role != "assistant":
         raise BadRow("chosen or rejected does not end with the assistant's message")
-    return Pair(tuple(better[:-1]), better[-1].content, worse[-1].content)
+    return PreferencePair(tuple(better[:-1]), better[-1].content, worse[-1].content)
 
 
 def _conversation(told: Any) -> Iterator[Message]:
     if isinstance(told, list):
-        yield from messages_from(told)
+        yield from map(Message.from_json, told)
         return
     if not isinstance(told, str):
         raise BadRow(f"chosen or rejected is {type(told).__name__}, expected text or messages")

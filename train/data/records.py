@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.program import Problem
+from redraft.server.refine.trace import Trace
+from redraft.server.refine.trace_json import read_trace
 
-
-class RecordError(Problem):
-    """A line that is not the record it should be; the message names file and line."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Example:
         return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        content: dict[str, Any] = {"messages": messages_json(self.messages)}
+        content: dict[str, Any] = {"messages": [message.to_json() for message in self.messages]}
         if self.response is not None:
             content["response"] = self.response
         return content | {"origin": self.origin, "meta": dict(self.meta)}
@@ -41,7 +40,7 @@ class Example:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Example:
         return cls(
-            messages_from(row["messages"]),
+            tuple(map(Message.from_json, row["messages"])),
             row.get("origin", ""),
             row.get("response"),
             row.get("meta") or {},
@@ -66,7 +65,7 @@ class Lesson:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "messages": messages_json(self.messages),
+            "messages": [message.to_json() for message in self.messages],
             "draft": self.draft,
             "feedback": self.feedback,
             "refinement": self.refinement,
@@ -83,11 +82,11 @@ class Lesson:
     def from_json(cls, row: Mapping[str, Any]) -> Lesson:
         rest = {k: v for k, v in row.items() if k not in ("messages", "draft_ids")}
         ids = tuple(row.get("draft_ids", ()))
-        return cls(messages=messages_from(row["messages"]), draft_ids=ids, **rest)
+        return cls(messages=tuple(map(Message.from_json, row["messages"])), draft_ids=ids, **rest)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """Two responses to one instruction, the better one first: what stage two trains on."""
 
     messages: tuple[Message, ...]
@@ -102,7 +101,7 @@ class Pair:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "messages": messages_json(self.messages),
+            "messages": [message.to_json() for message in self.messages],
             "chosen": self.chosen,
             "rejected": self.rejected,
             "chosen_score": self.chosen_score,
@@ -114,74 +113,40 @@ class Pair:
         }
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Pair:
+    def from_json(cls, row: Mapping[str, Any]) -> PreferencePair:
         lists = ("messages", "chosen_ids", "rejected_ids")
         rest = {k: v for k, v in row.items() if k not in lists}
         return cls(
-            messages=messages_from(row["messages"]),
+            messages=tuple(map(Message.from_json, row["messages"])),
             chosen_ids=tuple(row.get("chosen_ids", ())),
             rejected_ids=tuple(row.get("rejected_ids", ())),
             **rest,
         )
 
 
-def messages_json(messages: Iterable[Message]) -> list[dict[str, str]]:
-    return [{"role": m.role, "content": m.content} for m in messages]
-
-
-def messages_from(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
-    return tuple(Message(row["role"], row["content"]) for row in rows)
-
-
-def read_lines(path: Path, torn_end: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and content of every line; a line that is no JSON object is an error, except,
-    with ``torn_end``, a last one that its writer did not finish."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if torn_end and not line.endswith("\n"):
-                return
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise RecordError(f"{path}:{number} is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise RecordError(f"{path}:{number} holds {type(row).__name__}, not an object")
-            yield number, row
-
-
 def read_lessons(path: Path) -> Iterator[Lesson]:
-    return _read(path, Lesson.from_json)
+    return _read(path, Lesson.from_json, "a lesson")
 
 
-def read_pairs(path: Path) -> Iterator[Pair]:
-    return _read(path, Pair.from_json)
+def read_pairs(path: Path) -> Iterator[PreferencePair]:
+    return _read(path, PreferencePair.from_json, "a pair")
 
 
-def _read(path: Path, from_json: Any) -> Iterator[Any]:
-    for number, row in read_lines(path):
+def read_traces(path: Path) -> Iterator[Trace]:
+    """The traces of a file, or of all .jsonl files of a folder (a server's trace store), oldest
+    first."""
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"no .jsonl files in {path}")
+    for file in files:
+        yield from _read(file, read_trace, "a trace", torn_end=True)
+
+
+def _read(
+    path: Path, from_json: Callable[[jsonl.Row], T], what: str, torn_end: bool = False
+) -> Iterator[T]:
+    for line in jsonl.lines(path, torn_end=torn_end):
         try:
-            yield from_json(row)
-        except (KeyError, TypeError) as error:
-            raise RecordError(f"{path}:{number} is not a record of this stage: {error}") from error
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Replace ``path`` whole or not at all; returns how many lines it holds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    count = 0
-    with partial.open("w", encoding="utf-8") as out:
-        for row in rows:
-            count += 1
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
-    return count
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+            yield from_json(line.row())
+        except (KeyError, TypeError, IndexError) as error:
+            raise line.error(f"{what} ({error!r})") from error

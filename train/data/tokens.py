@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.server.engine.base import Message
-from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import tokenizer_sha256
 from redraft.server.refine.srt_format import PLAIN_FEEDBACK, PLAIN_REFINEMENT, Marker, SrtFormat
+
+if TYPE_CHECKING:
+    from redraft.server.engine.vllm_engine.prompts import Prompts
 
 # What a tokenizer made for Redraft calls its markers; others have them as plain text.
 FEEDBACK_TOKEN, REFINEMENT_TOKEN = "<|feedback|>", "<|refinement|>"
@@ -32,6 +34,8 @@ class Tokenizer:
 
     @cached_property
     def _prompts(self) -> Prompts:
+        from redraft.server.engine.vllm_engine.prompts import Prompts  # needs jinja2, tokenizers
+
         return Prompts(self.loaded, None)
 
     def encode(self, text: str) -> tuple[int, ...]:

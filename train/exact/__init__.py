@@ -4,7 +4,7 @@ speaks HTTP can use them.
     redraft train exact --port 8001 [--noise 0.2 --seed 1]
     redraft serve --critic exact=http://127.0.0.1:8001/v1
 
-    asked     what a chat asks for: feedback, a refinement, both, or a comparison
+    requests  what a chat asks for: feedback, a refinement, both, or a comparison
     opinion   the critic's answer, wrong in a given share of cases
     app       the HTTP API
     serve     the program

@@ -26,8 +26,8 @@ from starlette.exceptions import HTTPException
 
 from redraft.server.engine.base import Message
 from redraft.server.refine.asking import REFINEMENT_HEADING
-from redraft.train.exact.asked import Comparison, NotUnderstood, Review, read
 from redraft.train.exact.opinion import Noise, judged, opinion
+from redraft.train.exact.requests import ComparisonRequest, NotUnderstood, ReviewRequest, read
 from redraft.train.workbench.tasks import UnknownInstruction
 
 MODEL = "exact"
@@ -35,19 +35,19 @@ LEAST_LOGPROB = -9999.0  # as OpenAI writes a probability of nothing
 EVEN_LOGPROB = math.log(0.5)
 
 
-class ChatMessage(BaseModel):
+class MessageBody(BaseModel):
     role: str
     content: str
 
 
-class ChatRequest(BaseModel):
-    messages: list[ChatMessage]
+class ChatBody(BaseModel):
+    messages: list[MessageBody]
     stream: bool = False
     max_tokens: int | None = None
     stop: str | list[str] | None = None
 
 
-class JudgeRequest(BaseModel):
+class JudgeBody(BaseModel):
     prompt: str
     response: str
 
@@ -65,14 +65,14 @@ def build_app(noise: Noise) -> FastAPI:
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "redraft"}]}
 
     @app.post("/v1/judge")
-    def judge_one(body: JudgeRequest) -> dict[str, Any]:
+    def judge_one(body: JudgeBody) -> dict[str, Any]:
         found = judged(body.prompt, body.response)
         return {"right": found.right, "score": found.score, "problems": list(found.problems)}
 
     @app.post("/v1/chat/completions", response_model=None)
-    def chat(body: ChatRequest) -> dict[str, Any] | StreamingResponse:
+    def chat(body: ChatBody) -> dict[str, Any] | StreamingResponse:
         asked = read([Message(m.role, m.content) for m in body.messages])
-        if isinstance(asked, Comparison):
+        if isinstance(asked, ComparisonRequest):
             text, logprobs = _better(asked)
         else:
             text, logprobs = _reviewed(asked, noise), None
@@ -84,7 +84,7 @@ def build_app(noise: Noise) -> FastAPI:
     return app
 
 
-def _reviewed(asked: Review, noise: Noise) -> str:
+def _reviewed(asked: ReviewRequest, noise: Noise) -> str:
     said = opinion(asked.instruction, asked.response, noise)
     if not asked.refinement:
         return said.feedback
@@ -93,7 +93,7 @@ def _reviewed(asked: Review, noise: Noise) -> str:
     return f"{said.feedback}\n\n{REFINEMENT_HEADING}\n{said.refinement}"
 
 
-def _better(asked: Comparison) -> tuple[str, dict[str, float]]:
+def _better(asked: ComparisonRequest) -> tuple[str, dict[str, float]]:
     """The name of the better answer, and the log-probability of each name: sure, or a tie."""
     one, other = (judged(asked.instruction, answer).score for answer in asked.answers)
     first, second = asked.names
@@ -103,7 +103,7 @@ def _better(asked: Comparison) -> tuple[str, dict[str, float]]:
     return best, {best: 0.0, worst: LEAST_LOGPROB}
 
 
-def _completion(body: ChatRequest, text: str, logprobs: dict[str, float] | None) -> dict[str, Any]:
+def _completion(body: ChatBody, text: str, logprobs: dict[str, float] | None) -> dict[str, Any]:
     """In OpenAI's shape; a token is a word with the space before it."""
     for stop in [body.stop] if isinstance(body.stop, str) else body.stop or []:
         text = text.partition(stop)[0]

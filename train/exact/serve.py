@@ -13,11 +13,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import uvicorn
-
 from redraft.server.options import ConfigError, option
-from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise
 from redraft.train.program import read
 
 
@@ -35,6 +31,11 @@ def main(argv: Sequence[str]) -> int:
     options = read(ExactOptions, "exact", argv)
     if not 0 <= options.noise <= 1:
         raise ConfigError(f"exact option 'noise' is {options.noise:g}, expected a share, 0 to 1")
+    import uvicorn
+
+    from redraft.train.exact.app import build_app
+    from redraft.train.exact.opinion import Noise
+
     app = build_app(Noise(options.noise, options.seed))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,12 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Call, Engine, Message, Sampling, Tokens, complete
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.train.critics import readable_score
 from redraft.train.data import judgements, tokens
-from redraft.train.data.records import Pair, write_json
+from redraft.train.data.records import PreferencePair
 from redraft.train.engines import opened, spec
 from redraft.train.program import read
 
@@ -43,7 +44,7 @@ class AgreementOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class JudgementAgreement:
     """Pairs, and how the model's scores order them."""
 
     right: int
@@ -69,17 +70,17 @@ class Agreement:
         return {**asdict(self), "share": self.share}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Agreement:
+    def from_json(cls, told: Mapping[str, Any]) -> JudgementAgreement:
         return cls(told["right"], told["ties"], told["wrong"], told["unreadable"])
 
 
 async def measure(
     engine: Engine,
     srt_format: SrtFormat,
-    pairs: Sequence[Pair],
+    pairs: Sequence[PreferencePair],
     max_tokens: int = 1024,
     at_once: int = 128,
-) -> Agreement:
+) -> JudgementAgreement:
     """Both responses of every pair scored by the model, apart from each other."""
     free = asyncio.Semaphore(at_once)
     sampling = Sampling(
@@ -105,14 +106,14 @@ async def measure(
     return counted(list(zip(scores[::2], scores[1::2], strict=True)))
 
 
-def counted(scores: Sequence[tuple[int | None, int | None]]) -> Agreement:
+def counted(scores: Sequence[tuple[int | None, int | None]]) -> JudgementAgreement:
     """(better, worse) scores."""
     both = [(b, w) for b, w in scores if b is not None and w is not None]
     right, ties = sum(b > w for b, w in both), sum(b == w for b, w in both)
-    return Agreement(right, ties, len(both) - right - ties, len(scores) - len(both))
+    return JudgementAgreement(right, ties, len(both) - right - ties, len(scores) - len(both))
 
 
-def fall(before: Agreement, after: Agreement, allowed: float) -> str | None:
+def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) -> str | None:
     """What to say when the agreement fell further than allowed."""
     fell = before.share - after.share
     if fell <= allowed:
@@ -124,7 +125,7 @@ def fall(before: Agreement, after: Agreement, allowed: float) -> str | None:
     )
 
 
-async def _measured(options: AgreementOptions) -> Agreement:
+async def _measured(options: AgreementOptions) -> JudgementAgreement:
     wanted = spec(options.model, "model")
     srt_format = tokens.load(options.tokenizer or wanted.model).srt_format()
     pairs = judgements.read(options.pairs, options.limit)
@@ -139,10 +140,12 @@ def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
     found = asyncio.run(_measured(options))
     print(f"agreement: {found}")
-    write_json(Path(options.output), found.to_json())
+    jsonl.write_json(Path(options.output), found.to_json())
     if options.before is None:
         return 0
-    known = Agreement.from_json(json.loads(Path(options.before).read_text(encoding="utf-8")))
+    known = JudgementAgreement.from_json(
+        json.loads(Path(options.before).read_text(encoding="utf-8"))
+    )
     if problem := fall(known, found, options.max_fall):
         print(f"agreement: {problem}")
         return FELL

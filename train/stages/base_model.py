@@ -1,5 +1,4 @@
-"""The workbench's model before any training: its own tokenizer, random weights with a head start
-(copying.py).
+"""The workbench's model before any training: its own tokenizer, random weights with a head start.
 
     redraft train base_model --output DIR
 
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from redraft.server.options import option
 from redraft.train.program import read
-from redraft.train.workbench import copying, tokenizer
 
 WINDOW = 2048
 INITIAL_SPREAD = 0.05  # the usual 0.02 is for wider models
@@ -37,6 +35,8 @@ def build(options: BaseModelOptions) -> int:
     """Write the model; returns its number of parameters."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    from redraft.train.initial_model import copying, tokenizer
 
     words = tokenizer.build()
     config = LlamaConfig(

@@ -17,15 +17,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.train import checkpoints
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
-from redraft.train.data.records import read_pairs, write_json
+from redraft.train.data.records import read_pairs
 from redraft.train.program import read
-from redraft.train.stages.agreement import FELL, Agreement, fall, measure
-from redraft.train.stages.sft import Data, How, lora_config, quantization
-from redraft.train.trl_arguments import arguments, defaults
+from redraft.train.stages.agreement import FELL, JudgementAgreement, fall, measure
+from redraft.train.trl_settings import (
+    TrainingData,
+    TrlSettings,
+    arguments,
+    defaults,
+    lora_config,
+    quantization,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,9 @@ def train(options: DpoOptions) -> int:
     """Train to the end; the exit status."""
     from transformers import AutoConfig
 
-    how = How(trainer_arguments(options), lora_config(options.lora), quantization(options.quantize))
+    settings = TrlSettings(
+        trainer_arguments(options), lora_config(options.lora), quantization(options.quantize)
+    )
     tokenizer = tokens.load(options.model)
     config = AutoConfig.from_pretrained(_whole(options.model)).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
@@ -80,7 +89,7 @@ def train(options: DpoOptions) -> int:
     if checkpoints.claim(output, name):
         print(f"dpo: {output} is finished already")
         return _verdict(options, output)
-    trainer = _trainer(options, how, tokenizer, data)
+    trainer = _trainer(options, settings, tokenizer, data)
     _agreement(options, trainer, tokenizer, "before")
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
     _agreement(options, trainer, tokenizer, "after")
@@ -92,7 +101,7 @@ def train(options: DpoOptions) -> int:
 
 def _data(
     options: DpoOptions, tokenizer: tokens.Tokenizer, window: int
-) -> tuple[Data, PairLengths]:
+) -> tuple[TrainingData, PairLengths]:
     made = rows(read_pairs(Path(options.pairs)), tokenizer, options.limit)
     fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
     if checkpoints.first_process():
@@ -100,10 +109,12 @@ def _data(
             f"dpo: {lengths.num_pairs} pairs, {lengths.num_tokens} tokens, longest "
             f"{lengths.longest}, {lengths.dropped} too long and left out"
         )
-    return Data(dataset(fitting), [row.length for row in fitting]), lengths
+    return TrainingData(dataset(fitting), [row.length for row in fitting]), lengths
 
 
-def _trainer(options: DpoOptions, how: How, tokenizer: tokens.Tokenizer, data: Data) -> Any:
+def _trainer(
+    options: DpoOptions, settings: TrlSettings, tokenizer: tokens.Tokenizer, data: TrainingData
+) -> Any:
     from trl import DPOTrainer
 
     from redraft.train.exact_resume import MarkComplete, SameOrder
@@ -138,11 +149,11 @@ def _trainer(options: DpoOptions, how: How, tokenizer: tokens.Tokenizer, data: D
         model = AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
     return Trainer(
         model=model,
-        args=how.arguments,
+        args=settings.arguments,
         processing_class=tokenizer.loaded,
         train_dataset=data.train,
-        peft_config=how.lora,
-        quantization_config=how.quantized,
+        peft_config=settings.lora,
+        quantization_config=settings.quantization,
         callbacks=[MarkComplete()],
     )
 
@@ -166,14 +177,16 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
     engine = TransformersEngine(model, tokenizer)
     found = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
     print(f"dpo: agreement {when}: {found}")
-    write_json(file, found.to_json())
+    jsonl.write_json(file, found.to_json())
 
 
 def _verdict(options: DpoOptions, output: Path) -> int:
     if options.judgements is None:
         return 0
     before, after = (
-        Agreement.from_json(json.loads((output / f"agreement_{when}.json").read_text("utf-8")))
+        JudgementAgreement.from_json(
+            json.loads((output / f"agreement_{when}.json").read_text("utf-8"))
+        )
         for when in ("before", "after")
     )
     if problem := fall(before, after, options.max_fall):

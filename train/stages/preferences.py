@@ -19,21 +19,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.trace import (
     ResponseText,
     Trace,
 )
-from redraft.train.asking import CallFailed, PaidEngine
-from redraft.train.budget import Budget, CostReached
-from redraft.train.critics import Critic, ExactCritic, PromptedCritic
-from redraft.train.data import instructions, tokens, traces
+from redraft.train.critics import ExactCritic, LessonCritic, PromptedCritic
+from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_lessons, write_json, write_lines
+from redraft.train.data.records import Example, Lesson, PreferencePair, read_lessons, read_traces
 from redraft.train.engines import identity, is_local, opened, spec
+from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed, PaidEngine
 from redraft.train.program import read
-from redraft.train.self_feedback import SelfFeedback, Setting
+from redraft.train.self_feedback import LoopSettings, SelfFeedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +68,13 @@ class PreferencesOptions:
 class Paired:
     """The pairs, and what became of every other trace."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[PreferencePair] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
 
 def pair_of(
     trace: Trace, scores: Sequence[int | None], min_margin: int, tokenizer: str
-) -> Pair | str:
+) -> PreferencePair | str:
     """The pair a trace holds, or why it holds none."""
     if trace.stop_reason == "malformed_feedback":
         return "malformed feedback"
@@ -95,7 +95,7 @@ def pair_of(
         return "refinement repeats its draft"
     if score - scores[0] < min_margin:
         return "refinement not scored above its draft"
-    return Pair(
+    return PreferencePair(
         trace.instruction.messages,
         best.text,
         draft.text,
@@ -107,14 +107,14 @@ def pair_of(
     )
 
 
-def pair_of_lesson(lesson: Lesson, min_margin: int) -> Pair | str:
+def pair_of_lesson(lesson: Lesson, min_margin: int) -> PreferencePair | str:
     """A critic's refinement against the draft it improved: for models whose own refinements are
     still no better than their drafts."""
     if lesson.draft_score is None or lesson.refinement_score is None:
         return "not scored"
     if lesson.refinement_score - lesson.draft_score < min_margin:
         return "refinement not scored above its draft"
-    return Pair(
+    return PreferencePair(
         lesson.messages,
         lesson.refinement,
         lesson.draft,
@@ -126,7 +126,7 @@ def pair_of_lesson(lesson: Lesson, min_margin: int) -> Pair | str:
     )
 
 
-async def rescored(critic: Critic, trace: Trace) -> list[int | None]:
+async def rescored(critic: LessonCritic, trace: Trace) -> list[int | None]:
     """Every response scored by someone else, each apart; the same text once."""
     example = Example(trace.instruction.messages)
     known: dict[str, int | None] = {}
@@ -142,7 +142,7 @@ def _different(responses: Sequence[ResponseText]) -> list[ResponseText]:
 async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Trace], str, int]:
     """The traces, the tokenizer of their ids, and how many instructions failed."""
     if not options.data:
-        read = [trace for source in options.traces for trace in traces.read(Path(source))]
+        read = [trace for source in options.traces for trace in read_traces(Path(source))]
         return read, "", 0
     found = instructions.read(
         options.data, options.shape, options.limit, options.skip, options.seed
@@ -151,7 +151,9 @@ async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Tra
     wanted = spec(options.model, "model")
     source = options.tokenizer or (wanted.model if is_local(wanted) else None)
     tokenizer = tokens.load(source) if source else None
-    setting = Setting(options.iterations, options.temperature, options.max_tokens, options.seed)
+    setting = LoopSettings(
+        options.iterations, options.temperature, options.max_tokens, options.seed
+    )
     async with opened(wanted, wanted.retries) as engine:
         run = SelfFeedback(
             engine,
@@ -178,7 +180,7 @@ async def _pair(
         async def scored(trace: Trace) -> Sequence[int | None]:
             try:
                 return trace.scores if critic is None else await rescored(critic, trace)
-            except (CallFailed, CostReached):
+            except (PaidCallFailed, CostReached):
                 return [None] * len(trace.responses)
 
         scores = await asyncio.gather(*(scored(trace) for trace in done))
@@ -198,7 +200,7 @@ async def _pair(
 
 async def _critic(
     options: PreferencesOptions, stack: AsyncExitStack, ledger: Ledger
-) -> Critic | None:
+) -> LessonCritic | None:
     if not options.critic:
         return None
     if options.critic.get("model") == "exact":
@@ -219,7 +221,7 @@ async def prefer(options: PreferencesOptions) -> int:
         paired = await _pair(options, done, tokenizer, ledger)
     finally:
         await ledger.close()
-    write_lines(output / "pairs.jsonl", (pair.to_json() for pair in paired.pairs))
+    jsonl.write(output / "pairs.jsonl", (pair.to_json() for pair in paired.pairs))
     summary = {
         "pairs": len(paired.pairs),
         "rejected": dict(paired.reasons.most_common()),
@@ -229,7 +231,7 @@ async def prefer(options: PreferencesOptions) -> int:
         "seconds": round(time.monotonic() - started, 1),
         "audit": audit(paired.pairs),
     }
-    write_json(output / "preferences.json", summary)
+    jsonl.write_json(output / "preferences.json", summary)
     print(_told(summary))
     if problem := _problem(options, summary, len(done)):
         print(f"preferences: {problem}")

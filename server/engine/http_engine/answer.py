@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from redraft.server.engine.base import (
@@ -194,28 +190,3 @@ def error_from(
     if status in _MISCONFIGURED:
         return EngineUnavailable(f"{told} (check the upstream's URL, model and API key)")
     return EngineRefused(told)
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long the upstream asks to be left alone; infinity when it asks not to be asked again."""
-    if headers.get("x-should-retry") == "false":
-        return math.inf
-    if milliseconds := _number(headers.get("retry-after-ms")):
-        return milliseconds / 1000
-    told = headers.get("retry-after")
-    seconds = _number(told)
-    if told and seconds is None:
-        try:
-            at = parsedate_to_datetime(told)
-            seconds = (at - datetime.now(at.tzinfo or UTC)).total_seconds()
-        except (ValueError, TypeError):  # no date either
-            return None
-    return None if seconds is None else max(0.0, seconds)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None

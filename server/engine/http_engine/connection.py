@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 
 from redraft.server.engine.base import EngineUnavailable
-from redraft.server.engine.http_engine.answer import Retryable, error_from, retry_after_s
+from redraft.server.engine.http_engine.answer import Retryable, error_from
 from redraft.server.engine.http_engine.upstream import Upstream
+from redraft.server.retry import retry_after_s
 
 Wait = Callable[[], float]  # -> the seconds the next bytes may take
 

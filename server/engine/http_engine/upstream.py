@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import random
+import math
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from redraft.server.engine.base import Call
 from redraft.server.engine.http_engine.answer import Retryable
-
-LONGEST_BACKOFF_S = 8.0
-LONGEST_RETRY_AFTER_S = 60.0  # an upstream that asks for more is as good as down
+from redraft.server.retry import Backoff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,29 +49,26 @@ class Patience:
     """How long one call may go on trying."""
 
     def __init__(self, upstream: Upstream, timeout_s: float | None = None) -> None:
-        self._upstream = upstream
+        self._first_token_s = upstream.first_token_s
+        self._backoff = Backoff(upstream.retries, upstream.backoff_s)
         self._loop = asyncio.get_running_loop()
         self._until = None if timeout_s is None else self._loop.time() + timeout_s
         self.tries = 0  # that failed
 
     def wait_s(self) -> float:
         """For the first token of the next try."""
-        longest = self._upstream.first_token_s
-        return longest if self._until is None else min(longest, self._left_s(self._until))
+        return min(self._first_token_s, self._left_s())
 
     async def before_retry(self, failure: Retryable) -> None:
         """Wait as long as the upstream asked for, or longer each time; or give up."""
-        doubled = min(LONGEST_BACKOFF_S, self._upstream.backoff_s * 2**self.tries)
-        # Jitter, so that those who failed together do not come back together.
-        delay = max(random.uniform(0.5, 1.0) * doubled, failure.after_s or 0.0)
-        longest = LONGEST_RETRY_AFTER_S if self._until is None else self._left_s(self._until)
-        if self.tries >= self._upstream.retries or delay > min(longest, LONGEST_RETRY_AFTER_S):
-            raise failure
         self.tries += 1
-        await asyncio.sleep(delay)
+        delay_s = self._backoff.delay_s(self.tries, failure.after_s)
+        if delay_s is None or delay_s > self._left_s():
+            raise failure
+        await asyncio.sleep(delay_s)
 
-    def _left_s(self, until: float) -> float:
-        return max(0.0, until - self._loop.time())
+    def _left_s(self) -> float:
+        return math.inf if self._until is None else max(0.0, self._until - self._loop.time())
 
 
 def call_headers(call: Call, tries: int) -> dict[str, str]:

@@ -31,12 +31,13 @@ from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, measured
 from redraft.benchmarks.experiments.stages import StageFailed, to_the_end
 from redraft.benchmarks.workbench import judged
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.server import jsonl
 from redraft.server.engine.base import Message
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import recipe as recipes
-from redraft.train.data.records import Lesson, write_json, write_lines
+from redraft.train.data.records import Lesson
 from redraft.train.program import read
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
@@ -108,8 +109,8 @@ class Played:
                 parts = options.get("components", COMPONENTS)
                 learnt = 0.1 + 0.2 * len(parts) + 0.001 * options["limit"]
                 told = {"steps": options["limit"] // 2, "num_tokens": 100 * options["limit"]}
-                write_json(Path(options["output"]) / "training.json", told)
-            write_json(
+                jsonl.write_json(Path(options["output"]) / "training.json", told)
+            jsonl.write_json(
                 Path(options["output"]) / "learnt.json",
                 before if step.stage == "merge" else {"share": learnt, "parts": list(parts)},
             )
@@ -136,14 +137,14 @@ class Played:
                         "tokens": {"draft": 5, "feedback": 40},
                     }
                 )
-        write_lines(Path(options.output), rows)
+        jsonl.write(Path(options.output), rows)
 
 
 def start(folder: Path) -> Path:
     """Weights to start from, as far as the experiments look at them."""
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_text("weights")
-    write_json(folder / "learnt.json", {"share": 0.0, "parts": list(COMPONENTS)})
+    jsonl.write_json(folder / "learnt.json", {"share": 0.0, "parts": list(COMPONENTS)})
     return folder
 
 
@@ -408,7 +409,7 @@ def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
         for task in sample("train", None, 10, seed=1)
     ]
     kept = tmp_path / "kept.jsonl"
-    write_lines(kept, written)
+    jsonl.write(kept, written)
     arms = tmp_path / "arms"
     shop = Shop(str(recipe), "stage1", base, kept, "lessons", arms, to_the_end, per_family=1)
     arm = Arm("without score", 10, ("weaknesses", "suggestions"))

@@ -19,10 +19,11 @@ from redraft.server.engine.scripted_engine import Fail, ScriptedEngine, demo_rep
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
-from redraft.server.telemetry.traces import TraceStore, read_traces
+from redraft.server.telemetry.traces import TraceStore
 from tests.support.asgi import post, send, srt_model
 from tests.support.clock import let_pass
 from tests.support.loops import feedback
+from tests.support.stored import stored_lines
 
 QUESTION = {"prompt": "Capital of France?"}
 
@@ -242,7 +243,7 @@ def test_every_loop_is_stored_where_a_store_is_configured(tmp_path: Any) -> None
     store = TraceStore(tmp_path)
     told = refine(QUESTION, "Lyon.", feedback(2), "Paris.", traces=store)
     store.close()
-    (stored,) = read_traces(tmp_path)
+    (stored,) = stored_lines(tmp_path)
     assert (stored["id"], stored["answer"], stored["model"]) == (told["id"], "Paris.", "scripted")
     assert stored["iterations"] == told["trace"]["iterations"]
 

@@ -133,7 +133,7 @@ class Story(Family):
         return int(number) if verb in GAINS else -int(number)
 
 
-class Pair(Family):
+class PairSum(Family):
     """Find the two numbers of a list that add up to a given one."""
 
     name = "pair"

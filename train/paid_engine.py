@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
+import itertools
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from redraft.server.engine.base import (
     Call,
@@ -24,30 +22,86 @@ from redraft.server.engine.base import (
     complete,
 )
 from redraft.server.engine.http_engine.answer import Retryable
-from redraft.train.budget import Budget, Price, RateLimit
+from redraft.server.retry import Backoff
 from redraft.train.data.ledger import Entry, Ledger, key_of
 
+_MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
 _DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # nobody waits for a reply
 
 
-class CallFailed(Exception):
+class PaidCallFailed(Exception):
     """One call did not work; the message says why. A later run makes it again."""
 
     reason = "failed"
 
 
-class GivenUp(CallFailed):
+class GivenUp(PaidCallFailed):
     """The engine stayed away, whatever the patience."""
 
     reason = "given up"
 
 
-class Refused(CallFailed):
+class Refused(PaidCallFailed):
     """The engine will not do this."""
 
     reason = "refused"
+
+
+class CostReached(Exception):
+    """The next call could go over the cost cap. Everything paid for is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Money per million tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        paid = prompt_tokens * self.prompt + completion_tokens * self.completion
+        return paid / _MILLION
+
+
+class Budget:
+    """The cost cap of a run. A call reserves the most it can cost before it is made, so the cap
+    holds whatever the calls under way turn out to cost."""
+
+    def __init__(self, max_cost: float | None = None, spent: float = 0.0) -> None:
+        self.max_cost = max_cost
+        self.spent = spent
+        self._reserved = 0.0
+
+    def reserve(self, cost: float) -> None:
+        at_most = self.spent + self._reserved + cost
+        if self.max_cost is not None and at_most > self.max_cost:
+            raise CostReached(
+                f"spent {self.spent:.4f}, and the calls under way with the next one could bring "
+                f"it to {at_most:.4f}, over --max-cost {self.max_cost:g}"
+            )
+        self._reserved += cost
+
+    def settle(self, reserved: float, paid: float) -> None:
+        self._reserved -= reserved
+        self.spent += paid
+
+
+class RateLimit:
+    """At most so many calls a minute, evenly spaced; None is no limit."""
+
+    def __init__(self, per_minute: float | None = None) -> None:
+        self._interval_s = 60 / per_minute if per_minute else 0.0
+        self._next_at = 0.0
+
+    async def wait(self) -> None:
+        if not self._interval_s:
+            return
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next_at)
+        self._next_at = at + self._interval_s
+        await asyncio.sleep(at - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +147,7 @@ class PaidEngine:
         self._rate = RateLimit(self.limits.per_minute)
 
     async def ask(self, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        """The entry of one call; CallFailed, or CostReached at the cap."""
+        """The entry of one call; PaidCallFailed, or CostReached at the cap."""
         parts = {"kind": kind, "model": self.model, "prompt": asdict(prompt)}
         key = key_of(sampling=asdict(sampling), **parts)
         if (known := self.ledger.get(key)) is not None:
@@ -128,8 +182,11 @@ class PaidEngine:
         return entry
 
     async def _attempts(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        wait_s = self.limits.first_wait_s
-        for attempt in range(self.limits.retries + 1):
+        limits = self.limits
+        backoff = Backoff(
+            limits.retries, limits.first_wait_s, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S
+        )
+        for failures in itertools.count(1):
             await self._rate.wait()
             started = time.monotonic()
             try:
@@ -137,16 +194,13 @@ class PaidEngine:
             except (EngineRefused, PromptTooLong) as error:
                 raise Refused(str(error)) from error
             except (EngineError, TimeoutError) as error:
-                asked_for = error.after_s if isinstance(error, Retryable) else None
-                if attempt == self.limits.retries or asked_for == math.inf:
-                    raise GivenUp(
-                        str(error) or f"no answer in {self.limits.timeout_s:g} s"
-                    ) from error
+                retry_after_s = error.after_s if isinstance(error, Retryable) else None
+                delay_s = backoff.delay_s(failures, retry_after_s)
+                if delay_s is None:
+                    message = str(error) or f"no answer in {limits.timeout_s:g} s"
+                    raise GivenUp(message) from error
                 self.spent.retries += 1
-                # Not all at once again: whoever was refused together would be refused together.
-                pause_s = max(wait_s * random.uniform(0.5, 1.0), asked_for or 0.0)
-                await asyncio.sleep(min(_LONGEST_WAIT_S, pause_s))
-                wait_s = min(_LONGEST_WAIT_S, wait_s * 2)
+                await asyncio.sleep(delay_s)
             else:
                 return self._entry(key, kind, completion, time.monotonic() - started)
         raise AssertionError("the loop above returns or raises")
@@ -180,7 +234,3 @@ def prompt_tokens(prompt: Prompt) -> int:
         characters = sum(len(m.content) + 20 for m in prompt.messages)
         return characters // _CHARACTERS_PER_TOKEN + 1
     return len(prompt.ids)
-
-
-def shown(spent: Spent) -> dict[str, Any]:
-    return asdict(spent)

@@ -28,7 +28,7 @@ class NotUnderstood(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class ReviewRequest:
     """Feedback, a refinement or both are wanted for one response."""
 
     instruction: str
@@ -38,7 +38,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparisonRequest:
     """The name of the better of two answers is wanted."""
 
     instruction: str
@@ -46,14 +46,14 @@ class Comparison:
     answers: tuple[str, str]
 
 
-def read(messages: Sequence[Message]) -> Review | Comparison:
+def read(messages: Sequence[Message]) -> ReviewRequest | ComparisonRequest:
     given = [message for message in messages if message.role != "system"]
     if not given:
         raise NotUnderstood("no message of a user")
     first, last = given[0].content, given[-1].content
     if found := _COMPARISON.search(last):
         names = (found["first"], found["second"])
-        return Comparison(found["instruction"], names, (found["one"], found["other"]))
+        return ComparisonRequest(found["instruction"], names, (found["one"], found["other"]))
     if len(given) == 3 and last.strip() == REFINEMENT_REQUEST.strip():
         return _review(_FEEDBACK, first, feedback=False, refinement=True)
     if len(given) > 1:
@@ -63,13 +63,13 @@ def read(messages: Sequence[Message]) -> Review | Comparison:
     return _review(_FEEDBACK, last, feedback=True, refinement=False)
 
 
-def _review(pattern: re.Pattern[str], text: str, feedback: bool, refinement: bool) -> Review:
+def _review(pattern: re.Pattern[str], text: str, feedback: bool, refinement: bool) -> ReviewRequest:
     found = pattern.fullmatch(text.strip())
     if not found:
         raise NotUnderstood(_shown(text))
     # Of a conversation, its last user message is the instruction.
     instruction = found["instruction"].rpartition("[user]\n")[2]
-    return Review(instruction, found["response"], feedback, refinement)
+    return ReviewRequest(instruction, found["response"], feedback, refinement)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -1,0 +1,161 @@
+"""JSON lines on disk: one object per line, read line by line, appended durably, replaced whole.
+
+A line ends at "\\n" and nowhere else; ``str.splitlines`` also breaks at U+2028, which JSON allows
+inside a string. A last line without its "\\n" is torn: its writer was killed while writing it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+Row = dict[str, Any]
+_SHOWN = 80  # characters of a bad line
+
+
+class LineError(ValueError):
+    """A line that cannot be used; the message says which, what was expected, and what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as it stands in its file."""
+
+    path: Path
+    number: int
+    data: bytes
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}:{self.number}"
+
+    def row(self) -> Row:
+        """The object on the line; LineError when it holds none."""
+        try:
+            row = json.loads(self.data)
+        except ValueError as error:
+            raise self.error("a JSON object") from error
+        if not isinstance(row, dict):
+            raise self.error("a JSON object")
+        return row
+
+    def error(self, expected: str) -> LineError:
+        text = self.data.decode(errors="replace").rstrip("\n")
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        return LineError(f"{self.where} needs {expected}, got {shown}")
+
+
+def lines(path: Path, *, torn_end: bool = False) -> Iterator[Line]:
+    """Every line that is not empty, of a gzipped file too; with ``torn_end`` not a torn last one,
+    so that a file can be read while it is written."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        for number, data in enumerate(file, 1):
+            if torn_end and not data.endswith(b"\n"):
+                return
+            if data.strip():
+                yield Line(path, number, data)
+
+
+def read(path: Path, *, torn_end: bool = False) -> Iterator[Row]:
+    """The object of every line; LineError for a line that holds none."""
+    return (line.row() for line in lines(path, torn_end=torn_end))
+
+
+def encode(row: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can carry
+        return json.dumps(row).encode("ascii") + b"\n"
+
+
+def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Replace ``path`` with these rows, whole or not at all; returns how many there are."""
+    count = 0
+    with _replacement(path) as file:
+        for row in rows:
+            file.write(encode(row))
+            count += 1
+    return count
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace ``path`` with one JSON document, indented for people, whole or not at all."""
+    with _replacement(path) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+@contextmanager
+def _replacement(path: Path) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+class Appender:
+    """A file that is only appended to. A line is in it whole or, after a crash, torn at its end."""
+
+    def __init__(self, path: Path, *, mode: int = 0o666, exclusive: bool = False) -> None:
+        """``exclusive``: BlockingIOError while another appender that wants so has the file."""
+        self.path = path
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
+        if exclusive:
+            self._lock()
+
+    def repair(self) -> int:
+        """Remove a torn last line, so that the next one does not continue it; returns its size.
+        Only for a file with no other writer."""
+        torn = torn_bytes(self.path)
+        if torn:
+            os.ftruncate(self._fd, self.size - torn)
+        return torn
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._fd).st_size
+
+    def write(self, data: bytes) -> None:
+        """Hand whole lines to the operating system; they survive the death of this process."""
+        before = self.size
+        if os.write(self._fd, data) < len(data):
+            os.ftruncate(self._fd, before)
+            raise OSError(f"only a part of {len(data)} bytes could be written to {self.path}")
+
+    def sync(self) -> None:
+        """Return when all that was written survives a power cut."""
+        os.fsync(self._fd)
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Return when the row is on the disk."""
+        self.write(encode(row))
+        self.sync()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _lock(self) -> None:
+        import fcntl  # not on Windows, where nothing asks for it
+
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise
+
+
+def torn_bytes(path: Path) -> int:
+    """The length of the torn line at the end of a file; 0 when there is none."""
+    last = b""
+    with path.open("rb") as file:
+        for line in file:
+            last = line
+    return 0 if last.endswith(b"\n") else len(last)

@@ -1,0 +1,1 @@
+"""The workbench's model before any training: its tokenizer, and the weights it starts with."""
