@@ -9,12 +9,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from redraft.server import options
 from redraft.server.options import ConfigError, option, secret
+from redraft.server.refine.manifest import DefaultPolicy
 
 EngineName = Literal["vllm", "http", "scripted"]
+T = TypeVar("T")
 ReasoningField = Literal["both", "reasoning", "reasoning_content", "none", "inline_think"]
 
 
@@ -197,6 +199,19 @@ class ServerConfig:
             raise ConfigError("two critics have the same name")
 
     @property
+    def max_body_bytes(self) -> int:
+        return int(self.max_body_mib * 2**20)
+
+    def policy(self, manifest: DefaultPolicy) -> DefaultPolicy:
+        """What a request gets that names no policy: the operator's, else the model manifest's."""
+        iterations = _first(self.max_iterations, manifest.max_iterations)
+        return DefaultPolicy(
+            max_iterations=min(iterations, self.max_iterations_cap),
+            good_enough=_first(self.good_enough, manifest.good_enough),
+            keep=_first(self.keep, manifest.keep),
+        )
+
+    @property
     def critics(self) -> tuple[Critic, ...]:
         return tuple(Critic.parse(critic) for critic in self.critic)
 
@@ -219,6 +234,10 @@ class Critic:
                 f"strong=http://127.0.0.1:8001/v1"
             )
         return cls(name, url, model)
+
+
+def _first(configured: T | None, otherwise: T) -> T:
+    return otherwise if configured is None else configured
 
 
 def read(

@@ -17,14 +17,14 @@ from fastapi.responses import JSONResponse, Response
 from redraft.server.api import decide, outcome, reasoning, unsupported
 from redraft.server.api.chat_stream import ChatStream, Head
 from redraft.server.api.decide import Decided
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
+from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
 from redraft.server.api.examples import CHAT
 from redraft.server.api.schema.answers import ChatCompletion, ChatCompletionChunk
 from redraft.server.api.schema.requests import ChatMessage, ChatRequest
-from redraft.server.api.settings import ApiSettings, ReasoningField
 from redraft.server.api.sse import EventStream, finished, streamed
+from redraft.server.config import ReasoningField, ServerConfig
 from redraft.server.engine.base import Message
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Instruction, Trace
@@ -44,25 +44,25 @@ async def chat_completions(
     body: ChatRequest,
     request: Request,
     service: ServiceDep,
-    settings: SettingsDep,
+    config: ConfigDep,
     client: ClientDep,
 ) -> Response:
-    _check(body, settings)
-    asked = decide.asked(body, service, settings)
+    _check(body, config)
+    asked = decide.asked(body, service, config)
     asked = replace(asked, total_tokens=body.max_completion_tokens)
-    decided = decide.decide(asked, service, settings)
+    decided = decide.decide(asked, service, config)
     if beyond_loop := unsupported.needs_direct(body):
         if decided.policy.refines:
             raise unsupported.refused(beyond_loop, service.model.engine.model)
-        return await forward(request, service, settings, client, decided, beyond_loop)
+        return await forward(request, service, config, client, decided, beyond_loop)
     head = Head(f"chatcmpl-{uuid4().hex}", int(time.time()), service.model.engine.model)
-    shown = _reasoning_field(body, settings)
+    shown = _reasoning_field(body, config)
     job = _job(body, head.id, client, decided)
     job = replace(job, traceparent=traceparent_of(request))
     if body.stream:
         usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         stream = ChatStream(head, decided, shown, usage)
-        return EventStream(stream.chunks(service.run(job)), settings)
+        return EventStream(stream.chunks(service.run(job)), config)
     trace = await finished(request.receive, service.run(job))
     content = _completion(head, trace, decided, shown)
     return JSONResponse(content, headers=outcome.headers(trace))
@@ -82,10 +82,10 @@ def _message(message: ChatMessage) -> Message:
     return Message(role, content, message.name)
 
 
-def _check(body: ChatRequest, settings: ApiSettings) -> None:
+def _check(body: ChatRequest, config: ServerConfig) -> None:
     unsupported.check(body)
-    if len(body.messages) > settings.max_messages:
-        message = f"there are {len(body.messages)} messages; the most is {settings.max_messages}"
+    if len(body.messages) > config.max_messages:
+        message = f"there are {len(body.messages)} messages; the most is {config.max_messages}"
         raise invalid("messages", message)
 
 
@@ -102,9 +102,9 @@ def _job(body: ChatRequest, id: str, client: str, decided: Decided) -> Job:
     )
 
 
-def _reasoning_field(body: ChatRequest, settings: ApiSettings) -> ReasoningField:
+def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
     excluded = body.reasoning is not None and body.reasoning.exclude
-    return "none" if excluded or body.include_reasoning is False else settings.reasoning_field
+    return "none" if excluded or body.include_reasoning is False else config.reasoning_field
 
 
 def _completion(

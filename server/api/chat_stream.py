@@ -14,8 +14,8 @@ from typing import Any
 from redraft.server.api import outcome
 from redraft.server.api.decide import Decided
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
-from redraft.server.api.settings import ReasoningField
 from redraft.server.api.sse import DONE, to_json
+from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.trace import Trace
 

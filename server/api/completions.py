@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse, Response
 
 from redraft.server.api import decide, outcome, unsupported
 from redraft.server.api.decide import Decided
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
+from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
 from redraft.server.api.examples import COMPLETION
@@ -53,17 +53,17 @@ async def completions(
     body: CompletionRequest,
     request: Request,
     service: ServiceDep,
-    settings: SettingsDep,
+    config: ConfigDep,
     client: ClientDep,
 ) -> Response:
     unsupported.check(body)
-    asked = decide.asked(body, service, settings)
-    decided = decide.decide(replace(asked, refines_by_default=False), service, settings)
+    asked = decide.asked(body, service, config)
+    decided = decide.decide(replace(asked, refines_by_default=False), service, config)
     decided = _with_default_length(decided)
     if beyond_loop := _needs_direct(body, service, decided):
         if decided.policy.refines:
             raise unsupported.refused(beyond_loop, service.model.engine.model)
-        return await forward(request, service, settings, client, decided, beyond_loop)
+        return await forward(request, service, config, client, decided, beyond_loop)
     job = await _job(body, service, client, decided)
     job = replace(job, traceparent=traceparent_of(request))
     head = {
@@ -74,7 +74,7 @@ async def completions(
     }
     if body.stream:
         usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-        return EventStream(_chunks(head, service.run(job), decided, usage), settings)
+        return EventStream(_chunks(head, service.run(job), decided, usage), config)
     trace = await finished(request.receive, service.run(job))
     content = {
         **head,

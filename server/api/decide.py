@@ -14,7 +14,7 @@ from typing import Any
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, PhaseSampling, RefineOptions, Stop
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.policy import Policy
@@ -49,37 +49,37 @@ class Decided:
     trace: bool = False
 
 
-def asked(request: Generation, service: Service, settings: ApiSettings) -> Asked:
+def asked(request: Generation, service: Service, config: ServerConfig) -> Asked:
     """What a chat or completions request says; ApiError for a model this server has not."""
     reasoning = request.reasoning
     effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
     if effort is None and reasoning is not None and reasoning.enabled is False:
         effort = "none"
     return Asked(
-        suffix=read_name(request.model, service, settings),
+        suffix=read_name(request.model, service, config),
         effort=effort,
         refine=request.refine,
-        draft=_sampling_of(request, settings),
+        draft=_sampling_of(request, config),
         seed=request.seed,
     )
 
 
-def decide(asked: Asked, service: Service, settings: ApiSettings) -> Decided:
+def decide(asked: Asked, service: Service, config: ServerConfig) -> Decided:
     options = asked.refine or RefineOptions()
-    _check_limits(asked.at, options, service, settings)
-    default = settings.policy(service.model.policy)
-    policy = _policy(asked, options, default, _iterations(asked, default, settings))
+    _check_limits(asked.at, options, service, config)
+    default = config.policy(service.model.policy)
+    policy = _policy(asked, options, default, _iterations(asked, default, config))
     _check_consistent(asked.at, options, policy)
     return Decided(
         policy=_with_scores(asked.at, options, policy, service),
         critic=options.critic,
-        deadline_ms=options.deadline_ms or int(settings.max_deadline_s * 1000) or None,
+        deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
         feedback=options.feedback,
         trace=options.trace or False,
     )
 
 
-def _iterations(asked: Asked, default: DefaultPolicy, settings: ApiSettings) -> int:
+def _iterations(asked: Asked, default: DefaultPolicy, config: ServerConfig) -> int:
     iterations = default.max_iterations
     if not asked.refines_by_default:
         iterations = 0 if asked.refine is None else max(1, iterations)
@@ -89,7 +89,7 @@ def _iterations(asked: Asked, default: DefaultPolicy, settings: ApiSettings) -> 
         iterations = EFFORTS[asked.effort]
     if asked.refine is not None and asked.refine.max_iterations is not None:
         iterations = asked.refine.max_iterations
-    return min(iterations, settings.max_iterations_cap)
+    return min(iterations, config.max_iterations_cap)
 
 
 def _policy(
@@ -134,11 +134,11 @@ def _over(sampling: Sampling, phase: PhaseSampling | None) -> Sampling:
     return replace(sampling, **given)
 
 
-def _check_limits(at: str, options: RefineOptions, service: Service, settings: ApiSettings) -> None:
-    most_ms = int(settings.max_deadline_s * 1000)
+def _check_limits(at: str, options: RefineOptions, service: Service, config: ServerConfig) -> None:
+    most_ms = int(config.max_deadline_s * 1000)
     limits = {
-        "max_iterations": settings.max_iterations_cap,
-        "drafts": settings.max_drafts_cap,
+        "max_iterations": config.max_iterations_cap,
+        "drafts": config.max_drafts_cap,
         **({"deadline_ms": most_ms} if most_ms else {}),
     }
     for name, most in limits.items():
@@ -194,7 +194,7 @@ def _refused(at: str, name: str, message: str) -> ApiError:
     return invalid(at + name, f"{at}{name} {message}")
 
 
-def _sampling_of(request: Generation, settings: ApiSettings) -> Sampling:
+def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
     bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
     return Sampling(
         temperature=request.temperature,
@@ -205,7 +205,7 @@ def _sampling_of(request: Generation, settings: ApiSettings) -> Sampling:
         frequency_penalty=request.frequency_penalty,
         repetition_penalty=request.repetition_penalty,
         logit_bias=tuple(bias),
-        max_tokens=request.max_tokens or settings.default_max_tokens,
+        max_tokens=request.max_tokens or config.default_max_tokens,
         min_tokens=request.min_tokens,
         ignore_eos=request.ignore_eos or False,
         stop=_stop(request.stop),

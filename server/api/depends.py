@@ -1,4 +1,4 @@
-"""What a route needs from the app it belongs to: the service, the settings, who is asking.
+"""What a route needs from the app it belongs to: the service, the config, who is asking.
 
 What FastAPI calls is a coroutine: it sends plain functions to a thread, at a cost each time.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -22,9 +22,9 @@ async def service_of(request: Request) -> Service:
     return service
 
 
-async def settings_of(request: Request) -> ApiSettings:
-    settings: ApiSettings = request.app.state.settings
-    return settings
+async def config_of(request: Request) -> ServerConfig:
+    config: ServerConfig = request.app.state.config
+    return config
 
 
 async def client_of(request: Request) -> str:
@@ -40,5 +40,5 @@ def traceparent_of(request: Request) -> str | None:
 
 
 ServiceDep = Annotated[Service, Depends(service_of)]
-SettingsDep = Annotated[ApiSettings, Depends(settings_of)]
+ConfigDep = Annotated[ServerConfig, Depends(config_of)]
 ClientDep = Annotated[str, Depends(client_of)]

@@ -22,8 +22,8 @@ from starlette.types import Message, Scope
 from redraft.server.api import unsupported
 from redraft.server.api.decide import Decided
 from redraft.server.api.errors import ApiError
-from redraft.server.api.settings import ApiSettings
 from redraft.server.api.sse import Connected, EventStream, data
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
@@ -41,7 +41,7 @@ _WAITING_PARTS = 16  # then the engine's layer waits for the client
 async def forward(
     request: Request,
     service: Service,
-    settings: ApiSettings,
+    config: ServerConfig,
     client: str,
     decided: Decided,
     needed_by: str,
@@ -53,7 +53,7 @@ async def forward(
     payload["model"] = service.model.engine.model
     call = _Call(service, request.url.path, client, decided.deadline_ms, payload)
     if payload.get("stream"):
-        return EventStream(call.events(), settings)
+        return EventStream(call.events(), config)
     async with Connected(request.receive):
         return await call.whole()
 

@@ -14,6 +14,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.api.errors import ApiError, describe
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.telemetry.metrics import Metrics
 
 access = logging.getLogger("redraft.access")
@@ -40,9 +41,23 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The client a key belongs to, and the key's hash; the key itself is not kept."""
+
+    client: str
+    sha256: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, client: str, key: str) -> ApiKey:
+        return cls(client, _sha256(key))
+
+
 class Edge:
-    def __init__(self, app: ASGIApp, settings: ApiSettings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
+    def __init__(
+        self, app: ASGIApp, config: ServerConfig, metrics: Metrics, keys: Sequence[ApiKey]
+    ) -> None:
+        self.app, self.config, self.metrics, self.keys = app, config, metrics, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -66,14 +81,14 @@ class Edge:
 
     async def _pass(self, passage: _Passage) -> None:
         scope = passage.scope
-        if self.settings.api_keys and not _open(scope):
-            scope["redraft.client"] = whose(scope, self.settings.api_keys)
+        if self.keys and not _open(scope):
+            scope["redraft.client"] = whose(scope, self.keys)
         if scope["method"] in ("POST", "PUT", "PATCH"):
             try:
-                async with asyncio.timeout(self.settings.body_timeout_s):
-                    await passage.read_body(self.settings.max_body_bytes)
+                async with asyncio.timeout(self.config.body_timeout_s):
+                    await passage.read_body(self.config.max_body_bytes)
             except TimeoutError:
-                seconds = f"{self.settings.body_timeout_s:g} s"
+                seconds = f"{self.config.body_timeout_s:g} s"
                 message = f"the request body did not arrive within {seconds}"
                 raise ApiError(408, message, code="request_timeout") from None
         await self.app(scope, passage.receive, passage.send)
@@ -155,7 +170,7 @@ def whose(scope: Scope, keys: Sequence[ApiKey]) -> str:
     """The client a request's API key belongs to; ApiError when it is nobody's."""
     scheme, _, secret = Headers(scope=scope).get("authorization", "").partition(" ")
     given = secret.strip() if scheme.lower() == "bearer" else ""
-    sha256 = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+    sha256 = _sha256(given)
     # Every key is compared, in constant time, so that the time taken says nothing.
     found = [key.client for key in keys if hmac.compare_digest(key.sha256, sha256)]
     if found:
@@ -164,6 +179,10 @@ def whose(scope: Scope, keys: Sequence[ApiKey]) -> str:
     message = f"{what}; send one in the header 'Authorization: Bearer KEY'"
     headers = {"WWW-Authenticate": "Bearer"}
     raise ApiError(401, message, code="invalid_api_key", headers=headers)
+
+
+def _sha256(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def _open(scope: Scope) -> bool:

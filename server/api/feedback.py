@@ -18,14 +18,14 @@ from fastapi.responses import JSONResponse, Response
 
 from redraft.server.api import outcome
 from redraft.server.api.decide import Asked, decide
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
+from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
 from redraft.server.api.errors import ApiError, ErrorBody, describe, invalid
 from redraft.server.api.examples import FEEDBACK
 from redraft.server.api.instruction import instruction_of, run
 from redraft.server.api.models import read_name
 from redraft.server.api.schema.refine import FeedbackObject, FeedbackRequest
-from redraft.server.api.settings import ApiSettings
 from redraft.server.api.sse import finished
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.refine.events import Event, FeedbackRejected
 from redraft.server.refine.loop import Given
@@ -53,11 +53,11 @@ async def feedback(
     body: FeedbackRequest,
     request: Request,
     service: ServiceDep,
-    settings: SettingsDep,
+    config: ConfigDep,
     client: ClientDep,
 ) -> Response:
     """What is weak about a response, what to do about it, and how good it is from 1 to 10."""
-    job = _job(body, service, settings, client)
+    job = _job(body, service, config, client)
     job = replace(job, traceparent=traceparent_of(request))
     rejected: list[str] = []
     trace = await finished(request.receive, _noting(run(service, job, body), rejected))
@@ -80,19 +80,19 @@ async def feedback(
     )
 
 
-def _job(body: FeedbackRequest, service: Service, settings: ApiSettings, client: str) -> Job:
+def _job(body: FeedbackRequest, service: Service, config: ServerConfig, client: str) -> Job:
     """A loop that ends on its first feedback."""
-    suffix = read_name(body.model, service, settings)
+    suffix = read_name(body.model, service, config)
     if suffix and suffix.iterations == 0:
         message = (
             f"model is {body.model!r}, which means no feedback, and feedback is asked for; name "
             f"{service.model.engine.model!r}"
         )
         raise invalid("model", message)
-    decided = decide(Asked(refine=body.options(), seed=body.seed, at=""), service, settings)
+    decided = decide(Asked(refine=body.options(), seed=body.seed, at=""), service, config)
     policy = replace(decided.policy, max_iterations=1, keep="last", feedback_only=True)
     return Job(
-        given=Given(instruction_of(body, service, settings), body.response),
+        given=Given(instruction_of(body, service, config), body.response),
         policy=policy,
         request_id=f"feedback-{uuid4().hex}",
         route="feedback",

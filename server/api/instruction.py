@@ -10,7 +10,7 @@ from redraft.server.api import unsupported
 from redraft.server.api.chat import instruction_of as instruction_of_chat
 from redraft.server.api.errors import describe, invalid
 from redraft.server.api.schema.refine import Instructed
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import PromptTooLong
 from redraft.server.refine.events import Event
 from redraft.server.refine.loop import Given
@@ -18,15 +18,15 @@ from redraft.server.refine.trace import Instruction
 from redraft.server.service import Job, Service
 
 
-def instruction_of(body: Instructed, service: Service, settings: ApiSettings) -> Instruction:
+def instruction_of(body: Instructed, service: Service, config: ServerConfig) -> Instruction:
     """ApiError for what is not text, and for what only the engine's own layer can honour."""
     if beyond_loop := unsupported.needs_direct(body.chat()):
         raise unsupported.refused(beyond_loop, service.model.engine.model)
     if body.prompt is not None:
         return Given.text(body.prompt).instruction
     messages = body.messages or []
-    if len(messages) > settings.max_messages:
-        message = f"there are {len(messages)} messages; the most is {settings.max_messages}"
+    if len(messages) > config.max_messages:
+        message = f"there are {len(messages)} messages; the most is {config.max_messages}"
         raise invalid("messages", message)
     return instruction_of_chat(messages)
 

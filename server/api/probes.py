@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from redraft import __version__
-from redraft.server.api.depends import ServiceDep, SettingsDep
+from redraft.server.api.depends import ConfigDep, ServiceDep
 from redraft.server.engine.base import Engine, EngineUnavailable
 from redraft.server.refine.srt_format import VERSION as FORMAT
 from redraft.server.service import Service
@@ -58,7 +58,7 @@ async def metrics(service: ServiceDep) -> Response:
 
 
 @router.get("/version", summary="What is served, and what a request gets when it does not say")
-async def version(service: ServiceDep, settings: SettingsDep) -> dict[str, Any]:
+async def version(service: ServiceDep, config: ConfigDep) -> dict[str, Any]:
     model = service.model
     return {
         "redraft": __version__,
@@ -69,8 +69,8 @@ async def version(service: ServiceDep, settings: SettingsDep) -> dict[str, Any]:
         "engine": _kind(model.engine),
         "vllm": _vllm_version() if _kind(model.engine) == "vllm" else None,
         "critics": sorted(service.critics),
-        "policy": asdict(settings.policy(model.policy)),
-        "max_iterations_cap": settings.max_iterations_cap,
+        "policy": asdict(config.policy(model.policy)),
+        "max_iterations_cap": config.max_iterations_cap,
         **_introduction(service),
     }
 

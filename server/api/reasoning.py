@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from redraft.server.api.settings import ReasoningField
+from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, DraftDone, Event, FeedbackDone, PhaseStarted
 from redraft.server.refine.trace import Candidate, Feedback, Phase, Trace
 

@@ -18,14 +18,14 @@ from fastapi.responses import JSONResponse, Response
 
 from redraft.server.api import outcome
 from redraft.server.api.decide import Decided, asked, decide
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
+from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
 from redraft.server.api.errors import ApiError, ErrorBody
 from redraft.server.api.examples import REFINE
 from redraft.server.api.instruction import instruction_of, run
 from redraft.server.api.refine_events import EventJson, Json
 from redraft.server.api.schema.refine import RefineEvent, RefineObject, RefineRequest
-from redraft.server.api.settings import ApiSettings
 from redraft.server.api.sse import EventStream, data, finished
+from redraft.server.config import ServerConfig
 from redraft.server.refine.events import Event, Finished
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Trace
@@ -55,13 +55,13 @@ async def refine(
     body: RefineRequest,
     request: Request,
     service: ServiceDep,
-    settings: SettingsDep,
+    config: ConfigDep,
     client: ClientDep,
 ) -> Response:
     """Draft, feedback, refinement; again if asked for; and the best or the last of it."""
-    decided = decide_on(body, service, settings)
+    decided = decide_on(body, service, config)
     job = Job(
-        given=Given(instruction_of(body, service, settings), body.response, body.feedback),
+        given=Given(instruction_of(body, service, config), body.response, body.feedback),
         policy=decided.policy,
         request_id=f"refine-{uuid4().hex}",
         route="refine",
@@ -74,17 +74,17 @@ async def refine(
     if body.stream:
         wire = EventJson()
         chunks = _stream(run(service, job, body), report, wire)
-        return EventStream(chunks, settings, lambda error: _failed(wire, error))
+        return EventStream(chunks, config, lambda error: _failed(wire, error))
     trace = await finished(request.receive, run(service, job, body))
     return JSONResponse(report.of(trace), headers=outcome.headers(trace))
 
 
-def decide_on(body: RefineRequest, service: Service, settings: ApiSettings) -> Decided:
-    said = asked(body.chat(), service, settings)
+def decide_on(body: RefineRequest, service: Service, config: ServerConfig) -> Decided:
+    said = asked(body.chat(), service, config)
     return decide(
         replace(said, refine=body, total_tokens=body.max_completion_tokens, at=""),
         service,
-        settings,
+        config,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from redraft.server.api.examples import FEEDBACK
 from redraft.server.api.schema.refine import FeedbackObject
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
@@ -82,7 +82,7 @@ def test_the_examples_of_the_docs_work(name: str) -> None:
 
 @pytest.mark.parametrize("default", [0, 3])
 def test_how_often_the_server_refines_does_not_matter(default: int) -> None:
-    assert ask(ASKED, feedback(2), settings=ApiSettings(max_iterations=default))["score"] == 2
+    assert ask(ASKED, feedback(2), config=ServerConfig(max_iterations=default))["score"] == 2
 
 
 @pytest.mark.parametrize("model", ["scripted", "scripted:refine", "scripted:refine-3"])

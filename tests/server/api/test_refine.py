@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redraft.server.admission import Admission
 from redraft.server.api.examples import REFINE
 from redraft.server.api.schema.refine import RefineObject, RefineRequest
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine, demo_reply
 from redraft.server.refine.interrupt import Interrupt
@@ -325,8 +325,8 @@ def test_an_unknown_field_is_told_the_known_ones() -> None:
 
 
 def test_what_the_operator_set_is_the_default() -> None:
-    chosen = ApiSettings(max_iterations=2, good_enough=8)
-    told = refine(QUESTION, "a", feedback(1), "b", feedback(8), settings=chosen)
+    chosen = ServerConfig(max_iterations=2, good_enough=8)
+    told = refine(QUESTION, "a", feedback(1), "b", feedback(8), config=chosen)
     assert (told["stop_reason"], told["iterations"]) == ("good_enough", 1)
 
 

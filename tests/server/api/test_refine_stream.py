@@ -15,7 +15,7 @@ import pytest
 
 from redraft.server.api.app import build_app
 from redraft.server.api.schema.refine import RefineObject
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call, EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
@@ -161,9 +161,9 @@ def test_a_wrong_request_is_refused_before_the_stream_begins() -> None:
 
 
 @contextmanager
-def live(engine: ScriptedEngine, **settings: Any) -> Iterator[tuple[Served, Service]]:
+def live(engine: ScriptedEngine, **config: Any) -> Iterator[tuple[Served, Service]]:
     service = Service(srt_model(engine))
-    with serving(build_app(ApiSettings(**settings), service)) as served:
+    with serving(build_app(ServerConfig(**config), service)) as served:
         yield served, service
 
 
