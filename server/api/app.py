@@ -11,7 +11,6 @@ from redraft import __version__
 from redraft.server.api import (
     chat,
     completions,
-    docs_page,
     errors,
     feedback,
     models,
@@ -31,7 +30,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     probes.router,
     pages.router,
-    docs_page.router,
 )
 
 
@@ -42,7 +40,7 @@ def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = (
         version=__version__,
         description="A model that checks its own work before it answers, behind OpenAI's API.",
         root_path=config.root_path,
-        docs_url=None,  # docs_page has it
+        docs_url=None,  # pages.py has it
         redoc_url=None,
     )
     app.state.config = config
