@@ -50,6 +50,7 @@ BARE = (
     "starlette",
     "pydantic",
     "pydantic_core",
+    "typing_extensions",  # pydantic's: it takes no TypedDict of typing's before Python 3.12
     "prometheus_client",
     "uvicorn",
     "httpx",

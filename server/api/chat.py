@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
@@ -21,7 +20,7 @@ from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, tracepa
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
 from redraft.server.api.examples import CHAT
-from redraft.server.api.schema.answers import ChatCompletion, ChatCompletionChunk
+from redraft.server.api.schema.answers import ChatAnswerMessage, ChatCompletion, ChatCompletionChunk
 from redraft.server.api.schema.requests import ChatMessage, ChatRequest
 from redraft.server.api.sse import EventStream, finished, streamed
 from redraft.server.config import ReasoningField, ServerConfig
@@ -65,7 +64,7 @@ async def chat_completions(
         return EventStream(stream.chunks(service.run(job)), config)
     trace = await finished(request.receive, service.run(job))
     content = _completion(head, trace, decided, shown)
-    return JSONResponse(content, headers=outcome.headers(trace))
+    return JSONResponse(content, headers=outcome.headers_of(trace))
 
 
 def instruction_of(messages: list[ChatMessage]) -> Instruction:
@@ -109,17 +108,17 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
 
 def _completion(
     head: Head, trace: Trace, decided: Decided, shown: ReasoningField
-) -> dict[str, Any]:
-    message = {"role": "assistant", "content": trace.answer.text}
+) -> ChatCompletion:
+    message: ChatAnswerMessage = {"role": "assistant", "content": trace.answer.text}
     if decided.policy.refines:
-        message |= reasoning.fields(trace, shown)
-    choice = {"index": 0, "message": message, "finish_reason": trace.answer.finish_reason}
+        reasoning.add_to(message, trace, shown)
+    finish_reason = trace.answer.finish_reason
     return {
         "id": head.id,
         "object": "chat.completion",
         "created": head.created,
         "model": head.model,
-        "choices": [choice],
-        "usage": outcome.usage_json(trace),
-        "refine": outcome.refine_json(trace, decided.trace),
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": outcome.usage_of(trace),
+        "refine": outcome.outcome_of(trace, decided.trace),
     }

@@ -79,10 +79,10 @@ class ChatStream:
 
     def _end(self, trace: Trace) -> str:
         told = "" if self._answered or not trace.answer.text else self._content(trace.answer.text)
-        how = outcome.refine_json(trace, self._decided.trace)
+        how = outcome.outcome_of(trace, self._decided.trace)
         told += self._chunk("{}", f',"refine":{to_json(how)}', trace.answer.finish_reason)
         if self._include_usage:
-            usage = to_json(outcome.usage_json(trace))
+            usage = to_json(outcome.usage_of(trace))
             told += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
         return told + DONE.decode()
 

@@ -10,22 +10,22 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from redraft.server.api import decide, outcome, unsupported
+from redraft.server.api.chat_stream import Head
 from redraft.server.api.decide import Decided
 from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
 from redraft.server.api.examples import COMPLETION
-from redraft.server.api.schema.answers import TextCompletion
+from redraft.server.api.schema.answers import CompletionChoice, TextCompletion
 from redraft.server.api.schema.requests import CompletionRequest
 from redraft.server.api.sse import DONE, EventStream, data, finished, streamed
-from redraft.server.engine.base import Engine, Tokens
+from redraft.server.engine.base import Engine, FinishReason, Tokens
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Given
@@ -66,22 +66,14 @@ async def completions(
         return await forward(request, service, config, client, decided, beyond_loop)
     job = await _job(body, service, client, decided)
     job = replace(job, traceparent=traceparent_of(request))
-    head = {
-        "id": job.request_id,
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": service.model.engine.model,
-    }
+    head = Head(job.request_id, int(time.time()), service.model.engine.model)
     if body.stream:
         usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         return EventStream(_chunks(head, service.run(job), decided, usage), config)
     trace = await finished(request.receive, service.run(job))
-    content = {
-        **head,
-        **_ending(trace, decided, trace.answer.text),
-        "usage": outcome.usage_json(trace),
-    }
-    return JSONResponse(content, headers=outcome.headers(trace))
+    content = _ending(head, trace, decided, trace.answer.text)
+    content["usage"] = outcome.usage_of(trace)
+    return JSONResponse(content, headers=outcome.headers_of(trace))
 
 
 class Continuation:
@@ -155,7 +147,7 @@ async def _job(body: CompletionRequest, service: Service, client: str, decided: 
 
 
 async def _chunks(
-    head: dict[str, Any],
+    head: Head,
     events: AsyncGenerator[Event, None],
     decided: Decided,
     include_usage: bool,
@@ -167,19 +159,32 @@ async def _chunks(
             match event:
                 case Delta(live=True, text=text):
                     answered = True
-                    yield data({**head, "choices": [_choice(text, None)]})
+                    yield data(_completion(head, [_choice(text, None)]))
                 case Finished(trace=trace):
                     text = "" if answered else trace.answer.text
-                    yield data({**head, **_ending(trace, decided, text)})
+                    yield data(_ending(head, trace, decided, text))
                     if include_usage:
-                        yield data({**head, "choices": [], "usage": outcome.usage_json(trace)})
+                        usage = _completion(head, [])
+                        usage["usage"] = outcome.usage_of(trace)
+                        yield data(usage)
                     yield DONE
 
 
-def _ending(trace: Trace, decided: Decided, text: str) -> dict[str, Any]:
-    choice = _choice(text, trace.answer.finish_reason)
-    return {"choices": [choice], "refine": outcome.refine_json(trace, decided.trace)}
+def _completion(head: Head, choices: list[CompletionChoice]) -> TextCompletion:
+    return {
+        "id": head.id,
+        "object": "text_completion",
+        "created": head.created,
+        "model": head.model,
+        "choices": choices,
+    }
 
 
-def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:
+def _ending(head: Head, trace: Trace, decided: Decided, text: str) -> TextCompletion:
+    completion = _completion(head, [_choice(text, trace.answer.finish_reason)])
+    completion["refine"] = outcome.outcome_of(trace, decided.trace)
+    return completion
+
+
+def _choice(text: str, finish_reason: FinishReason | None) -> CompletionChoice:
     return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}

@@ -16,10 +16,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from redraft.server.admission import Rejected
+from redraft.server.api.schema.answers import ErrorBody
 from redraft.server.engine.base import EngineError, EngineRefused, EngineUnavailable, PromptTooLong
 from redraft.server.refine.loop import NoDraft
 from redraft.server.service import Draining
@@ -37,19 +37,6 @@ _VALIDATION_CODES = {
     "unknown_field": "unknown_parameter",
     "json_invalid": "invalid_json",
 }
-
-
-class ErrorDetail(BaseModel):
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorBody(BaseModel):
-    """What every error looks like."""
-
-    error: ErrorDetail
 
 
 # For the documentation of a route.
@@ -77,9 +64,15 @@ class ApiError(Exception):
         self.type = type or _type(status)
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
-        named = {"message": self.message, "type": self.type}
-        return {"error": {**named, "param": self.param, "code": self.code}}
+    def body(self) -> ErrorBody:
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body(), self.status, self.headers)

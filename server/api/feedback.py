@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
@@ -19,34 +18,28 @@ from fastapi.responses import JSONResponse, Response
 from redraft.server.api import outcome
 from redraft.server.api.decide import Asked, decide
 from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
-from redraft.server.api.errors import ApiError, ErrorBody, describe, invalid
+from redraft.server.api.errors import RESPONSES, ApiError, describe, invalid
 from redraft.server.api.examples import FEEDBACK
 from redraft.server.api.instruction import instruction_of, run
 from redraft.server.api.models import read_name
-from redraft.server.api.schema.refine import FeedbackObject, FeedbackRequest
+from redraft.server.api.schema.answers import FeedbackObject
+from redraft.server.api.schema.refine import FeedbackRequest
 from redraft.server.api.sse import finished
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.refine.events import Event, FeedbackRejected
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Feedback, Trace
-from redraft.server.refine.trace_json import usage_by_phase
 from redraft.server.service import Draining, Job, Service
 
 router = APIRouter(tags=["refine"])
-
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": FeedbackObject},
-    "4XX": {"model": ErrorBody},
-    "5XX": {"model": ErrorBody},
-}
 
 
 @router.post(
     "/v1/feedback",
     summary="Say what is weak about a response, and how good it is",
-    response_model=None,
-    responses=_RESPONSES,
+    response_model=FeedbackObject,
+    responses=RESPONSES,
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": FEEDBACK}}}},
 )
 async def feedback(
@@ -65,19 +58,18 @@ async def feedback(
     if written is None:
         raise _missing(trace, body)
     writer = service.critics[body.critic] if body.critic else service.model
-    return JSONResponse(
-        {
-            "id": job.request_id,
-            "object": "feedback",
-            "created": int(time.time()),
-            "model": writer.engine.model,
-            "feedback": written.text,
-            "weaknesses": written.weaknesses,
-            "suggestions": written.suggestions,
-            "score": written.score,
-            "usage": {**outcome.usage_json(trace), "phases": usage_by_phase(trace)},
-        }
-    )
+    answer: FeedbackObject = {
+        "id": job.request_id,
+        "object": "feedback",
+        "created": int(time.time()),
+        "model": writer.engine.model,
+        "feedback": written.text,
+        "weaknesses": written.weaknesses,
+        "suggestions": written.suggestions,
+        "score": written.score,
+        "usage": outcome.usage_with_phases(trace),
+    }
+    return JSONResponse(answer)
 
 
 def _job(body: FeedbackRequest, service: Service, config: ServerConfig, client: str) -> Job:

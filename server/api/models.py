@@ -10,13 +10,12 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 
 from redraft.server.api.depends import ConfigDep, ServiceDep
 from redraft.server.api.errors import RESPONSES, ApiError
+from redraft.server.api.schema.answers import Model, ModelList
 from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
@@ -37,31 +36,16 @@ class Suffix:
         return max(1, default) if self.iterations is None else self.iterations
 
 
-class Model(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "redraft"
-    root: str
-    max_model_len: int
-    max_iterations: int
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[Model]
-
-
-@router.get("/v1/models", response_model=ModelList)
-async def list_models(service: ServiceDep, config: ConfigDep) -> Any:
+@router.get("/v1/models")
+async def list_models(service: ServiceDep, config: ConfigDep) -> ModelList:
     """The served model, and its name with each suffix there is."""
     return {"object": "list", "data": list(_listed(service, config))}
 
 
-@router.get("/v1/models/{model_id:path}", response_model=Model, responses=RESPONSES)
+@router.get("/v1/models/{model_id:path}", responses=RESPONSES)
 async def show_model(
     model_id: str, request: Request, service: ServiceDep, config: ConfigDep
-) -> Any:
+) -> Model:
     """One name of the list."""
     read_name(model_id, service, config)  # refuses what is not in the list
     return next(model for model in _listed(service, config) if model["id"] == model_id)
@@ -90,7 +74,7 @@ def _names(served: str, config: ServerConfig) -> list[str]:
     return [served, f"{served}:direct", *([f"{served}:refine"] if cap else []), *numbered]
 
 
-def _listed(service: Service, config: ServerConfig) -> Iterator[dict[str, Any]]:
+def _listed(service: Service, config: ServerConfig) -> Iterator[Model]:
     engine = service.model.engine
     default = config.policy(service.model.policy).max_iterations
     for name in _names(engine.model, config):

@@ -5,14 +5,16 @@ Streams build it from the loop's events, whole responses from the trace: the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
+from redraft.server.api.schema.answers import ChatAnswerMessage
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, DraftDone, Event, FeedbackDone, PhaseStarted
 from redraft.server.refine.trace import Candidate, Feedback, Phase, Trace
 
 # The clients of vLLM and OpenRouter read the one, those of DeepSeek and SGLang the other.
-FIELDS: Mapping[ReasoningField, tuple[str, ...]] = {
+FIELDS: Mapping[ReasoningField, Sequence[Literal["reasoning", "reasoning_content"]]] = {
     "both": ("reasoning", "reasoning_content"),
     "reasoning": ("reasoning",),
     "reasoning_content": ("reasoning_content",),
@@ -65,11 +67,14 @@ class ReasoningText:
         return f"{gap}**{heading}**\n\n{text}"
 
 
-def fields(trace: Trace, shown: ReasoningField) -> dict[str, str]:
-    """What a chat message says besides, or instead of, the bare answer."""
+def add_to(message: ChatAnswerMessage, trace: Trace, shown: ReasoningField) -> None:
+    """Add the reasoning to a chat message that has the bare answer."""
     if shown == "inline_think":
-        return {"content": f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"}
-    return dict.fromkeys(FIELDS.get(shown, ()), reasoning_of(trace))
+        message["content"] = f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"
+    elif names := FIELDS.get(shown):
+        text = reasoning_of(trace)
+        for name in names:
+            message[name] = text
 
 
 def reasoning_of(trace: Trace) -> str:

@@ -14,7 +14,6 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any
 
-from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -48,7 +47,7 @@ def failed(error: ApiError) -> bytes:
     return data(error.body()) + DONE
 
 
-def streamed(chunk: type[BaseModel]) -> dict[str, Any]:
+def streamed(chunk: type) -> dict[str, Any]:
     """For the documentation of a route: what it answers when asked to stream."""
     said = f"With `stream`, events whose data is a {chunk.__name__}; the last says [DONE]."
     return {"description": f"The answer. {said}", "content": {"text/event-stream": {}}}

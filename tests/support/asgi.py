@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+from pydantic import TypeAdapter
 
 from redraft.server.api.app import build_app
 from redraft.server.api.edge import ApiKey
@@ -48,6 +49,11 @@ async def send(
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await asyncio.wait_for(client.request(method, path, **more), LIMIT_S)
+
+
+def check_shape(answer: Any, shape: Any) -> None:
+    """Fails unless the answer has every field its declaration requires, and none it lacks."""
+    TypeAdapter(shape).validate_python(answer, strict=True, extra="forbid")
 
 
 def post(

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from redraft.server.api.examples import FEEDBACK
-from redraft.server.api.schema.refine import FeedbackObject
+from redraft.server.api.schema.answers import FeedbackObject
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
-from tests.support.asgi import post, send, srt_model
+from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import feedback
 
 ASKED = {"prompt": "Capital of France?", "response": "Lyon."}
@@ -23,7 +23,7 @@ def ask(body: dict[str, Any], *script: Any, **more: Any) -> dict[str, Any]:
     answer = post("/v1/feedback", body, *script, **more)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
-    FeedbackObject.model_validate(told)
+    check_shape(told, FeedbackObject)
     return told
 
 
