@@ -8,34 +8,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 from redraft.server.api import outcome
-from redraft.server.api.decide import Decided
+from redraft.server.api.decide import Decision
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
+from redraft.server.api.schema.answers import Head
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.trace import Trace
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What all chunks of one answer share."""
-
-    id: str
-    created: int
-    model: str
-
-
 class ChatStream:
     def __init__(
-        self, head: Head, decided: Decided, shown: ReasoningField, include_usage: bool
+        self, head: Head, decision: Decision, shown: ReasoningField, include_usage: bool
     ) -> None:
-        start = {"id": head.id, "object": "chat.completion.chunk", "created": head.created}
-        self._open = to_json({**start, "model": head.model})[:-1]
-        self._decided, self._include_usage = decided, include_usage
+        start = {"id": head["id"], "object": "chat.completion.chunk", "created": head["created"]}
+        self._open = to_json({**start, "model": head["model"]})[:-1]
+        self._decision, self._include_usage = decision, include_usage
         self._reasoning = ReasoningText()
         self._fields, self._inline = FIELDS.get(shown, ()), shown == "inline_think"
         self._begun = self._thinking = self._answered = False
@@ -79,7 +70,7 @@ class ChatStream:
 
     def _end(self, trace: Trace) -> str:
         told = "" if self._answered or not trace.answer.text else self._content(trace.answer.text)
-        how = outcome.outcome_of(trace, self._decided.trace)
+        how = outcome.outcome_of(trace, self._decision.trace)
         told += self._chunk("{}", f',"refine":{to_json(how)}', trace.answer.finish_reason)
         if self._include_usage:
             usage = to_json(outcome.usage_of(trace))
@@ -88,7 +79,7 @@ class ChatStream:
 
     def _at(self, event: Any) -> str:
         """Where in the loop a delta belongs; without refinement there is nothing to tell."""
-        if not self._decided.policy.refines or not isinstance(event, Delta):
+        if not self._decision.policy.refines or not isinstance(event, Delta):
             return ""
         return f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'
 

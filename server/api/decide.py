@@ -10,22 +10,27 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
+from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, PhaseSampling, RefineOptions, Stop
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
+from redraft.server.refine.asking import Asker
+from redraft.server.refine.loop import Given
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.policy import Policy
-from redraft.server.service import Service
+from redraft.server.service import Job, Service
 
 EFFORTS = {"none": 0, "minimal": 0, "low": 1, "medium": 1, "high": 2, "xhigh": 3, "max": 4}
 GREEDY = Sampling(temperature=0.0)
+ID_PREFIXES = {"chat": "chatcmpl", "completions": "cmpl"}  # OpenAI's, by route
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Requested:
     """What a request says about refinement and sampling, wherever it says it."""
 
     suffix: Suffix | None = None
@@ -39,23 +44,46 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Decision:
     """What it gets."""
 
     policy: Policy
     critic: str | None = None
     deadline_ms: int | None = None
     feedback: str | None = None  # the caller's own
-    trace: bool = False
+    trace: bool = False  # whether the answer has it
+
+    def job(
+        self,
+        route: str,
+        given: Given,
+        context: Context,
+        *,
+        live: bool = False,
+        asker: Asker | None = None,
+    ) -> Job:
+        """The work of one request of ``route``."""
+        return Job(
+            given,
+            self.policy,
+            request_id=f"{ID_PREFIXES.get(route, route)}-{uuid4().hex}",
+            route=route,
+            client=context.client,
+            critic=self.critic,
+            deadline_ms=self.deadline_ms,
+            live=live,
+            traceparent=context.traceparent,
+            asker=asker,
+        )
 
 
-def asked(request: Generation, service: Service, config: ServerConfig) -> Asked:
+def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
     """What a chat or completions request says; ApiError for a model this server has not."""
     reasoning = request.reasoning
     effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
     if effort is None and reasoning is not None and reasoning.enabled is False:
         effort = "none"
-    return Asked(
+    return Requested(
         suffix=read_name(request.model, service, config),
         effort=effort,
         refine=request.refine,
@@ -64,14 +92,14 @@ def asked(request: Generation, service: Service, config: ServerConfig) -> Asked:
     )
 
 
-def decide(asked: Asked, service: Service, config: ServerConfig) -> Decided:
-    options = asked.refine or RefineOptions()
-    _check_limits(asked.at, options, service, config)
+def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
+    options = requested.refine or RefineOptions()
+    _check_limits(requested.at, options, service, config)
     default = config.policy(service.model.policy)
-    policy = _policy(asked, options, default, _iterations(asked, default, config))
-    _check_consistent(asked.at, options, policy)
-    return Decided(
-        policy=_with_scores(asked.at, options, policy, service),
+    policy = _policy(requested, options, default, _iterations(requested, default, config))
+    _check_consistent(requested.at, options, policy)
+    return Decision(
+        policy=_with_scores(requested.at, options, policy, service),
         critic=options.critic,
         deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
         feedback=options.feedback,
@@ -79,34 +107,34 @@ def decide(asked: Asked, service: Service, config: ServerConfig) -> Decided:
     )
 
 
-def _iterations(asked: Asked, default: DefaultPolicy, config: ServerConfig) -> int:
+def _iterations(requested: Requested, default: DefaultPolicy, config: ServerConfig) -> int:
     iterations = default.max_iterations
-    if not asked.refines_by_default:
-        iterations = 0 if asked.refine is None else max(1, iterations)
-    if asked.suffix is not None:
-        iterations = asked.suffix.over(default.max_iterations)
-    if asked.effort is not None:
-        iterations = EFFORTS[asked.effort]
-    if asked.refine is not None and asked.refine.max_iterations is not None:
-        iterations = asked.refine.max_iterations
+    if not requested.refines_by_default:
+        iterations = 0 if requested.refine is None else max(1, iterations)
+    if requested.suffix is not None:
+        iterations = requested.suffix.over(default.max_iterations)
+    if requested.effort is not None:
+        iterations = EFFORTS[requested.effort]
+    if requested.refine is not None and requested.refine.max_iterations is not None:
+        iterations = requested.refine.max_iterations
     return min(iterations, config.max_iterations_cap)
 
 
 def _policy(
-    asked: Asked, options: RefineOptions, default: DefaultPolicy, iterations: int
+    requested: Requested, options: RefineOptions, default: DefaultPolicy, iterations: int
 ) -> Policy:
     drafts = options.drafts or 1
     # What says how long a text is and what it must look like holds for refinements, too; how
     # freely it is sampled does not: refinements are greedy, as in the paper.
     like_draft = replace(
         GREEDY,
-        max_tokens=asked.draft.max_tokens,
-        min_tokens=asked.draft.min_tokens,
-        ignore_eos=asked.draft.ignore_eos,
-        stop=asked.draft.stop,
-        stop_token_ids=asked.draft.stop_token_ids,
-        logit_bias=asked.draft.logit_bias,
-        constraint=asked.draft.constraint,
+        max_tokens=requested.draft.max_tokens,
+        min_tokens=requested.draft.min_tokens,
+        ignore_eos=requested.draft.ignore_eos,
+        stop=requested.draft.stop,
+        stop_token_ids=requested.draft.stop_token_ids,
+        logit_bias=requested.draft.logit_bias,
+        constraint=requested.draft.constraint,
     )
     # An explicit null is an answer, too: no score is good enough to stop at.
     said = "good_enough" in options.model_fields_set
@@ -117,9 +145,9 @@ def _policy(
         keep=options.keep or default.keep,
         drafts=drafts,
         token_budget=options.token_budget,
-        total_tokens=asked.total_tokens,
-        seed=asked.seed,
-        draft=_over(asked.draft, options.draft),
+        total_tokens=requested.total_tokens,
+        seed=requested.seed,
+        draft=_over(requested.draft, options.draft),
         feedback=_over(GREEDY, options.feedback_sampling),
         refinement=_over(like_draft, options.refinement),
     )

@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.types import Message, Scope
 
 from redraft.server.api import unsupported
-from redraft.server.api.decide import Decided
+from redraft.server.api.decide import Decision
 from redraft.server.api.errors import ApiError
 from redraft.server.api.sse import Connected, EventStream, data
 from redraft.server.config import ServerConfig
@@ -41,9 +41,9 @@ _WAITING_PARTS = 16  # then the engine's layer waits for the client
 async def forward(
     request: Request,
     service: Service,
-    config: ServerConfig,
+    settings: ServerConfig,
     client: str,
-    decided: Decided,
+    decision: Decision,
     needed_by: str,
 ) -> Response:
     """The answer of the engine's own layer. ``needed_by`` is the field that asks for it."""
@@ -51,9 +51,9 @@ async def forward(
         raise unsupported.no_layer(needed_by)
     payload = {k: v for k, v in (await request.json()).items() if k not in OURS}
     payload["model"] = service.model.engine.model
-    call = _Call(service, request.url.path, client, decided.deadline_ms, payload)
+    call = _Call(service, request.url.path, client, decision.deadline_ms, payload)
     if payload.get("stream"):
-        return EventStream(call.events(), config)
+        return EventStream(call.events(), settings)
     async with Connected(request.receive):
         return await call.whole()
 

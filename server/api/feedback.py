@@ -6,31 +6,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import outcome
-from redraft.server.api.decide import Asked, decide
-from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
+from redraft.server.api import instruction, outcome
+from redraft.server.api.decide import Requested, decide
+from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError, describe, invalid
-from redraft.server.api.examples import FEEDBACK
-from redraft.server.api.instruction import instruction_of, run
 from redraft.server.api.models import read_name
 from redraft.server.api.schema.answers import FeedbackObject
+from redraft.server.api.schema.examples import FEEDBACK
 from redraft.server.api.schema.refine import FeedbackRequest
 from redraft.server.api.sse import finished
-from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.refine.events import Event, FeedbackRejected
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Feedback, Trace
-from redraft.server.service import Draining, Job, Service
+from redraft.server.service import Draining, Job
 
 router = APIRouter(tags=["refine"])
 
@@ -42,27 +38,23 @@ router = APIRouter(tags=["refine"])
     responses=RESPONSES,
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": FEEDBACK}}}},
 )
-async def feedback(
-    body: FeedbackRequest,
-    request: Request,
-    service: ServiceDep,
-    config: ConfigDep,
-    client: ClientDep,
-) -> Response:
+async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
     """What is weak about a response, what to do about it, and how good it is from 1 to 10."""
-    job = _job(body, service, config, client)
-    job = replace(job, traceparent=traceparent_of(request))
+    service = context.service
+    job = _job(body, context)
     rejected: list[str] = []
-    trace = await finished(request.receive, _noting(run(service, job, body), rejected))
+    events = _noting(instruction.run(service, job, body), rejected)
+    trace = await finished(context.request.receive, events)
     written = _feedback(trace, rejected)
     if written is None:
         raise _missing(trace, body)
     writer = service.critics[body.critic] if body.critic else service.model
+    head = outcome.head_of(job, writer.engine.model)
     answer: FeedbackObject = {
-        "id": job.request_id,
+        "id": head["id"],
         "object": "feedback",
-        "created": int(time.time()),
-        "model": writer.engine.model,
+        "created": head["created"],
+        "model": head["model"],
         "feedback": written.text,
         "weaknesses": written.weaknesses,
         "suggestions": written.suggestions,
@@ -72,26 +64,20 @@ async def feedback(
     return JSONResponse(answer)
 
 
-def _job(body: FeedbackRequest, service: Service, config: ServerConfig, client: str) -> Job:
+def _job(body: FeedbackRequest, context: Context) -> Job:
     """A loop that ends on its first feedback."""
+    service, config = context.service, context.config
     suffix = read_name(body.model, service, config)
     if suffix and suffix.iterations == 0:
         message = (
             f"model is {body.model!r}, which means no feedback, and feedback is asked for; name "
-            f"{service.model.engine.model!r}"
+            f"{context.model_name!r}"
         )
         raise invalid("model", message)
-    decided = decide(Asked(refine=body.options(), seed=body.seed, at=""), service, config)
-    policy = replace(decided.policy, max_iterations=1, keep="last", feedback_only=True)
-    return Job(
-        given=Given(instruction_of(body, service, config), body.response),
-        policy=policy,
-        request_id=f"feedback-{uuid4().hex}",
-        route="feedback",
-        client=client,
-        critic=decided.critic,
-        deadline_ms=decided.deadline_ms,
-    )
+    decision = decide(Requested(refine=body.options(), seed=body.seed, at=""), service, config)
+    policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)
+    given = Given(instruction.of_body(body, context), body.response)
+    return replace(decision, policy=policy).job("feedback", given, context)
 
 
 async def _noting(

@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
-from redraft.server.api.depends import ConfigDep, ServiceDep
+from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError
 from redraft.server.api.schema.answers import Model, ModelList
 from redraft.server.config import ServerConfig
@@ -37,16 +37,15 @@ class Suffix:
 
 
 @router.get("/v1/models")
-async def list_models(service: ServiceDep, config: ConfigDep) -> ModelList:
+async def list_models(context: ContextDep) -> ModelList:
     """The served model, and its name with each suffix there is."""
-    return {"object": "list", "data": list(_listed(service, config))}
+    return {"object": "list", "data": list(_listed(context.service, context.config))}
 
 
 @router.get("/v1/models/{model_id:path}", responses=RESPONSES)
-async def show_model(
-    model_id: str, request: Request, service: ServiceDep, config: ConfigDep
-) -> Model:
+async def show_model(model_id: str, context: ContextDep) -> Model:
     """One name of the list."""
+    service, config = context.service, context.config
     read_name(model_id, service, config)  # refuses what is not in the list
     return next(model for model in _listed(service, config) if model["id"] == model_id)
 

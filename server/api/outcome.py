@@ -1,10 +1,12 @@
-"""Outcome: what a finished loop adds to every answer: its usage, its course, its headers."""
+"""Outcome: what every answer says about its loop: identity, usage, course, headers."""
 
 from __future__ import annotations
 
+import time
 from typing import cast
 
 from redraft.server.api.schema.answers import (
+    Head,
     LoopSummary,
     PhaseUsage,
     RefineOutcome,
@@ -14,6 +16,11 @@ from redraft.server.api.schema.answers import (
 )
 from redraft.server.refine.trace import Phase, Trace
 from redraft.server.refine.trace_json import trace_json, usage_by_phase
+from redraft.server.service import Job
+
+
+def head_of(job: Job, model_name: str) -> Head:
+    return {"id": job.request_id, "created": int(time.time()), "model": model_name}
 
 
 def usage_of(trace: Trace) -> UsageAnswer:

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from redraft import __version__
-from redraft.server.api.depends import ConfigDep, ServiceDep
+from redraft.server.api.depends import ContextDep
 from redraft.server.engine.base import Engine, EngineUnavailable
 from redraft.server.refine.srt_format import VERSION as FORMAT
 from redraft.server.service import Service
@@ -39,8 +39,8 @@ async def health() -> dict[str, str]:
     responses={503: {"description": "draining, engine_down or queue_full"}},
 )
 @router.get("/readyz", include_in_schema=False, response_model=None)
-async def ready(service: ServiceDep) -> JSONResponse:
-    status, reason = await _readiness(service)
+async def ready(context: ContextDep) -> JSONResponse:
+    status, reason = await _readiness(context.service)
     if status == "ready":
         return JSONResponse({"status": status})
     headers = {"Retry-After": str(RETRY_AFTER_S)}
@@ -48,7 +48,8 @@ async def ready(service: ServiceDep) -> JSONResponse:
 
 
 @router.get("/metrics", summary="Metrics of the loop and of the engine, for Prometheus")
-async def metrics(service: ServiceDep) -> Response:
+async def metrics(context: ContextDep) -> Response:
+    service = context.service
     engines = [service.model.engine, *(critic.engine for critic in service.critics.values())]
     problems = await asyncio.gather(*(_problem(engine) for engine in engines))
     for engine, problem in zip(engines, problems, strict=True):
@@ -58,8 +59,8 @@ async def metrics(service: ServiceDep) -> Response:
 
 
 @router.get("/version", summary="What is served, and what a request gets when it does not say")
-async def version(service: ServiceDep, config: ConfigDep) -> dict[str, Any]:
-    model = service.model
+async def version(context: ContextDep) -> dict[str, Any]:
+    service, config, model = context.service, context.config, context.service.model
     return {
         "redraft": __version__,
         "model": model.engine.model,

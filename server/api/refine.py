@@ -10,25 +10,21 @@ it, a case in page/manuscript.js.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from pydantic import TypeAdapter
 
-from redraft.server.api import outcome
-from redraft.server.api.chat_stream import Head
-from redraft.server.api.decide import Decided, asked, decide
-from redraft.server.api.depends import ClientDep, ConfigDep, ServiceDep, traceparent_of
+from redraft.server.api import decide, instruction, outcome
+from redraft.server.api.decide import Decision
+from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError
-from redraft.server.api.examples import REFINE
-from redraft.server.api.instruction import instruction_of, run
-from redraft.server.api.schema.answers import RefineEvent, RefineObject
+from redraft.server.api.schema.answers import Head, RefineEvent, RefineObject
+from redraft.server.api.schema.examples import REFINE
 from redraft.server.api.schema.refine import RefineRequest
 from redraft.server.api.sse import EventStream, data, finished
 from redraft.server.config import ServerConfig
@@ -45,7 +41,7 @@ from redraft.server.refine.events import (
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Trace
 from redraft.server.refine.trace_json import candidate_json, feedback_json, response_json
-from redraft.server.service import Job, Service
+from redraft.server.service import Service
 
 router = APIRouter(tags=["refine"])
 Json = dict[str, Any]
@@ -60,50 +56,34 @@ _STREAM = {"text/event-stream": {"schema": TypeAdapter(RefineEvent).json_schema(
     responses={200: {"content": _STREAM}, **RESPONSES},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": REFINE}}}},
 )
-async def refine(
-    body: RefineRequest,
-    request: Request,
-    service: ServiceDep,
-    config: ConfigDep,
-    client: ClientDep,
-) -> Response:
+async def refine(body: RefineRequest, context: ContextDep) -> Response:
     """Draft, feedback, refinement; again if asked for; and the best or the last of it."""
-    decided = decide_on(body, service, config)
-    job = Job(
-        given=Given(instruction_of(body, service, config), body.response, body.feedback),
-        policy=decided.policy,
-        request_id=f"refine-{uuid4().hex}",
-        route="refine",
-        client=client,
-        critic=decided.critic,
-        deadline_ms=decided.deadline_ms,
-        traceparent=traceparent_of(request),
-    )
-    head = Head(job.request_id, int(time.time()), service.model.engine.model)
+    service, config = context.service, context.config
+    decision = _decide(body, service, config)
+    given = Given(instruction.of_body(body, context), body.response, body.feedback)
+    job = decision.job("refine", given, context)
+    head = outcome.head_of(job, context.model_name)
     with_trace = body.trace is not False
     if body.stream:
         wire = EventJson()
-        chunks = _stream(run(service, job, body), head, with_trace, wire)
+        chunks = _stream(instruction.run(service, job, body), head, with_trace, wire)
         return EventStream(chunks, config, lambda error: _failed(wire, error))
-    trace = await finished(request.receive, run(service, job, body))
+    trace = await finished(context.request.receive, instruction.run(service, job, body))
     return JSONResponse(_object(head, trace, with_trace), headers=outcome.headers_of(trace))
 
 
-def decide_on(body: RefineRequest, service: Service, config: ServerConfig) -> Decided:
-    said = asked(body.chat(), service, config)
-    return decide(
-        replace(said, refine=body, total_tokens=body.max_completion_tokens, at=""),
-        service,
-        config,
-    )
+def _decide(body: RefineRequest, service: Service, config: ServerConfig) -> Decision:
+    requested = decide.requested_by(body.chat(), service, config)
+    requested = replace(requested, refine=body, total_tokens=body.max_completion_tokens, at="")
+    return decide.decide(requested, service, config)
 
 
 def _object(head: Head, trace: Trace, with_trace: bool) -> RefineObject:
     return {
-        "id": head.id,
+        "id": head["id"],
         "object": "refine",
-        "created": head.created,
-        "model": head.model,
+        "created": head["created"],
+        "model": head["model"],
         "answer": trace.answer.text,
         "finish_reason": trace.answer.finish_reason,
         **outcome.summary_of(trace, with_trace),

@@ -112,11 +112,11 @@ class EventStream(Response):
     def __init__(
         self,
         chunks: AsyncGenerator[bytes, None],
-        config: ServerConfig,
+        settings: ServerConfig,
         on_error: Callable[[ApiError], bytes] = failed,
     ) -> None:
         super().__init__()
-        self._chunks, self._config, self._on_error = chunks, config, on_error
+        self._chunks, self._settings, self._on_error = chunks, settings, on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         line = _Line(send)
@@ -140,7 +140,7 @@ class EventStream(Response):
     async def _pulse(self, line: _Line, connected: Connected) -> None:
         """Writes a comment when the line was silent for long, so that no proxy cuts it, and lets
         go of a reader who takes nothing."""
-        silence_s, stall_s = self._config.keep_alive_s, self._config.stall_s
+        silence_s, stall_s = self._settings.keep_alive_s, self._settings.stall_s
         tick = min(filter(None, (silence_s, stall_s)), default=0)
         while tick:
             limit = stall_s if line.blocked else silence_s

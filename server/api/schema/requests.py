@@ -23,7 +23,7 @@ MinP = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 RepetitionPenalty = Annotated[float, Field(gt=0, le=100)]
 Tokens = Annotated[int, Field(ge=1, le=INT64)]
-AtLeastNone = Annotated[int, Field(ge=0, le=INT64)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=INT64)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 Stop = StopString | Annotated[list[StopString], Field(max_length=16)]
@@ -63,7 +63,7 @@ class PhaseSampling(Closed):
     frequency_penalty: Penalty | None = None
     repetition_penalty: RepetitionPenalty | None = None
     max_tokens: Tokens | None = None
-    min_tokens: AtLeastNone | None = None
+    min_tokens: NonNegativeInt | None = None
     ignore_eos: bool | None = None
     stop: Stop | None = None
 
@@ -71,7 +71,7 @@ class PhaseSampling(Closed):
 class RefineOptions(Closed):
     """How one request is refined. What is left out is as the model's manifest says."""
 
-    max_iterations: AtLeastNone | None = Field(default=None, description="0: no refinement")
+    max_iterations: NonNegativeInt | None = Field(default=None, description="0: no refinement")
     good_enough: Annotated[int, Field(ge=1, le=10)] | None = Field(
         default=None,
         description="a response with this score is not refined any further; null: none is",
@@ -84,7 +84,7 @@ class RefineOptions(Closed):
     critic: str | None = Field(
         default=None, description="the engine that writes the feedback, by name"
     )
-    token_budget: AtLeastNone | None = Field(
+    token_budget: NonNegativeInt | None = Field(
         default=None, description="most completion tokens beyond the first draft"
     )
     deadline_ms: Tokens | None = Field(
@@ -206,7 +206,7 @@ class Generation(Open):
     top_k: TopK | None = None
     min_p: MinP | None = None
     repetition_penalty: RepetitionPenalty | None = None
-    min_tokens: AtLeastNone | None = None
+    min_tokens: NonNegativeInt | None = None
     ignore_eos: bool | None = None
     stop_token_ids: list[TokenId] | None = None
     response_format: ResponseFormat | None = None
@@ -214,6 +214,11 @@ class Generation(Open):
     reasoning_effort: Effort | None = None
     reasoning: Reasoning | None = None
     refine: RefineOptions | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a chunk that has the usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
 
     @model_validator(mode="after")
     def _consistent(self) -> Generation:

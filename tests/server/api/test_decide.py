@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from redraft.server.api import decide
-from redraft.server.api.decide import Decided
+from redraft.server.api.decide import Decision
 from redraft.server.api.schema.requests import ChatRequest
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
@@ -20,11 +20,11 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 
 def decided(
     config: ServerConfig | None = None, manifest: DefaultPolicy | None = None, **body: Any
-) -> Decided:
+) -> Decision:
     service = Service(srt_model(ScriptedEngine(), manifest))
     config = config or ServerConfig()
     request = ChatRequest.model_validate({"messages": MESSAGES, **body})
-    return decide.decide(decide.asked(request, service, config), service, config)
+    return decide.decide(decide.requested_by(request, service, config), service, config)
 
 
 def iterations(**body: Any) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from redraft.server.api.examples import FEEDBACK
 from redraft.server.api.schema.answers import FeedbackObject
+from redraft.server.api.schema.examples import FEEDBACK
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redraft.server.admission import Admission
-from redraft.server.api.examples import REFINE
 from redraft.server.api.schema.answers import RefineObject
+from redraft.server.api.schema.examples import REFINE
 from redraft.server.api.schema.refine import RefineRequest
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
