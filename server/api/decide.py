@@ -15,7 +15,7 @@ from uuid import uuid4
 from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.models import Suffix, read_name
-from redraft.server.api.schema.requests import Generation, PhaseSampling, RefineOptions, Stop
+from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
 from redraft.server.refine.asking import Asker
@@ -26,6 +26,7 @@ from redraft.server.service import Job, Service
 
 EFFORTS = {"none": 0, "minimal": 0, "low": 1, "medium": 1, "high": 2, "xhigh": 3, "max": 4}
 GREEDY = Sampling(temperature=0.0)
+_SAMPLING = tuple(SamplingFields.model_fields)
 ID_PREFIXES = {"chat": "chatcmpl", "completions": "cmpl"}  # OpenAI's, by route
 
 
@@ -153,13 +154,17 @@ def _policy(
     )
 
 
-def _over(sampling: Sampling, phase: PhaseSampling | None) -> Sampling:
-    if phase is None:
-        return sampling
-    given: dict[str, Any] = phase.model_dump(exclude_none=True)
-    if "stop" in given:
-        given["stop"] = _stop(phase.stop)
-    return replace(sampling, **given)
+def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
+    """``default``, but for the fields that are set."""
+    if fields is None:
+        return default
+    values: dict[str, Any] = {
+        name: value for name in _SAMPLING if (value := getattr(fields, name)) is not None
+    }
+    if "stop" in values:
+        stop = values["stop"]
+        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+    return replace(default, **values)
 
 
 def _check_limits(at: str, options: RefineOptions, service: Service, config: ServerConfig) -> None:
@@ -224,26 +229,13 @@ def _refused(at: str, name: str, message: str) -> ApiError:
 
 def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
     bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
-    return Sampling(
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        presence_penalty=request.presence_penalty,
-        frequency_penalty=request.frequency_penalty,
-        repetition_penalty=request.repetition_penalty,
+    default = Sampling(
+        max_tokens=config.default_max_tokens,
         logit_bias=tuple(bias),
-        max_tokens=request.max_tokens or config.default_max_tokens,
-        min_tokens=request.min_tokens,
-        ignore_eos=request.ignore_eos or False,
-        stop=_stop(request.stop),
         stop_token_ids=tuple(request.stop_token_ids or ()),
         constraint=constraint(request),
     )
-
-
-def _stop(stop: Stop | None) -> tuple[str, ...]:
-    return (stop,) if isinstance(stop, str) else tuple(stop or ())
+    return _over(default, request)
 
 
 def constraint(request: Generation) -> Constraint | None:

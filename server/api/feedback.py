@@ -43,8 +43,9 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
     service = context.service
     job = _job(body, context)
     rejected: list[str] = []
-    events = _noting(instruction.run(service, job, body), rejected)
-    trace = await finished(context.request.receive, events)
+    with instruction.named_in_errors(body):
+        events = _noting(service.run(job), rejected)
+        trace = await finished(context.request.receive, events)
     written = _feedback(trace, rejected)
     if written is None:
         raise _missing(trace, body)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from redraft.server.api import unsupported
 from redraft.server.api.depends import Context
@@ -12,10 +12,8 @@ from redraft.server.api.schema.refine import Instructed
 from redraft.server.api.schema.requests import ChatMessage
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Message, PromptTooLong
-from redraft.server.refine.events import Event
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Instruction
-from redraft.server.service import Job, Service
 
 
 def check_length(messages: Sequence[ChatMessage], config: ServerConfig) -> None:
@@ -41,12 +39,11 @@ def of_body(body: Instructed, context: Context) -> Instruction:
     return of_chat(messages)
 
 
-async def run(service: Service, job: Job, body: Instructed) -> AsyncGenerator[Event, None]:
-    """The events of the job; ApiError that names the instruction's field when it is too long."""
+@contextmanager
+def named_in_errors(body: Instructed) -> Iterator[None]:
+    """Within this block, a prompt that is too long is an ApiError about the instruction's field."""
     try:
-        async with aclosing(service.run(job)) as events:
-            async for event in events:
-                yield event
+        yield
     except PromptTooLong as error:
         raise describe(error, body.instruction_param) from error
 

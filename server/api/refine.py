@@ -4,8 +4,8 @@
         -d '{"prompt": "Sort these words: pear, fig, apple", "stream": true}'
 
 Every event of a stream has ``type`` and ``sequence_number``. How to add one: a case in
-``EventJson.tell``, a test in tests/server/api/test_refine_stream.py, and, where people should see
-it, a case in page/manuscript.js.
+``EventWriter.write``, a test in tests/server/api/test_refine_stream.py and, if the playground
+should show it, a case in page/manuscript.js.
 """
 
 from __future__ import annotations
@@ -44,8 +44,6 @@ from redraft.server.refine.trace_json import candidate_json, feedback_json, resp
 from redraft.server.service import Service
 
 router = APIRouter(tags=["refine"])
-Json = dict[str, Any]
-
 _STREAM = {"text/event-stream": {"schema": TypeAdapter(RefineEvent).json_schema()}}
 
 
@@ -63,13 +61,12 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
     given = Given(instruction.of_body(body, context), body.response, body.feedback)
     job = decision.job("refine", given, context)
     head = outcome.head_of(job, context.model_name)
-    with_trace = body.trace is not False
     if body.stream:
-        wire = EventJson()
-        chunks = _stream(instruction.run(service, job, body), head, with_trace, wire)
-        return EventStream(chunks, config, lambda error: _failed(wire, error))
-    trace = await finished(context.request.receive, instruction.run(service, job, body))
-    return JSONResponse(_object(head, trace, with_trace), headers=outcome.headers_of(trace))
+        writer = EventWriter()
+        return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)
+    with instruction.named_in_errors(body):
+        trace = await finished(context.request.receive, service.run(job))
+    return JSONResponse(_object(head, trace, body), headers=outcome.headers_of(trace))
 
 
 def _decide(body: RefineRequest, service: Service, config: ServerConfig) -> Decision:
@@ -78,7 +75,7 @@ def _decide(body: RefineRequest, service: Service, config: ServerConfig) -> Deci
     return decide.decide(requested, service, config)
 
 
-def _object(head: Head, trace: Trace, with_trace: bool) -> RefineObject:
+def _object(head: Head, trace: Trace, body: RefineRequest) -> RefineObject:
     return {
         "id": head["id"],
         "object": "refine",
@@ -86,69 +83,68 @@ def _object(head: Head, trace: Trace, with_trace: bool) -> RefineObject:
         "model": head["model"],
         "answer": trace.answer.text,
         "finish_reason": trace.answer.finish_reason,
-        **outcome.summary_of(trace, with_trace),
+        **outcome.summary_of(trace, body.trace is not False),
         "usage": outcome.usage_with_phases(trace),
     }
 
 
-class EventJson:
-    """Numbers the events of one stream."""
+class EventWriter:
+    """Writes and numbers the events of one stream."""
 
     def __init__(self) -> None:
-        self._next = 0
+        self._next_number = 0
         self._open: FeedbackDone | None = None  # an iteration that may still get a refinement
 
-    def tell(self, event: Event) -> Iterator[Json]:
+    def write(self, event: Event) -> Iterator[bytes]:
         match event:
             case PhaseStarted():
                 pass
             case Delta(phase=phase, iteration=iteration, text=text):
-                yield self.numbered(f"refine.{phase}.delta", iteration=iteration, delta=text)
+                yield self._event(f"refine.{phase}.delta", iteration=iteration, delta=text)
             case DraftDone(candidate=candidate, index=index):
-                done = candidate_json(candidate)
-                yield self.numbered("refine.draft.done", iteration=0, index=index, draft=done)
+                draft = candidate_json(candidate)
+                yield self._event("refine.draft.done", iteration=0, index=index, draft=draft)
             case FeedbackRejected(iteration=iteration, text=text, problem=problem):
                 rejected = {"iteration": iteration, "text": text, "problem": problem}
-                yield self.numbered("refine.feedback.rejected", **rejected)
+                yield self._event("refine.feedback.rejected", **rejected)
             case FeedbackDone(iteration=iteration, feedback=feedback):
-                said = feedback_json(feedback)
-                yield self.numbered("refine.feedback.done", iteration=iteration, feedback=said)
+                written = feedback_json(feedback)
+                yield self._event("refine.feedback.done", iteration=iteration, feedback=written)
                 self._open = event
             case RefinementDone(iteration=iteration, refinement=refinement):
-                done = response_json(refinement)
-                yield self.numbered("refine.refinement.done", iteration=iteration, refinement=done)
+                fields = {"iteration": iteration, "refinement": response_json(refinement)}
+                yield self._event("refine.refinement.done", **fields)
                 yield from self._iteration_done(refined=True)
             case Finished():
                 yield from self._iteration_done(refined=False)
 
-    def numbered(self, type: str, **fields: Any) -> Json:
-        number, self._next = self._next, self._next + 1
-        return {"type": type, "sequence_number": number, **fields}
+    def completed(self, answer: RefineObject) -> bytes:
+        return self._event("refine.completed", refine=answer)
 
-    def _iteration_done(self, refined: bool) -> Iterator[Json]:
-        """The iteration of the last feedback is over, with a refinement or because of it."""
+    def failed(self, error: ApiError) -> bytes:
+        return self._event("error", **error.body())
+
+    def _iteration_done(self, refined: bool) -> Iterator[bytes]:
+        """The iteration of the last feedback is over, with a refinement or without."""
         if self._open is None:
             return
         ended = {"iteration": self._open.iteration, "score": self._open.feedback.score}
-        yield self.numbered("refine.iteration.done", **ended, refined=refined)
+        yield self._event("refine.iteration.done", **ended, refined=refined)
         self._open = None
+
+    def _event(self, type: str, **fields: Any) -> bytes:
+        event = {"type": type, "sequence_number": self._next_number, **fields}
+        self._next_number += 1
+        return f"event: {type}\n".encode() + data(event)
 
 
 async def _stream(
-    events: AsyncGenerator[Event, None], head: Head, with_trace: bool, wire: EventJson
+    body: RefineRequest, events: AsyncGenerator[Event, None], head: Head, writer: EventWriter
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
-        async for event in events:
-            for told in wire.tell(event):
-                yield _typed(told)
-            if isinstance(event, Finished):
-                answer = _object(head, event.trace, with_trace)
-                yield _typed(wire.numbered("refine.completed", refine=answer))
-
-
-def _failed(wire: EventJson, error: ApiError) -> bytes:
-    return _typed(wire.numbered("error", **error.body()))
-
-
-def _typed(event: Json) -> bytes:
-    return f"event: {event['type']}\n".encode() + data(event)
+    with instruction.named_in_errors(body):
+        async with aclosing(events):
+            async for event in events:
+                for chunk in writer.write(event):
+                    yield chunk
+                if isinstance(event, Finished):
+                    yield writer.completed(_object(head, event.trace, body))

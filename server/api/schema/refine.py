@@ -19,7 +19,7 @@ from redraft.server.api.schema.requests import (
     PhaseSampling,
     RefineOptions,
     ResponseFormat,
-    Stop,
+    StopSequences,
     Temperature,
     Tokens,
     TopK,
@@ -73,7 +73,7 @@ class RefineRequest(Instructed, RefineOptions):
     max_completion_tokens: Tokens | None = Field(
         None, description="of everything generated: drafts, feedback and refinements"
     )
-    stop: Stop | None = None
+    stop: StopSequences | None = None
     response_format: ResponseFormat | None = Field(
         None, description="what drafts and refinements must match; feedback is free"
     )

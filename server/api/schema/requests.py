@@ -26,7 +26,7 @@ Tokens = Annotated[int, Field(ge=1, le=INT64)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=INT64)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 StopString = Annotated[str, Field(min_length=1, max_length=1000)]
-Stop = StopString | Annotated[list[StopString], Field(max_length=16)]
+StopSequences = StopString | Annotated[list[StopString], Field(max_length=16)]
 
 
 class Open(BaseModel):
@@ -52,8 +52,8 @@ class Closed(BaseModel):
         return given
 
 
-class PhaseSampling(Closed):
-    """How one phase is sampled, where it differs from the rest."""
+class SamplingFields(BaseModel):
+    """How a text is sampled."""
 
     temperature: Temperature | None = None
     top_p: TopP | None = None
@@ -65,7 +65,11 @@ class PhaseSampling(Closed):
     max_tokens: Tokens | None = None
     min_tokens: NonNegativeInt | None = None
     ignore_eos: bool | None = None
-    stop: Stop | None = None
+    stop: StopSequences | None = None
+
+
+class PhaseSampling(Closed, SamplingFields):
+    """How one phase is sampled, where it differs from the rest."""
 
 
 class RefineOptions(Closed):
@@ -185,7 +189,7 @@ class StructuredOutputs(Open):
         return self
 
 
-class Generation(Open):
+class Generation(Open, SamplingFields):
     """What chat and completions have in common."""
 
     model: str | None = Field(
@@ -196,18 +200,9 @@ class Generation(Open):
     max_tokens: Tokens | None = Field(default=None, description="of each response")
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
-    stop: Stop | None = None
     temperature: Temperature | None = Field(default=None, description="of drafts")
-    top_p: TopP | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     user: str | None = None
-    top_k: TopK | None = None
-    min_p: MinP | None = None
-    repetition_penalty: RepetitionPenalty | None = None
-    min_tokens: NonNegativeInt | None = None
-    ignore_eos: bool | None = None
     stop_token_ids: list[TokenId] | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
