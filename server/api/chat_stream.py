@@ -1,7 +1,8 @@
 """The chunks of a streamed chat: the role, all reasoning, then the answer, then how it ended.
 
-The answer is told while it is written when nothing can follow it, else at the end, whole. The
-JSON of a chunk is put together from parts, because it is made for every token.
+The answer is streamed while it is written when nothing can follow it, else sent whole at the end.
+A chunk's JSON is put together from strings because it is made for every token; its shape is
+``ChatCompletionChunk``.
 """
 
 from __future__ import annotations
@@ -34,24 +35,24 @@ class ChatStream:
     async def chunks(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
         async with aclosing(events):
             async for event in events:
-                if told := self._tell(event):
-                    yield told.encode("utf-8", "replace")
+                if chunks := self._chunks_of(event):
+                    yield chunks.encode("utf-8", "replace")
 
-    def _tell(self, event: Event) -> str:
+    def _chunks_of(self, event: Event) -> str:
         match event:
             case Delta(live=True, text=text):
                 if not self._answered:
-                    self._reasoning.add(event)  # so that it knows this phase was told
-                told = self._content(text, self._at(event))
+                    self._reasoning.add(event)  # so that the phase counts as streamed
+                chunks = self._content(text, self._at(event))
             case Finished(trace=trace):
-                told = self._end(trace)
+                chunks = self._end(trace)
             case _:
                 text = self._reasoning.add(event)
-                told = self._thought(text, self._at(event)) if text else ""
-        if told and not self._begun:
+                chunks = self._thought(text, self._at(event)) if text else ""
+        if chunks and not self._begun:
             self._begun = True
-            return self._chunk('{"role":"assistant","content":""}') + told
-        return told
+            return self._chunk('{"role":"assistant","content":""}') + chunks
+        return chunks
 
     def _thought(self, text: str, at: str) -> str:
         if self._inline:
@@ -59,8 +60,8 @@ class ChatStream:
             return self._chunk(to_json({"content": start + text}), at)
         if not self._fields:
             return ""
-        said = to_json(text)
-        return self._chunk("{" + ",".join(f'"{name}":{said}' for name in self._fields) + "}", at)
+        value = to_json(text)
+        return self._chunk("{" + ",".join(f'"{name}":{value}' for name in self._fields) + "}", at)
 
     def _content(self, text: str, at: str = "") -> str:
         self._answered = True
@@ -69,16 +70,17 @@ class ChatStream:
         return self._chunk(f'{{"content":{to_json(text)}}}', at)
 
     def _end(self, trace: Trace) -> str:
-        told = "" if self._answered or not trace.answer.text else self._content(trace.answer.text)
-        how = outcome.outcome_of(trace, self._decision.trace)
-        told += self._chunk("{}", f',"refine":{to_json(how)}', trace.answer.finish_reason)
+        unsent = "" if self._answered else trace.answer.text
+        chunks = self._content(unsent) if unsent else ""
+        refine = to_json(outcome.outcome_of(trace, self._decision.trace))
+        chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
         if self._include_usage:
             usage = to_json(outcome.usage_of(trace))
-            told += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
-        return told + DONE.decode()
+            chunks += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
+        return chunks + DONE.decode()
 
     def _at(self, event: Any) -> str:
-        """Where in the loop a delta belongs; without refinement there is nothing to tell."""
+        """The phase and iteration a delta belongs to; left out without refinement."""
         if not self._decision.policy.refines or not isinstance(event, Delta):
             return ""
         return f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'

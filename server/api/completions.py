@@ -36,7 +36,7 @@ from redraft.server.service import Job, Service
 
 router = APIRouter(tags=["OpenAI"])
 
-CONTINUED_TOKENS = 16  # OpenAI's default for this API: a text to continue has no end of its own
+CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text need not end by itself
 
 
 @router.post(
@@ -68,7 +68,7 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
 
 
 class Continuation:
-    """Asks an engine to go on with a text as it stands. There is nothing to refine."""
+    """Asks an engine to continue a text as it stands; nothing is refined."""
 
     components = ()
 
@@ -97,7 +97,7 @@ def _needs_direct(body: CompletionRequest, service: Service, decision: Decision)
     field = unsupported.needs_direct(body)
     if field is not None or decision.policy.refines:
         return field
-    # The engine's own layer knows how its model's texts begin (a first token, usually).
+    # The engine's own layer adds the first token its model may need.
     own_layer = service.model.direct is not None and not isinstance(_prompt(body), list)
     return "prompt" if own_layer or not service.model.engine.has_tokens else None
 
@@ -133,7 +133,7 @@ async def _chunks(
     decision: Decision,
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
-    """Only the answer: this API has no place for reasoning."""
+    """The answer alone: this API has no field for reasoning."""
     answered = False
     async with aclosing(events):
         async for event in events:

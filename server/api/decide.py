@@ -1,8 +1,8 @@
-"""Precedence: what one request gets, from everywhere it can be said.
+"""Precedence: the policy of one request, from every place that can set it.
 
 The server's default (the operator's, else the model's manifest) < the suffix of the model's name
-< ``reasoning_effort`` < the ``refine`` object. The more specific wins, field by field. What
-contradicts itself or passes a limit of the server is refused before any token is spent.
+< ``reasoning_effort`` < the ``refine`` object. The more specific wins, field by field. A request
+that contradicts itself or exceeds a limit of the server is refused before any token is spent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ID_PREFIXES = {"chat": "chatcmpl", "completions": "cmpl"}  # OpenAI's, by route
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """What a request says about refinement and sampling, wherever it says it."""
+    """Everything a request sets about refinement and sampling, in whatever field."""
 
     suffix: Suffix | None = None
     effort: str | None = None
@@ -40,19 +40,19 @@ class Requested:
     draft: Sampling = field(default_factory=Sampling)  # the request's own sampling fields
     seed: int | None = None
     total_tokens: int | None = None
-    refines_by_default: bool = True  # False: only when the request says so
-    at: str = "refine."  # where the fields of ``refine`` stand in the request, for errors
+    refines_by_default: bool = True  # False: only when the request sets it
+    at: str = "refine."  # the path to the fields of ``refine`` in the request, for errors
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What it gets."""
+    """What the request gets."""
 
     policy: Policy
     critic: str | None = None
     deadline_ms: int | None = None
     feedback: str | None = None  # the caller's own
-    trace: bool = False  # whether the answer has it
+    trace: bool = False  # part of the answer
 
     def job(
         self,
@@ -63,7 +63,7 @@ class Decision:
         live: bool = False,
         asker: Asker | None = None,
     ) -> Job:
-        """The work of one request of ``route``."""
+        """The job that answers ``given``, with an id of its own."""
         return Job(
             given,
             self.policy,
@@ -79,7 +79,7 @@ class Decision:
 
 
 def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
-    """What a chat or completions request says; ApiError for a model this server has not."""
+    """What a chat or completions request sets; ApiError for a model that is not served here."""
     reasoning = request.reasoning
     effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
     if effort is None and reasoning is not None and reasoning.enabled is False:
@@ -124,9 +124,8 @@ def _iterations(requested: Requested, default: DefaultPolicy, config: ServerConf
 def _policy(
     requested: Requested, options: RefineOptions, default: DefaultPolicy, iterations: int
 ) -> Policy:
-    drafts = options.drafts or 1
-    # What says how long a text is and what it must look like holds for refinements, too; how
-    # freely it is sampled does not: refinements are greedy, as in the paper.
+    # Length, stop strings and constraints hold for refinements as for drafts. Temperature and the
+    # like do not: refinements are greedy, as in the paper.
     like_draft = replace(
         GREEDY,
         max_tokens=requested.draft.max_tokens,
@@ -137,14 +136,13 @@ def _policy(
         logit_bias=requested.draft.logit_bias,
         constraint=requested.draft.constraint,
     )
-    # An explicit null is an answer, too: no score is good enough to stop at.
-    said = "good_enough" in options.model_fields_set
-    good_enough = options.good_enough if said else default.good_enough
+    # An explicit null switches the gate off: no score is good enough to stop at.
+    explicit = "good_enough" in options.model_fields_set
     return Policy(
         max_iterations=iterations,
-        good_enough=good_enough,
+        good_enough=options.good_enough if explicit else default.good_enough,
         keep=options.keep or default.keep,
-        drafts=drafts,
+        drafts=options.drafts or 1,
         token_budget=options.token_budget,
         total_tokens=requested.total_tokens,
         seed=requested.seed,
@@ -175,9 +173,9 @@ def _check_limits(at: str, options: RefineOptions, service: Service, config: Ser
         **({"deadline_ms": most_ms} if most_ms else {}),
     }
     for name, most in limits.items():
-        given = getattr(options, name)
-        if given is not None and given > most:
-            raise _refused(at, name, f"is {given}; this server allows {most} at most")
+        value = getattr(options, name)
+        if value is not None and value > most:
+            raise _refused(at, name, f"is {value}; this server allows {most} at most")
     if options.critic is not None and options.critic not in service.critics:
         known = ", ".join(sorted(service.critics)) or "none"
         raise _refused(at, "critic", f"is not one of the critics of this server ({known})")
@@ -203,8 +201,8 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
 
 
 def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
-    """Without scores no response can be good enough or the best. Who asks for it is told; where
-    it is a default, the loop does without."""
+    """Without scores no response can be good enough or the best: an error when the request asks
+    for it, no gate and the last response when it is only the default."""
     writer = service.critics[options.critic] if options.critic else service.model
     if writer.scores or not policy.refines:
         return policy
@@ -213,8 +211,8 @@ def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Servi
         "keep": options.keep == "best",
         "drafts": policy.drafts > 1,
     }
-    for name, wanted in needing.items():
-        if wanted:
+    for name, requested in needing.items():
+        if requested:
             message = (
                 "needs scores, and the feedback of this model has none; leave it out, or name a "
                 "critic of this server"
@@ -239,12 +237,12 @@ def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
 
 
 def constraint(request: Generation) -> Constraint | None:
-    """What ``response_format`` or ``structured_outputs`` wants the text to match."""
-    wanted = request.response_format
-    if wanted is not None and wanted.type == "json_object":
+    """What ``response_format`` or ``structured_outputs`` requires the text to match."""
+    form = request.response_format
+    if form is not None and form.type == "json_object":
         return Constraint("json_object")
-    if wanted is not None and wanted.json_schema is not None:
-        return Constraint("json_schema", json.dumps(wanted.json_schema.schema_))
+    if form is not None and form.json_schema is not None:
+        return Constraint("json_schema", json.dumps(form.json_schema.schema_))
     outputs = request.structured_outputs
     if outputs is None:
         return None

@@ -1,6 +1,6 @@
 """Context: what every route gets from the app and from its request.
 
-What FastAPI calls is a coroutine: it sends plain functions to a thread, at a cost each time.
+The dependency is a coroutine because FastAPI runs plain functions in a thread, at a cost.
 """
 
 from __future__ import annotations

@@ -78,15 +78,15 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, self.headers)
 
     def spent(self) -> ApiError:
-        """The same, after tokens were spent: clients must not send the request again by
-        themselves, and pay twice."""
+        """The same error after tokens were spent: client libraries must not retry by themselves,
+        or the caller pays twice."""
         self.headers |= {"x-should-retry": "false"}
         self.headers.pop("Retry-After", None)
         return self
 
 
 def invalid(param: str | None, message: str, code: str = "invalid_value") -> ApiError:
-    """A request that will never work as it is."""
+    """A request that cannot succeed unless it is changed."""
     return ApiError(400, message, code=code, param=param)
 
 

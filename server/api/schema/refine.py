@@ -1,7 +1,7 @@
 """The requests of ``/v1/refine`` and ``/v1/feedback``.
 
-The fields of the ``refine`` object stand at the top level here. All fields are ours, so one
-that nobody knows is refused.
+The fields of the ``refine`` object stand at the top level. All fields are ours, so an unknown one
+is refused.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Instructed(Closed):
         return "prompt" if self.messages is None else "messages"
 
     def chat(self) -> ChatRequest:
-        """What of it a chat could say, too."""
+        """The fields it shares with a chat, as a chat."""
         names = type(self).model_fields.keys() & _SHARED
         shared = {name: getattr(self, name) for name in names}
         return ChatRequest.model_construct(messages=self.messages or [], **shared)
@@ -64,7 +64,7 @@ class Instructed(Closed):
 
 class RefineRequest(Instructed, RefineOptions):
     response: Text | None = Field(None, description="an existing response to improve")
-    stream: bool | None = Field(None, description="tell every phase while it is written")
+    stream: bool | None = Field(None, description="send every phase while it is written")
     temperature: Temperature | None = Field(None, description="of drafts")
     top_p: TopP | None = None
     top_k: TopK | None = None

@@ -1,7 +1,7 @@
-"""Protocol: the requests of the OpenAI API and of ``refine``, as they come over the wire.
+"""The requests of the OpenAI API and the ``refine`` object in them, as they come over the wire.
 
-Top-level fields nobody knows are let through, as OpenAI-compatible servers do; inside ``refine``,
-which is ours, a field nobody knows is a typo and refused. Types are strict: "2" is not a number.
+Unknown top-level fields are let through, as OpenAI-compatible servers do. Inside ``refine``, which
+is ours, an unknown field is a typo and refused. Types are strict: "2" is not a number.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Open(BaseModel):
 
 
 class Closed(BaseModel):
-    """Refuses unknown fields, and says which are known."""
+    """Refuses unknown fields with an error that lists the known ones."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _only_known(cls, given: Any) -> Any:
-        unknown = sorted(given.keys() - cls.model_fields.keys()) if isinstance(given, dict) else []
+    def _only_known(cls, value: Any) -> Any:
+        unknown = sorted(value.keys() - cls.model_fields.keys()) if isinstance(value, dict) else []
         if unknown:
             known = ", ".join(sorted(cls.model_fields))
             raise PydanticCustomError(
@@ -49,7 +49,7 @@ class Closed(BaseModel):
                 "unknown field; the fields known here are {known}",
                 {"field": unknown[0][:60], "known": known},
             )
-        return given
+        return value
 
 
 class SamplingFields(BaseModel):
@@ -73,7 +73,7 @@ class PhaseSampling(Closed, SamplingFields):
 
 
 class RefineOptions(Closed):
-    """How one request is refined. What is left out is as the model's manifest says."""
+    """How one request is refined. The model's manifest decides what is left out."""
 
     max_iterations: NonNegativeInt | None = Field(default=None, description="0: no refinement")
     good_enough: Annotated[int, Field(ge=1, le=10)] | None = Field(
@@ -103,7 +103,7 @@ class RefineOptions(Closed):
 
 
 class Reasoning(Closed):
-    """OpenRouter's and OpenAI's way to say how much to think."""
+    """How much to think, as OpenRouter and OpenAI spell it."""
 
     effort: Effort | None = None
     enabled: bool | None = None
