@@ -206,6 +206,10 @@ class ServerConfig:
             raise ConfigError("two critics have the same name")
 
     @property
+    def max_body_bytes(self) -> int:
+        return int(self.max_body_mib * 2**20)
+
+    @property
     def critics(self) -> tuple[CriticAddress, ...]:
         return tuple(CriticAddress.parse(critic) for critic in self.critic)
 

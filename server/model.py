@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct, Engine
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
@@ -22,9 +23,12 @@ class ServedModel:
     def style(self) -> Style:
         return self.manifest.style if self.manifest and self.engine.has_tokens else "prompted"
 
-    @property
-    def policy(self) -> DefaultPolicy:
-        return self.manifest.policy if self.manifest else DefaultPolicy()
+    def policy(self, config: ServerConfig) -> DefaultPolicy:
+        """What a request gets that names none: the operator's, else the manifest's."""
+        known = self.manifest.policy if self.manifest else DefaultPolicy()
+        chosen = {name: getattr(config, name) for name in ("max_iterations", "good_enough", "keep")}
+        policy = replace(known, **{k: value for k, value in chosen.items() if value is not None})
+        return replace(policy, max_iterations=min(policy.max_iterations, config.max_iterations_cap))
 
     @property
     def scores(self) -> bool:

@@ -35,7 +35,7 @@ from redraft.server.admission import (
     Rates,
 )
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.api.edge import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.options import ConfigError
@@ -54,13 +54,14 @@ DELIVERY_S = 5  # for answers to reach their readers once their loops have ended
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = config.read(sys.argv[1:] if arguments is None else arguments)
-        settings = api_settings(chosen)
-        check_access(chosen, settings)
+        clients = config.read_api_keys(chosen).items()
+        keys = [ApiKey.of(client, key) for key, client in clients]
+        check_access(chosen, keys)
         with listen(chosen.host, chosen.port) as listener:
             traces = trace_store(chosen)
             logs.configure(chosen.log_level, chosen.log_format)
             with asyncio.Runner(loop_factory=event_loop) as runner:
-                return runner.run(serve(chosen, settings, listener, traces))
+                return runner.run(serve(chosen, keys, listener, traces))
     except (ConfigError, ManifestError, EngineError) as error:
         print(f"redraft serve: {error}", file=sys.stderr)
         return CANNOT_START
@@ -77,7 +78,7 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 async def serve(
     chosen: ServerConfig,
-    settings: ApiSettings,
+    keys: Sequence[ApiKey],
     listener: socket.socket,
     traces: TraceStore | None,
 ) -> int:
@@ -95,7 +96,7 @@ async def serve(
     try:
         admission, rates = Admission(chosen), Rates(chosen)
         service = Service(built.model, built.critics, admission, Metrics(), traces, rates)
-        server = Server(build_app(settings, service))
+        server = Server(build_app(chosen, service, keys))
         set_aside()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)
@@ -184,30 +185,8 @@ def trace_store(chosen: ServerConfig) -> TraceStore | None:
         raise ConfigError(f"cannot write traces to {chosen.traces}: {error.strerror}") from error
 
 
-def api_settings(chosen: ServerConfig) -> ApiSettings:
-    keys = config.read_api_keys(chosen)
-    return ApiSettings(
-        max_iterations=chosen.max_iterations,
-        good_enough=chosen.good_enough,
-        keep=chosen.keep,
-        default_max_tokens=chosen.default_max_tokens,
-        max_iterations_cap=chosen.max_iterations_cap,
-        max_drafts_cap=chosen.max_drafts_cap,
-        max_deadline_s=chosen.max_deadline_s,
-        max_messages=chosen.max_messages,
-        max_body_bytes=int(chosen.max_body_mib * 2**20),
-        body_timeout_s=chosen.body_timeout_s,
-        reasoning_field=chosen.reasoning_field,
-        keep_alive_s=chosen.keep_alive_s,
-        stall_s=chosen.stall_s,
-        api_keys=tuple(ApiKey.of(client, key) for key, client in keys.items()),
-        cors_origins=chosen.cors_origins,
-        root_path=chosen.root_path,
-    )
-
-
-def check_access(chosen: ServerConfig, settings: ApiSettings) -> None:
-    if settings.api_keys or chosen.open_access or is_loopback(chosen.host):
+def check_access(chosen: ServerConfig, keys: Sequence[ApiKey]) -> None:
+    if keys or chosen.open_access or is_loopback(chosen.host):
         return
     raise ConfigError(
         f"{chosen.host} can be reached by others and there are no API keys; give them with "

@@ -22,8 +22,8 @@ LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 # The command names its programs and imports the one that is asked for.
 FLOORS = (
     {"options", "jsonl", "retry"},
-    {"engine", "config"},
-    {"refine"},
+    {"engine"},
+    {"refine", "config"},
     {"model", "admission", "telemetry"},
     {"build", "service"},
     {"api"},
@@ -32,7 +32,10 @@ FLOORS = (
 MOST_ROOMS = 14
 
 # What the other packages may import of ours, by the longest prefix of the module's name.
-CORE = tuple(f"redraft.server.{room}" for room in ("refine", "engine", "options", "jsonl", "retry"))
+CORE = (
+    "redraft.child_process",
+    *(f"redraft.server.{room}" for room in ("refine", "engine", "options", "jsonl", "retry")),
+)
 ALLOWED = {
     "redraft.train": ("redraft.train", *CORE),
     "redraft.train.workbench": ("redraft.train.workbench", "redraft.server.refine"),
@@ -65,6 +68,7 @@ BARE = (
     "starlette",
     "pydantic",
     "pydantic_core",
+    "typing_extensions",  # pydantic's: it takes no TypedDict of typing's before Python 3.12
     "prometheus_client",
     "uvicorn",
     "httpx",

@@ -1,6 +1,8 @@
-"""The ASGI app: middleware, routers, error handlers. ``build_app(ApiSettings(), service)``"""
+"""The ASGI app: middleware, routers, error handlers. ``build_app(config, service)``"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -9,7 +11,6 @@ from redraft import __version__
 from redraft.server.api import (
     chat,
     completions,
-    docs_page,
     errors,
     feedback,
     models,
@@ -17,8 +18,8 @@ from redraft.server.api import (
     probes,
     refine,
 )
-from redraft.server.api.edge import Edge
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.edge import ApiKey, Edge
+from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -29,29 +30,29 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     probes.router,
     pages.router,
-    docs_page.router,
 )
 
 
-def build_app(settings: ApiSettings, service: Service) -> FastAPI:
+def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = ()) -> FastAPI:
+    """The HTTP side of one service. Without ``keys`` every caller is let in."""
     app = FastAPI(
         title="Redraft",
         version=__version__,
         description="A model that checks its own work before it answers, behind OpenAI's API.",
-        root_path=settings.root_path,
-        docs_url=None,  # docs_page has it
+        root_path=config.root_path,
+        docs_url=None,  # pages.py has it
         redoc_url=None,
     )
-    app.state.settings = settings
+    app.state.config = config
     app.state.service = service
     errors.add_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Edge, settings=settings, metrics=service.metrics)
-    if settings.cors_origins:  # outside of the edge: a browser's preflight has no API key
+    app.add_middleware(Edge, config=config, metrics=service.metrics, keys=keys)
+    if config.cors_origins:  # outside of the edge: a browser's preflight has no API key
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origins,
+            allow_origins=config.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=["x-request-id", "refine-iterations", "refine-stop-reason"],

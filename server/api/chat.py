@@ -1,34 +1,34 @@
 """Chat: ``POST /v1/chat/completions``, OpenAI's, with the loop behind it.
 
 ``content`` is the answer and nothing else. Drafts, feedback and hidden refinements are
-``reasoning``, which chat clients show apart; how it came about is in ``refine``.
+``reasoning``, which chat clients show apart; how the answer came about is in ``refine``.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from typing import Any
-from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, outcome, reasoning, unsupported
-from redraft.server.api.chat_stream import ChatStream, Head
-from redraft.server.api.decide import Decided
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
+from redraft.server.api import decide, instruction, outcome, reasoning, unsupported
+from redraft.server.api.chat_stream import ChatStream
+from redraft.server.api.decide import Decision
+from redraft.server.api.depends import ContextDep
 from redraft.server.api.direct import forward
-from redraft.server.api.errors import RESPONSES, invalid
-from redraft.server.api.examples import CHAT
-from redraft.server.api.schema.answers import ChatCompletion, ChatCompletionChunk
-from redraft.server.api.schema.requests import ChatMessage, ChatRequest
-from redraft.server.api.settings import ApiSettings, ReasoningField
+from redraft.server.api.errors import RESPONSES
+from redraft.server.api.schema.answers import (
+    ChatAnswerMessage,
+    ChatCompletion,
+    ChatCompletionChunk,
+    Head,
+)
+from redraft.server.api.schema.examples import CHAT
+from redraft.server.api.schema.requests import ChatRequest
 from redraft.server.api.sse import EventStream, finished, streamed
-from redraft.server.engine.base import Message
+from redraft.server.config import ReasoningField, ServerConfig
 from redraft.server.refine.loop import Given
-from redraft.server.refine.trace import Instruction, Trace
-from redraft.server.service import Job
+from redraft.server.refine.trace import Trace
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -40,86 +40,46 @@ router = APIRouter(tags=["OpenAI"])
     responses={200: streamed(ChatCompletionChunk), **RESPONSES},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": CHAT}}}},
 )
-async def chat_completions(
-    body: ChatRequest,
-    request: Request,
-    service: ServiceDep,
-    settings: SettingsDep,
-    client: ClientDep,
-) -> Response:
-    _check(body, settings)
-    asked = decide.asked(body, service, settings)
-    asked = replace(asked, total_tokens=body.max_completion_tokens)
-    decided = decide.decide(asked, service, settings)
-    if beyond_loop := unsupported.needs_direct(body):
-        if decided.policy.refines:
-            raise unsupported.refused(beyond_loop, service.model.engine.model)
-        return await forward(request, service, settings, client, decided, beyond_loop)
-    head = Head(f"chatcmpl-{uuid4().hex}", int(time.time()), service.model.engine.model)
-    shown = _reasoning_field(body, settings)
-    job = _job(body, head.id, client, decided)
-    job = replace(job, traceparent=traceparent_of(request))
-    if body.stream:
-        usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-        stream = ChatStream(head, decided, shown, usage)
-        return EventStream(stream.chunks(service.run(job)), settings)
-    trace = await finished(request.receive, service.run(job))
-    content = _completion(head, trace, decided, shown)
-    return JSONResponse(content, headers=outcome.headers(trace))
-
-
-def instruction_of(messages: list[ChatMessage]) -> Instruction:
-    """The chat as the model gets it: text only, and no feedback of earlier answers."""
-    return Instruction(tuple(_message(message) for message in messages))
-
-
-def _message(message: ChatMessage) -> Message:
-    content = message.content or ""
-    if isinstance(content, list):
-        content = "\n".join(part.text or "" for part in content)
-    # OpenAI's newer word for the same thing; chat templates know the older one.
-    role = "system" if message.role == "developer" else message.role
-    return Message(role, content, message.name)
-
-
-def _check(body: ChatRequest, settings: ApiSettings) -> None:
+async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
+    service, config = context.service, context.config
     unsupported.check(body)
-    if len(body.messages) > settings.max_messages:
-        message = f"there are {len(body.messages)} messages; the most is {settings.max_messages}"
-        raise invalid("messages", message)
+    instruction.check_length(body.messages, config)
+    requested = decide.requested_by(body, service, config)
+    requested = replace(requested, total_tokens=body.max_completion_tokens)
+    decision = decide.decide(requested, service, config)
+    if field := unsupported.needs_direct(body):
+        if decision.policy.refines:
+            raise unsupported.refused(field, context.model_name)
+        return await forward(context.request, service, config, context.client, decision, field)
+    given = Given(instruction.of_chat(body.messages), feedback=decision.feedback)
+    job = decision.job("chat", given, context, live=bool(body.stream))
+    head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
+    if body.stream:
+        stream = ChatStream(head, decision, shown, body.include_usage)
+        return EventStream(stream.chunks(service.run(job)), config)
+    trace = await finished(context.request.receive, service.run(job))
+    completion = _completion(head, trace, decision, shown)
+    return JSONResponse(completion, headers=outcome.headers_of(trace))
 
 
-def _job(body: ChatRequest, id: str, client: str, decided: Decided) -> Job:
-    return Job(
-        Given(instruction_of(body.messages), feedback=decided.feedback),
-        decided.policy,
-        id,
-        "chat",
-        client=client,
-        critic=decided.critic,
-        deadline_ms=decided.deadline_ms,
-        live=bool(body.stream),
-    )
-
-
-def _reasoning_field(body: ChatRequest, settings: ApiSettings) -> ReasoningField:
+def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
     excluded = body.reasoning is not None and body.reasoning.exclude
-    return "none" if excluded or body.include_reasoning is False else settings.reasoning_field
+    return "none" if excluded or body.include_reasoning is False else config.reasoning_field
 
 
 def _completion(
-    head: Head, trace: Trace, decided: Decided, shown: ReasoningField
-) -> dict[str, Any]:
-    message = {"role": "assistant", "content": trace.answer.text}
-    if decided.policy.refines:
-        message |= reasoning.fields(trace, shown)
-    choice = {"index": 0, "message": message, "finish_reason": trace.answer.finish_reason}
+    head: Head, trace: Trace, decision: Decision, shown: ReasoningField
+) -> ChatCompletion:
+    message: ChatAnswerMessage = {"role": "assistant", "content": trace.answer.text}
+    if decision.policy.refines:
+        reasoning.add_to(message, trace, shown)
+    finish_reason = trace.answer.finish_reason
     return {
-        "id": head.id,
+        "id": head["id"],
         "object": "chat.completion",
-        "created": head.created,
-        "model": head.model,
-        "choices": [choice],
-        "usage": outcome.usage_json(trace),
-        "refine": outcome.refine_json(trace, decided.trace),
+        "created": head["created"],
+        "model": head["model"],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": outcome.usage_of(trace),
+        "refine": outcome.outcome_of(trace, decision.trace),
     }

@@ -6,26 +6,23 @@ suffix, ``reasoning_effort`` or ``refine``); then the prompt is the instruction 
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
-from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from redraft.server.api import decide, outcome, unsupported
-from redraft.server.api.decide import Decided
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
+from redraft.server.api.decide import Decision
+from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
-from redraft.server.api.examples import COMPLETION
-from redraft.server.api.schema.answers import TextCompletion
+from redraft.server.api.schema.answers import CompletionChoice, Head, TextCompletion
+from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
 from redraft.server.api.sse import DONE, EventStream, data, finished, streamed
-from redraft.server.engine.base import Engine, Tokens
+from redraft.server.engine.base import Engine, FinishReason, Tokens
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Given
@@ -39,7 +36,7 @@ from redraft.server.service import Job, Service
 
 router = APIRouter(tags=["OpenAI"])
 
-CONTINUED_TOKENS = 16  # OpenAI's default for this API: a text to continue has no end of its own
+CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text need not end by itself
 
 
 @router.post(
@@ -49,43 +46,29 @@ CONTINUED_TOKENS = 16  # OpenAI's default for this API: a text to continue has n
     responses={200: streamed(TextCompletion), **RESPONSES},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": COMPLETION}}}},
 )
-async def completions(
-    body: CompletionRequest,
-    request: Request,
-    service: ServiceDep,
-    settings: SettingsDep,
-    client: ClientDep,
-) -> Response:
+async def completions(body: CompletionRequest, context: ContextDep) -> Response:
+    service, config = context.service, context.config
     unsupported.check(body)
-    asked = decide.asked(body, service, settings)
-    decided = decide.decide(replace(asked, refines_by_default=False), service, settings)
-    decided = _with_default_length(decided)
-    if beyond_loop := _needs_direct(body, service, decided):
-        if decided.policy.refines:
-            raise unsupported.refused(beyond_loop, service.model.engine.model)
-        return await forward(request, service, settings, client, decided, beyond_loop)
-    job = await _job(body, service, client, decided)
-    job = replace(job, traceparent=traceparent_of(request))
-    head = {
-        "id": job.request_id,
-        "object": "text_completion",
-        "created": int(time.time()),
-        "model": service.model.engine.model,
-    }
+    requested = decide.requested_by(body, service, config)
+    decision = decide.decide(replace(requested, refines_by_default=False), service, config)
+    decision = _with_default_length(decision)
+    if field := _needs_direct(body, service, decision):
+        if decision.policy.refines:
+            raise unsupported.refused(field, context.model_name)
+        return await forward(context.request, service, config, context.client, decision, field)
+    job = await _job(body, context, decision)
+    head = outcome.head_of(job, context.model_name)
     if body.stream:
-        usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-        return EventStream(_chunks(head, service.run(job), decided, usage), settings)
-    trace = await finished(request.receive, service.run(job))
-    content = {
-        **head,
-        **_ending(trace, decided, trace.answer.text),
-        "usage": outcome.usage_json(trace),
-    }
-    return JSONResponse(content, headers=outcome.headers(trace))
+        chunks = _chunks(head, service.run(job), decision, body.include_usage)
+        return EventStream(chunks, config)
+    trace = await finished(context.request.receive, service.run(job))
+    completion = _ending(head, trace, decision, trace.answer.text)
+    completion["usage"] = outcome.usage_of(trace)
+    return JSONResponse(completion, headers=outcome.headers_of(trace))
 
 
 class Continuation:
-    """Asks an engine to go on with a text as it stands. There is nothing to refine."""
+    """Asks an engine to continue a text as it stands; nothing is refined."""
 
     components = ()
 
@@ -102,19 +85,19 @@ class Continuation:
         raise NotImplementedError("a continued text is not refined")
 
 
-def _with_default_length(decided: Decided) -> Decided:
-    draft = decided.policy.draft
-    if decided.policy.refines or draft.max_tokens is not None:
-        return decided
+def _with_default_length(decision: Decision) -> Decision:
+    draft = decision.policy.draft
+    if decision.policy.refines or draft.max_tokens is not None:
+        return decision
     draft = replace(draft, max_tokens=CONTINUED_TOKENS)
-    return replace(decided, policy=replace(decided.policy, draft=draft))
+    return replace(decision, policy=replace(decision.policy, draft=draft))
 
 
-def _needs_direct(body: CompletionRequest, service: Service, decided: Decided) -> str | None:
-    name = unsupported.needs_direct(body)
-    if name is not None or decided.policy.refines:
-        return name
-    # The engine's own layer knows how its model's texts begin (a first token, usually).
+def _needs_direct(body: CompletionRequest, service: Service, decision: Decision) -> str | None:
+    field = unsupported.needs_direct(body)
+    if field is not None or decision.policy.refines:
+        return field
+    # The engine's own layer adds the first token its model may need.
     own_layer = service.model.direct is not None and not isinstance(_prompt(body), list)
     return "prompt" if own_layer or not service.model.engine.has_tokens else None
 
@@ -127,13 +110,13 @@ def _prompt(body: CompletionRequest) -> str | list[int]:
     return prompt
 
 
-async def _job(body: CompletionRequest, service: Service, client: str, decided: Decided) -> Job:
-    prompt, engine = _prompt(body), service.model.engine
-    if decided.policy.refines:
+async def _job(body: CompletionRequest, context: Context, decision: Decision) -> Job:
+    prompt, engine = _prompt(body), context.service.model.engine
+    if decision.policy.refines:
         if isinstance(prompt, list):
             message = "token ids are continued as they stand; give text to have it refined"
             raise invalid("prompt", message, "unsupported_with_refinement")
-        given = replace(Given.text(prompt), feedback=decided.feedback)
+        given = replace(Given.text(prompt), feedback=decision.feedback)
         asker = None
     else:
         ids = tuple(prompt) if isinstance(prompt, list) else await engine.encode(prompt)
@@ -141,45 +124,48 @@ async def _job(body: CompletionRequest, service: Service, client: str, decided: 
             raise invalid("prompt", "prompt is empty; there is nothing to continue")
         given = Given(Instruction(())) if isinstance(prompt, list) else Given.text(prompt)
         asker = Continuation(engine, Tokens(ids))
-    return Job(
-        given,
-        decided.policy,
-        f"cmpl-{uuid4().hex}",
-        "completions",
-        client=client,
-        critic=decided.critic,
-        deadline_ms=decided.deadline_ms,
-        live=bool(body.stream),
-        asker=asker,
-    )
+    return decision.job("completions", given, context, live=bool(body.stream), asker=asker)
 
 
 async def _chunks(
-    head: dict[str, Any],
+    head: Head,
     events: AsyncGenerator[Event, None],
-    decided: Decided,
+    decision: Decision,
     include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
-    """Only the answer: this API has no place for reasoning."""
+    """The answer alone: this API has no field for reasoning."""
     answered = False
     async with aclosing(events):
         async for event in events:
             match event:
                 case Delta(live=True, text=text):
                     answered = True
-                    yield data({**head, "choices": [_choice(text, None)]})
+                    yield data(_completion(head, [_choice(text, None)]))
                 case Finished(trace=trace):
                     text = "" if answered else trace.answer.text
-                    yield data({**head, **_ending(trace, decided, text)})
+                    yield data(_ending(head, trace, decision, text))
                     if include_usage:
-                        yield data({**head, "choices": [], "usage": outcome.usage_json(trace)})
+                        usage = _completion(head, [])
+                        usage["usage"] = outcome.usage_of(trace)
+                        yield data(usage)
                     yield DONE
 
 
-def _ending(trace: Trace, decided: Decided, text: str) -> dict[str, Any]:
-    choice = _choice(text, trace.answer.finish_reason)
-    return {"choices": [choice], "refine": outcome.refine_json(trace, decided.trace)}
+def _completion(head: Head, choices: list[CompletionChoice]) -> TextCompletion:
+    return {
+        "id": head["id"],
+        "object": "text_completion",
+        "created": head["created"],
+        "model": head["model"],
+        "choices": choices,
+    }
 
 
-def _choice(text: str, finish_reason: str | None) -> dict[str, Any]:
+def _ending(head: Head, trace: Trace, decision: Decision, text: str) -> TextCompletion:
+    completion = _completion(head, [_choice(text, trace.answer.finish_reason)])
+    completion["refine"] = outcome.outcome_of(trace, decision.trace)
+    return completion
+
+
+def _choice(text: str, finish_reason: FinishReason | None) -> CompletionChoice:
     return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}

@@ -1,8 +1,8 @@
-"""Precedence: what one request gets, from everywhere it can be said.
+"""Precedence: the policy of one request, from every place that can set it.
 
 The server's default (the operator's, else the model's manifest) < the suffix of the model's name
-< ``reasoning_effort`` < the ``refine`` object. The more specific wins, field by field. What
-contradicts itself or passes a limit of the server is refused before any token is spent.
+< ``reasoning_effort`` < the ``refine`` object. The more specific wins, field by field. A request
+that contradicts itself or exceeds a limit of the server is refused before any token is spent.
 """
 
 from __future__ import annotations
@@ -10,23 +10,29 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
+from uuid import uuid4
 
+from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.models import Suffix, read_name
-from redraft.server.api.schema.requests import Generation, PhaseSampling, RefineOptions, Stop
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
+from redraft.server.refine.asking import Asker
+from redraft.server.refine.loop import Given
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.policy import Policy
-from redraft.server.service import Service
+from redraft.server.service import Job, Service
 
 EFFORTS = {"none": 0, "minimal": 0, "low": 1, "medium": 1, "high": 2, "xhigh": 3, "max": 4}
 GREEDY = Sampling(temperature=0.0)
+_SAMPLING = tuple(SamplingFields.model_fields)
+ID_PREFIXES = {"chat": "chatcmpl", "completions": "cmpl"}  # OpenAI's, by route
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request says about refinement and sampling, wherever it says it."""
+class Requested:
+    """Everything a request sets about refinement and sampling, in whatever field."""
 
     suffix: Suffix | None = None
     effort: str | None = None
@@ -34,117 +40,142 @@ class Asked:
     draft: Sampling = field(default_factory=Sampling)  # the request's own sampling fields
     seed: int | None = None
     total_tokens: int | None = None
-    refines_by_default: bool = True  # False: only when the request says so
-    at: str = "refine."  # where the fields of ``refine`` stand in the request, for errors
+    refines_by_default: bool = True  # False: only when the request sets it
+    at: str = "refine."  # the path to the fields of ``refine`` in the request, for errors
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """What it gets."""
+class Decision:
+    """What the request gets."""
 
     policy: Policy
     critic: str | None = None
     deadline_ms: int | None = None
     feedback: str | None = None  # the caller's own
-    trace: bool = False
+    trace: bool = False  # part of the answer
+
+    def job(
+        self,
+        route: str,
+        given: Given,
+        context: Context,
+        *,
+        live: bool = False,
+        asker: Asker | None = None,
+    ) -> Job:
+        """The job that answers ``given``, with an id of its own."""
+        return Job(
+            given,
+            self.policy,
+            request_id=f"{ID_PREFIXES.get(route, route)}-{uuid4().hex}",
+            route=route,
+            client=context.client,
+            critic=self.critic,
+            deadline_ms=self.deadline_ms,
+            live=live,
+            traceparent=context.traceparent,
+            asker=asker,
+        )
 
 
-def asked(request: Generation, service: Service, settings: ApiSettings) -> Asked:
-    """What a chat or completions request says; ApiError for a model this server has not."""
+def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
+    """What a chat or completions request sets; ApiError for a model that is not served here."""
     reasoning = request.reasoning
     effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
     if effort is None and reasoning is not None and reasoning.enabled is False:
         effort = "none"
-    return Asked(
-        suffix=read_name(request.model, service, settings),
+    return Requested(
+        suffix=read_name(request.model, service, config),
         effort=effort,
         refine=request.refine,
-        draft=_sampling_of(request, settings),
+        draft=_sampling_of(request, config),
         seed=request.seed,
     )
 
 
-def decide(asked: Asked, service: Service, settings: ApiSettings) -> Decided:
-    options = asked.refine or RefineOptions()
-    _check_limits(asked.at, options, service, settings)
-    default = settings.policy(service.model.policy)
-    policy = _policy(asked, options, default, _iterations(asked, default, settings))
-    _check_consistent(asked.at, options, policy)
-    return Decided(
-        policy=_with_scores(asked.at, options, policy, service),
+def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
+    options = requested.refine or RefineOptions()
+    _check_limits(requested.at, options, service, config)
+    default = service.model.policy(config)
+    policy = _policy(requested, options, default, _iterations(requested, default, config))
+    _check_consistent(requested.at, options, policy)
+    return Decision(
+        policy=_with_scores(requested.at, options, policy, service),
         critic=options.critic,
-        deadline_ms=options.deadline_ms or int(settings.max_deadline_s * 1000) or None,
+        deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
         feedback=options.feedback,
         trace=options.trace or False,
     )
 
 
-def _iterations(asked: Asked, default: DefaultPolicy, settings: ApiSettings) -> int:
+def _iterations(requested: Requested, default: DefaultPolicy, config: ServerConfig) -> int:
     iterations = default.max_iterations
-    if not asked.refines_by_default:
-        iterations = 0 if asked.refine is None else max(1, iterations)
-    if asked.suffix is not None:
-        iterations = asked.suffix.over(default.max_iterations)
-    if asked.effort is not None:
-        iterations = EFFORTS[asked.effort]
-    if asked.refine is not None and asked.refine.max_iterations is not None:
-        iterations = asked.refine.max_iterations
-    return min(iterations, settings.max_iterations_cap)
+    if not requested.refines_by_default:
+        iterations = 0 if requested.refine is None else max(1, iterations)
+    if requested.suffix is not None:
+        iterations = requested.suffix.over(default.max_iterations)
+    if requested.effort is not None:
+        iterations = EFFORTS[requested.effort]
+    if requested.refine is not None and requested.refine.max_iterations is not None:
+        iterations = requested.refine.max_iterations
+    return min(iterations, config.max_iterations_cap)
 
 
 def _policy(
-    asked: Asked, options: RefineOptions, default: DefaultPolicy, iterations: int
+    requested: Requested, options: RefineOptions, default: DefaultPolicy, iterations: int
 ) -> Policy:
-    drafts = options.drafts or 1
-    # What says how long a text is and what it must look like holds for refinements, too; how
-    # freely it is sampled does not: refinements are greedy, as in the paper.
+    # Length, stop strings and constraints hold for refinements as for drafts. Temperature and the
+    # like do not: refinements are greedy, as in the paper.
     like_draft = replace(
         GREEDY,
-        max_tokens=asked.draft.max_tokens,
-        min_tokens=asked.draft.min_tokens,
-        ignore_eos=asked.draft.ignore_eos,
-        stop=asked.draft.stop,
-        stop_token_ids=asked.draft.stop_token_ids,
-        logit_bias=asked.draft.logit_bias,
-        constraint=asked.draft.constraint,
+        max_tokens=requested.draft.max_tokens,
+        min_tokens=requested.draft.min_tokens,
+        ignore_eos=requested.draft.ignore_eos,
+        stop=requested.draft.stop,
+        stop_token_ids=requested.draft.stop_token_ids,
+        logit_bias=requested.draft.logit_bias,
+        constraint=requested.draft.constraint,
     )
-    # An explicit null is an answer, too: no score is good enough to stop at.
-    said = "good_enough" in options.model_fields_set
-    good_enough = options.good_enough if said else default.good_enough
+    # An explicit null switches the gate off: no score is good enough to stop at.
+    explicit = "good_enough" in options.model_fields_set
     return Policy(
         max_iterations=iterations,
-        good_enough=good_enough,
+        good_enough=options.good_enough if explicit else default.good_enough,
         keep=options.keep or default.keep,
-        drafts=drafts,
+        drafts=options.drafts or 1,
         token_budget=options.token_budget,
-        total_tokens=asked.total_tokens,
-        seed=asked.seed,
-        draft=_over(asked.draft, options.draft),
+        total_tokens=requested.total_tokens,
+        seed=requested.seed,
+        draft=_over(requested.draft, options.draft),
         feedback=_over(GREEDY, options.feedback_sampling),
         refinement=_over(like_draft, options.refinement),
     )
 
 
-def _over(sampling: Sampling, phase: PhaseSampling | None) -> Sampling:
-    if phase is None:
-        return sampling
-    given: dict[str, Any] = phase.model_dump(exclude_none=True)
-    if "stop" in given:
-        given["stop"] = _stop(phase.stop)
-    return replace(sampling, **given)
+def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
+    """``default``, but for the fields that are set."""
+    if fields is None:
+        return default
+    values: dict[str, Any] = {
+        name: value for name in _SAMPLING if (value := getattr(fields, name)) is not None
+    }
+    if "stop" in values:
+        stop = values["stop"]
+        values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
+    return replace(default, **values)
 
 
-def _check_limits(at: str, options: RefineOptions, service: Service, settings: ApiSettings) -> None:
-    most_ms = int(settings.max_deadline_s * 1000)
+def _check_limits(at: str, options: RefineOptions, service: Service, config: ServerConfig) -> None:
+    most_ms = int(config.max_deadline_s * 1000)
     limits = {
-        "max_iterations": settings.max_iterations_cap,
-        "drafts": settings.max_drafts_cap,
+        "max_iterations": config.max_iterations_cap,
+        "drafts": config.max_drafts_cap,
         **({"deadline_ms": most_ms} if most_ms else {}),
     }
     for name, most in limits.items():
-        given = getattr(options, name)
-        if given is not None and given > most:
-            raise _refused(at, name, f"is {given}; this server allows {most} at most")
+        value = getattr(options, name)
+        if value is not None and value > most:
+            raise _refused(at, name, f"is {value}; this server allows {most} at most")
     if options.critic is not None and options.critic not in service.critics:
         known = ", ".join(sorted(service.critics)) or "none"
         raise _refused(at, "critic", f"is not one of the critics of this server ({known})")
@@ -170,8 +201,8 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
 
 
 def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
-    """Without scores no response can be good enough or the best. Who asks for it is told; where
-    it is a default, the loop does without."""
+    """Without scores no response can be good enough or the best: an error when the request asks
+    for it, no gate and the last response when it is only the default."""
     writer = service.critics[options.critic] if options.critic else service.model
     if writer.scores or not policy.refines:
         return policy
@@ -180,8 +211,8 @@ def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Servi
         "keep": options.keep == "best",
         "drafts": policy.drafts > 1,
     }
-    for name, wanted in needing.items():
-        if wanted:
+    for name, requested in needing.items():
+        if requested:
             message = (
                 "needs scores, and the feedback of this model has none; leave it out, or name a "
                 "critic of this server"
@@ -194,37 +225,24 @@ def _refused(at: str, name: str, message: str) -> ApiError:
     return invalid(at + name, f"{at}{name} {message}")
 
 
-def _sampling_of(request: Generation, settings: ApiSettings) -> Sampling:
+def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
     bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
-    return Sampling(
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        presence_penalty=request.presence_penalty,
-        frequency_penalty=request.frequency_penalty,
-        repetition_penalty=request.repetition_penalty,
+    default = Sampling(
+        max_tokens=config.default_max_tokens,
         logit_bias=tuple(bias),
-        max_tokens=request.max_tokens or settings.default_max_tokens,
-        min_tokens=request.min_tokens,
-        ignore_eos=request.ignore_eos or False,
-        stop=_stop(request.stop),
         stop_token_ids=tuple(request.stop_token_ids or ()),
         constraint=constraint(request),
     )
-
-
-def _stop(stop: Stop | None) -> tuple[str, ...]:
-    return (stop,) if isinstance(stop, str) else tuple(stop or ())
+    return _over(default, request)
 
 
 def constraint(request: Generation) -> Constraint | None:
-    """What ``response_format`` or ``structured_outputs`` wants the text to match."""
-    wanted = request.response_format
-    if wanted is not None and wanted.type == "json_object":
+    """What ``response_format`` or ``structured_outputs`` requires the text to match."""
+    form = request.response_format
+    if form is not None and form.type == "json_object":
         return Constraint("json_object")
-    if wanted is not None and wanted.json_schema is not None:
-        return Constraint("json_schema", json.dumps(wanted.json_schema.schema_))
+    if form is not None and form.json_schema is not None:
+        return Constraint("json_schema", json.dumps(form.json_schema.schema_))
     outputs = request.structured_outputs
     if outputs is None:
         return None

@@ -1,44 +1,49 @@
-"""What a route needs from the app it belongs to: the service, the settings, who is asking.
+"""Context: what every route gets from the app and from its request.
 
-What FastAPI calls is a coroutine: it sends plain functions to a thread, at a cost each time.
+The dependency is a coroutine because FastAPI runs plain functions in a thread, at a cost.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import Request
 
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
 _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-async def service_of(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+@dataclass(frozen=True, slots=True)
+class Context:
+    request: Request
+    service: Service
+    config: ServerConfig
+
+    @property
+    def model_name(self) -> str:
+        return self.service.model.engine.model
+
+    @property
+    def client(self) -> str:
+        """Whose share of the server the request takes: the name of its API key."""
+        name: str = self.request.scope.get("redraft.client", "anonymous")
+        return name
+
+    @property
+    def traceparent(self) -> str | None:
+        """The caller's W3C trace context, unless it is malformed."""
+        header = self.request.headers.get("traceparent", "")
+        return header if _TRACEPARENT.fullmatch(header) else None
 
 
-async def settings_of(request: Request) -> ApiSettings:
-    settings: ApiSettings = request.app.state.settings
-    return settings
+async def context_of(request: Request) -> Context:
+    state = request.app.state
+    return Context(request, state.service, state.config)
 
 
-async def client_of(request: Request) -> str:
-    """Whose share of the server a request takes: the name of its API key."""
-    client: str = request.scope.get("redraft.client", "anonymous")
-    return client
-
-
-def traceparent_of(request: Request) -> str | None:
-    """The caller's W3C trace context; one that is malformed is as good as none."""
-    given = request.headers.get("traceparent", "")
-    return given if _TRACEPARENT.fullmatch(given) else None
-
-
-ServiceDep = Annotated[Service, Depends(service_of)]
-SettingsDep = Annotated[ApiSettings, Depends(settings_of)]
-ClientDep = Annotated[str, Depends(client_of)]
+ContextDep = Annotated[Context, Depends(context_of)]

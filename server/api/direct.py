@@ -18,10 +18,10 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from redraft.server.api import unsupported
-from redraft.server.api.decide import Decided
+from redraft.server.api.decide import Decision
 from redraft.server.api.errors import ApiError
-from redraft.server.api.settings import ApiSettings
 from redraft.server.api.sse import HEADERS, Connected, Line, data, failed, last_words
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
@@ -37,9 +37,9 @@ LEAVING_S = 2.0  # for the layer to stop when it is told that its client has lef
 async def forward(
     request: Request,
     service: Service,
-    settings: ApiSettings,
+    settings: ServerConfig,
     client: str,
-    decided: Decided,
+    decision: Decision,
     needed_by: str,
 ) -> Response:
     """The answer of the engine's own layer. ``needed_by`` is the field that asks for it."""
@@ -47,7 +47,7 @@ async def forward(
         raise unsupported.no_layer(needed_by)
     payload = {k: v for k, v in (await request.json()).items() if k not in OURS}
     payload["model"] = service.model.engine.model
-    return Forwarded(service, settings, client, decided.deadline_ms, payload)
+    return Forwarded(service, settings, client, decision.deadline_ms, payload)
 
 
 class Forwarded(Response):
@@ -56,7 +56,7 @@ class Forwarded(Response):
     def __init__(
         self,
         service: Service,
-        settings: ApiSettings,
+        settings: ServerConfig,
         client: str,
         deadline_ms: int | None,
         payload: dict[str, Any],

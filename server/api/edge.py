@@ -1,7 +1,7 @@
 """Edge: what happens to every request before and after its route.
 
-A request id, the API key, the size of the body, the access log, the last answer when all else
-failed. Plain ASGI, no wrapper around the response, so that routes see the client leave.
+Request id, API key, size of the body, access log, and an answer when a route fails unexpectedly.
+Plain ASGI without a wrapper around the response, so that routes notice a client that leaves.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -22,13 +23,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.api.errors import ApiError, describe
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.telemetry.metrics import Metrics
 
 access = logging.getLogger("redraft.access")
 log = logging.getLogger("redraft")
 
-# Asked all day long by machines: neither logged nor counted.
+# Polled by machines: neither logged nor counted.
 PROBES = frozenset(
     ["/health", "/healthz", "/livez", "/ready", "/readyz", "/metrics", "/version", "/favicon.ico"]
 )
@@ -40,9 +41,23 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """The client a key belongs to, and the key's hash; the key itself is not kept."""
+
+    client: str
+    sha256: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, client: str, key: str) -> ApiKey:
+        return cls(client, _sha256(key))
+
+
 class Edge:
-    def __init__(self, app: ASGIApp, settings: ApiSettings, metrics: Metrics) -> None:
-        self.app, self.settings, self.metrics = app, settings, metrics
+    def __init__(
+        self, app: ASGIApp, config: ServerConfig, metrics: Metrics, keys: Sequence[ApiKey]
+    ) -> None:
+        self.app, self.config, self.metrics, self.keys = app, config, metrics, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,30 +70,30 @@ class Edge:
             passage.gone = True
         except ApiError as error:
             await error.response()(scope, receive, passage.send)
-        except Exception as error:  # the last resort: whatever it is, the client gets an answer
+        except Exception as error:  # any: the client gets an answer
             log.exception("request %s failed", passage.request_id)
             if passage.status:
-                raise  # half an answer is out: only a broken connection tells the client
+                raise  # half an answer is sent: only a broken connection can show the failure
             await describe(error).response()(scope, receive, passage.send)
         finally:
             if scope["path"] not in PROBES:
-                self._note(passage)
+                self._record(passage)
 
     async def _pass(self, passage: _Passage) -> None:
         scope = passage.scope
-        if self.settings.api_keys and not _open(scope):
-            scope["redraft.client"] = whose(scope, self.settings.api_keys)
+        if self.keys and not _open(scope):
+            scope["redraft.client"] = client_of(scope, self.keys)
         if scope["method"] in ("POST", "PUT", "PATCH"):
             try:
-                async with asyncio.timeout(self.settings.body_timeout_s):
-                    await passage.read_body(self.settings.max_body_bytes)
+                async with asyncio.timeout(self.config.body_timeout_s):
+                    await passage.read_body(self.config.max_body_bytes)
             except TimeoutError:
-                seconds = f"{self.settings.body_timeout_s:g} s"
+                seconds = f"{self.config.body_timeout_s:g} s"
                 message = f"the request body did not arrive within {seconds}"
                 raise ApiError(408, message, code="request_timeout") from None
         await self.app(scope, passage.receive, passage.send)
 
-    def _note(self, passage: _Passage) -> None:
+    def _record(self, passage: _Passage) -> None:
         """The access log's line and the request's metrics."""
         scope, seconds = passage.scope, time.perf_counter() - passage.started
         cancelled = passage.gone or not passage.status
@@ -102,8 +117,9 @@ class _Passage:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self.headers = Headers(scope=scope)
-        given = self.headers.get("x-request-id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else f"req-{uuid4().hex}"
+        callers_id = self.headers.get("x-request-id", "")
+        usable = _REQUEST_ID.fullmatch(callers_id)
+        self.request_id = callers_id if usable else f"req-{uuid4().hex}"
         scope["redraft.request_id"] = self.request_id
         self.started = time.perf_counter()
         self.status = 0
@@ -112,7 +128,7 @@ class _Passage:
         self._body: Message | None = None
 
     async def read_body(self, most: int) -> None:
-        """The whole body, unless it is too large; routes then read it in one piece."""
+        """Read the whole body, for routes to get in one piece; ApiError when it is too large."""
         length = self.headers.get("content-length", "")
         if length.isdecimal() and int(length) > most:
             raise _too_large(most)
@@ -128,7 +144,7 @@ class _Passage:
                 raise _too_large(most)
             more = message.get("more_body", False)
         body = b"".join(parts)
-        if _has_half_a_character(body):
+        if _has_lone_surrogate(body):
             problem = "the request body has half of a surrogate pair (\\ud800-\\udfff)"
             raise ApiError(400, problem, code="invalid_json")
         self._body = {"type": "http.request", "body": body, "more_body": False}
@@ -151,19 +167,23 @@ class _Passage:
         await self._send(message)
 
 
-def whose(scope: Scope, keys: Sequence[ApiKey]) -> str:
-    """The client a request's API key belongs to; ApiError when it is nobody's."""
+def client_of(scope: Scope, keys: Sequence[ApiKey]) -> str:
+    """The client a request's API key belongs to; ApiError for a missing or unknown key."""
     scheme, _, secret = Headers(scope=scope).get("authorization", "").partition(" ")
-    given = secret.strip() if scheme.lower() == "bearer" else ""
-    sha256 = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
-    # Every key is compared, in constant time, so that the time taken says nothing.
-    found = [key.client for key in keys if hmac.compare_digest(key.sha256, sha256)]
-    if found:
-        return found[0]
-    what = "this API key is not known" if given else "no API key was sent"
-    message = f"{what}; send one in the header 'Authorization: Bearer KEY'"
+    secret = secret.strip() if scheme.lower() == "bearer" else ""
+    sha256 = _sha256(secret)
+    # Every key is compared, each in constant time, so that timing reveals nothing.
+    clients = [key.client for key in keys if hmac.compare_digest(key.sha256, sha256)]
+    if clients:
+        return clients[0]
+    problem = "this API key is not known" if secret else "no API key was sent"
+    message = f"{problem}; send one in the header 'Authorization: Bearer KEY'"
     headers = {"WWW-Authenticate": "Bearer"}
     raise ApiError(401, message, code="invalid_api_key", headers=headers)
+
+
+def _sha256(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def _open(scope: Scope) -> bool:
@@ -171,15 +191,15 @@ def _open(scope: Scope) -> bool:
     return path in OPEN or path.startswith(OPEN_BELOW)
 
 
-def _has_half_a_character(body: bytes) -> bool:
-    """JSON can spell text that is none: no tokenizer takes it, and no answer could hold it."""
+def _has_lone_surrogate(body: bytes) -> bool:
+    """JSON can spell half of a surrogate pair, which no tokenizer takes and UTF-8 cannot encode."""
     if not _SURROGATE.search(body):
         return False
     try:
         json.dumps(json.loads(body), ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
-    except (ValueError, RecursionError):  # not JSON; whoever reads it will say so
+    except (ValueError, RecursionError):  # not JSON: the route answers with an error of its own
         return False
     return False
 

@@ -1,40 +1,42 @@
 """Errors: whatever goes wrong, the client reads ``{"error": {message, type, param, code}}``.
 
-Routes raise ApiError, or let the errors of the engines, the loop and the door pass: ``describe``
-knows them all. How to add one: a case in ``describe``, a row in tests/test_errors.py.
+Routes raise ApiError; the exceptions of the layers below pass through them and are translated by
+``describe``. How to add one: a case in ``describe``, a row in tests/server/api/test_errors.py.
+
+What pydantic rejects becomes one sentence about one field (``_wrong_field``). A value is quoted
+only when it is short: an error must not be larger than the request that caused it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from redraft.server.admission import Rejected
-from redraft.server.api.invalid import Invalid, explain, shown
+from redraft.server.api.schema.answers import ErrorBody
 from redraft.server.engine.base import EngineError, EngineRefused, EngineUnavailable, PromptTooLong
 from redraft.server.refine.loop import NoDraft
 from redraft.server.service import Draining
 
-RETRY_AFTER_S = 5  # when the engine is away, or the server is going
+RETRY_AFTER_S = 5  # while the engine is unavailable or the server drains
 
-
-class ErrorDetail(BaseModel):
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-
-
-class ErrorBody(BaseModel):
-    """What every error looks like."""
-
-    error: ErrorDetail
+FieldPath = tuple[str | int, ...]
+# Names pydantic puts into a path for the branches of a union; no field is called so.
+_BRANCHES = {
+    *("str", "constrained-str", "text-content", "parts-content"),
+    *("one-text", "token-ids", "texts", "id-lists"),
+}
+_VALIDATION_CODES = {
+    "missing": "missing_required_parameter",
+    "unknown_field": "unknown_parameter",
+    "json_invalid": "invalid_json",
+}
 
 
 # For the documentation of a route.
@@ -62,23 +64,29 @@ class ApiError(Exception):
         self.type = type or _type(status)
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
-        named = {"message": self.message, "type": self.type}
-        return {"error": {**named, "param": self.param, "code": self.code}}
+    def body(self) -> ErrorBody:
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
 
     def response(self) -> JSONResponse:
         return JSONResponse(self.body(), self.status, self.headers)
 
     def spent(self) -> ApiError:
-        """The same, after tokens were spent: clients must not send the request again by
-        themselves, and pay twice."""
+        """The same error after tokens were spent: client libraries must not retry by themselves,
+        or the caller pays twice."""
         self.headers |= {"x-should-retry": "false"}
         self.headers.pop("Retry-After", None)
         return self
 
 
 def invalid(param: str | None, message: str, code: str = "invalid_value") -> ApiError:
-    """A request that will never work as it is."""
+    """A request that cannot succeed unless it is changed."""
     return ApiError(400, message, code=code, param=param)
 
 
@@ -101,8 +109,6 @@ def describe(error: BaseException, prompt_param: str = "messages") -> ApiError:
             return ApiError(502, str(error), code="upstream_error")
         case NoDraft():
             return _no_draft(error)
-        case Invalid():
-            return invalid(error.param, str(error), error.code)
         case HTTPException():
             return _http(error)
         case _:
@@ -119,7 +125,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
     path = request.url.path
     described = describe(error, "prompt" if path == "/v1/completions" else "messages")
     if described.code == "unknown_url":
-        described.message = f"there is no {request.method} {shown(path)}; see /docs"
+        described.message = f"there is no {request.method} {_shown(path)}; see /docs"
     return described.response()
 
 
@@ -130,7 +136,7 @@ async def _answer_invalid(request: Request, error: Exception) -> JSONResponse:
         got = f"the content type is {content_type[:60]!r}" if content_type else "no content type"
         message = f"{got}; send JSON, with the header 'Content-Type: application/json'"
         return ApiError(415, message, code="unsupported_media_type").response()
-    return describe(explain(error.errors())).response()
+    return _wrong_field(error.errors()).response()
 
 
 def _later(status: int, message: str, code: str, seconds: int) -> ApiError:
@@ -166,3 +172,75 @@ def _type(status: int) -> str:
     if status >= 500:
         return "server_error"
     return {403: "permission_error", 429: "rate_limit_error"}.get(status, "invalid_request_error")
+
+
+def _wrong_field(problems: Sequence[Any]) -> ApiError:
+    """Of everything pydantic rejected, the one problem worth reading first."""
+    if problems[0]["type"] == "json_invalid":
+        where, what = problems[0]["loc"][-1], problems[0]["ctx"]["error"]
+        message = f"the request body is not valid JSON: {what} at character {where}"
+        return invalid(None, message, "invalid_json")
+    paths = [_path(problem) for problem in problems]
+    # Of one field, the deepest problem is the one in the branch that was meant.
+    field = paths[0][:1]
+    deepest = max((path for path in paths if path[:1] == field), key=len)
+    chosen = [problem for problem, path in zip(problems, paths, strict=True) if path == deepest]
+    param = _spelled(deepest) or None
+    kind: str = chosen[0]["type"]
+    otherwise = "invalid_type" if kind.endswith("_type") else "invalid_value"
+    return invalid(param, _message(param, chosen), _VALIDATION_CODES.get(kind, otherwise))
+
+
+def _spelled(path: FieldPath) -> str:
+    """``messages[0].content``"""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _path(problem: Any) -> FieldPath:
+    path = [
+        part
+        for part in problem["loc"][1:]
+        if isinstance(part, int) or (part not in _BRANCHES and "[" not in part)
+    ]
+    if "field" in problem.get("ctx", {}):  # raised by a validator of the object around it
+        path.append(problem["ctx"]["field"])
+    return tuple(path)
+
+
+def _message(param: str | None, chosen: Sequence[Any]) -> str:
+    first = chosen[0]
+    if param is None:
+        sent = first.get("input")
+        instead = "" if sent is None else f", not {_shown(sent)}"
+        return f"the request body should be a JSON object{instead}"
+    if first["type"] == "missing":
+        return f"{param} is required"
+    if first["type"] in ("value_error", "unknown_field", "contradiction"):
+        return f"{param}: {_plain(first['msg'])}"
+    expected = list(dict.fromkeys(_plain(problem["msg"]) for problem in chosen))
+    # "should be a valid string or a valid list"
+    rest = [text.removeprefix("it should be ") for text in expected[1:]]
+    return f"{param} is {_shown(first.get('input'))}; " + " or ".join([expected[0], *rest])
+
+
+def _plain(message: str) -> str:
+    """pydantic's message, worded to continue a sentence."""
+    message = message.removeprefix("Value error, ").replace(" after validation", "")
+    return re.sub(r"^(Input|List|String) should", "it should", message)
+
+
+def _shown(value: Any) -> str:
+    """A value from a request, short enough to be quoted."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, bytes):
+        return "bytes"
+    text = repr(value) if not isinstance(value, int) or abs(value) < 10**40 else "a huge number"
+    return text if len(text) <= 60 else f"{text[:57]}..."

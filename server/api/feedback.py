@@ -6,100 +6,79 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any
-from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import outcome
-from redraft.server.api.decide import Asked, decide
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
-from redraft.server.api.errors import ApiError, ErrorBody, describe, invalid
-from redraft.server.api.examples import FEEDBACK
-from redraft.server.api.instruction import instruction_of, run
+from redraft.server.api import instruction, outcome
+from redraft.server.api.decide import Requested, decide
+from redraft.server.api.depends import Context, ContextDep
+from redraft.server.api.errors import RESPONSES, ApiError, describe, invalid
 from redraft.server.api.models import read_name
-from redraft.server.api.schema.refine import FeedbackObject, FeedbackRequest
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.schema.answers import FeedbackObject
+from redraft.server.api.schema.examples import FEEDBACK
+from redraft.server.api.schema.refine import FeedbackRequest
 from redraft.server.api.sse import finished
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.refine.events import Event, FeedbackRejected
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Feedback, Trace
-from redraft.server.refine.trace_json import usage_by_phase
-from redraft.server.service import Draining, Job, Service
+from redraft.server.service import Draining, Job
 
 router = APIRouter(tags=["refine"])
-
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": FeedbackObject},
-    "4XX": {"model": ErrorBody},
-    "5XX": {"model": ErrorBody},
-}
 
 
 @router.post(
     "/v1/feedback",
     summary="Say what is weak about a response, and how good it is",
-    response_model=None,
-    responses=_RESPONSES,
+    response_model=FeedbackObject,
+    responses=RESPONSES,
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": FEEDBACK}}}},
 )
-async def feedback(
-    body: FeedbackRequest,
-    request: Request,
-    service: ServiceDep,
-    settings: SettingsDep,
-    client: ClientDep,
-) -> Response:
+async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
     """What is weak about a response, what to do about it, and how good it is from 1 to 10."""
-    job = _job(body, service, settings, client)
-    job = replace(job, traceparent=traceparent_of(request))
+    service = context.service
+    job = _job(body, context)
     rejected: list[str] = []
-    trace = await finished(request.receive, _noting(run(service, job, body), rejected))
+    with instruction.named_in_errors(body):
+        events = _noting(service.run(job), rejected)
+        trace = await finished(context.request.receive, events)
     written = _feedback(trace, rejected)
     if written is None:
         raise _missing(trace, body)
     writer = service.critics[body.critic] if body.critic else service.model
-    return JSONResponse(
-        {
-            "id": job.request_id,
-            "object": "feedback",
-            "created": int(time.time()),
-            "model": writer.engine.model,
-            "feedback": written.text,
-            "weaknesses": written.weaknesses,
-            "suggestions": written.suggestions,
-            "score": written.score,
-            "usage": {**outcome.usage_json(trace), "phases": usage_by_phase(trace)},
-        }
-    )
+    head = outcome.head_of(job, writer.engine.model)
+    answer: FeedbackObject = {
+        "id": head["id"],
+        "object": "feedback",
+        "created": head["created"],
+        "model": head["model"],
+        "feedback": written.text,
+        "weaknesses": written.weaknesses,
+        "suggestions": written.suggestions,
+        "score": written.score,
+        "usage": outcome.usage_with_phases(trace),
+    }
+    return JSONResponse(answer)
 
 
-def _job(body: FeedbackRequest, service: Service, settings: ApiSettings, client: str) -> Job:
+def _job(body: FeedbackRequest, context: Context) -> Job:
     """A loop that ends on its first feedback."""
-    suffix = read_name(body.model, service, settings)
+    service, config = context.service, context.config
+    suffix = read_name(body.model, service, config)
     if suffix and suffix.iterations == 0:
         message = (
             f"model is {body.model!r}, which means no feedback, and feedback is asked for; name "
-            f"{service.model.engine.model!r}"
+            f"{context.model_name!r}"
         )
         raise invalid("model", message)
-    decided = decide(Asked(refine=body.options(), seed=body.seed, at=""), service, settings)
-    policy = replace(decided.policy, max_iterations=1, keep="last", feedback_only=True)
-    return Job(
-        given=Given(instruction_of(body, service, settings), body.response),
-        policy=policy,
-        request_id=f"feedback-{uuid4().hex}",
-        route="feedback",
-        client=client,
-        critic=decided.critic,
-        deadline_ms=decided.deadline_ms,
-    )
+    decision = decide(Requested(refine=body.options(), seed=body.seed, at=""), service, config)
+    policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)
+    given = Given(instruction.of_body(body, context), body.response)
+    return replace(decision, policy=policy).job("feedback", given, context)
 
 
 async def _noting(
@@ -113,7 +92,7 @@ async def _noting(
 
 
 def _feedback(trace: Trace, rejected: list[str]) -> Feedback | None:
-    """As it was read; as it was written, when it could not be read; None when it was not."""
+    """The feedback; its bare text when it could not be read; None when there is none."""
     if trace.iterations:
         return trace.iterations[0].feedback
     malformed = trace.stop_reason == "malformed_feedback"

@@ -1,41 +1,57 @@
-"""Instructed: what ``/v1/refine`` and ``/v1/feedback`` have in common: an instruction, checked,
-and a job whose errors name the field it came in."""
+"""Instructions: the chat or the text of a request, as the loop takes it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from redraft.server.api import unsupported
-from redraft.server.api.chat import instruction_of as instruction_of_chat
+from redraft.server.api.depends import Context
 from redraft.server.api.errors import describe, invalid
 from redraft.server.api.schema.refine import Instructed
-from redraft.server.api.settings import ApiSettings
-from redraft.server.engine.base import PromptTooLong
-from redraft.server.refine.events import Event
+from redraft.server.api.schema.requests import ChatMessage
+from redraft.server.config import ServerConfig
+from redraft.server.engine.base import Message, PromptTooLong
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Instruction
-from redraft.server.service import Job, Service
 
 
-def instruction_of(body: Instructed, service: Service, settings: ApiSettings) -> Instruction:
-    """ApiError for what is not text, and for what only the engine's own layer can honour."""
-    if beyond_loop := unsupported.needs_direct(body.chat()):
-        raise unsupported.refused(beyond_loop, service.model.engine.model)
+def check_length(messages: Sequence[ChatMessage], config: ServerConfig) -> None:
+    if len(messages) > config.max_messages:
+        message = f"there are {len(messages)} messages; the most is {config.max_messages}"
+        raise invalid("messages", message)
+
+
+def of_chat(messages: Sequence[ChatMessage]) -> Instruction:
+    """The chat as the model gets it: text only, and no feedback of earlier answers."""
+    return Instruction(tuple(_message(message) for message in messages))
+
+
+def of_body(body: Instructed, context: Context) -> Instruction:
+    """The instruction of ``/v1/refine`` or ``/v1/feedback``; ApiError for what is not text, and
+    for what only the engine's own layer can honour."""
+    if field := unsupported.needs_direct(body.chat()):
+        raise unsupported.refused(field, context.model_name)
     if body.prompt is not None:
         return Given.text(body.prompt).instruction
     messages = body.messages or []
-    if len(messages) > settings.max_messages:
-        message = f"there are {len(messages)} messages; the most is {settings.max_messages}"
-        raise invalid("messages", message)
-    return instruction_of_chat(messages)
+    check_length(messages, context.config)
+    return of_chat(messages)
 
 
-async def run(service: Service, job: Job, body: Instructed) -> AsyncGenerator[Event, None]:
-    """The events of the job; ApiError when the instruction is too long."""
+@contextmanager
+def named_in_errors(body: Instructed) -> Iterator[None]:
+    """Within this block, a prompt that is too long is an ApiError about the instruction's field."""
     try:
-        async with aclosing(service.run(job)) as events:
-            async for event in events:
-                yield event
+        yield
     except PromptTooLong as error:
         raise describe(error, body.instruction_param) from error
+
+
+def _message(message: ChatMessage) -> Message:
+    content = message.content or ""
+    if isinstance(content, list):
+        content = "\n".join(part.text or "" for part in content)
+    # OpenAI's newer word for the same thing; chat templates know the older one.
+    role = "system" if message.role == "developer" else message.role
+    return Message(role, content, message.name)

@@ -10,14 +10,13 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
 
-from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from fastapi import APIRouter
 
-from redraft.server.api.depends import ServiceDep, SettingsDep
+from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.schema.answers import Model, ModelList
+from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
 router = APIRouter(tags=["models"])
@@ -33,68 +32,52 @@ class Suffix:
     iterations: int | None
 
     def over(self, default: int) -> int:
-        """The iterations it asks for, where ``default`` is what the bare name would get."""
+        """The iterations of this suffix, where the bare name has ``default``."""
         return max(1, default) if self.iterations is None else self.iterations
 
 
-class Model(BaseModel):
-    id: str
-    object: Literal["model"] = "model"
-    created: int
-    owned_by: str = "redraft"
-    root: str
-    max_model_len: int
-    max_iterations: int
-
-
-class ModelList(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[Model]
-
-
-@router.get("/v1/models", response_model=ModelList)
-async def list_models(service: ServiceDep, settings: SettingsDep) -> Any:
+@router.get("/v1/models")
+async def list_models(context: ContextDep) -> ModelList:
     """The served model, and its name with each suffix there is."""
-    return {"object": "list", "data": list(_listed(service, settings))}
+    return {"object": "list", "data": list(_listed(context.service, context.config))}
 
 
-@router.get("/v1/models/{model_id:path}", response_model=Model, responses=RESPONSES)
-async def show_model(
-    model_id: str, request: Request, service: ServiceDep, settings: SettingsDep
-) -> Any:
+@router.get("/v1/models/{model_id:path}", responses=RESPONSES)
+async def show_model(model_id: str, context: ContextDep) -> Model:
     """One name of the list."""
-    read_name(model_id, service, settings)  # refuses what is not in the list
-    return next(model for model in _listed(service, settings) if model["id"] == model_id)
+    service, config = context.service, context.config
+    read_name(model_id, service, config)  # refuses what is not in the list
+    return next(model for model in _listed(service, config) if model["id"] == model_id)
 
 
-def read_name(name: str | None, service: Service, settings: ApiSettings) -> Suffix | None:
-    """The suffix of a model name; ApiError when this server does not have the model."""
+def read_name(name: str | None, service: Service, config: ServerConfig) -> Suffix | None:
+    """The suffix of a model name; ApiError for a model that is not served here."""
     served = service.model.engine.model
     if name is None or name == served:
         return None
     base, _, text = name.rpartition(":")
-    found = _SUFFIX.fullmatch(text) if base == served else None
-    if found is None or name not in _names(served, settings):
+    suffix = _SUFFIX.fullmatch(text) if base == served else None
+    if suffix is None or name not in _names(served, config):
         shown = name if len(name) <= 100 else f"{name[:97]}..."
-        names = ", ".join(_names(served, settings))
+        names = ", ".join(_names(served, config))
         message = f"there is no model {shown!r} here; this server has {names}"
         raise ApiError(404, message, code="model_not_found", param="model")
     if text == "direct":
         return Suffix(text, 0)
-    return Suffix(text, int(found["iterations"]) if found["iterations"] else None)
+    return Suffix(text, int(suffix["iterations"]) if suffix["iterations"] else None)
 
 
-def _names(served: str, settings: ApiSettings) -> list[str]:
-    cap = settings.max_iterations_cap
+def _names(served: str, config: ServerConfig) -> list[str]:
+    cap = config.max_iterations_cap
     numbered = (f"{served}:refine-{n}" for n in range(1, cap + 1))
     return [served, f"{served}:direct", *([f"{served}:refine"] if cap else []), *numbered]
 
 
-def _listed(service: Service, settings: ApiSettings) -> Iterator[dict[str, Any]]:
+def _listed(service: Service, config: ServerConfig) -> Iterator[Model]:
     engine = service.model.engine
-    default = settings.policy(service.model.policy).max_iterations
-    for name in _names(engine.model, settings):
-        suffix = read_name(name, service, settings)
+    default = service.model.policy(config).max_iterations
+    for name in _names(engine.model, config):
+        suffix = read_name(name, service, config)
         yield {
             "id": name,
             "object": "model",

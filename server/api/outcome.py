@@ -1,46 +1,85 @@
-"""Outcome: what a finished loop adds to an OpenAI answer, its ``usage`` and its ``refine``."""
+"""Outcome: what every answer says about its loop: identity, usage, course, headers."""
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import cast
 
-from redraft.server.refine.trace import Trace
+from redraft.server.api.schema.answers import (
+    Head,
+    LoopSummary,
+    PhaseUsage,
+    RefineOutcome,
+    RefineUsage,
+    TraceJson,
+    UsageAnswer,
+)
+from redraft.server.refine.trace import Phase, Trace
 from redraft.server.refine.trace_json import trace_json, usage_by_phase
+from redraft.server.service import Job
 
 
-def usage_json(trace: Trace) -> dict[str, Any]:
-    """All phases together: what was really processed. Everything but the answer is reasoning."""
+def head_of(job: Job, model_name: str) -> Head:
+    return {"id": job.request_id, "created": int(time.time()), "model": model_name}
+
+
+def usage_of(trace: Trace) -> UsageAnswer:
+    """All phases together, as processed. Every completion token outside the answer is reasoning."""
     usage = trace.usage
+    hidden = usage.completion_tokens - trace.answer.tokens
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {
-            "reasoning_tokens": usage.completion_tokens - trace.answer.tokens
-        },
+        "completion_tokens_details": {"reasoning_tokens": hidden},
     }
 
 
-def refine_json(trace: Trace, with_trace: bool) -> dict[str, Any]:
-    drafting = trace.totals.get("draft")
-    prompt_tokens = drafting.usage.prompt_tokens // drafting.usage.calls if drafting else None
-    return {
+def usage_with_phases(trace: Trace) -> RefineUsage:
+    return {**usage_of(trace), "phases": phases_of(trace)}
+
+
+def phases_of(trace: Trace) -> dict[Phase, PhaseUsage]:
+    return cast(dict[Phase, PhaseUsage], usage_by_phase(trace))
+
+
+def trace_of(trace: Trace) -> TraceJson:
+    return cast(TraceJson, trace_json(trace))
+
+
+def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
+    summary: LoopSummary = {
         "stop_reason": trace.stop_reason,
         "iterations": trace.refinements,
         "kept": trace.kept,
         "scores": list(trace.scores),
-        # Of the request alone, for clients that show how full the window is.
-        "prompt_tokens": prompt_tokens,
-        "usage": usage_by_phase(trace),
-        **({"malformed": trace.malformed} if trace.malformed else {}),
-        **({"failure": trace.failure} if trace.failure else {}),
-        **({"trace": trace_json(trace)} if with_trace else {}),
     }
+    if with_trace:
+        summary["trace"] = trace_of(trace)
+    return summary
 
 
-def headers(trace: Trace) -> dict[str, str]:
-    """For logs and scripts that look at no body."""
+def outcome_of(trace: Trace, with_trace: bool) -> RefineOutcome:
+    """How the loop went, for an OpenAI answer's ``refine`` field."""
+    drafting = trace.totals.get("draft")
+    outcome: RefineOutcome = {
+        **summary_of(trace, False),  # type: ignore[typeddict-item]  # optional keys follow
+        # Of the request alone, for clients that show how full the window is.
+        "prompt_tokens": drafting.usage.prompt_tokens // drafting.usage.calls if drafting else None,
+        "usage": phases_of(trace),
+    }
+    if trace.malformed:
+        outcome["malformed"] = trace.malformed
+    if trace.failure:
+        outcome["failure"] = trace.failure
+    if with_trace:
+        outcome["trace"] = trace_of(trace)
+    return outcome
+
+
+def headers_of(trace: Trace) -> dict[str, str]:
+    """For logs and scripts that do not read the body."""
     return {
         "refine-iterations": str(trace.refinements),
         "refine-stop-reason": trace.stop_reason,

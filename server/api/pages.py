@@ -1,14 +1,18 @@
-"""The page at ``/``: the files of ``server/page``, kept in memory.
+"""What browsers read: the playground at ``/`` and the API's reference at ``/docs``.
 
-They load nothing from anywhere else, and the headers see to it that they cannot.
+Both work without internet access. The playground's files are kept in memory and served with
+headers that forbid them to load anything from elsewhere; Swagger UI comes from a Python package.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 _TYPES = {
@@ -32,6 +36,12 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+_SWAGGER_TYPES = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "favicon-32x32.png": "image/png",
+}
+
 router = APIRouter(include_in_schema=False)
 
 
@@ -45,8 +55,32 @@ async def page_file(name: str) -> Response:
     return _file(name)
 
 
+@router.get("/docs")
+async def docs() -> HTMLResponse:
+    # Relative addresses also work behind a proxy that strips a prefix.
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title="Redraft",
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon-32x32.png",
+    )
+
+
+@router.get("/docs/{name}")
+async def docs_file(name: str) -> Response:
+    if name not in _SWAGGER_TYPES:
+        raise HTTPException(404)
+    return Response(_swagger_file(name), media_type=_SWAGGER_TYPES[name])
+
+
 def _file(name: str) -> Response:
     if name not in _FILES:
         raise HTTPException(404)
     content, media_type = _FILES[name]
     return Response(content, media_type=media_type, headers=_HEADERS)
+
+
+@cache
+def _swagger_file(name: str) -> bytes:
+    return resources.files("fastapi_swagger.resources").joinpath(name).read_bytes()

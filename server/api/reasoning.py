@@ -1,18 +1,20 @@
-"""Reasoning: drafts, feedback and hidden refinements as one readable text, as chat clients show it.
+"""Reasoning: drafts, feedback and hidden refinements as one readable text for chat clients.
 
-Streams build it from the loop's events, whole responses from the trace: the same text.
+Streams build it from the loop's events, whole answers from the trace. Both give the same text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
-from redraft.server.api.settings import ReasoningField
+from redraft.server.api.schema.answers import ChatAnswerMessage
+from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, DraftDone, Event, FeedbackDone, PhaseStarted
 from redraft.server.refine.trace import Candidate, Feedback, Phase, Trace
 
-# The clients of vLLM and OpenRouter read the one, those of DeepSeek and SGLang the other.
-FIELDS: Mapping[ReasoningField, tuple[str, ...]] = {
+# Clients of vLLM and OpenRouter read the first, those of DeepSeek and SGLang the second.
+FIELDS: Mapping[ReasoningField, Sequence[Literal["reasoning", "reasoning_content"]]] = {
     "both": ("reasoning", "reasoning_content"),
     "reasoning": ("reasoning",),
     "reasoning_content": ("reasoning_content",),
@@ -21,13 +23,13 @@ THINK, END_THINK = "<think>\n", "\n</think>\n\n"
 
 
 class ReasoningText:
-    """Tells what each event adds to the text."""
+    """What each event adds to the text."""
 
     def __init__(self) -> None:
-        self._heading = ""  # of the phase that began, until it has text
+        self._heading = ""  # of the current phase, until its text begins
         self._begun = False
-        self._streamed = False  # this phase was told in deltas
-        self._told: list[Feedback] = []
+        self._streamed = False  # the current phase came as deltas
+        self._written: list[Feedback] = []  # with the drafts they rank
 
     def add(self, event: Event) -> str:
         match event:
@@ -46,16 +48,16 @@ class ReasoningText:
         return ""
 
     def _whole_draft(self, candidate: Candidate, number: int) -> str:
-        said = self._under(f"Draft {number}", candidate.response.text)
+        text = self._under(f"Draft {number}", candidate.response.text)
         if candidate.feedback:
-            self._told.append(candidate.feedback)
-            said += self._under(f"Feedback on draft {number}", candidate.feedback.text)
-        return said
+            self._written.append(candidate.feedback)
+            text += self._under(f"Feedback on draft {number}", candidate.feedback.text)
+        return text
 
     def _ready_feedback(self, iteration: int, feedback: Feedback) -> str:
         """Feedback that no phase wrote: the caller's, or that of the draft that was picked."""
         streamed, self._streamed = self._streamed, False
-        if (streamed and feedback.source) or any(feedback is told for told in self._told):
+        if (streamed and feedback.source) or any(feedback is one for one in self._written):
             return ""
         return self._under(_heading("feedback", iteration), feedback.text)
 
@@ -65,15 +67,18 @@ class ReasoningText:
         return f"{gap}**{heading}**\n\n{text}"
 
 
-def fields(trace: Trace, shown: ReasoningField) -> dict[str, str]:
-    """What a chat message says besides, or instead of, the bare answer."""
+def add_to(message: ChatAnswerMessage, trace: Trace, shown: ReasoningField) -> None:
+    """Add the reasoning to a chat message that has the bare answer."""
     if shown == "inline_think":
-        return {"content": f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"}
-    return dict.fromkeys(FIELDS.get(shown, ()), reasoning_of(trace))
+        message["content"] = f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"
+    elif names := FIELDS.get(shown):
+        text = reasoning_of(trace)
+        for name in names:
+            message[name] = text
 
 
 def reasoning_of(trace: Trace) -> str:
-    """All that came before the answer; without the answer itself, when it was written last."""
+    """Everything the loop wrote before the answer."""
     text = ReasoningText()
     return "".join(text.add(event) for event in _as_events(trace))
 

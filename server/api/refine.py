@@ -2,131 +2,149 @@
 
     curl http://127.0.0.1:8000/v1/refine -H 'Content-Type: application/json' \\
         -d '{"prompt": "Sort these words: pear, fig, apple", "stream": true}'
+
+Every event of a stream has ``type`` and ``sequence_number``. How to add one: a case in
+``EventWriter.write``, a test in tests/server/api/test_refine_stream.py and, if the playground
+should show it, a case in page/manuscript.js.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
+from pydantic import TypeAdapter
 
-from redraft.server.api import outcome
-from redraft.server.api.decide import Decided, asked, decide
-from redraft.server.api.depends import ClientDep, ServiceDep, SettingsDep, traceparent_of
-from redraft.server.api.errors import ApiError, ErrorBody
-from redraft.server.api.examples import REFINE
-from redraft.server.api.instruction import instruction_of, run
-from redraft.server.api.refine_events import EventJson, Json
-from redraft.server.api.schema.refine import RefineEvent, RefineObject, RefineRequest
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api import decide, instruction, outcome
+from redraft.server.api.decide import Decision
+from redraft.server.api.depends import ContextDep
+from redraft.server.api.errors import RESPONSES, ApiError
+from redraft.server.api.schema.answers import Head, RefineEvent, RefineObject
+from redraft.server.api.schema.examples import REFINE
+from redraft.server.api.schema.refine import RefineRequest
 from redraft.server.api.sse import EventStream, data, finished
-from redraft.server.refine.events import Event, Finished
+from redraft.server.config import ServerConfig
+from redraft.server.refine.events import (
+    Delta,
+    DraftDone,
+    Event,
+    FeedbackDone,
+    FeedbackRejected,
+    Finished,
+    PhaseStarted,
+    RefinementDone,
+)
 from redraft.server.refine.loop import Given
 from redraft.server.refine.trace import Trace
-from redraft.server.refine.trace_json import trace_json, usage_by_phase
-from redraft.server.service import Job, Service
+from redraft.server.refine.trace_json import candidate_json, feedback_json, response_json
+from redraft.server.service import Service
 
 router = APIRouter(tags=["refine"])
-
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": RefineObject,
-        "content": {"text/event-stream": {"schema": RefineEvent.model_json_schema()}},
-    },
-    "4XX": {"model": ErrorBody},
-    "5XX": {"model": ErrorBody},
-}
+_STREAM = {"text/event-stream": {"schema": TypeAdapter(RefineEvent).json_schema()}}
 
 
 @router.post(
     "/v1/refine",
     summary="Answer an instruction and show how the answer came about",
-    response_model=None,
-    responses=_RESPONSES,
+    response_model=RefineObject,
+    responses={200: {"content": _STREAM}, **RESPONSES},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": REFINE}}}},
 )
-async def refine(
-    body: RefineRequest,
-    request: Request,
-    service: ServiceDep,
-    settings: SettingsDep,
-    client: ClientDep,
-) -> Response:
+async def refine(body: RefineRequest, context: ContextDep) -> Response:
     """Draft, feedback, refinement; again if asked for; and the best or the last of it."""
-    decided = decide_on(body, service, settings)
-    job = Job(
-        given=Given(instruction_of(body, service, settings), body.response, body.feedback),
-        policy=decided.policy,
-        request_id=f"refine-{uuid4().hex}",
-        route="refine",
-        client=client,
-        critic=decided.critic,
-        deadline_ms=decided.deadline_ms,
-        traceparent=traceparent_of(request),
-    )
-    report = Report(job.request_id, service.model.engine.model, body.trace)
+    service, config = context.service, context.config
+    decision = _decide(body, service, config)
+    given = Given(instruction.of_body(body, context), body.response, body.feedback)
+    job = decision.job("refine", given, context)
+    head = outcome.head_of(job, context.model_name)
     if body.stream:
-        wire = EventJson()
-        chunks = _stream(run(service, job, body), report, wire)
-        return EventStream(chunks, settings, lambda error: _failed(wire, error))
-    trace = await finished(request.receive, run(service, job, body))
-    return JSONResponse(report.of(trace), headers=outcome.headers(trace))
+        writer = EventWriter()
+        return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)
+    with instruction.named_in_errors(body):
+        trace = await finished(context.request.receive, service.run(job))
+    return JSONResponse(_object(head, trace, body), headers=outcome.headers_of(trace))
 
 
-def decide_on(body: RefineRequest, service: Service, settings: ApiSettings) -> Decided:
-    said = asked(body.chat(), service, settings)
-    return decide(
-        replace(said, refine=body, total_tokens=body.max_completion_tokens, at=""),
-        service,
-        settings,
-    )
+def _decide(body: RefineRequest, service: Service, config: ServerConfig) -> Decision:
+    requested = decide.requested_by(body.chat(), service, config)
+    requested = replace(requested, refine=body, total_tokens=body.max_completion_tokens, at="")
+    return decide.decide(requested, service, config)
 
 
-class Report:
-    """Writes the object of one request."""
+def _object(head: Head, trace: Trace, body: RefineRequest) -> RefineObject:
+    return {
+        "id": head["id"],
+        "object": "refine",
+        "created": head["created"],
+        "model": head["model"],
+        "answer": trace.answer.text,
+        "finish_reason": trace.answer.finish_reason,
+        **outcome.summary_of(trace, body.trace is not False),
+        "usage": outcome.usage_with_phases(trace),
+    }
 
-    def __init__(self, id: str, model: str, with_trace: bool | None) -> None:
-        self._id, self._model = id, model
-        self._with_trace = with_trace is not False
-        self._created = int(time.time())
 
-    def of(self, trace: Trace) -> Json:
-        return {
-            "id": self._id,
-            "object": "refine",
-            "created": self._created,
-            "model": self._model,
-            "answer": trace.answer.text,
-            "finish_reason": trace.answer.finish_reason,
-            "stop_reason": trace.stop_reason,
-            "iterations": trace.refinements,
-            "kept": trace.kept,
-            "scores": list(trace.scores),
-            **({"trace": trace_json(trace)} if self._with_trace else {}),
-            "usage": {**outcome.usage_json(trace), "phases": usage_by_phase(trace)},
-        }
+class EventWriter:
+    """Writes and numbers the events of one stream."""
+
+    def __init__(self) -> None:
+        self._next_number = 0
+        self._open: FeedbackDone | None = None  # an iteration that may still get a refinement
+
+    def write(self, event: Event) -> Iterator[bytes]:
+        match event:
+            case PhaseStarted():
+                pass
+            case Delta(phase=phase, iteration=iteration, text=text):
+                yield self._event(f"refine.{phase}.delta", iteration=iteration, delta=text)
+            case DraftDone(candidate=candidate, index=index):
+                draft = candidate_json(candidate)
+                yield self._event("refine.draft.done", iteration=0, index=index, draft=draft)
+            case FeedbackRejected(iteration=iteration, text=text, problem=problem):
+                rejected = {"iteration": iteration, "text": text, "problem": problem}
+                yield self._event("refine.feedback.rejected", **rejected)
+            case FeedbackDone(iteration=iteration, feedback=feedback):
+                written = feedback_json(feedback)
+                yield self._event("refine.feedback.done", iteration=iteration, feedback=written)
+                self._open = event
+            case RefinementDone(iteration=iteration, refinement=refinement):
+                fields = {"iteration": iteration, "refinement": response_json(refinement)}
+                yield self._event("refine.refinement.done", **fields)
+                yield from self._iteration_done(refined=True)
+            case Finished():
+                yield from self._iteration_done(refined=False)
+
+    def completed(self, answer: RefineObject) -> bytes:
+        return self._event("refine.completed", refine=answer)
+
+    def failed(self, error: ApiError) -> bytes:
+        return self._event("error", **error.body())
+
+    def _iteration_done(self, refined: bool) -> Iterator[bytes]:
+        """The iteration of the last feedback is over, with a refinement or without."""
+        if self._open is None:
+            return
+        ended = {"iteration": self._open.iteration, "score": self._open.feedback.score}
+        yield self._event("refine.iteration.done", **ended, refined=refined)
+        self._open = None
+
+    def _event(self, type: str, **fields: Any) -> bytes:
+        event = {"type": type, "sequence_number": self._next_number, **fields}
+        self._next_number += 1
+        return f"event: {type}\n".encode() + data(event)
 
 
 async def _stream(
-    events: AsyncGenerator[Event, None], report: Report, wire: EventJson
+    body: RefineRequest, events: AsyncGenerator[Event, None], head: Head, writer: EventWriter
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(events):
-        async for event in events:
-            for told in wire.tell(event):
-                yield _typed(told)
-            if isinstance(event, Finished):
-                yield _typed(wire.numbered("refine.completed", refine=report.of(event.trace)))
-
-
-def _failed(wire: EventJson, error: ApiError) -> bytes:
-    return _typed(wire.numbered("error", **error.body()))
-
-
-def _typed(event: Json) -> bytes:
-    return f"event: {event['type']}\n".encode() + data(event)
+    with instruction.named_in_errors(body):
+        async with aclosing(events):
+            async for event in events:
+                for chunk in writer.write(event):
+                    yield chunk
+                if isinstance(event, Finished):
+                    yield writer.completed(_object(head, event.trace, body))

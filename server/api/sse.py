@@ -14,13 +14,12 @@ from contextlib import aclosing, contextmanager
 from types import TracebackType
 from typing import Any
 
-from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from redraft.server.api.errors import ApiError, describe
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.refine.events import Delta, DraftDone, Event, Finished
 from redraft.server.refine.trace import Trace
@@ -48,7 +47,7 @@ def failed(error: ApiError) -> bytes:
     return data(error.body()) + DONE
 
 
-def streamed(chunk: type[BaseModel]) -> dict[str, Any]:
+def streamed(chunk: type) -> dict[str, Any]:
     """For the documentation of a route: what it answers when asked to stream."""
     said = f"With `stream`, events whose data is a {chunk.__name__}; the last says [DONE]."
     return {"description": f"The answer. {said}", "content": {"text/event-stream": {}}}
@@ -129,7 +128,7 @@ class EventStream(Response):
     def __init__(
         self,
         chunks: AsyncGenerator[bytes, None],
-        settings: ApiSettings,
+        settings: ServerConfig,
         on_error: Callable[[ApiError], bytes] = failed,
     ) -> None:
         super().__init__()
@@ -182,7 +181,7 @@ class Line:
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def pulse(self, settings: ApiSettings, drop: Callable[[], None]) -> None:
+    async def pulse(self, settings: ServerConfig, drop: Callable[[], None]) -> None:
         """Write a comment when the line was silent for long, so that no proxy cuts it; ``drop`` a
         reader who takes nothing."""
         silence_s, stall_s = settings.keep_alive_s, settings.stall_s

@@ -1,7 +1,8 @@
-"""Beyond: what OpenAI's clients can ask for that refinement cannot honour. Never ignored.
+"""Unsupported: fields of OpenAI's requests that refinement cannot honour. None is ignored.
 
-Most of it the engine's own OpenAI layer does, without refinement: ``NAME:direct``. The rest no
-engine here does. How to add a field: a row in one of the tables, one in tests/test_beyond.py.
+Those in DIRECT work without refinement (``NAME:direct``) on an engine with an OpenAI layer of its
+own; those in NOWHERE are always refused. How to add a field: a row in one of the two tables, a
+row in tests/server/api/test_direct.py.
 """
 
 from __future__ import annotations
@@ -12,27 +13,31 @@ from typing import Any
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.schema.requests import ChatRequest, CompletionRequest, Generation
 
-# Set to one of these, a field asks for nothing.
+# With one of these values a field has no effect.
 _NOTHING: tuple[Any, ...] = (None, False, 0, "", [], {})
-Asks = Callable[[Any], bool]
+HasEffect = Callable[[Any], bool]  # of a field's value
 
 
 def _anything(value: Any) -> bool:
     return value not in _NOTHING
 
 
-def _other_than(*usual: Any) -> Asks:
+def _set(value: Any) -> bool:
+    return value is not None and value is not False  # of completions' logprobs, 0 has an effect
+
+
+def _other_than(*usual: Any) -> HasEffect:
     return lambda value: value is not None and value not in usual
 
 
 # Done in direct mode by an engine that has an OpenAI layer of its own.
-DIRECT: Mapping[str, Asks] = {
+DIRECT: Mapping[str, HasEffect] = {
     "n": _other_than(1),
     "tools": _anything,
     "tool_choice": _other_than("none", "auto"),
     "functions": _anything,
     "function_call": _other_than("none", "auto"),
-    "logprobs": lambda value: value is not None and value is not False,  # in completions, 0 asks
+    "logprobs": _set,
     "top_logprobs": _anything,
     "best_of": _other_than(1),
     "echo": _anything,
@@ -70,8 +75,8 @@ DIRECT: Mapping[str, Asks] = {
     "vllm_xargs": _anything,
 }
 
-# Done by nothing here, in any mode.
-NOWHERE: Mapping[str, Asks] = {
+# Done in no mode of this server.
+NOWHERE: Mapping[str, HasEffect] = {
     "audio": _anything,
     "modalities": _other_than(["text"], []),
     "moderation": _anything,
@@ -94,7 +99,7 @@ NOWHERE: Mapping[str, Asks] = {
 
 def check(request: Generation) -> None:
     """Refuse what no mode of this server does."""
-    for name in sorted(_given(request) & NOWHERE.keys()):
+    for name in sorted(_fields_of(request) & NOWHERE.keys()):
         if NOWHERE[name](_value(request, name)):
             instead = "use structured_outputs" if name.startswith("guided_") else "leave it out"
             message = f"{name} is not supported by this server; {instead}"
@@ -102,15 +107,15 @@ def check(request: Generation) -> None:
 
 
 def needs_direct(request: Generation) -> str | None:
-    """The first field that only the engine's own layer can honour."""
-    for name in sorted(_given(request) & DIRECT.keys()):
+    """The first field that only the engine's own OpenAI layer can honour."""
+    for name in sorted(_fields_of(request) & DIRECT.keys()):
         if DIRECT[name](_value(request, name)):
             return name
     return next(_beyond_text(request), None)
 
 
 def refused(name: str, model: str) -> ApiError:
-    """For a request that wants refinement, and ``name`` as well."""
+    """For a request that combines refinement with the field ``name``."""
     message = f"{name} cannot be combined with refinement; leave it out, or ask {model}:direct"
     return invalid(name, message, "unsupported_with_refinement")
 
@@ -125,8 +130,8 @@ def _beyond_text(request: Generation) -> Iterator[str]:
     options = request.stream_options
     if options is not None and options.continuous_usage_stats:
         yield "stream_options.continuous_usage_stats"
-    wanted = request.response_format
-    if wanted is not None and wanted.type == "structural_tag":
+    form = request.response_format
+    if form is not None and form.type == "structural_tag":
         yield "response_format.type"
     if isinstance(request, ChatRequest):
         yield from _beyond_text_messages(request)
@@ -152,8 +157,8 @@ def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
             yield f"messages[{index}].role"
 
 
-def _given(request: Generation) -> set[str]:
-    """The fields a request has, those included that only engines know."""
+def _fields_of(request: Generation) -> set[str]:
+    """The fields set in a request, also those that only engines know."""
     return request.model_fields_set | (request.model_extra or {}).keys()
 
 

@@ -14,7 +14,7 @@ import pytest
 from redraft.clients.chat import Screen, converse
 from redraft.clients.client import SyncRedraft
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import Entry, ScriptedEngine, demo_reply
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
@@ -30,7 +30,7 @@ class Terminal(io.StringIO):
 @contextmanager
 def server_of(*script: Entry) -> Iterator[tuple[SyncRedraft, ScriptedEngine]]:
     engine = ScriptedEngine(*script)
-    app = build_app(ApiSettings(), Service(srt_model(engine)))
+    app = build_app(ServerConfig(), Service(srt_model(engine)))
     with serving(app) as found, SyncRedraft(found.url) as redraft:
         yield redraft, engine
 
@@ -92,7 +92,7 @@ def test_an_unknown_command_and_an_error_are_explained() -> None:
 
 def test_questions_can_come_from_a_pipe(root: Path) -> None:
     engine = ScriptedEngine(reply=demo_reply)
-    with serving(build_app(ApiSettings(), Service(srt_model(engine)))) as found:
+    with serving(build_app(ServerConfig(), Service(srt_model(engine)))) as found:
         asked = subprocess.run(
             [sys.executable, "-m", "redraft.clients.chat", "--url", found.url, "--quiet"],
             cwd=root,

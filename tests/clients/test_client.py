@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse
 from redraft.clients.client import Redraft, SyncRedraft
 from redraft.clients.wire import Event, FeedbackGiven, RedraftError, Refined, event_of
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.api.edge import ApiKey
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Entry, Fail, ScriptedEngine
 from redraft.server.service import Service
@@ -26,10 +27,10 @@ QUESTION = "Capital of France?"
 
 
 @contextmanager
-def served(*script: Entry, settings: ApiSettings | None = None, **options: Any) -> Iterator[str]:
+def served(*script: Entry, keys: Sequence[ApiKey] = (), **options: Any) -> Iterator[str]:
     """The address of a server whose engine replays ``script``."""
     engine = ScriptedEngine(*script, **options)
-    app = build_app(settings or ApiSettings(), Service(srt_model(engine)))
+    app = build_app(ServerConfig(), Service(srt_model(engine)), keys)
     with serving(app) as found:
         yield found.url
 
@@ -132,8 +133,8 @@ def test_a_server_that_is_not_there_is_named(refine: RefineCall) -> None:
 def test_the_key_comes_from_the_environment(
     refine: RefineCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = ApiSettings(api_keys=(ApiKey.of("alice", "sk-alice"),))
-    with served("Paris.", feedback(9), "Paris.", settings=settings) as url:
+    keys = [ApiKey.of("alice", "sk-alice")]
+    with served("Paris.", feedback(9), "Paris.", keys=keys) as url:
         monkeypatch.delenv("OPENAI_API_KEY", raising=False)
         with pytest.raises(RedraftError) as error:
             refine(url, QUESTION)
@@ -227,7 +228,7 @@ def test_a_stream_that_is_closed_ends_the_work_of_the_server() -> None:
         while engine.running or service.running:  # noqa: ASYNC110  # nothing announces idleness
             await asyncio.sleep(0.005)
 
-    with serving(build_app(ApiSettings(), service)) as found:
+    with serving(build_app(ServerConfig(), service)) as found:
         assert asyncio.run(ask(found.url)).phase == "draft"
         found.call(asyncio.wait_for(idle(), 120))
 

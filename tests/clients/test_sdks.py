@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.model import (
     ServedModel,
@@ -50,7 +50,7 @@ def watch(environment, **_):
 @pytest.fixture
 def url() -> Iterator[str]:
     engine = ScriptedEngine(reply=demo_reply, keep_history=False)
-    with serving(build_app(ApiSettings(), Service(ServedModel(engine)))) as found:
+    with serving(build_app(ServerConfig(), Service(ServedModel(engine)))) as found:
         yield found.url
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.http_engine import HttpEngine
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
@@ -42,7 +42,7 @@ class Front:
             await receive()
             engine = await HttpEngine.connect(self._upstream)
             served = ServedModel(engine, direct=engine.direct)
-            self._app = build_app(ApiSettings(), Service(served))
+            self._app = build_app(ServerConfig(), Service(served))
             await send({"type": "lifespan.startup.complete"})
             await receive()
             await engine.close()

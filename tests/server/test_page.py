@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.api.edge import ApiKey
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call, EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
@@ -39,9 +40,11 @@ class Gate:
 
 
 @contextmanager
-def served_page(engine: ScriptedEngine, **settings: Any) -> Iterator[tuple[Served, Service]]:
+def served_page(
+    engine: ScriptedEngine, keys: Sequence[ApiKey] = (), **config: Any
+) -> Iterator[tuple[Served, Service]]:
     service = Service(srt_model(engine))
-    with serving(build_app(ApiSettings(**settings), service)) as served:
+    with serving(build_app(ServerConfig(**config), service, keys)) as served:
         yield served, service
 
 
@@ -159,7 +162,7 @@ def test_an_error_is_shown_in_the_servers_words(page: Page) -> None:
 @pytest.mark.browser
 def test_a_server_with_keys_is_given_one(page: Page) -> None:
     keys = (ApiKey.of("somebody", "secret"),)
-    with served_page(ScriptedEngine("Paris."), api_keys=keys) as (served, _):
+    with served_page(ScriptedEngine("Paris."), keys=keys) as (served, _):
         ask(page, served, iterations=0)
         page.get_by_label("API key").fill("secret")
         page.get_by_role("button", name="Ask").click()

@@ -14,7 +14,7 @@ from redraft.server.admission import (
     Rates,
     Rejected,
 )
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.api.edge import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.model import (
@@ -28,7 +28,7 @@ from tests.server.api.test_direct import BODY, CHAT, Layer
 from tests.support.asgi import send, srt_model
 from tests.support.clock import let_pass
 
-KEYS = ApiSettings(api_keys=(ApiKey.of("alice", "a"), ApiKey.of("bob", "b")))
+KEYS = (ApiKey.of("alice", "a"), ApiKey.of("bob", "b"))
 ASKED = {"prompt": "Capital of France?"}
 
 
@@ -102,7 +102,7 @@ def service(registry: CollectorRegistry, layer: Layer | None = None, **limits: i
 
 async def ask(asked: Service, key: str, path: str = "/v1/refine", body: Any = None) -> Any:
     headers = {"Authorization": f"Bearer {key}"}
-    return await send(asked, "POST", path, KEYS, json=body or ASKED, headers=headers)
+    return await send(asked, "POST", path, keys=KEYS, json=body or ASKED, headers=headers)
 
 
 def test_a_key_that_has_spent_its_requests_gets_a_429_and_others_are_served() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.feedback import read_feedback
 from redraft.server.refine.manifest import DefaultPolicy
@@ -103,8 +103,8 @@ def test_a_critic_with_scores_can_say_what_is_good_enough() -> None:
 
 
 def test_direct_answers_need_no_scores() -> None:
-    settings = ApiSettings(good_enough=8)
-    told = ask("/v1/refine", {**QUESTION, "max_iterations": 0}, "Paris.", settings=settings)
+    config = ServerConfig(good_enough=8)
+    told = ask("/v1/refine", {**QUESTION, "max_iterations": 0}, "Paris.", config=config)
     assert told["answer"] == "Paris."
 
 

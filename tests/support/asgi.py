@@ -6,12 +6,15 @@ post("/v1/refine", {"prompt": "Capital of France?"}, "Paris", feedback(9))
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
+from pydantic import TypeAdapter
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.edge import ApiKey
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
     ServedModel,
@@ -34,24 +37,34 @@ def srt_model(
 
 
 async def send(
-    service: Service, method: str, path: str, settings: ApiSettings | None = None, **more: Any
+    service: Service,
+    method: str,
+    path: str,
+    config: ServerConfig | None = None,
+    *,
+    keys: Sequence[ApiKey] = (),
+    **more: Any,
 ) -> httpx.Response:
-    transport = httpx.ASGITransport(
-        build_app(settings or ApiSettings(), service), raise_app_exceptions=False
-    )
+    app = build_app(config or ServerConfig(), service, keys)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await asyncio.wait_for(client.request(method, path, **more), LIMIT_S)
+
+
+def check_shape(answer: Any, shape: Any) -> None:
+    """Fails unless the answer has every field its declaration requires, and none it lacks."""
+    TypeAdapter(shape).validate_python(answer, strict=True, extra="forbid")
 
 
 def post(
     path: str,
     body: Any,
     *script: Any,
-    settings: ApiSettings | None = None,
+    config: ServerConfig | None = None,
     policy: DefaultPolicy | None = None,
     srt_format: SrtFormat = FORMAT,
     **parts: Any,  # of the service
 ) -> httpx.Response:
     """The answer of a model that replies as the script says."""
     model = srt_model(ScriptedEngine(*script), policy, srt_format)
-    return asyncio.run(send(Service(model, **parts), "POST", path, settings, json=body))
+    return asyncio.run(send(Service(model, **parts), "POST", path, config, json=body))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 import uvicorn
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.edge import ApiKey
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.service import Service
@@ -100,11 +101,14 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
 
 @contextmanager
 def answering(
-    engine: ScriptedEngine, service: Service | None = None, **settings: Any
+    engine: ScriptedEngine,
+    service: Service | None = None,
+    keys: Sequence[ApiKey] = (),
+    **config: Any,
 ) -> Iterator[Served]:
-    """The whole API over a scripted engine; ``settings`` go to ApiSettings."""
+    """The whole API over a scripted engine; ``config`` goes to ServerConfig."""
     service = service or Service(srt_model(engine))
-    with serving(build_app(ApiSettings(**settings), service)) as served:
+    with serving(build_app(ServerConfig(**config), service, keys)) as served:
         yield served
 
 

@@ -1,42 +1,80 @@
-"""Answers: what chat and completions return, written down for /docs and for typed clients.
+"""Answers: every JSON object this server sends, each declared once.
 
-The routes write the same as plain JSON; tests/test_chat.py and test_chat_stream.py hold them to
-these types.
+Routes build these dicts and mypy checks them; /docs shows the same declarations. Only the chunks
+of a streamed chat are written as text (``chat_stream``): its tests hold them to these types.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict
 
+from redraft.server.engine import base
+from redraft.server.refine.trace import Phase, StopReason
+
+# In direct mode the engine's own layer may end for reasons the loop does not have.
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-class Answer(BaseModel):
-    # In direct mode the engine's own layer may add fields of its own.
-    model_config = ConfigDict(extra="allow")
+@with_config(ConfigDict(extra="allow"))
+class Extensible(TypedDict):
+    """In direct mode the engine's own layer may add fields of its own."""
 
 
-class PromptTokensDetails(Answer):
+@with_config(ConfigDict(extra="forbid"))
+class Exact(TypedDict):
+    """Has the declared fields and no others."""
+
+
+class ErrorDetail(TypedDict):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(TypedDict):
+    """What every error looks like."""
+
+    error: ErrorDetail
+
+
+class Model(TypedDict):
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    root: str
+    max_model_len: int
+    max_iterations: int
+
+
+class ModelList(TypedDict):
+    object: Literal["list"]
+    data: list[Model]
+
+
+class PromptTokensDetails(Extensible):
     cached_tokens: int
 
 
-class CompletionTokensDetails(Answer):
+class CompletionTokensDetails(Extensible):
     reasoning_tokens: int
 
 
-class UsageAnswer(Answer):
+class UsageAnswer(Extensible):
     """Of all phases together."""
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
-    prompt_tokens_details: PromptTokensDetails | None = None
-    completion_tokens_details: CompletionTokensDetails | None = None
+    prompt_tokens_details: NotRequired[PromptTokensDetails | None]
+    completion_tokens_details: NotRequired[CompletionTokensDetails | None]
 
 
-class PhaseUsage(BaseModel):
+class PhaseUsage(Exact):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
@@ -44,70 +82,161 @@ class PhaseUsage(BaseModel):
     seconds: float
 
 
-class RefineOutcome(BaseModel):
-    """How the answer came about."""
+@with_config(ConfigDict(extra="forbid"))
+class RefineUsage(UsageAnswer):
+    phases: dict[Phase, PhaseUsage]
 
-    stop_reason: str
-    iterations: int
+
+class FeedbackJson(Exact):
+    text: str
+    weaknesses: str
+    suggestions: str
+    score: int | None
+
+
+class ResponseJson(Exact):
+    text: str
+    finish_reason: base.FinishReason
+    tokens: int
+
+
+class DraftJson(ResponseJson):
+    feedback: NotRequired[FeedbackJson | None]
+
+
+class IterationJson(Exact):
+    feedback: FeedbackJson
+    refinement: ResponseJson | None
+
+
+class TraceJson(Exact):
+    """Everything the loop wrote, and why it ended."""
+
+    drafts: list[DraftJson]
+    picked: int
+    iterations: list[IterationJson]
     kept: int
     scores: list[int | None]
-    prompt_tokens: int | None = None
-    usage: dict[str, PhaseUsage]
-    malformed: int = 0  # feedback texts that could not be read, retried ones included
-    failure: str | None = None
-    trace: dict[str, Any] | None = None
+    stop_reason: StopReason
+    malformed: int
+    failure: str | None
 
 
-class ChatAnswerMessage(Answer):
+class LoopSummary(Exact):
+    stop_reason: StopReason
+    iterations: int
+    kept: Annotated[int, Field(description="0: the draft, k: the refinement of iteration k")]
+    scores: list[int | None]
+    trace: NotRequired[TraceJson | None]
+
+
+class RefineOutcome(LoopSummary):
+    """How the answer came about."""
+
+    prompt_tokens: int | None
+    usage: dict[Phase, PhaseUsage]
+    malformed: NotRequired[
+        Annotated[int, Field(description="feedback texts that could not be read, retries included")]
+    ]
+    failure: NotRequired[str | None]
+
+
+class Head(Extensible):
+    """How every answer begins."""
+
+    id: str
+    created: int
+    model: str
+
+
+class ChatAnswerMessage(Extensible):
     role: Literal["assistant"]
     content: str | None
-    reasoning: str | None = None
-    reasoning_content: str | None = None
+    reasoning: NotRequired[str | None]
+    reasoning_content: NotRequired[str | None]
 
 
-class ChatChoice(Answer):
+class ChatChoice(Extensible):
     index: int
     message: ChatAnswerMessage
     finish_reason: FinishReason
 
 
-class ChatCompletion(Answer):
-    id: str
+class ChatCompletion(Head):
     object: Literal["chat.completion"]
-    created: int
-    model: str
     choices: list[ChatChoice]
     usage: UsageAnswer
-    refine: RefineOutcome | None = None
+    refine: NotRequired[RefineOutcome | None]
 
 
-class ChunkChoice(Answer):
+class ChatDelta(Extensible):
+    role: NotRequired[Literal["assistant"]]
+    content: NotRequired[str | None]
+    reasoning: NotRequired[str]
+    reasoning_content: NotRequired[str]
+
+
+class ChunkChoice(Extensible):
     index: int
-    delta: dict[str, Any]
+    delta: ChatDelta
     finish_reason: FinishReason | None
 
 
-class ChatCompletionChunk(Answer):
-    id: str
+class PhaseMark(Exact):
+    """Which phase the text of a chunk belongs to; iteration 0 is the draft."""
+
+    phase: Phase
+    iteration: int
+
+
+class ChatCompletionChunk(Head):
     object: Literal["chat.completion.chunk"]
-    created: int
-    model: str
     choices: list[ChunkChoice]
-    usage: UsageAnswer | None = None
-    refine: dict[str, Any] | None = None
+    usage: NotRequired[UsageAnswer | None]
+    refine: NotRequired[PhaseMark | RefineOutcome]
 
 
-class CompletionChoice(Answer):
+class CompletionChoice(Extensible):
     index: int
     text: str
+    logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: FinishReason | None
 
 
-class TextCompletion(Answer):
-    id: str
+class TextCompletion(Head):
+    """The whole answer, or one chunk of a streamed one."""
+
     object: Literal["text_completion"]
-    created: int
-    model: str
     choices: list[CompletionChoice]
-    usage: UsageAnswer | None = None
-    refine: RefineOutcome | dict[str, Any] | None = None
+    usage: NotRequired[UsageAnswer | None]
+    refine: NotRequired[RefineOutcome | None]
+
+
+@with_config(ConfigDict(extra="forbid"))
+class RefineObject(Head, LoopSummary):
+    """What ``/v1/refine`` answers."""
+
+    object: Literal["refine"]
+    answer: str
+    finish_reason: base.FinishReason
+    usage: RefineUsage
+
+
+class RefineEvent(Extensible):
+    """One event of a streamed ``/v1/refine``; each type has fields of its own beside these."""
+
+    type: str
+    sequence_number: int
+
+
+@with_config(ConfigDict(extra="forbid"))
+class FeedbackObject(Head):
+    """What ``/v1/feedback`` answers. Without a score when the model wrote something that cannot
+    be read; ``feedback`` then is what it wrote."""
+
+    object: Literal["feedback"]
+    feedback: str
+    weaknesses: str
+    suggestions: str
+    score: int | None
+    usage: RefineUsage

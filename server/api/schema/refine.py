@@ -1,20 +1,15 @@
-"""What ``/v1/refine`` and ``/v1/feedback`` take and give, as it comes over the wire.
+"""The requests of ``/v1/refine`` and ``/v1/feedback``.
 
-The fields of the ``refine`` object stand at the top level here. All fields are ours, so one
-that nobody knows is refused.
+The fields of the ``refine`` object stand at the top level. All fields are ours, so an unknown one
+is refused.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
-from redraft.server.api.schema.answers import (
-    CompletionTokensDetails,
-    PhaseUsage,
-    PromptTokensDetails,
-)
 from redraft.server.api.schema.requests import (
     INT64,
     ChatMessage,
@@ -24,15 +19,13 @@ from redraft.server.api.schema.requests import (
     PhaseSampling,
     RefineOptions,
     ResponseFormat,
-    Stop,
+    StopSequences,
     Temperature,
     Tokens,
     TopK,
     TopP,
     contradiction,
 )
-from redraft.server.engine.base import FinishReason
-from redraft.server.refine.trace import StopReason
 
 Messages = Annotated[list[ChatMessage], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -63,7 +56,7 @@ class Instructed(Closed):
         return "prompt" if self.messages is None else "messages"
 
     def chat(self) -> ChatRequest:
-        """What of it a chat could say, too."""
+        """The fields it shares with a chat, as a chat."""
         names = type(self).model_fields.keys() & _SHARED
         shared = {name: getattr(self, name) for name in names}
         return ChatRequest.model_construct(messages=self.messages or [], **shared)
@@ -71,7 +64,7 @@ class Instructed(Closed):
 
 class RefineRequest(Instructed, RefineOptions):
     response: Text | None = Field(None, description="an existing response to improve")
-    stream: bool | None = Field(None, description="tell every phase while it is written")
+    stream: bool | None = Field(None, description="send every phase while it is written")
     temperature: Temperature | None = Field(None, description="of drafts")
     top_p: TopP | None = None
     top_k: TopK | None = None
@@ -80,7 +73,7 @@ class RefineRequest(Instructed, RefineOptions):
     max_completion_tokens: Tokens | None = Field(
         None, description="of everything generated: drafts, feedback and refinements"
     )
-    stop: Stop | None = None
+    stop: StopSequences | None = None
     response_format: ResponseFormat | None = Field(
         None, description="what drafts and refinements must match; feedback is free"
     )
@@ -109,84 +102,3 @@ class FeedbackRequest(Instructed):
             deadline_ms=self.deadline_ms,
             feedback_sampling=self.feedback_sampling,
         )
-
-
-class FeedbackJson(Closed):
-    text: str
-    weaknesses: str
-    suggestions: str
-    score: int | None
-
-
-class ResponseJson(Closed):
-    text: str
-    finish_reason: FinishReason
-    tokens: int
-
-
-class DraftJson(ResponseJson):
-    feedback: FeedbackJson | None = None
-
-
-class IterationJson(Closed):
-    feedback: FeedbackJson
-    refinement: ResponseJson | None
-
-
-class TraceJson(Closed):
-    drafts: list[DraftJson]
-    picked: int
-    iterations: list[IterationJson]
-    kept: int
-    scores: list[int | None]
-    stop_reason: StopReason
-    malformed: int
-    failure: str | None
-
-
-class RefineUsage(Closed):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptTokensDetails
-    completion_tokens_details: CompletionTokensDetails
-    phases: dict[Literal["draft", "feedback", "refinement"], PhaseUsage]
-
-
-class RefineObject(Closed):
-    """What ``/v1/refine`` answers."""
-
-    id: str
-    object: Literal["refine"]
-    created: int
-    model: str
-    answer: str
-    finish_reason: FinishReason
-    stop_reason: StopReason
-    iterations: int
-    kept: int = Field(description="0: the draft, k: the refinement of iteration k")
-    scores: list[int | None]
-    trace: TraceJson | None = None
-    usage: RefineUsage
-
-
-class FeedbackObject(Closed):
-    """What ``/v1/feedback`` answers. Without a score when the model wrote something that cannot
-    be read; ``feedback`` then is what it wrote."""
-
-    id: str
-    object: Literal["feedback"]
-    created: int
-    model: str
-    feedback: str
-    weaknesses: str
-    suggestions: str
-    score: int | None
-    usage: RefineUsage
-
-
-class RefineEvent(BaseModel):
-    """One event of a streamed ``/v1/refine``; each type has fields of its own beside these."""
-
-    type: str
-    sequence_number: int

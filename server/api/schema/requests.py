@@ -1,7 +1,7 @@
-"""Protocol: the requests of the OpenAI API and of ``refine``, as they come over the wire.
+"""The requests of the OpenAI API and the ``refine`` object in them, as they come over the wire.
 
-Top-level fields nobody knows are let through, as OpenAI-compatible servers do; inside ``refine``,
-which is ours, a field nobody knows is a typo and refused. Types are strict: "2" is not a number.
+Unknown top-level fields are let through, as OpenAI-compatible servers do. Inside ``refine``, which
+is ours, an unknown field is a typo and refused. Types are strict: "2" is not a number.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MinP = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 RepetitionPenalty = Annotated[float, Field(gt=0, le=100)]
 Tokens = Annotated[int, Field(ge=1, le=INT64)]
-AtLeastNone = Annotated[int, Field(ge=0, le=INT64)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=INT64)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 StopString = Annotated[str, Field(min_length=1, max_length=1000)]
-Stop = StopString | Annotated[list[StopString], Field(max_length=16)]
+StopSequences = StopString | Annotated[list[StopString], Field(max_length=16)]
 
 
 class Open(BaseModel):
@@ -34,14 +34,14 @@ class Open(BaseModel):
 
 
 class Closed(BaseModel):
-    """Refuses unknown fields, and says which are known."""
+    """Refuses unknown fields with an error that lists the known ones."""
 
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
-    def _only_known(cls, given: Any) -> Any:
-        unknown = sorted(given.keys() - cls.model_fields.keys()) if isinstance(given, dict) else []
+    def _only_known(cls, value: Any) -> Any:
+        unknown = sorted(value.keys() - cls.model_fields.keys()) if isinstance(value, dict) else []
         if unknown:
             known = ", ".join(sorted(cls.model_fields))
             raise PydanticCustomError(
@@ -49,11 +49,11 @@ class Closed(BaseModel):
                 "unknown field; the fields known here are {known}",
                 {"field": unknown[0][:60], "known": known},
             )
-        return given
+        return value
 
 
-class PhaseSampling(Closed):
-    """How one phase is sampled, where it differs from the rest."""
+class SamplingFields(BaseModel):
+    """How a text is sampled."""
 
     temperature: Temperature | None = None
     top_p: TopP | None = None
@@ -63,15 +63,19 @@ class PhaseSampling(Closed):
     frequency_penalty: Penalty | None = None
     repetition_penalty: RepetitionPenalty | None = None
     max_tokens: Tokens | None = None
-    min_tokens: AtLeastNone | None = None
+    min_tokens: NonNegativeInt | None = None
     ignore_eos: bool | None = None
-    stop: Stop | None = None
+    stop: StopSequences | None = None
+
+
+class PhaseSampling(Closed, SamplingFields):
+    """How one phase is sampled, where it differs from the rest."""
 
 
 class RefineOptions(Closed):
-    """How one request is refined. What is left out is as the model's manifest says."""
+    """How one request is refined. The model's manifest decides what is left out."""
 
-    max_iterations: AtLeastNone | None = Field(default=None, description="0: no refinement")
+    max_iterations: NonNegativeInt | None = Field(default=None, description="0: no refinement")
     good_enough: Annotated[int, Field(ge=1, le=10)] | None = Field(
         default=None,
         description="a response with this score is not refined any further; null: none is",
@@ -84,7 +88,7 @@ class RefineOptions(Closed):
     critic: str | None = Field(
         default=None, description="the engine that writes the feedback, by name"
     )
-    token_budget: AtLeastNone | None = Field(
+    token_budget: NonNegativeInt | None = Field(
         default=None, description="most completion tokens beyond the first draft"
     )
     deadline_ms: Tokens | None = Field(
@@ -99,7 +103,7 @@ class RefineOptions(Closed):
 
 
 class Reasoning(Closed):
-    """OpenRouter's and OpenAI's way to say how much to think."""
+    """How much to think, as OpenRouter and OpenAI spell it."""
 
     effort: Effort | None = None
     enabled: bool | None = None
@@ -185,7 +189,7 @@ class StructuredOutputs(Open):
         return self
 
 
-class Generation(Open):
+class Generation(Open, SamplingFields):
     """What chat and completions have in common."""
 
     model: str | None = Field(
@@ -196,24 +200,20 @@ class Generation(Open):
     max_tokens: Tokens | None = Field(default=None, description="of each response")
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
-    stop: Stop | None = None
     temperature: Temperature | None = Field(default=None, description="of drafts")
-    top_p: TopP | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     user: str | None = None
-    top_k: TopK | None = None
-    min_p: MinP | None = None
-    repetition_penalty: RepetitionPenalty | None = None
-    min_tokens: AtLeastNone | None = None
-    ignore_eos: bool | None = None
     stop_token_ids: list[TokenId] | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
     reasoning_effort: Effort | None = None
     reasoning: Reasoning | None = None
     refine: RefineOptions | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with a chunk that has the usage."""
+        return bool(self.stream_options and self.stream_options.include_usage)
 
     @model_validator(mode="after")
     def _consistent(self) -> Generation:

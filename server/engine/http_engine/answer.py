@@ -142,7 +142,7 @@ def _status(error: Any) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorBody:
+class UpstreamError:
     """An upstream's error, whatever shape it came in."""
 
     message: str
@@ -151,7 +151,7 @@ class ErrorBody:
     code: str | None = None
 
     @classmethod
-    def read(cls, body: bytes | dict[str, Any]) -> ErrorBody:
+    def read(cls, body: bytes | dict[str, Any]) -> UpstreamError:
         """In OpenAI's shape, an older vLLM's, FastAPI's, or plain text."""
         told = _parsed(body) if isinstance(body, bytes) else body
         error = told.get("error", told) if isinstance(told, dict) else told
@@ -179,7 +179,7 @@ def error_from(
     status: int, body: bytes | dict[str, Any], where: str, after_s: float | None = None
 ) -> EngineError:
     """The EngineError for an upstream's error."""
-    error = ErrorBody.read(body)
+    error = UpstreamError.read(body)
     told = f"the upstream answered {status} {where}: {error.message or 'no reason given'}"
     if status >= 500 or status in RETRIED_STATUS:
         return Retryable(told, after_s)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from redraft.server.engine.http_engine.answer import ErrorBody
+from redraft.server.engine.http_engine.answer import UpstreamError
 from redraft.server.engine.http_engine.connection import Connection
 from redraft.server.engine.http_engine.upstream import Upstream
 
@@ -37,7 +37,7 @@ class PassThrough:
         path = next((p for p in _PATHS if scope["path"].endswith(f"/v1{p}")), None)
         if path is None or scope["method"] != "POST":
             told = f"{scope['method']} {scope['path']} is not passed on to the upstream"
-            return await _send_error(send, 404, ErrorBody(told, "invalid_request_error"))
+            return await _send_error(send, 404, UpstreamError(told, "invalid_request_error"))
         body = await _body(receive)
         if body is None:
             return None
@@ -45,10 +45,10 @@ class PassThrough:
             asked = json.loads(body)
         except ValueError as error:
             told = f"the body is not JSON: {error}"
-            return await _send_error(send, 400, ErrorBody(told, "invalid_request_error"))
+            return await _send_error(send, 400, UpstreamError(told, "invalid_request_error"))
         if not isinstance(asked, dict):
             told = "the body is not a JSON object"
-            return await _send_error(send, 400, ErrorBody(told, "invalid_request_error"))
+            return await _send_error(send, 400, UpstreamError(told, "invalid_request_error"))
         asked["model"] = self._model
         await self._until_client_leaves(self._pass_on(path, asked, _sent_on(scope), send), receive)
 
@@ -62,7 +62,7 @@ class PassThrough:
             pieces = self._connection.pieces(response, lambda: wait_s)
             async with aclosing(pieces):
                 if response.status_code >= 400:
-                    error = ErrorBody.read(await _beginning(pieces))
+                    error = UpstreamError.read(await _beginning(pieces))
                     return await _send_error(send, response.status_code, error, response.headers)
                 await _start(send, response.status_code, response.headers)
                 async for piece in pieces:
@@ -119,13 +119,13 @@ async def _start(send: Send, status: int, headers: Mapping[str, str]) -> None:
     await send({"type": "http.response.start", "status": status, "headers": given})
 
 
-def _shape(error: ErrorBody) -> dict[str, Any]:
+def _shape(error: UpstreamError) -> dict[str, Any]:
     fields = {"message": error.message, "type": error.type or "server_error"}
     return {"error": {**fields, "param": error.param, "code": error.code}}
 
 
 async def _send_error(
-    send: Send, status: int, error: ErrorBody, headers: Mapping[str, str] | None = None
+    send: Send, status: int, error: UpstreamError, headers: Mapping[str, str] | None = None
 ) -> None:
     kept = {n: v for n, v in (headers or {}).items() if n in ("retry-after", "x-request-id")}
     await _start(send, status, {**kept, "content-type": "application/json"})

@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
 from tests.support.asgi import send, srt_model
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hi"}
-SETTINGS = ApiSettings(max_body_bytes=20_000, max_messages=20, max_deadline_s=60)
+SETTINGS = ServerConfig(max_body_mib=20_000 / 2**20, max_messages=20, max_deadline_s=60)
 
 # fields over a request that is right -> the field the error names
 CHAT_FIELDS: list[tuple[dict[str, Any], str]] = [

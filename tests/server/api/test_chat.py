@@ -19,7 +19,7 @@ from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import (
     Service,
 )
-from tests.support.asgi import post, send, srt_model
+from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.clock import let_pass
 from tests.support.loops import feedback
 from tests.support.serving import Pause, answering
@@ -33,7 +33,7 @@ def chat(*script: Any, **body: Any) -> dict[str, Any]:
     answer = post(PATH, {"messages": MESSAGES, **body}, *script)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
-    ChatCompletion.model_validate(told)
+    check_shape(told, ChatCompletion)
     return told
 
 

@@ -14,7 +14,7 @@ from redraft.server.api.schema.answers import ChatCompletionChunk
 from redraft.server.engine.base import EngineUnavailable, PromptTooLong
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
-from tests.support.asgi import post, srt_model
+from tests.support.asgi import check_shape, post, srt_model
 from tests.support.loops import feedback
 from tests.support.serving import Pause, answering
 
@@ -42,7 +42,7 @@ def stream(*script: Any, **more: Any) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     chunks = events(answer.text)
     for chunk in chunks:
-        ChatCompletionChunk.model_validate(chunk)
+        check_shape(chunk, ChatCompletionChunk)
     return chunks
 
 

@@ -19,7 +19,7 @@ from redraft.server.model import (
 from redraft.server.service import (
     Service,
 )
-from tests.support.asgi import post, send, srt_model
+from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import feedback
 from tests.support.serving import answering
 
@@ -31,7 +31,7 @@ def completion(*script: Any, **body: Any) -> dict[str, Any]:
     answer = post(PATH, {"prompt": "The capital is", **body}, *script)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
-    TextCompletion.model_validate(told)
+    check_shape(told, TextCompletion)
     return told
 
 
@@ -40,7 +40,11 @@ def chunks(*script: Any, **body: Any) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     told = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
     assert told[-1] == "[DONE]"
-    return [json.loads(each) for each in told[:-1]]
+    pieces = [json.loads(each) for each in told[:-1]]
+    for piece in pieces:
+        if "error" not in piece:
+            check_shape(piece, TextCompletion)
+    return pieces
 
 
 def test_a_text_is_continued_as_it_stands() -> None:

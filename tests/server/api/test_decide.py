@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from redraft.server.api import decide
-from redraft.server.api.decide import Decided
+from redraft.server.api.decide import Decision
 from redraft.server.api.schema.requests import ChatRequest
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
@@ -19,17 +19,17 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
 def decided(
-    settings: ApiSettings | None = None, manifest: DefaultPolicy | None = None, **body: Any
-) -> Decided:
+    config: ServerConfig | None = None, manifest: DefaultPolicy | None = None, **body: Any
+) -> Decision:
     service = Service(srt_model(ScriptedEngine(), manifest))
-    settings = settings or ApiSettings()
+    config = config or ServerConfig()
     request = ChatRequest.model_validate({"messages": MESSAGES, **body})
-    return decide.decide(decide.asked(request, service, settings), service, settings)
+    return decide.decide(decide.requested_by(request, service, config), service, config)
 
 
 def iterations(**body: Any) -> int:
     manifest = DefaultPolicy(max_iterations=5)
-    return decided(ApiSettings(max_iterations=3), manifest, **body).policy.max_iterations
+    return decided(ServerConfig(max_iterations=3), manifest, **body).policy.max_iterations
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_every_effort(effort: str, expected: int) -> None:
 
 
 def test_effort_stops_at_the_servers_cap() -> None:
-    settings = ApiSettings(max_iterations_cap=2)
-    assert decided(settings, reasoning_effort="max").policy.max_iterations == 2
+    config = ServerConfig(max_iterations_cap=2)
+    assert decided(config, reasoning_effort="max").policy.max_iterations == 2
 
 
 def test_without_a_word_from_anyone_it_is_the_papers_setting() -> None:
@@ -84,7 +84,7 @@ def test_the_operator_goes_over_the_manifest_and_the_request_over_both() -> None
     manifest = DefaultPolicy(max_iterations=2, good_enough=9, keep="best")
     policy = decided(None, manifest).policy
     assert (policy.max_iterations, policy.keep, policy.good_enough) == (2, "best", 9)
-    operator = ApiSettings(max_iterations=1, good_enough=8, keep="last")
+    operator = ServerConfig(max_iterations=1, good_enough=8, keep="last")
     policy = decided(operator, manifest).policy
     assert (policy.max_iterations, policy.keep, policy.good_enough) == (1, "last", 8)
     said = {"max_iterations": 3, "keep": "best", "good_enough": 10}
@@ -99,15 +99,15 @@ def test_an_explicit_null_takes_the_gate_away() -> None:
 
 
 def test_the_server_has_a_longest_time_for_everyone() -> None:
-    settings = ApiSettings(max_deadline_s=60)
-    assert decided(settings).deadline_ms == 60_000
-    assert decided(settings, refine={"deadline_ms": 500}).deadline_ms == 500
-    assert decided(ApiSettings(max_deadline_s=0)).deadline_ms is None
+    config = ServerConfig(max_deadline_s=60)
+    assert decided(config).deadline_ms == 60_000
+    assert decided(config, refine={"deadline_ms": 500}).deadline_ms == 500
+    assert decided(ServerConfig(max_deadline_s=0)).deadline_ms is None
 
 
 def test_the_operators_length_holds_where_the_request_names_none() -> None:
-    settings = ApiSettings(default_max_tokens=200)
-    assert decided(settings).policy.draft.max_tokens == 200
-    policy = decided(settings, max_tokens=300).policy
+    config = ServerConfig(default_max_tokens=200)
+    assert decided(config).policy.draft.max_tokens == 200
+    policy = decided(config, max_tokens=300).policy
     assert (policy.draft.max_tokens, policy.refinement.max_tokens) == (300, 300)
-    assert decided(settings).policy.feedback.max_tokens is None
+    assert decided(config).policy.feedback.max_tokens is None

@@ -13,7 +13,8 @@ import openai
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.api.edge import ApiKey
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
 from tests.support.asgi import send, srt_model
@@ -29,8 +30,8 @@ def engine() -> ScriptedEngine:
     return ScriptedEngine(reply=demo_reply)
 
 
-def ask(method: str, path: str, settings: ApiSettings | None = None, **more: Any) -> httpx.Response:
-    return asyncio.run(send(Service(srt_model(engine())), method, path, settings, **more))
+def ask(method: str, path: str, **more: Any) -> httpx.Response:
+    return asyncio.run(send(Service(srt_model(engine())), method, path, **more))
 
 
 def test_a_request_id_is_given_back() -> None:
@@ -56,7 +57,7 @@ def test_two_requests_with_one_id_are_two_loops() -> None:
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Basic key-of-bob"])
 def test_without_a_known_key_there_is_no_answer(authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
-    answer = ask("POST", CHAT, ApiSettings(api_keys=KEYS), json=BODY, headers=headers)
+    answer = ask("POST", CHAT, keys=KEYS, json=BODY, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
     error = answer.json()["error"]
@@ -66,18 +67,18 @@ def test_without_a_known_key_there_is_no_answer(authorization: str | None) -> No
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/refine", "/tokenize", "/nowhere", "/page"])
 def test_whatever_is_not_meant_to_be_open_is_closed(path: str) -> None:
-    assert ask("GET", path, ApiSettings(api_keys=KEYS)).status_code == 401
+    assert ask("GET", path, keys=KEYS).status_code == 401
 
 
 @pytest.mark.parametrize(
     "path", ["/health", "/ready", "/metrics", "/version", "/docs", "/docs/swagger-ui.css", "/"]
 )
 def test_probes_and_pages_need_no_key(path: str) -> None:
-    assert ask("GET", path, ApiSettings(api_keys=KEYS)).status_code == 200
+    assert ask("GET", path, keys=KEYS).status_code == 200
 
 
 def test_the_stock_client_is_let_in_with_its_key_and_told_without() -> None:
-    with answering(engine(), api_keys=KEYS) as served:
+    with answering(engine(), keys=KEYS) as served:
         client = openai.OpenAI(base_url=served.v1, api_key="key-of-alice")
         assert client.chat.completions.create(model="scripted", messages=MESSAGES).choices
         stranger = openai.OpenAI(base_url=served.v1, api_key="stolen")
@@ -89,8 +90,8 @@ def test_the_stock_client_is_let_in_with_its_key_and_told_without() -> None:
 def test_the_log_names_the_client_and_never_the_key(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "redraft.access")
     headers = {"Authorization": "Bearer key-of-bob", "X-Request-Id": "abc"}
-    ask("POST", CHAT, ApiSettings(api_keys=KEYS), json=BODY, headers=headers)
-    ask("GET", "/health", ApiSettings(api_keys=KEYS))
+    ask("POST", CHAT, keys=KEYS, json=BODY, headers=headers)
+    ask("GET", "/health", keys=KEYS)
     lines = [record.getMessage() for record in caplog.records if record.name == "redraft.access"]
     assert len(lines) == 1
     assert re.fullmatch(rf"POST {CHAT} 200 \d+\.\d+s id=abc client=bob", lines[0])
@@ -115,7 +116,7 @@ def test_a_client_has_its_own_share_of_the_server() -> None:
     pause = Pause("draft-0")
     slow = ScriptedEngine(reply=demo_reply, gate=pause)
     service = Service(srt_model(slow))
-    with answering(slow, service, api_keys=KEYS) as served:
+    with answering(slow, service, keys=KEYS) as served:
         headers = {"Authorization": "Bearer key-of-bob"}
         url = served.url + CHAT
         body = {**BODY, "stream": True}
@@ -126,13 +127,13 @@ def test_a_client_has_its_own_share_of_the_server() -> None:
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read() -> None:
-    with answering(engine(), max_body_bytes=1000) as served, connected(served.port) as client:
+    with answering(engine(), max_body_mib=1000 / 2**20) as served, connected(served.port) as client:
         client.sendall(head("Content-Length: 1001"))
         assert b" 413 " in client.recv(100)
 
 
 def test_a_body_that_grows_too_large_is_cut_off() -> None:
-    with answering(engine(), max_body_bytes=1000) as served, connected(served.port) as client:
+    with answering(engine(), max_body_mib=1000 / 2**20) as served, connected(served.port) as client:
         client.sendall(head("Transfer-Encoding: chunked"))
         client.sendall(b"258\r\n" + b"x" * 600 + b"\r\n")
         client.sendall(b"258\r\n" + b"x" * 600 + b"\r\n")
@@ -159,7 +160,7 @@ def test_a_client_that_leaves_within_its_body_is_no_failure(
 def test_a_bug_is_answered_in_the_form_of_all_errors_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = build_app(ApiSettings(), Service(srt_model(engine())))
+    app = build_app(ServerConfig(), Service(srt_model(engine())))
 
     @app.get("/bug")
     async def bug() -> None:
@@ -183,11 +184,11 @@ def test_pages_of_other_sites_are_kept_out_unless_named() -> None:
 
 
 def test_a_browser_may_ask_from_a_site_that_is_named() -> None:
-    settings = ApiSettings(cors_origins=("https://chat.example",), api_keys=KEYS)
-    preflight = ask("OPTIONS", CHAT, settings, headers=PREFLIGHT)
+    app: Any = {"config": ServerConfig(cors_origins=("https://chat.example",)), "keys": KEYS}
+    preflight = ask("OPTIONS", CHAT, headers=PREFLIGHT, **app)
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == "https://chat.example"
-    refused = ask("POST", CHAT, settings, json=BODY, headers={"Origin": "https://chat.example"})
+    refused = ask("POST", CHAT, json=BODY, headers={"Origin": "https://chat.example"}, **app)
     assert refused.status_code == 401
     assert refused.headers["access-control-allow-origin"] == "https://chat.example"
 

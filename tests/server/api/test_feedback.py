@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from redraft.server.api.examples import FEEDBACK
-from redraft.server.api.schema.refine import FeedbackObject
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.schema.answers import FeedbackObject
+from redraft.server.api.schema.examples import FEEDBACK
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
-from tests.support.asgi import post, send, srt_model
+from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import feedback
 
 ASKED = {"prompt": "Capital of France?", "response": "Lyon."}
@@ -23,7 +23,7 @@ def ask(body: dict[str, Any], *script: Any, **more: Any) -> dict[str, Any]:
     answer = post("/v1/feedback", body, *script, **more)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
-    FeedbackObject.model_validate(told)
+    check_shape(told, FeedbackObject)
     return told
 
 
@@ -82,7 +82,7 @@ def test_the_examples_of_the_docs_work(name: str) -> None:
 
 @pytest.mark.parametrize("default", [0, 3])
 def test_how_often_the_server_refines_does_not_matter(default: int) -> None:
-    assert ask(ASKED, feedback(2), settings=ApiSettings(max_iterations=default))["score"] == 2
+    assert ask(ASKED, feedback(2), config=ServerConfig(max_iterations=default))["score"] == 2
 
 
 @pytest.mark.parametrize("model", ["scripted", "scripted:refine", "scripted:refine-3"])

@@ -18,13 +18,13 @@ from redraft.server.api.schema.requests import (
     PhaseSampling,
     RefineOptions,
 )
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
 
 ENGINE = ScriptedEngine(reply=demo_reply, window=400, keep_history=False)
-APP = build_app(ApiSettings(max_deadline_s=20), Service(srt_model(ENGINE)))
+APP = build_app(ServerConfig(max_deadline_s=20), Service(srt_model(ENGINE)))
 
 SMALL = st.integers(-3, 9)
 SCALARS = st.none() | st.booleans() | SMALL | st.integers() | st.floats() | st.text(max_size=12)

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
@@ -16,7 +16,7 @@ from tests.support.asgi import send, srt_model
 from tests.support.loops import feedback
 from tests.support.serving import answering
 
-SETTINGS = ApiSettings(max_iterations_cap=2)
+SETTINGS = ServerConfig(max_iterations_cap=2)
 
 
 def models(policy: DefaultPolicy | None = None, model: str = "scripted") -> dict[str, int]:

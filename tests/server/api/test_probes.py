@@ -12,7 +12,7 @@ import pytest
 
 from redraft import __version__
 from redraft.server.admission import Admission
-from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.api.edge import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
@@ -30,8 +30,10 @@ from tests.support.clock import let_pass
 from tests.support.loops import FORMAT
 
 
-def get(path: str, service: Service, settings: ApiSettings | None = None) -> httpx.Response:
-    return asyncio.run(send(service, "GET", path, settings))
+def get(
+    path: str, service: Service, config: ServerConfig | None = None, **more: Any
+) -> httpx.Response:
+    return asyncio.run(send(service, "GET", path, config, **more))
 
 
 def service(engine: ScriptedEngine | None = None, **more: Any) -> Service:
@@ -116,7 +118,7 @@ def test_a_server_with_a_full_queue_is_not_ready() -> None:
 
 
 def test_the_version_says_what_is_served_and_what_a_request_gets() -> None:
-    answer = get("/version", service(), ApiSettings(max_iterations=2, keep="best"))
+    answer = get("/version", service(), ServerConfig(max_iterations=2, keep="best"))
     assert answer.json() == {
         "redraft": __version__,
         "model": "scripted",
@@ -151,8 +153,8 @@ def test_the_version_shows_what_the_manifest_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/version"])
 def test_probes_ask_for_no_key(path: str) -> None:
-    settings = ApiSettings(api_keys=(ApiKey.of("somebody", "secret"),))
-    assert get(path, service(), settings).status_code == 200
+    keys = [ApiKey.of("somebody", "secret")]
+    assert get(path, service(), keys=keys).status_code == 200
 
 
 def test_probes_stay_out_of_the_access_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -165,9 +167,9 @@ def test_probes_stay_out_of_the_access_log(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_no_probe_shows_a_secret() -> None:
-    settings = ApiSettings(api_keys=(ApiKey.of("somebody", "top-secret-key"),))
+    keys = [ApiKey.of("somebody", "top-secret-key")]
     told = {
-        path: get(path, service(), settings).text for path in ("/version", "/metrics", "/ready")
+        path: get(path, service(), keys=keys).text for path in ("/version", "/metrics", "/ready")
     }
     assert "top-secret-key" not in json.dumps(told)
     del told["/metrics"]  # counts by the names of keys, once they were used

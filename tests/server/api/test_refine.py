@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redraft.server.admission import Admission
-from redraft.server.api.examples import REFINE
-from redraft.server.api.schema.refine import RefineObject, RefineRequest
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.schema.answers import RefineObject
+from redraft.server.api.schema.examples import REFINE
+from redraft.server.api.schema.refine import RefineRequest
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine, demo_reply
@@ -20,7 +20,7 @@ from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
 from redraft.server.telemetry.traces import TraceStore
-from tests.support.asgi import post, send, srt_model
+from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.clock import let_pass
 from tests.support.loops import feedback
 from tests.support.stored import stored_lines
@@ -32,7 +32,7 @@ def refine(body: dict[str, Any], *script: Any, **more: Any) -> dict[str, Any]:
     answer = post("/v1/refine", body, *script, **more)
     assert answer.status_code == 200, answer.text
     told: dict[str, Any] = answer.json()
-    RefineObject.model_validate(told)  # every field is one that /docs describes
+    check_shape(told, RefineObject)  # every field is one that /docs describes
     return told
 
 
@@ -140,7 +140,7 @@ def test_of_several_drafts_the_best_is_refined() -> None:
     body = {**QUESTION, "drafts": 3, "seed": 1, "max_iterations": 0}
     answer = asyncio.run(send(Service(srt_model(engine)), "POST", "/v1/refine", json=body))
     told = answer.json()
-    RefineObject.model_validate(told)
+    check_shape(told, RefineObject)
     assert len({draft["text"] for draft in told["trace"]["drafts"]}) == 3
     assert told["answer"] == told["trace"]["drafts"][told["trace"]["picked"]]["text"]
 
@@ -327,8 +327,8 @@ def test_an_unknown_field_is_told_the_known_ones() -> None:
 
 
 def test_what_the_operator_set_is_the_default() -> None:
-    chosen = ApiSettings(max_iterations=2, good_enough=8)
-    told = refine(QUESTION, "a", feedback(1), "b", feedback(8), settings=chosen)
+    chosen = ServerConfig(max_iterations=2, good_enough=8)
+    told = refine(QUESTION, "a", feedback(1), "b", feedback(8), config=chosen)
     assert (told["stop_reason"], told["iterations"]) == ("good_enough", 1)
 
 
@@ -385,7 +385,7 @@ def test_no_request_whatever_breaks_the_server(
     elif body.get("stream"):
         assert answer.text.splitlines()[-3] == "event: refine.completed"
     else:
-        RefineObject.model_validate(answer.json())
+        check_shape(answer.json(), RefineObject)
 
 
 @pytest.mark.parametrize("name", REFINE)

@@ -14,12 +14,12 @@ import httpx
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.schema.refine import RefineObject
-from redraft.server.api.settings import ApiSettings
+from redraft.server.api.schema.answers import RefineObject
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call, EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
-from tests.support.asgi import post, srt_model
+from tests.support.asgi import check_shape, post, srt_model
 from tests.support.loops import feedback
 from tests.support.serving import Served, serving
 
@@ -90,7 +90,7 @@ def test_every_event_has_its_type_and_its_number() -> None:
 def test_the_last_event_is_what_a_plain_request_would_have_answered() -> None:
     script = ("A country.", feedback(4), "Paris.")
     completed = stream({}, *script)[-1].data["refine"]
-    RefineObject.model_validate(completed)
+    check_shape(completed, RefineObject)
     plain = post("/v1/refine", {"prompt": ASKED["prompt"]}, *script).json()
     for changing in ("id", "created", "usage"):
         completed.pop(changing), plain.pop(changing)
@@ -161,9 +161,9 @@ def test_a_wrong_request_is_refused_before_the_stream_begins() -> None:
 
 
 @contextmanager
-def live(engine: ScriptedEngine, **settings: Any) -> Iterator[tuple[Served, Service]]:
+def live(engine: ScriptedEngine, **config: Any) -> Iterator[tuple[Served, Service]]:
     service = Service(srt_model(engine))
-    with serving(build_app(ApiSettings(**settings), service)) as served:
+    with serving(build_app(ServerConfig(**config), service)) as served:
         yield served, service
 
 

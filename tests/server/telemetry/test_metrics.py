@@ -14,7 +14,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from redraft.server.admission import Admission
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable, Sampling
 from redraft.server.engine.scripted_engine import Entry, Fail, ScriptedEngine
@@ -48,7 +47,7 @@ def after(
     registry = CollectorRegistry()
     service = Service(srt_model(ScriptedEngine(*script)), metrics=Metrics(registry), **parts)
     with (
-        serving(build_app(ApiSettings(), service)) as served,
+        serving(build_app(ServerConfig(), service)) as served,
         httpx.Client(base_url=served.url, timeout=60) as client,
     ):
         requests(client)
@@ -147,7 +146,7 @@ def test_a_client_that_leaves_is_counted_as_cancelled_and_so_are_its_tokens() ->
     pause = Pause("draft-0")
     engine = ScriptedEngine("Paris it is.", gate=pause)
     service = Service(srt_model(engine), metrics=Metrics(registry))
-    with serving(build_app(ApiSettings(), service)) as served:
+    with serving(build_app(ServerConfig(), service)) as served:
         body = {"prompt": "Capital of France?", "stream": True}
         with httpx.stream("POST", f"{served.url}/v1/refine", json=body, timeout=60) as answer:
             lines = answer.iter_lines()  # httpx closes the connection of one that is forgotten

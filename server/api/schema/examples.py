@@ -1,4 +1,4 @@
-"""Requests for /docs; every one is sent by tests/test_docs.py."""
+"""Requests for /docs; every one is sent by tests/server/api/schema/test_examples.py."""
 
 from __future__ import annotations
 

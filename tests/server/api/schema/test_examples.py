@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.service import Service
 from tests.support.asgi import send, srt_model
 from tests.support.loops import feedback
 
-API: dict[str, Any] = build_app(ApiSettings(), Service(srt_model(ScriptedEngine()))).openapi()
+API: dict[str, Any] = build_app(ServerConfig(), Service(srt_model(ScriptedEngine()))).openapi()
 
 
 def examples() -> list[Any]:
