@@ -186,7 +186,7 @@ def test_a_bare_install_is_light_and_serves_and_asks(clone: Path) -> None:
     code = """
 import json, subprocess, sys
 from importlib.metadata import distributions
-from redraft.clients.client import SyncRedraft
+from redraft import Redraft
 import redraft.server.refine.loop, redraft.server.engine.http_engine
 server = subprocess.Popen(
     [".venv/bin/redraft", "serve", "--engine", "scripted", "--port", "0"],
@@ -194,8 +194,8 @@ server = subprocess.Popen(
 )
 url = next(line.split()[1] for line in server.stdout if line.startswith("  page"))
 try:
-    with SyncRedraft(url) as redraft:
-        refined = redraft.refine("Hello?")
+    with Redraft(url) as client:
+        refined = client.refine("Hello?")
 finally:
     server.terminate()
 print(json.dumps({

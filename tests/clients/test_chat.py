@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from redraft import Redraft
 from redraft.clients.chat import Screen, converse
-from redraft.clients.client import SyncRedraft
 from redraft.server.api.app import build_app
 from redraft.server.api.settings import ApiSettings
 from redraft.server.engine.scripted_engine import Entry, ScriptedEngine, demo_reply
@@ -28,17 +28,17 @@ class Terminal(io.StringIO):
 
 
 @contextmanager
-def server_of(*script: Entry) -> Iterator[tuple[SyncRedraft, ScriptedEngine]]:
+def server_of(*script: Entry) -> Iterator[tuple[Redraft, ScriptedEngine]]:
     engine = ScriptedEngine(*script)
     app = build_app(ApiSettings(), Service(srt_model(engine)))
-    with serving(app) as found, SyncRedraft(found.url) as redraft:
-        yield redraft, engine
+    with serving(app) as found, Redraft(found.url) as client:
+        yield client, engine
 
 
 def chat(*lines: str, script: tuple[Entry, ...], quiet: bool = False) -> tuple[str, ScriptedEngine]:
     out = io.StringIO()
-    with server_of(*script) as (redraft, engine):
-        converse(redraft, lines, Screen(out, quiet), {})
+    with server_of(*script) as (client, engine):
+        converse(client, lines, Screen(out, quiet), {})
     return out.getvalue(), engine
 
 
@@ -61,8 +61,8 @@ def test_phases_are_dim_on_a_terminal_and_the_answer_is_not(
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = Terminal()
-    with server_of(*ROUND) as (redraft, _):
-        converse(redraft, ["Capital of France?"], Screen(out), {})
+    with server_of(*ROUND) as (client, _):
+        converse(client, ["Capital of France?"], Screen(out), {})
     assert "\033[2mA\033[0m" in out.getvalue()
     assert out.getvalue().endswith("\nParis.\n")
     monkeypatch.setenv("NO_COLOR", "1")
