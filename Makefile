@@ -11,7 +11,7 @@ TESTS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
-RECIPE := pyproject.toml tools/install.py $(wildcard constraints/*.txt)
+RECIPE := pyproject.toml redraft/install.py $(wildcard constraints/*.txt)
 UNIT := not vllm and not browser and not train and not slow
 
 # Compiled files make every later start 10 s faster; one thread per process, because threads
@@ -50,11 +50,11 @@ clean: ## remove what the tools made, the environment included
 	rm -rf $(VENV) clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.serve: $(RECIPE)
-	@$(PYTHON) tools/install.py $(PLATFORM)
+	@$(PYTHON) -m redraft.install --venv $(VENV) $(PLATFORM)
 	@touch $@
 
 $(VENV)/.test: $(RECIPE)
-	@$(PYTHON) tools/install.py $(PLATFORM) train bench dev
+	@$(PYTHON) -m redraft.install --venv $(VENV) $(PLATFORM) train bench dev
 	@touch $@ $(VENV)/.serve
 
 # The page is tested in a real Chromium. Where none is found and none can be had, those tests are

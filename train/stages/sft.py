@@ -87,7 +87,7 @@ def quantization(kind: str) -> Any:
     from importlib.util import find_spec
 
     if find_spec("bitsandbytes") is None:
-        raise ConfigError("quantize 4bit needs bitsandbytes: install redraft[train,qlora]")
+        raise ConfigError("quantize 4bit needs 'bitsandbytes'; run: redraft install qlora")
     import torch
     from transformers import BitsAndBytesConfig
 
