@@ -171,7 +171,7 @@ def advice(root: Path) -> Iterator[tuple[str, str]]:
         for path in (root / folder).rglob("*"):
             if path.suffix in (".py", ".md") and "measured" not in path.parts:
                 yield str(path), path.read_text(encoding="utf-8")
-    for name in ("README.md", "Makefile", "Dockerfile"):
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile", "Dockerfile"):
         yield name, (root / name).read_text(encoding="utf-8")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +20,9 @@ def test_without_a_command_it_lists_them(capsys: pytest.CaptureFixture[str]) -> 
         assert all(command in shown for command in cli.COMMANDS)
 
 
-def test_the_version_is_the_one_of_the_changelog(
-    root: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == f"redraft {__version__}\n"
-    released = re.findall(r"^## (\S+)", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert released[0] == __version__
 
 
 def test_an_unknown_command_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
