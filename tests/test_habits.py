@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md, SECURITY.md, CHANGELOG.md, CI and the commit hooks say what is so."""
+"""Documents, the changelog, CI and the commit hooks name what exists."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from redraft import __version__
 from redraft.server.config import ServerConfig
 from redraft.server.options import flag
 
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
@@ -35,11 +37,11 @@ def test_every_make_target_that_is_named_exists(root: Path, name: str) -> None:
     assert named <= make_targets(root)
 
 
-@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
-def test_every_path_that_is_named_exists(root: Path, name: str) -> None:
-    text = (root / name).read_text()
-    paths = re.findall(r"[` =]((?:[a-z_]+/)+[a-z_]*(?:\.[a-z]+)?)[` ]", text)
-    assert all((root / path).exists() for path in paths), paths
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_is_named_exists(root: Path, page: Path) -> None:
+    tops = "server|train|clients|benchmarks|tests|docs|deploy|constraints|redraft"
+    for path in re.findall(rf"[` ]((?:{tops})/[\w./]*\w/?)", page.read_text()):
+        assert (root / path).exists(), path
 
 
 def test_every_option_of_the_server_that_is_named_exists(root: Path) -> None:

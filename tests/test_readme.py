@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from redraft import install
 from redraft.server import config
 from redraft.server.build import SHIPPED
 from redraft.server.config import ServerConfig
@@ -63,7 +64,7 @@ def run(command: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
-    kinds = ("make ", "curl ", ".venv/bin/redraft chat", "redraft ", "locust ")
+    kinds = ("make ", "curl ", "redraft ", "locust ")
     assert starting(*kinds) == commands()
     assert len(commands()) > 10
 
@@ -117,9 +118,9 @@ def test_what_is_programmed_runs(code: str, url: str) -> None:
     assert "scripted engine" in ran.stdout
 
 
-@pytest.mark.parametrize("command", starting(".venv/bin/redraft chat"))
+@pytest.mark.parametrize("command", starting("redraft chat"))
 def test_what_is_chatted_is_answered(command: str, url: str) -> None:
-    here = command.replace(".venv/bin/redraft", f"{sys.executable} -m redraft.server.cli")
+    here = command.replace("redraft", f"{sys.executable} -m redraft.server.cli", 1)
     chatted = run(f"echo Hello | {here}", REDRAFT_URL=url)
     assert "refinement of a scripted engine" in chatted.stdout
 
@@ -127,6 +128,11 @@ def test_what_is_chatted_is_answered(command: str, url: str) -> None:
 @pytest.mark.parametrize("command", starting("redraft serve"))
 def test_what_is_served_is_made_of_options_that_exist(command: str) -> None:
     config.read(shlex.split(command)[2:], {})
+
+
+@pytest.mark.parametrize("command", starting("redraft install"))
+def test_what_is_installed_is_an_extra(command: str) -> None:
+    assert install.parse(shlex.split(command)[2:]).extras
 
 
 @pytest.mark.parametrize("command", starting("redraft train", "redraft bench"))
