@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class ApiCall(Generic[T]):
     """One request and how its answer is read."""
 
     method: str
@@ -43,7 +43,7 @@ class HttpOptions(TypedDict):
     headers: dict[str, str]
 
 
-class Connection:
+class ClientBase:
     """Where the server is, and what both clients ask of it.
 
     ``model`` may carry a suffix (``name:refine-2``); without it the server's only model answers.
@@ -74,21 +74,21 @@ class Connection:
     def _open(self, options: HttpOptions) -> None:
         raise NotImplementedError
 
-    def _refine_call(self, instruction: Instruction, options: RefineOptions) -> Call[Refined]:
+    def _refine_call(self, instruction: Instruction, options: RefineOptions) -> ApiCall[Refined]:
         body = request_body(instruction, model=self.model, **options)
-        return Call("POST", "/v1/refine", body, Refined.of)
+        return ApiCall("POST", "/v1/refine", body, Refined.of)
 
     def _stream_body(self, instruction: Instruction, options: RefineOptions) -> dict[str, Any]:
         return request_body(instruction, model=self.model, stream=True, **options)
 
     def _feedback_call(
         self, instruction: Instruction, response: str, critic: str | None
-    ) -> Call[Feedback]:
+    ) -> ApiCall[Feedback]:
         body = request_body(instruction, model=self.model, response=response, critic=critic)
-        return Call("POST", "/v1/feedback", body, Feedback.of)
+        return ApiCall("POST", "/v1/feedback", body, Feedback.of)
 
-    def _models_call(self) -> Call[list[str]]:
-        return Call("GET", "/v1/models", None, lambda models: [m["id"] for m in models["data"]])
+    def _models_call(self) -> ApiCall[list[str]]:
+        return ApiCall("GET", "/v1/models", None, lambda models: [m["id"] for m in models["data"]])
 
     def _unreachable(self, error: httpx.TransportError) -> RedraftError:
         return RedraftError(f"no answer from {self.url}: {error or type(error).__name__}")

@@ -20,7 +20,7 @@ from typing import Self, Unpack
 
 import httpx
 
-from redraft.clients.calls import Call, Connection, HttpOptions, T
+from redraft.clients.calls import ApiCall, ClientBase, HttpOptions, T
 from redraft.clients.wire import (
     Event,
     Feedback,
@@ -32,7 +32,7 @@ from redraft.clients.wire import (
 )
 
 
-class Redraft(Connection):
+class Redraft(ClientBase):
     """The client for scripts and notebooks: each method returns when the server has answered."""
 
     def refine(self, instruction: Instruction, **options: Unpack[RefineOptions]) -> Refined:
@@ -77,7 +77,7 @@ class Redraft(Connection):
     def _open(self, options: HttpOptions) -> None:
         self._http = httpx.Client(**options)
 
-    def _send(self, call: Call[T]) -> T:
+    def _send(self, call: ApiCall[T]) -> T:
         for tries in count():
             try:
                 response = self._http.request(call.method, call.path, json=call.body)
@@ -89,7 +89,7 @@ class Redraft(Connection):
         return call.read(response.json())
 
 
-class AsyncRedraft(Connection):
+class AsyncRedraft(ClientBase):
     """The client for asyncio programs: the methods of ``Redraft``, awaited."""
 
     async def refine(self, instruction: Instruction, **options: Unpack[RefineOptions]) -> Refined:
@@ -134,7 +134,7 @@ class AsyncRedraft(Connection):
     def _open(self, options: HttpOptions) -> None:
         self._http = httpx.AsyncClient(**options)
 
-    async def _send(self, call: Call[T]) -> T:
+    async def _send(self, call: ApiCall[T]) -> T:
         for tries in count():
             try:
                 response = await self._http.request(call.method, call.path, json=call.body)
