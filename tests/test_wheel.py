@@ -51,6 +51,7 @@ def test_every_file_of_the_packages_is_in_it_and_nothing_else(wheel: Path, root:
     assert "redraft/models/redraft-workbench/model.safetensors" in expected
 
 
+@pytest.mark.slow
 def test_the_source_distribution_builds_the_same_wheel(
     wheel: Path, root: Path, tmp_path: Path
 ) -> None:
@@ -125,15 +126,31 @@ def test_the_client_takes_half_a_second_of_processor_time_at_most_and_no_engine(
     assert not {"torch", "vllm", "transformers", "fastapi"} & set(modules)
 
 
+USER_PROGRAM = """
+from redraft import AsyncRedraft, Redraft
+
+def ask() -> str:
+    with Redraft("http://127.0.0.1:8000", api_key="key") as client:
+        answer: int = client.refine("Hello?", max_iterations=2).answer
+        client.refine("Hello?", max_iteration=2)
+        return ",".join(client.models())
+
+async def stream() -> None:
+    async with AsyncRedraft() as client:
+        async for event in client.stream_refine("Hello?", keep="best"):
+            print(event.text)
+
+from redraft import Redarft
+"""
+
+
 @pytest.mark.slow
-def test_a_type_checker_finds_the_types_of_the_installed_package(
+def test_a_strict_type_checker_sees_the_types_of_the_clients(
     environment: Path, tmp_path: Path
 ) -> None:
+    """It finds the three mistakes of the program, and nothing else."""
     pytest.importorskip("mypy", reason="the dev extra is not installed")
-    (tmp_path / "program.py").write_text(
-        "from redraft import Redraft\n"
-        'kept: str = Redraft("http://127.0.0.1:8000").refine("Hello?").kept\n'
-    )
+    (tmp_path / "program.py").write_text(USER_PROGRAM)
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "program.py"]
     checked = subprocess.run(
         [*mypy, "--python-executable", str(environment / "bin" / "python")],
@@ -144,8 +161,11 @@ def test_a_type_checker_finds_the_types_of_the_installed_package(
         timeout=300,
         check=False,
     )
-    assert 'expression has type "int", variable has type "str"' in checked.stdout
-    assert "Found 1 error" in checked.stdout
+    errors = [line for line in checked.stdout.splitlines() if ": error:" in line]
+    assert len(errors) == 3, checked.stdout + checked.stderr
+    assert 'expression has type "str", variable has type "int"' in errors[0]
+    assert 'Unexpected keyword argument "max_iteration"' in errors[1]
+    assert 'has no attribute "Redarft"' in errors[2]
 
 
 SERVES = r"""

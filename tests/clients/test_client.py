@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,44 +226,6 @@ def test_a_stream_that_is_closed_ends_the_work_of_the_server() -> None:
 @pytest.mark.parametrize("line", ["", ": keep-alive", "event: refine.draft.delta", "data: [DONE]"])
 def test_lines_that_carry_no_event_are_passed_over(line: str) -> None:
     assert event_of(line) is None
-
-
-USER_PROGRAM = """
-from redraft import AsyncRedraft, Redraft
-
-def ask() -> str:
-    with Redraft("http://127.0.0.1:8000", api_key="key") as client:
-        answer: int = client.refine("Hello?", max_iterations=2).answer
-        client.refine("Hello?", max_iteration=2)
-        return ",".join(client.models())
-
-async def stream() -> None:
-    async with AsyncRedraft() as client:
-        async for event in client.stream_refine("Hello?", keep="best"):
-            print(event.text)
-
-from redraft import Redarft
-"""
-
-
-def test_a_strict_type_checker_sees_the_types_of_the_clients(tmp_path: Path, root: Path) -> None:
-    """In a user's project, where redraft is a library; the mistakes are found, and only those."""
-    (tmp_path / "program.py").write_text(USER_PROGRAM)
-    pytest.importorskip("mypy", reason="the dev extra is not installed")
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "program.py"],
-        cwd=tmp_path,
-        env={"MYPYPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    errors = [line for line in checked.stdout.splitlines() if ": error:" in line]
-    assert len(errors) == 3, checked.stdout + checked.stderr
-    assert 'expression has type "str", variable has type "int"' in errors[0]
-    assert 'Unexpected keyword argument "max_iteration"' in errors[1]
-    assert 'has no attribute "Redarft"' in errors[2]
 
 
 def test_the_package_names_what_it_exports_and_nothing_else() -> None:
