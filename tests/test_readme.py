@@ -31,13 +31,13 @@ def blocks(language: str) -> list[str]:
 def commands() -> list[str]:
     joined = "".join(blocks("sh")).replace("\\\n", " ")
     # A command goes on over lines as long as a quote is open.
-    found, pending = [], ""
+    complete, pending = [], ""
     for line in joined.splitlines():
         pending = f"{pending}\n{line}" if pending else line
         if pending.count("'") % 2 == 0:
-            found.append(pending.partition("  #")[0].strip())
+            complete.append(pending.partition("  #")[0].strip())
             pending = ""
-    return [command for command in found if command]
+    return [command for command in complete if command]
 
 
 def starting(*words: str) -> list[str]:
@@ -74,7 +74,7 @@ def test_what_is_made_can_be_made(command: str) -> None:
     assert run(f"{command} --dry-run").returncode == 0
 
 
-def asked(command: str, url: str) -> str:
+def answer_to(command: str, url: str) -> str:
     done = run(command.replace(ADDRESS, url).replace("curl ", "curl --fail-with-body -sS ", 1))
     assert done.returncode == 0, done.stdout + done.stderr
     if '"stream": true' in command:
@@ -84,7 +84,7 @@ def asked(command: str, url: str) -> str:
 
 @pytest.mark.parametrize("command", starting("curl "))
 def test_what_is_asked_is_answered(command: str, url: str) -> None:
-    assert '"stop_reason":' in asked(command, url)
+    assert '"stop_reason":' in answer_to(command, url)
 
 
 @pytest.mark.vllm
@@ -93,7 +93,7 @@ def test_what_is_asked_is_answered_by_the_shipped_model() -> None:
         pytest.skip(f"there is no model at {SHIPPED} yet")
     with running() as program:
         for command in starting("curl "):
-            assert '"stop_reason":' in asked(command, program.url)
+            assert '"stop_reason":' in answer_to(command, program.url)
 
 
 @pytest.mark.slow
@@ -140,8 +140,7 @@ def test_what_is_trained_and_measured_exists(command: str) -> None:
     pytest.importorskip("yaml")
     words = shlex.split(command)
     assert all(Path(ROOT / word).exists() for word in words if "/" in word)
-    asked = [*words[:3], "--help"]
-    shown = run(shlex.join([sys.executable, "-m", "redraft.server.cli", *asked[1:]]))
+    shown = run(shlex.join([sys.executable, "-m", "redraft.server.cli", *words[1:3], "--help"]))
     assert shown.returncode == 0, shown.stderr
 
 

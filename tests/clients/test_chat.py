@@ -31,7 +31,7 @@ class Terminal(io.StringIO):
 def server_of(*script: Entry) -> Iterator[tuple[Redraft, ScriptedEngine]]:
     engine = ScriptedEngine(*script)
     app = build_app(ApiSettings(), Service(srt_model(engine)))
-    with serving(app) as found, Redraft(found.url) as client:
+    with serving(app) as server, Redraft(server.url) as client:
         yield client, engine
 
 
@@ -92,9 +92,9 @@ def test_an_unknown_command_and_an_error_are_explained() -> None:
 
 def test_questions_can_come_from_a_pipe(root: Path) -> None:
     engine = ScriptedEngine(reply=demo_reply)
-    with serving(build_app(ApiSettings(), Service(srt_model(engine)))) as found:
-        asked = subprocess.run(
-            [sys.executable, "-m", "redraft.clients.chat", "--url", found.url, "--quiet"],
+    with serving(build_app(ApiSettings(), Service(srt_model(engine)))) as server:
+        chatted = subprocess.run(
+            [sys.executable, "-m", "redraft.clients.chat", "--url", server.url, "--quiet"],
             cwd=root,
             input="Hello?\n\nAnd now?\n",
             capture_output=True,
@@ -102,11 +102,11 @@ def test_questions_can_come_from_a_pipe(root: Path) -> None:
             timeout=300,
             check=True,
         )
-    assert len(asked.stdout.splitlines()) == 2
+    assert len(chatted.stdout.splitlines()) == 2
 
 
 def test_a_failure_in_a_pipe_is_an_exit_code(root: Path) -> None:
-    asked = subprocess.run(
+    chatted = subprocess.run(
         [sys.executable, "-m", "redraft.clients.chat", "--url", "http://127.0.0.1:9"],
         cwd=root,
         input="Hello?\n",
@@ -115,5 +115,5 @@ def test_a_failure_in_a_pipe_is_an_exit_code(root: Path) -> None:
         timeout=300,
         check=False,
     )
-    assert asked.returncode == 1
-    assert "no answer from http://127.0.0.1:9" in asked.stdout
+    assert chatted.returncode == 1
+    assert "no answer from http://127.0.0.1:9" in chatted.stdout
