@@ -11,15 +11,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 UV_LINK_MOD
 # What the environment is made from comes first: it changes less often than the code.
 COPY pyproject.toml README.md LICENSE ./
 COPY constraints constraints
-COPY tools tools
 COPY redraft redraft
-RUN mkdir -p server train clients benchmarks && useradd --create-home redraft
+RUN mkdir -p server train clients benchmarks models && useradd --create-home redraft
 
 FROM source AS cpu
 # vLLM on a CPU: libnuma for binding threads, g++ to compile what --no-enforce-eager asks for.
 RUN apt-get update && apt-get install -y --no-install-recommends g++ libnuma1 \
     && rm -rf /var/lib/apt/lists/*
-RUN python tools/install.py cpu
+RUN python -m redraft.install --venv .venv cpu
 COPY . .
 ENV OMP_NUM_THREADS=1
 USER redraft
@@ -31,7 +30,7 @@ ENTRYPOINT ["redraft", "serve"]
 
 FROM source AS cuda
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
-RUN python tools/install.py cuda
+RUN python -m redraft.install --venv .venv cuda
 COPY . .
 USER redraft
 ENV PATH=/redraft/.venv/bin:$PATH REDRAFT_HOST=0.0.0.0

@@ -5,26 +5,26 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$p && exit; done; echo python3)
 # cuda where there is an NVIDIA GPU, else cpu.
 PLATFORM ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo cuda || echo cpu)
-# What to pass on: make serve ARGS="--port 9000"; make test TESTS=tests/test_config.py
+# What to pass on: make serve ARGS="--port 9000"; make test TESTS=tests/server/test_config.py
 ARGS ?=
 TESTS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
-RECIPE := pyproject.toml tools/install.py $(wildcard constraints/*.txt)
+RECIPE := pyproject.toml redraft/install.py $(wildcard constraints/*.txt)
 UNIT := not vllm and not browser and not train and not slow
 
-# Compiled files make every later start 10 s faster; one thread per process, because threads
-# that wait for each other on busy cores are far slower than one.
+# Compiled files make every later start 10 s faster. One thread per process: threads that wait for
+# each other on busy cores are far slower than one.
 unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test check lint types unit format clean
+.PHONY: help serve test check lint types unit coverage format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.serve ## install what is missing and serve on http://127.0.0.1:8000
 	@exec $(PY) -m redraft.server $(ARGS)
@@ -37,28 +37,31 @@ check: $(VENV)/.test lint types unit ## lint, types, unit tests: under 90 second
 lint: $(VENV)/.test ## ruff
 	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --check --quiet .
 
-types: $(VENV)/.test ## mypy, strict on server and clients
+types: $(VENV)/.test ## mypy, strict
 	@$(PY) -m mypy --no-error-summary
 
 unit: $(VENV)/.test ## the fast tests
 	@$(PY) -m pytest -q -n 2 -m "$(UNIT)" $(TESTS) $(ARGS)
 
+coverage: $(VENV)/.test ## lines of the loop and the API that the fast tests run: 92% at least
+	@$(PY) -m pytest -q -n 2 --cov -m "$(UNIT)" $(TESTS) $(ARGS)
+
 format: $(VENV)/.test ## rewrite the code in the project's format
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format .
 
 clean: ## remove what the tools made, the environment included
-	rm -rf $(VENV) clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) clients/node/node_modules .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.serve: $(RECIPE)
-	@$(PYTHON) tools/install.py $(PLATFORM)
+	@$(PYTHON) -m redraft.install --venv $(VENV) $(PLATFORM)
 	@touch $@
 
 $(VENV)/.test: $(RECIPE)
-	@$(PYTHON) tools/install.py $(PLATFORM) train bench dev
+	@$(PYTHON) -m redraft.install --venv $(VENV) $(PLATFORM) train bench dev
 	@touch $@ $(VENV)/.serve
 
-# The page is tested in a real Chromium. Where none is found and none can be had, those tests are
-# skipped and say so. Likewise the Node client.
+# The page is tested in a real Chromium, the Node client with npm. Where either is missing and
+# cannot be installed, its tests are skipped and say so.
 $(VENV)/.browser: | $(VENV)/.test
 	@command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing Chromium" \

@@ -1,1 +1,1 @@
-"""Ways to talk to a Redraft server: a typed client, a terminal chat, the stock SDKs."""
+"""Clients of a Redraft server: typed Python, a terminal chat, examples with OpenAI's SDKs."""

@@ -1,5 +1,5 @@
-"""A terminal chat that shows the model checking itself: drafts, feedback and refinements dim, as
-they are written; then the answer.
+"""A terminal chat: drafts, feedback and refinements appear dimmed while they are written, then
+the answer.
 
 Run: redraft chat --help
 """
@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from redraft.clients.client import URL, SyncRedraft
+from redraft.clients.calls import URL
+from redraft.clients.client import Redraft
 from redraft.clients.wire import Event, RedraftError, Refined, RefineOptions
 
 HELP = "/new forgets the conversation, /quit ends it (so does Ctrl-D); Ctrl-C stops an answer"
@@ -21,7 +22,7 @@ DIM, BOLD, PLAIN = "\033[2m", "\033[1m", "\033[0m"
 
 
 class Screen:
-    """Writes phases and answers; without colours when nobody would see them."""
+    """Writes phases and answers, in colour on a terminal unless NO_COLOR is set."""
 
     def __init__(self, out: TextIO, quiet: bool = False) -> None:
         self.out, self.quiet = out, quiet
@@ -48,8 +49,9 @@ class Screen:
         self._phase = ""
 
     def note(self, line: str) -> None:
-        """Something about the conversation, on a line of its own."""
-        self._write(f"{chr(10) if self._phase else ''}{self._styled(line, DIM)}\n")
+        """A message about the conversation, on a line of its own."""
+        gap = "\n" if self._phase else ""
+        self._write(f"{gap}{self._styled(line, DIM)}\n")
         self._phase = ""
 
     def _styled(self, text: str, style: str) -> str:
@@ -60,43 +62,41 @@ class Screen:
         self.out.flush()
 
 
-def converse(
-    redraft: SyncRedraft, lines: Iterable[str], screen: Screen, options: RefineOptions
-) -> int:
-    """Answer each line; drafts and feedback of earlier answers are not part of the conversation.
-    Returns how many could not be answered."""
+def converse(client: Redraft, lines: Iterable[str], screen: Screen, options: RefineOptions) -> int:
+    """Answer each line and return how many answers failed. Only answers enter the conversation:
+    their drafts and feedback do not."""
     messages: list[dict[str, str]] = []
     failures = 0
     for line in lines:
-        said = line.strip()
-        if said in ("/quit", "/exit"):
+        text = line.strip()
+        if text in ("/quit", "/exit"):
             break
-        if said == "/new":
+        if text == "/new":
             messages = []
-        elif said.startswith("/"):
+        elif text.startswith("/"):
             screen.note(HELP)
-        elif said:
-            asked = [*messages, {"role": "user", "content": said}]
-            refined = _ask(redraft, asked, screen, options)
+        elif text:
+            turns = [*messages, {"role": "user", "content": text}]
+            refined = _ask(client, turns, screen, options)
             if refined is None:
                 failures += 1
             else:
-                messages = [*asked, {"role": "assistant", "content": refined.answer}]
+                messages = [*turns, {"role": "assistant", "content": refined.answer}]
     return failures
 
 
 def _ask(
-    redraft: SyncRedraft, messages: list[dict[str, str]], screen: Screen, options: RefineOptions
+    client: Redraft, messages: list[dict[str, str]], screen: Screen, options: RefineOptions
 ) -> Refined | None:
     try:
-        # Closed whatever happens, for the server to stop at once.
-        with contextlib.closing(redraft.stream_refine(messages, **options)) as events:
+        # Closing the stream makes the server stop at once, also after Ctrl-C.
+        with contextlib.closing(client.stream_refine(messages, **options)) as events:
             for event in events:
                 screen.show(event)
                 if refined := event.refined:
                     screen.answer(refined)
                     return refined
-        screen.note("error: the server ended the answer half way")
+        screen.note("error: the server ended the stream before the answer was complete")
     except RedraftError as error:
         screen.note(f"error: {error}")
     except KeyboardInterrupt:
@@ -105,7 +105,7 @@ def _ask(
 
 
 def read_lines(prompt: str) -> Iterable[str]:
-    """Lines from the terminal, editable where Python can; else from the pipe."""
+    """Lines from the terminal, with line editing where Python has readline; else from stdin."""
     if not sys.stdin.isatty():
         yield from sys.stdin
         return
@@ -124,7 +124,7 @@ def read_lines(prompt: str) -> Iterable[str]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="redraft chat",
-        description="Talk to a running server; see it draft, give itself feedback, and refine.",
+        description="Talk to a running server and watch it draft, give feedback and refine.",
         epilog=f"In the chat: {HELP}. The API key is taken from OPENAI_API_KEY.",
     )
     url = os.environ.get("REDRAFT_URL", URL)
@@ -141,9 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.max_iterations is not None:
         options["max_iterations"] = chosen.max_iterations
     screen = Screen(sys.stdout, chosen.quiet)
-    with SyncRedraft(chosen.url, model=chosen.model) as redraft:
-        failures = converse(redraft, read_lines("> "), screen, options)
-    # In a pipe nobody reads the errors, so the exit code tells; a person has seen them.
+    with Redraft(chosen.url, model=chosen.model) as client:
+        failures = converse(client, read_lines("> "), screen, options)
+    # A person has seen the errors on the terminal; a script needs the exit code.
     return int(failures > 0 and not sys.stdin.isatty())
 
 

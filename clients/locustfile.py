@@ -2,10 +2,10 @@
 
     locust -f clients/locustfile.py --headless -u 8 -r 8 -t 30s -H http://127.0.0.1:8000
 
-The instructions are of kinds the shipped model knows. A long one is the last message of a chat
-that has gone on for a while. The key comes from OPENAI_API_KEY. A stream counts as one request;
-"stream: first text" and "stream: first answer" are rows of their own. ``--tags direct``,
-``refine`` or ``stream`` runs one kind alone.
+The instructions are of kinds the shipped model was trained on; a long chat has several earlier
+turns. The API key comes from OPENAI_API_KEY. A stream counts as one request, with rows of its own
+for its first text and for the first text of its answer. ``--tags direct``, ``refine`` or
+``stream`` runs one kind alone. locust comes with: redraft install bench
 """
 
 from __future__ import annotations
@@ -20,16 +20,7 @@ from locust import HttpUser, between, tag, task
 FRUITS = ("apple", "fig", "lemon", "pear", "plum")
 WORDS = (
     *FRUITS,
-    "bear",
-    "boat",
-    "desk",
-    "eagle",
-    "frog",
-    "jack",
-    "knife",
-    "mouse",
-    "rope",
-    "tiger",
+    *("bear", "boat", "desk", "eagle", "frog", "jack", "knife", "mouse", "rope", "tiger"),
 )
 
 
@@ -113,19 +104,19 @@ class Caller(HttpUser):
             for line in response.iter_lines(decode_unicode=True):
                 if '"content":""' not in line:  # the role's chunk has no text yet
                     for field in [field for field in waiting if field in line]:
-                        self._came(waiting.pop(field), began)
+                        self._report(waiting.pop(field), began)
                 if line.startswith('data: {"error"'):
                     response.failure(line)
                 last = line or last
-            # Locust itself stops the clock at the first byte.
+            # locust stops its own clock at the first byte
             response.request_meta["response_time"] = (time.perf_counter() - began) * 1000
             if response.status_code == 200 and last != "data: [DONE]":
                 response.failure("the stream ended without [DONE]")
 
-    def _came(self, what: str, began: float) -> None:
+    def _report(self, name: str, began: float) -> None:
         self.environment.events.request.fire(
             request_type="SSE",
-            name=what,
+            name=name,
             response_time=(time.perf_counter() - began) * 1000,
             response_length=0,
             exception=None,

@@ -15,9 +15,9 @@ QUESTION = "Name 4 animals in alphabetical order, none starting with c."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    url = given[0] if given else "http://127.0.0.1:8000"
-    # A loop can outlast the SDK's patience with one request; what it retries, it pays for again.
+    urls = list(sys.argv[1:] if arguments is None else arguments)
+    url = urls[0] if urls else "http://127.0.0.1:8000"
+    # No retries: a loop may take longer than the SDK's timeout, and each retry runs it again.
     client = OpenAI(
         base_url=f"{url}/v1", api_key=os.environ.get("OPENAI_API_KEY", "none"), max_retries=0
     )
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def whole(client: OpenAI, model: str) -> None:
-    """One answer; how often to refine travels in extra_body."""
+    """One answer; extra_body carries the refinement options."""
     completion = client.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": QUESTION}],
@@ -43,8 +43,8 @@ def whole(client: OpenAI, model: str) -> None:
 
 
 def streamed(client: OpenAI, model: str) -> None:
-    """Draft and feedback come as reasoning, then the answer as content; any SDK can say how much
-    effort to spend."""
+    """A stream: draft and feedback as reasoning, then the answer as content. reasoning_effort is
+    how clients without extra_body choose the number of iterations."""
     section = ""
     for chunk in client.chat.completions.create(
         model=model,

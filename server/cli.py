@@ -1,4 +1,4 @@
-"""The `redraft` command: serve, chat, train, bench. Each imports only what it needs.
+"""The `redraft` command: serve, chat, train, bench, install. Each imports only what it needs.
 
 Run: redraft --help
 """
@@ -9,60 +9,75 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from redraft import __version__
 
-# command -> (module with main(arguments) -> exit code, extra that brings its libraries, what it is)
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program of ours; ``module`` has ``main(arguments) -> exit code``."""
+
+    module: str
+    about: str
+    extra: str = ""  # what brings its libraries; empty: the bare install
+
+
 COMMANDS = {
-    "serve": ("redraft.server.run", "cpu", "serve a model behind the OpenAI API"),
-    "chat": ("redraft.clients.chat", "", "talk to a running server in the terminal"),
-    "train": (
-        "redraft.train.__main__",
-        "train",
-        "teach a model to give itself feedback and refine",
+    "serve": Command("redraft.server.run", "serve a model behind the OpenAI API", "cpu"),
+    "chat": Command("redraft.clients.chat", "talk to a running server in the terminal"),
+    "train": Command(
+        "redraft.train.__main__", "teach a model to give itself feedback and refine", "train"
     ),
-    "bench": ("redraft.benchmarks.__main__", "bench", "measure a running server"),
+    "bench": Command("redraft.benchmarks.__main__", "measure a running server", "bench"),
+    "install": Command("redraft.install", "bring the libraries that a command needs"),
 }
-OURS = ("server", "train", "clients", "benchmarks")
+# Libraries that some benchmarks use and another extra brings.
+BROUGHT_BY = {
+    **dict.fromkeys(("datasets", "peft", "tqdm", "torch", "transformers", "trl", "yaml"), "train"),
+    "vllm": "cpu",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         try:
-            return chosen(list(sys.argv[1:] if arguments is None else arguments))
+            return dispatch(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads the output, `head` say, has had enough of it
+    except BrokenPipeError:  # the reader, `head` for instance, closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def chosen(given: list[str]) -> int:
-    if not given or given[0] in ("-h", "--help", "help"):
+def dispatch(arguments: list[str]) -> int:
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help", "help"):
         print(usage())
         return 0
-    if given[0] in ("-V", "--version"):
+    if name in ("-V", "--version"):
         print(f"redraft {__version__}")
         return 0
-    if given[0] not in COMMANDS:
-        return complain(f"unknown command {given[0]!r}; known: {', '.join(COMMANDS)}")
-    return run(given[0], given[1:])
+    if name not in COMMANDS:
+        return complain(f"unknown command {name!r}; known: {', '.join(COMMANDS)}")
+    return run(name, rest)
 
 
-def run(command: str, arguments: list[str]) -> int:
-    """Import one program and run it; a missing library is named with what brings it."""
-    module, extra, _ = COMMANDS[command]
+def run(name: str, arguments: list[str]) -> int:
+    """Import one program and run it; report a missing library with the command that brings it."""
+    command = COMMANDS[name]
     try:
-        return int(importlib.import_module(module).main(arguments) or 0)
+        return int(importlib.import_module(command.module).main(arguments) or 0)
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if not extra or missing in OURS:
+        library = (error.name or "").partition(".")[0]
+        extra = BROUGHT_BY.get(library, command.extra)
+        if not extra or library in ("", "redraft"):
             raise
-        return complain(f"{command} needs {missing!r}; run: pip install 'redraft[{extra}]'")
+        return complain(f"{name} needs {library!r}; run: redraft install {extra}")
 
 
 def usage() -> str:
-    lines = [f"  {name:<8} {about}" for name, (_, _, about) in COMMANDS.items()]
+    lines = [f"  {name:<8} {command.about}" for name, command in COMMANDS.items()]
     return "\n".join(
         ["usage: redraft COMMAND ...", "", *lines, "", "redraft COMMAND --help says more."]
     )

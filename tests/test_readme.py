@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from redraft import install
 from redraft.server import config
 from redraft.server.build import SHIPPED
 from redraft.server.config import ServerConfig
@@ -30,13 +31,13 @@ def blocks(language: str) -> list[str]:
 def commands() -> list[str]:
     joined = "".join(blocks("sh")).replace("\\\n", " ")
     # A command goes on over lines as long as a quote is open.
-    found, pending = [], ""
+    complete, pending = [], ""
     for line in joined.splitlines():
         pending = f"{pending}\n{line}" if pending else line
         if pending.count("'") % 2 == 0:
-            found.append(pending.partition("  #")[0].strip())
+            complete.append(pending.partition("  #")[0].strip())
             pending = ""
-    return [command for command in found if command]
+    return [command for command in complete if command]
 
 
 def starting(*words: str) -> list[str]:
@@ -63,7 +64,7 @@ def run(command: str, **more: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
-    kinds = ("make ", "curl ", ".venv/bin/redraft chat", "redraft ", "locust ")
+    kinds = ("make ", "curl ", "redraft ", "locust ")
     assert starting(*kinds) == commands()
     assert len(commands()) > 10
 
@@ -73,7 +74,7 @@ def test_what_is_made_can_be_made(command: str) -> None:
     assert run(f"{command} --dry-run").returncode == 0
 
 
-def asked(command: str, url: str) -> str:
+def answer_to(command: str, url: str) -> str:
     done = run(command.replace(ADDRESS, url).replace("curl ", "curl --fail-with-body -sS ", 1))
     assert done.returncode == 0, done.stdout + done.stderr
     if '"stream": true' in command:
@@ -83,16 +84,16 @@ def asked(command: str, url: str) -> str:
 
 @pytest.mark.parametrize("command", starting("curl "))
 def test_what_is_asked_is_answered(command: str, url: str) -> None:
-    assert '"stop_reason":' in asked(command, url)
+    assert '"stop_reason":' in answer_to(command, url)
 
 
 @pytest.mark.vllm
 def test_what_is_asked_is_answered_by_the_shipped_model() -> None:
-    if not (ROOT / SHIPPED).is_dir():
+    if not SHIPPED.is_dir():
         pytest.skip(f"there is no model at {SHIPPED} yet")
     with running() as program:
         for command in starting("curl "):
-            assert '"stop_reason":' in asked(command, program.url)
+            assert '"stop_reason":' in answer_to(command, program.url)
 
 
 @pytest.mark.slow
@@ -117,9 +118,9 @@ def test_what_is_programmed_runs(code: str, url: str) -> None:
     assert "scripted engine" in ran.stdout
 
 
-@pytest.mark.parametrize("command", starting(".venv/bin/redraft chat"))
+@pytest.mark.parametrize("command", starting("redraft chat"))
 def test_what_is_chatted_is_answered(command: str, url: str) -> None:
-    here = command.replace(".venv/bin/redraft", f"{sys.executable} -m redraft.server.cli")
+    here = command.replace("redraft", f"{sys.executable} -m redraft.server.cli", 1)
     chatted = run(f"echo Hello | {here}", REDRAFT_URL=url)
     assert "refinement of a scripted engine" in chatted.stdout
 
@@ -129,13 +130,17 @@ def test_what_is_served_is_made_of_options_that_exist(command: str) -> None:
     config.read(shlex.split(command)[2:], {})
 
 
+@pytest.mark.parametrize("command", starting("redraft install"))
+def test_what_is_installed_is_an_extra(command: str) -> None:
+    assert install.parse(shlex.split(command)[2:]).extras
+
+
 @pytest.mark.parametrize("command", starting("redraft train", "redraft bench"))
 def test_what_is_trained_and_measured_exists(command: str) -> None:
     pytest.importorskip("yaml")
     words = shlex.split(command)
     assert all(Path(ROOT / word).exists() for word in words if "/" in word)
-    asked = [*words[:3], "--help"]
-    shown = run(shlex.join([sys.executable, "-m", "redraft.server.cli", *asked[1:]]))
+    shown = run(shlex.join([sys.executable, "-m", "redraft.server.cli", *words[1:3], "--help"]))
     assert shown.returncode == 0, shown.stderr
 
 

@@ -8,7 +8,7 @@ const url = process.argv[2] ?? "http://127.0.0.1:8000";
 const client = new OpenAI({
   baseURL: `${url}/v1`,
   apiKey: process.env.OPENAI_API_KEY ?? "none",
-  maxRetries: 0, // what the SDK retries, it pays for again
+  maxRetries: 0, // a loop may outlast the timeout, and each retry runs it again
 });
 const messages = [
   { role: "user", content: "Name 4 animals in alphabetical order, none starting with c." },

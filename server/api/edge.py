@@ -100,14 +100,28 @@ class Edge:
         outcome = "cancelled" if cancelled else f"{passage.status // 100}xx"
         route = getattr(scope.get("route"), "path", "other")
         self.metrics.request(route, outcome, seconds)
+        client = scope.get("redraft.client", "anonymous")
+        path = quote(scope["path"][:LONGEST_LOGGED])  # no line breaks: they would forge lines
         access.info(
             "%s %s %s %.3fs id=%s client=%s",
             scope["method"],
-            quote(scope["path"][:LONGEST_LOGGED]),  # no line breaks: they would forge lines
+            path,
             f"{passage.status} cancelled" if cancelled else passage.status,
             seconds,
             passage.request_id,
-            scope.get("redraft.client", "anonymous"),
+            client,
+            extra={
+                "fields": {
+                    "message": "request",
+                    "method": scope["method"],
+                    "path": path,
+                    "status": passage.status,
+                    "cancelled": cancelled,
+                    "seconds": round(seconds, 6),
+                    "request_id": passage.request_id,
+                    "client": client,
+                }
+            },
         )
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from redraft import Redraft
 from redraft.clients.chat import Screen, converse
-from redraft.clients.client import SyncRedraft
 from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import Entry, ScriptedEngine, demo_reply
@@ -28,17 +28,17 @@ class Terminal(io.StringIO):
 
 
 @contextmanager
-def server_of(*script: Entry) -> Iterator[tuple[SyncRedraft, ScriptedEngine]]:
+def server_of(*script: Entry) -> Iterator[tuple[Redraft, ScriptedEngine]]:
     engine = ScriptedEngine(*script)
     app = build_app(ServerConfig(), Service(srt_model(engine)))
-    with serving(app) as found, SyncRedraft(found.url) as redraft:
-        yield redraft, engine
+    with serving(app) as server, Redraft(server.url) as client:
+        yield client, engine
 
 
 def chat(*lines: str, script: tuple[Entry, ...], quiet: bool = False) -> tuple[str, ScriptedEngine]:
     out = io.StringIO()
-    with server_of(*script) as (redraft, engine):
-        converse(redraft, lines, Screen(out, quiet), {})
+    with server_of(*script) as (client, engine):
+        converse(client, lines, Screen(out, quiet), {})
     return out.getvalue(), engine
 
 
@@ -61,8 +61,8 @@ def test_phases_are_dim_on_a_terminal_and_the_answer_is_not(
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     out = Terminal()
-    with server_of(*ROUND) as (redraft, _):
-        converse(redraft, ["Capital of France?"], Screen(out), {})
+    with server_of(*ROUND) as (client, _):
+        converse(client, ["Capital of France?"], Screen(out), {})
     assert "\033[2mA\033[0m" in out.getvalue()
     assert out.getvalue().endswith("\nParis.\n")
     monkeypatch.setenv("NO_COLOR", "1")
@@ -92,9 +92,9 @@ def test_an_unknown_command_and_an_error_are_explained() -> None:
 
 def test_questions_can_come_from_a_pipe(root: Path) -> None:
     engine = ScriptedEngine(reply=demo_reply)
-    with serving(build_app(ServerConfig(), Service(srt_model(engine)))) as found:
-        asked = subprocess.run(
-            [sys.executable, "-m", "redraft.clients.chat", "--url", found.url, "--quiet"],
+    with serving(build_app(ServerConfig(), Service(srt_model(engine)))) as server:
+        chatted = subprocess.run(
+            [sys.executable, "-m", "redraft.clients.chat", "--url", server.url, "--quiet"],
             cwd=root,
             input="Hello?\n\nAnd now?\n",
             capture_output=True,
@@ -102,11 +102,11 @@ def test_questions_can_come_from_a_pipe(root: Path) -> None:
             timeout=300,
             check=True,
         )
-    assert len(asked.stdout.splitlines()) == 2
+    assert len(chatted.stdout.splitlines()) == 2
 
 
 def test_a_failure_in_a_pipe_is_an_exit_code(root: Path) -> None:
-    asked = subprocess.run(
+    chatted = subprocess.run(
         [sys.executable, "-m", "redraft.clients.chat", "--url", "http://127.0.0.1:9"],
         cwd=root,
         input="Hello?\n",
@@ -115,5 +115,5 @@ def test_a_failure_in_a_pipe_is_an_exit_code(root: Path) -> None:
         timeout=300,
         check=False,
     )
-    assert asked.returncode == 1
-    assert "no answer from http://127.0.0.1:9" in asked.stdout
+    assert chatted.returncode == 1
+    assert "no answer from http://127.0.0.1:9" in chatted.stdout

