@@ -83,6 +83,8 @@ def test_help_names_default_and_variable(capsys: pytest.CaptureFixture[str]) -> 
     assert "which engine [off; TEST_ENGINE]" in shown
     assert "of what [1,2; TEST_SIZES]" in shown
     assert "--kind none|full|part" in shown
+    assert "--sizes INT [INT ...]" in shown
+    assert "--others KEY=VALUE [KEY=VALUE ...]" in shown
     assert "[TEST_CONFIG]" in shown
     assert "from the environment only: TEST_TOKEN an API key" in shown
 
