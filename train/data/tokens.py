@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Any
 from redraft.server.engine.base import Message
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import tokenizer_sha256
-from redraft.server.refine.srt_format import PLAIN_FEEDBACK, PLAIN_REFINEMENT, Marker, SrtFormat
+from redraft.server.refine.srt_format import (
+    FEEDBACK_TOKEN,
+    PLAIN_FEEDBACK,
+    PLAIN_REFINEMENT,
+    REFINEMENT_TOKEN,
+    Marker,
+    SrtFormat,
+)
 
 if TYPE_CHECKING:
     from redraft.server.engine.vllm_engine.prompts import Prompts
-
-# What a tokenizer made for Redraft calls its markers; others have them as plain text.
-FEEDBACK_TOKEN, REFINEMENT_TOKEN = "<|feedback|>", "<|refinement|>"
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ trained on from there like any other weight.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _CODE = 32  # dimensions in which tokens are compared
 _CONSTANT = 0.4  # one dimension that is alike for all tokens, to look at positions alone
@@ -27,6 +28,8 @@ _QUIET = 0.1  # of what everything else writes, so that it does not drown the ab
 
 def set_up(model: Any, seed: int) -> None:
     """Overwrite parts of the first two layers and one dimension of the embeddings."""
+    import torch
+
     config, generator = model.config, torch.Generator().manual_seed(seed)
     width, head = config.hidden_size, config.hidden_size // config.num_attention_heads
     frame = torch.linalg.qr(torch.randn(width - 1, width - 1, generator=generator)).Q
