@@ -20,13 +20,13 @@ _STATE = "training.json"  # in the output folder: what is trained there, and whe
 
 def latest(output: Path) -> Path | None:
     """The newest complete checkpoint. One that a kill left half-written is removed."""
-    found = None
+    newest = None
     for folder in sorted(output.glob("checkpoint-*"), key=lambda f: int(f.name.split("-")[1])):
         if (folder / COMPLETE).is_file():
-            found = folder
+            newest = folder
         elif first_process():
             shutil.rmtree(folder)
-    return found
+    return newest
 
 
 def first_process() -> bool:

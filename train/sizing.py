@@ -89,15 +89,15 @@ def shape_of(model: str) -> Shape:
     """From the model's config.json, or the table above by the name of the folder."""
     config = Path(model) / "config.json"
     if config.is_file():
-        told = json.loads(config.read_text(encoding="utf-8"))
-        heads = told["num_attention_heads"]
+        content = json.loads(config.read_text(encoding="utf-8"))
+        heads = content["num_attention_heads"]
         return Shape(
-            told["hidden_size"],
-            told["num_hidden_layers"],
+            content["hidden_size"],
+            content["num_hidden_layers"],
             heads,
-            told.get("num_key_value_heads", heads),
-            told["intermediate_size"],
-            told["vocab_size"],
+            content.get("num_key_value_heads", heads),
+            content["intermediate_size"],
+            content["vocab_size"],
         )
     for name, shape in KNOWN.items():
         if Path(model).name.startswith(name):

@@ -129,8 +129,8 @@ class TransformersEngine:
         device = self._model.device
         longest = max(len(row.prompt) for row in rows)
         padded = [[0] * (longest - len(r.prompt)) + list(r.prompt) for r in rows]
-        shown = [[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows]
-        ids, mask = torch.tensor(padded, device=device), torch.tensor(shown, device=device)
+        attended = [[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows]
+        ids, mask = torch.tensor(padded, device=device), torch.tensor(attended, device=device)
         position, cache, running = (mask.cumsum(1) - 1).clamp(min=0), None, list(rows)
         while running:
             out = self._model(
@@ -173,10 +173,10 @@ class TransformersEngine:
 
     def _stopped(self, row: _Row) -> bool:
         text = self._text(row.ids)
-        found = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
-        if not found:
+        stops = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
+        if not stops:
             return False
-        while row.ids and len(self._text(row.ids)) > min(found):
+        while row.ids and len(self._text(row.ids)) > min(stops):
             row.ids.pop()
         return True
 

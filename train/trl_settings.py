@@ -19,6 +19,12 @@ class TrlSettings:
     lora: Any = None
     quantization: Any = None
 
+    @classmethod
+    def of(
+        cls, arguments: Any, lora: Mapping[str, Any], quantize: Literal["none", "4bit"]
+    ) -> TrlSettings:
+        return cls(arguments, lora_config(lora), quantization(quantize))
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:

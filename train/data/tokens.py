@@ -76,8 +76,8 @@ def load(model: Path | str) -> Tokenizer:
     from transformers import AutoTokenizer
 
     path = Path(model)
-    known = tokenizer_sha256(path) if path.is_dir() else str(model)
-    return Tokenizer(AutoTokenizer.from_pretrained(str(model)), known)
+    fingerprint = tokenizer_sha256(path) if path.is_dir() else str(model)
+    return Tokenizer(AutoTokenizer.from_pretrained(str(model)), fingerprint)
 
 
 def weights_fingerprint(directory: Path) -> str:

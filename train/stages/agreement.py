@@ -70,8 +70,8 @@ class JudgementAgreement:
         return {**asdict(self), "share": self.share}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> JudgementAgreement:
-        return cls(told["right"], told["ties"], told["wrong"], told["unreadable"])
+    def from_json(cls, content: Mapping[str, Any]) -> JudgementAgreement:
+        return cls(content["right"], content["ties"], content["wrong"], content["unreadable"])
 
 
 async def measure(
@@ -126,27 +126,27 @@ def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) 
 
 
 async def _measured(options: AgreementOptions) -> JudgementAgreement:
-    wanted = spec(options.model, "model")
-    srt_format = tokens.load(options.tokenizer or wanted.model).srt_format()
+    model = spec(options.model, "model")
+    srt_format = tokens.load(options.tokenizer or model.model).srt_format()
     pairs = judgements.read(options.pairs, options.limit)
-    async with opened(wanted, wanted.retries) as engine:
+    async with opened(model, model.retries) as engine:
         if not engine.has_tokens:
-            raise ConfigError(f"{wanted.url} does not take token ids; agreement needs them")
-        at_once = wanted.limits.concurrency
+            raise ConfigError(f"{model.url} does not take token ids; agreement needs them")
+        at_once = model.limits.concurrency
         return await measure(engine, srt_format, pairs, options.max_tokens, at_once)
 
 
 def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
-    found = asyncio.run(_measured(options))
-    print(f"agreement: {found}")
-    jsonl.write_json(Path(options.output), found.to_json())
+    agreement = asyncio.run(_measured(options))
+    print(f"agreement: {agreement}")
+    jsonl.write_json(Path(options.output), agreement.to_json())
     if options.before is None:
         return 0
-    known = JudgementAgreement.from_json(
+    before = JudgementAgreement.from_json(
         json.loads(Path(options.before).read_text(encoding="utf-8"))
     )
-    if problem := fall(known, found, options.max_fall):
+    if problem := fall(before, agreement, options.max_fall):
         print(f"agreement: {problem}")
         return FELL
     return 0
