@@ -32,6 +32,8 @@ ALLOWED = {
     "redraft.train": (
         "redraft.train",
         "redraft.child_process",
+        "redraft.server.build",
+        "redraft.server.config",
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.jsonl",

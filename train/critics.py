@@ -1,4 +1,4 @@
-"""Critics: who writes feedback and a refinement for a draft, and scores a response apart from it.
+"""Critics: they write feedback and a refinement for a draft, and score a response on its own.
 
 How to add a critic: write a class with the members of ``LessonCritic`` below; name it in
 ``prepared`` of stages/collect.py; add it to the table in tests/train/test_critics.py.

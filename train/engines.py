@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
 from redraft.train.data.tokens import weights_fingerprint
@@ -60,8 +61,8 @@ def spec(content: Mapping[str, Any], what: str) -> EngineSpec:
 
 @asynccontextmanager
 async def opened(source: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
-    """The engine of a spec, closed at the end. Patience with a URL is the engine's own only for
-    whoever does not ask through ``PaidEngine``, which has its own and counts it."""
+    """The engine of a spec, closed at the end. ``retries`` are the HTTP engine's own; a
+    ``PaidEngine`` around it retries and counts itself, and leaves them at 0."""
     if not source.url and not is_local(source):
         raise ConfigError(
             f"no model folder {source.model!r}; give the folder with the weights, or a url"
@@ -82,20 +83,15 @@ def is_local(source: EngineSpec) -> bool:
 
 
 async def _from_url(source: EngineSpec, url: str, retries: int) -> Engine:
-    from redraft.server.engine.http_engine import HttpEngine, Upstream
+    from redraft.server.build import upstream_at
+    from redraft.server.engine.http_engine import HttpEngine
 
-    key = None
-    if source.key_env and not (key := os.environ.get(source.key_env)):
+    key = ""
+    if source.key_env and not (key := os.environ.get(source.key_env, "")):
         raise ConfigError(f"the environment variable {source.key_env} with the API key is not set")
-    upstream = Upstream(
-        url,
-        source.model,
-        key,
-        window=source.window,
-        first_token_s=source.timeout_s,
-        retries=retries,
-    )
-    return await HttpEngine.connect(upstream)
+    config = ServerConfig(upstream_first_token_s=source.timeout_s, upstream_retries=retries)
+    address = replace(upstream_at(config, url, source.model, key), window=source.window)
+    return await HttpEngine.connect(address)
 
 
 async def _in_process(source: EngineSpec) -> Engine:
@@ -106,12 +102,10 @@ async def _in_process(source: EngineSpec) -> Engine:
         from redraft.train.transformers_engine import TransformersEngine
 
         return TransformersEngine.load(Path(source.model), source.window, source.batch)
-    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+    from redraft.server.build import vllm_settings
+    from redraft.server.engine.vllm_engine import VllmEngine
 
-    settings = VllmSettings(
-        Path(source.model),
-        max_model_len=source.window,
-        max_num_seqs=source.batch,
-        tensor_parallel_size=source.gpus,
+    config = ServerConfig(
+        max_model_len=source.window, max_num_seqs=source.batch, tensor_parallel_size=source.gpus
     )
-    return await VllmEngine.start(settings)
+    return await VllmEngine.start(vllm_settings(config, Path(source.model)))

@@ -1,4 +1,4 @@
-"""The tuned model at work on itself: the server's own loop, each trace in the ledger."""
+"""The tuned model refines its own drafts: the server's loop, each trace kept in the ledger."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class LoopSettings:
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         return Policy(
             max_iterations=self.iterations,
-            # Best scores the last refinement too, apart from the feedback it came from: the
-            # independent scores that pairs are made by.
+            # "best" scores the last refinement too, in a fresh context: pairs are made by such
+            # independent scores.
             keep="best",
             seed=int.from_bytes(digest[:4], "big") >> 1,
             draft=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),

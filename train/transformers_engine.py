@@ -1,7 +1,7 @@
 """An engine over a transformers model in this process, for machines and tests without vLLM.
 
 Calls that come together are generated together, left-padded, sorted by length. It gives whole
-completions, one chunk each: the stages wait for the end anyway.
+completions, one chunk each: the stages wait for the end.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class TransformersEngine:
         return _Row(ids, sampling, ends, limit, random, asyncio.Future())
 
     async def _work(self) -> None:
-        await asyncio.sleep(0)  # let everyone who asks at this moment join the batch
+        await asyncio.sleep(0)  # let all calls of this moment join the batch
         while self._pending:
             self._pending.sort(key=lambda row: len(row.prompt))
             batch = self._pending[: self._batch]

@@ -1,4 +1,4 @@
-"""What is in a set of pairs besides the preference: length, duplicates, margins."""
+"""Figures of a set of pairs that DPO could learn by mistake: length, duplicates, margins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redraft.train.data.records import PreferencePair
 
 
 def audit(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
-    """The figures. Lengths are in characters: they compare across tokenizers."""
+    """Lengths are in characters, which compare across tokenizers."""
     if not pairs:
         return {}
     chosen = [len(pair.chosen) for pair in pairs]

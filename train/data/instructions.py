@@ -193,7 +193,7 @@ def _message(message: Any, role_key: str, text_key: str) -> Message:
 
 
 def rows(source: str, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Origin and content of every row of a file or data set; what is no row goes to ``bad``."""
+    """Origin and content of every row of a file or data set; what is not a row goes to ``bad``."""
     path = Path(source)
     if not path.exists():
         return _dataset_rows(source)

@@ -1,4 +1,4 @@
-"""Judged pairs from the shapes preference data comes in: who judged said the first is better.
+"""Judged pairs, read from the usual shapes of preference data.
 
 {"messages": [...], "chosen": "...", "rejected": "..."}            as preferences writes them
 {"prompt": ..., "chosen": "...", "rejected": "..."}                text or messages
@@ -21,7 +21,7 @@ _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
 def read(source: str, limit: int | None = None) -> list[PreferencePair]:
-    """The pairs of a file or data set; rows that hold none are counted aloud."""
+    """The pairs of a file or data set; how many rows hold none is printed."""
     result = Instructions()
     pairs: list[PreferencePair] = []
     for origin, row in rows(source, result):

@@ -40,7 +40,7 @@ class Entry:
 
 
 def key_of(**parts: Any) -> str:
-    """The content address of a call."""
+    """The key of a call: a hash of all that decides its completion."""
     content = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=_jsonable)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 

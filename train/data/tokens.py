@@ -1,7 +1,7 @@
 """Text to token ids, exactly as the server does it, and the SRT format of a tokenizer.
 
 Message content is text, whatever it spells: a special token written out in it must not become
-one, or an instruction could forge a phase. The code that sees to it is the server's own.
+one, or an instruction could forge a phase. The server's own code encodes it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer for training: the server's reading of text over the one transformers loads."""
+    """A tokenizer loaded by transformers that encodes as the server does."""
 
     loaded: Any  # transformers' PreTrainedTokenizerBase, which is not typed
-    fingerprint: str  # ids made by a tokenizer with another one mean other words
+    fingerprint: str  # token ids are valid only for the tokenizer they came from
 
     @cached_property
     def _prompts(self) -> Prompts:

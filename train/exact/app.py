@@ -4,8 +4,7 @@
     POST /v1/judge              {"prompt", "response"} -> {"right", "score", "problems"}
     GET  /v1/models, /health
 
-The judge knows no noise: with --noise the same server still tells the truth at /v1/judge and in
-comparisons. Errors have OpenAI's shape.
+--noise is about the critic: /v1/judge and comparisons stay exact. Errors have OpenAI's shape.
 """
 
 from __future__ import annotations
@@ -138,7 +137,7 @@ def _completion(body: ChatBody, text: str, logprobs: dict[str, float] | None) ->
 
 
 def _events(reply: dict[str, Any]) -> Iterator[str]:
-    """The same reply as a stream; there is nothing to wait for, so it comes in one piece."""
+    """The same reply as a stream, in one piece."""
     (whole,) = reply["choices"]
     rest = {key: value for key, value in whole.items() if key not in ("message", "finish_reason")}
     head = {**reply, "object": "chat.completion.chunk"}

@@ -1,4 +1,4 @@
-"""What a chat asks the exact critic or the exact judge for.
+"""Chats as requests to the exact critic or the exact judge.
 
 The critic's requests are the server's own (server/refine/asking.py) and the trainer's Table 1;
 the judge's is the one ``redraft bench winrate judge`` sends.
@@ -21,7 +21,7 @@ EXPECTED = (
 
 
 class NotUnderstood(ValueError):
-    """The chat is none of the requests that are answered here."""
+    """The chat is no request the critic or the judge can answer."""
 
     def __init__(self, got: str) -> None:
         super().__init__(f"got {got}, expected {EXPECTED}")
@@ -29,7 +29,7 @@ class NotUnderstood(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ReviewRequest:
-    """Feedback, a refinement or both are wanted for one response."""
+    """For feedback on one response, a refinement of it, or both."""
 
     instruction: str
     response: str
@@ -39,7 +39,7 @@ class ReviewRequest:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRequest:
-    """The name of the better of two answers is wanted."""
+    """For the name of the better of two answers."""
 
     instruction: str
     names: tuple[str, str]
@@ -73,7 +73,7 @@ def _review(pattern: re.Pattern[str], text: str, feedback: bool, refinement: boo
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Reads what ``template.format(...)`` wrote."""
+    """A pattern that matches what ``template.format(...)`` writes."""
     parts = re.split(r"\{(\w+)\}", template.strip())
     texts = (f"(?P<{p}>.*?)" if place % 2 else re.escape(p) for place, p in enumerate(parts))
     return re.compile("".join(texts), re.DOTALL)

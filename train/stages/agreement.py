@@ -45,7 +45,7 @@ class AgreementOptions:
 
 @dataclass(frozen=True, slots=True)
 class JudgementAgreement:
-    """Pairs, and how the model's scores order them."""
+    """How many pairs the model's scores order as the judgements do."""
 
     right: int
     ties: int
@@ -107,14 +107,14 @@ async def measure(
 
 
 def counted(scores: Sequence[tuple[int | None, int | None]]) -> JudgementAgreement:
-    """(better, worse) scores."""
+    """From the scores of the better and the worse response of each pair."""
     both = [(b, w) for b, w in scores if b is not None and w is not None]
     right, ties = sum(b > w for b, w in both), sum(b == w for b, w in both)
     return JudgementAgreement(right, ties, len(both) - right - ties, len(scores) - len(both))
 
 
 def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) -> str | None:
-    """What to say when the agreement fell further than allowed."""
+    """The problem when the agreement fell further than allowed; None when it did not."""
     fell = before.share - after.share
     if fell <= allowed:
         return None

@@ -154,7 +154,7 @@ def _trainer(
 
 
 def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, when: str) -> None:
-    """Measure once and keep it: a resumed training must not take its own middle for the start."""
+    """Measured once and kept: a resumed training must not measure "before" in its middle."""
     if options.judgements is None:
         return
     if trainer.args.world_size > 1:
@@ -195,7 +195,7 @@ def _is_adapter(model: str) -> bool:
 
 
 def _whole(model: str) -> str:
-    """Where the config of the whole model is."""
+    """The model itself, or the base of an adapter."""
     if not _is_adapter(model):
         return model
     named = json.loads((Path(model) / "adapter_config.json").read_text(encoding="utf-8"))

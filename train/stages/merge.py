@@ -70,7 +70,7 @@ def merge(options: MergeOptions) -> Path:
 
 
 def write(directory: Path, srt_format: SrtFormat, options: MergeOptions) -> Path:
-    """The manifest, from the options and what was measured."""
+    """Write the manifest, from the options and what was measured."""
     return manifest.write(
         directory,
         srt_format,

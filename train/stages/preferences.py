@@ -63,7 +63,7 @@ class PreferencesOptions:
 
 @dataclass(slots=True)
 class Paired:
-    """The pairs, and what became of every other trace."""
+    """The pairs, and why the other traces gave none."""
 
     pairs: list[PreferencePair] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -124,7 +124,7 @@ def pair_of_lesson(lesson: Lesson, min_margin: int) -> PreferencePair | str:
 
 
 async def rescored(critic: LessonCritic, trace: Trace) -> list[int | None]:
-    """Every response scored by someone else, each apart; the same text once."""
+    """Every response scored by a critic, each on its own; the same text once."""
     example = Example(trace.instruction.messages)
     score_of: dict[str, int | None] = {}
     for text in dict.fromkeys(response.text for response in trace.responses):

@@ -140,7 +140,7 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            # Packed sequences are all about as long.
+            # Packed sequences are of about the same length.
             lengths = [1] * len(self.train_dataset) if self.args.packing else data.lengths
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)

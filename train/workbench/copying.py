@@ -21,9 +21,9 @@ _FAST = 6  # pairs of dimensions that rotate fast enough to tell neighbouring po
 _SHARPNESS = 0.8
 _MATCH = 1.6
 _WRITE = 0.16
-_SAY = 0.5  # how loudly what was found is proposed as the next token
-_SPARE = 0.01  # spread of the dimensions not used: at zero they would never get a gradient
-_QUIET = 0.1  # of what everything else writes, so that it does not drown the above
+_SAY = 0.5  # weight of the token found, as the next token
+_SPARE = 0.01  # spread of the dimensions not used
+_QUIET = 0.1  # factor on all other outputs, so that they do not drown these
 
 
 def set_up(model: Any, seed: int) -> None:
@@ -60,7 +60,7 @@ def set_up(model: Any, seed: int) -> None:
 
 
 def _spare(attention: Any, rows: slice, generator: torch.Generator) -> None:
-    """Rows with nothing to say yet, ready to learn."""
+    """Small random weights: at zero they would never get a gradient."""
     for weight in (attention.q_proj.weight, attention.k_proj.weight):
         weight[rows].normal_(0.0, _SPARE, generator=generator)
 
