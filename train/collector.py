@@ -33,7 +33,7 @@ class DraftSettings:
 
 @dataclass(slots=True)
 class Collected:
-    """What became of every draft."""
+    """The lessons, and the drafts that gave none."""
 
     lessons: dict[int, list[Lesson]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Collector:
     critic: LessonCritic
     other_critics: Sequence[LessonCritic] = ()
     tokenizer: str = ""  # fingerprint of the drafter's; "" = its ids are not kept
-    paid: Sequence[PaidEngine] = ()  # all there are
+    paid: Sequence[PaidEngine] = ()  # every engine of the run, for the sum of what was spent
     collected: Collected = field(default_factory=Collected)
 
     async def run(self, examples: Sequence[Example]) -> Collected:

@@ -1,7 +1,7 @@
-"""Critics: who writes feedback and a refinement for a draft, and scores a response apart from it.
+"""Critics: they write feedback and a refinement for a draft, and score a response on its own.
 
-How to add a critic: write a class with the members of ``LessonCritic`` below; give it a name in
-``of``; add it to the table in tests/test_train_critics.py.
+How to add a critic: write a class with the members of ``LessonCritic`` below; name it in
+``prepared`` of stages/collect.py; add it to the table in tests/train/test_critics.py.
 """
 
 from __future__ import annotations
@@ -119,11 +119,11 @@ class SrtCritic:
     async def teach(self, example: Example, draft: str) -> Taught:
         chat, written = await self._ids(example, draft)
         prompt = self._format.feedback_prompt(chat, written)
-        said = await self._paid.ask("feedback", Tokens(prompt), self._sampling)
-        prompt = self._format.refinement_prompt(chat, written, said.token_ids)
-        better = await self._paid.ask("refinement", Tokens(prompt), self._sampling)
-        cut = "length" in (said.finish_reason, better.finish_reason)
-        return Taught(said.text, better.text, cut)
+        feedback = await self._paid.ask("feedback", Tokens(prompt), self._sampling)
+        prompt = self._format.refinement_prompt(chat, written, feedback.token_ids)
+        refinement = await self._paid.ask("refinement", Tokens(prompt), self._sampling)
+        cut = "length" in (feedback.finish_reason, refinement.finish_reason)
+        return Taught(feedback.text, refinement.text, cut)
 
     async def score(self, example: Example, response: str) -> int | None:
         chat, written = await self._ids(example, response)
@@ -152,8 +152,8 @@ async def independent(
     if draft.strip() == refinement.strip():
         score = await critic.score(example, draft)
         return Scores(score, score)
-    given = await asyncio.gather(critic.score(example, draft), critic.score(example, refinement))
-    return Scores(*given)
+    scores = await asyncio.gather(critic.score(example, draft), critic.score(example, refinement))
+    return Scores(*scores)
 
 
 def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:

@@ -28,7 +28,7 @@ from redraft.train.data.ledger import Entry, Ledger, key_of
 _MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
 _DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
-_LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # nobody waits for a reply
+_LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # collecting can wait
 
 
 class PaidCallFailed(Exception):
@@ -38,13 +38,13 @@ class PaidCallFailed(Exception):
 
 
 class GivenUp(PaidCallFailed):
-    """The engine stayed away, whatever the patience."""
+    """The engine still failed after the last retry."""
 
     reason = "given up"
 
 
 class Refused(PaidCallFailed):
-    """The engine will not do this."""
+    """The engine refuses the call; trying again would not help."""
 
     reason = "refused"
 
@@ -106,7 +106,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How one engine may be asked."""
+    """How many calls an engine takes, and how patient they are."""
 
     concurrency: int = 16
     per_minute: float | None = None
@@ -117,7 +117,7 @@ class Limits:
 
 @dataclass(slots=True)
 class Spent:
-    """What this run paid for, by itself; what the ledger already held is not in it."""
+    """What this run paid for, without what the ledger held before."""
 
     calls: int = 0
     reused: int = 0
@@ -129,11 +129,11 @@ class Spent:
 
 @dataclass(slots=True)
 class PaidEngine:
-    """Ask an engine; what is in the ledger is not asked again."""
+    """An engine whose completions are kept in the ledger; no call is made twice."""
 
     engine: Engine
     ledger: Ledger
-    model: str  # the engine's name for it, or what tells its weights from others in that folder
+    model: str  # its name behind a URL, or a fingerprint of its weights
     budget: Budget = field(default_factory=Budget)
     price: Price = field(default_factory=Price)
     limits: Limits = field(default_factory=Limits)
@@ -154,7 +154,7 @@ class PaidEngine:
             self.spent.reused += 1
             return known
         if key not in self._under_way:
-            # Two drafts may be the same text: whoever asks second waits for the first's answer.
+            # Two drafts may be the same text: the second call waits for the first.
             task = asyncio.create_task(self._recorded(key, kind, prompt, sampling))
             task.add_done_callback(lambda _: self._under_way.pop(key))
             self._under_way[key] = task
@@ -229,7 +229,7 @@ class PaidEngine:
 
 
 def prompt_tokens(prompt: Prompt) -> int:
-    """About how many tokens a prompt has, rather too many than too few."""
+    """An estimate of a prompt's tokens, on the high side."""
     if isinstance(prompt, Chat):
         characters = sum(len(m.content) + 20 for m in prompt.messages)
         return characters // _CHARACTERS_PER_TOKEN + 1

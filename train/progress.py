@@ -1,4 +1,4 @@
-"""Progress bars: rate and remaining time, redrawn seldom where nobody watches."""
+"""Progress bars: rate and remaining time, redrawn seldom when the output is no terminal."""
 
 from __future__ import annotations
 

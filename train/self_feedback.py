@@ -1,4 +1,4 @@
-"""The tuned model at work on itself: the server's own loop, each trace in the ledger."""
+"""The tuned model refines its own drafts: the server's loop, each trace kept in the ledger."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class LoopSettings:
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         return Policy(
             max_iterations=self.iterations,
-            # Best scores the last refinement too, apart from the feedback it came from: the
-            # independent scores that pairs are made by.
+            # "best" scores the last refinement too, in a fresh context: pairs are made by such
+            # independent scores.
             keep="best",
             seed=int.from_bytes(digest[:4], "big") >> 1,
             draft=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),
@@ -60,23 +60,23 @@ class SelfFeedback:
     concurrency: int = 16
     reused: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
-    found: dict[int, Trace] = field(default_factory=dict)
+    traces: dict[int, Trace] = field(default_factory=dict)
 
     async def run(self, examples: Sequence[Example]) -> list[Trace]:
         """The traces, in the order of the examples; those that failed are in ``failures``."""
         queue = iter(enumerate(examples))
-        with bar(len(examples), "self-feedback", "trace") as shown:
+        with bar(len(examples), "self-feedback", "trace") as progress:
             workers = min(len(examples), self.concurrency)
-            await asyncio.gather(*(self._work(queue, shown) for _ in range(workers)))
-        return [self.found[index] for index in sorted(self.found)]
+            await asyncio.gather(*(self._work(queue, progress) for _ in range(workers)))
+        return [self.traces[index] for index in sorted(self.traces)]
 
-    async def _work(self, queue: Iterator[tuple[int, Example]], shown: Any) -> None:
+    async def _work(self, queue: Iterator[tuple[int, Example]], progress: Any) -> None:
         for index, example in queue:
             try:
-                self.found[index] = await self._trace(example)
+                self.traces[index] = await self._trace(example)
             except (EngineError, NoDraft, GivenUp) as error:
                 self.failures.append({"id": example.id, "reason": str(error)})
-            shown.update()
+            progress.update()
 
     async def _trace(self, example: Example) -> Trace:
         key = key_of(
@@ -85,9 +85,9 @@ class SelfFeedback:
             setting=asdict(self.setting),
             template=self.srt_format.hash if self.srt_format else "prompted",
         )
-        if (known := self.ledger.get(key)) is not None:
+        if (entry := self.ledger.get(key)) is not None:
             self.reused += 1
-            return read_trace(json.loads(known.text))
+            return read_trace(json.loads(entry.text))
         started = time.monotonic()
         trace = await self._loop(example)
         if trace.stop_reason == "engine_failure":

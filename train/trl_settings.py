@@ -1,5 +1,4 @@
-"""What both training stages tell TRL: its arguments where the recipe does not say otherwise, the
-adapter, the quantisation, the data."""
+"""What both training stages give to TRL: default arguments, adapter, quantisation, data."""
 
 from __future__ import annotations
 
@@ -13,16 +12,22 @@ from redraft.server.options import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class TrlSettings:
-    """Checked before anything is written or loaded."""
+    """Made, and so checked, before anything is written or loaded."""
 
     arguments: Any  # TRL's own
     lora: Any = None
     quantization: Any = None
 
+    @classmethod
+    def of(
+        cls, arguments: Any, lora: Mapping[str, Any], quantize: Literal["none", "4bit"]
+    ) -> TrlSettings:
+        return cls(arguments, lora_config(lora), quantization(quantize))
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """The rows themselves, a token a Python object, are not kept."""
+    """A data set, and the lengths of its rows."""
 
     train: Any  # a data set
     lengths: Sequence[int]  # of each sequence
@@ -54,7 +59,7 @@ def defaults(output: str, seed: int, whole_weights: bool) -> dict[str, Any]:
 
 
 def arguments(config: type, values: Mapping[str, Any], trainer: Mapping[str, Any]) -> Any:
-    """TRL's config class, made: its own checks apply, and what it does not know is an error."""
+    """An instance of TRL's config class; an argument that it does not know is ConfigError."""
     try:
         return config(**{**values, **trainer})
     except TypeError as error:

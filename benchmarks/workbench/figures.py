@@ -156,7 +156,7 @@ def unstopped(answer: Answer, iterations: int, count: Callable[[str], int]) -> i
 
 def _counter() -> Callable[[str], int]:
     """Tokens of one phase, the one that ends it among them."""
-    from redraft.train.initial_model import tokenizer
+    from redraft.train.workbench import tokenizer
 
     words = tokenizer.build()
     return lambda text: len(words(text).input_ids) + 1

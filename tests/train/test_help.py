@@ -1,4 +1,4 @@
-"""``redraft train --help`` and the help of every stage need the bare install only."""
+"""The help of every stage, and the workbench, need the bare install only."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ EXTRAS = (  # noqa: SIM905
     "accelerate aiohttp bitsandbytes datasets jinja2 lm_eval locust matplotlib numpy peft psutil "
     "pyarrow safetensors sklearn tensorboard tokenizers torch tqdm transformers trl vllm yaml"
 ).split()
-WITHOUT_EXTRAS = f"""
+NO_EXTRAS = f"""
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {EXTRAS!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Missing())
-from redraft.train.__main__ import main
-sys.exit(main(sys.argv[1:]))
 """
+MAIN = "from redraft.train.__main__ import main; sys.exit(main(sys.argv[1:]))"
 
 
-def without_extras(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", WITHOUT_EXTRAS, *arguments]
+def without_extras(
+    root: Path, *arguments: str, program: str = MAIN
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", NO_EXTRAS + program, *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
@@ -55,3 +56,10 @@ def test_an_unknown_stage_is_told_the_known_ones(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_of_the_table_has_options(stage: str) -> None:
     assert options_of(stage).__name__ == STAGES[stage].options
+
+
+def test_the_workbench_is_imported_without_extras(root: Path) -> None:
+    modules = (p.relative_to(root) for p in (root / "train" / "workbench").rglob("*.py"))
+    names = sorted("redraft." + ".".join(m.with_suffix("").parts) for m in modules)
+    ended = without_extras(root, program="\n".join(f"import {name}" for name in names))
+    assert ended.returncode == 0, ended.stderr

@@ -26,7 +26,7 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True)
 class PairLengths:
-    """What the check of lengths found."""
+    """Figures of the pairs that are trained on."""
 
     num_pairs: int
     num_tokens: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,8 +28,8 @@ class Example:
 
     @property
     def id(self) -> str:
-        said = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        content = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         content: dict[str, Any] = {"messages": [message.to_json() for message in self.messages]}
@@ -64,25 +64,11 @@ class Lesson:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "messages": [message.to_json() for message in self.messages],
-            "draft": self.draft,
-            "feedback": self.feedback,
-            "refinement": self.refinement,
-            "draft_score": self.draft_score,
-            "refinement_score": self.refinement_score,
-            "draft_ids": list(self.draft_ids),
-            "tokenizer": self.tokenizer,
-            "cut": self.cut,
-            "critic": self.critic,
-            "meta": dict(self.meta),
-        }
+        return _fields_json(self)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Lesson:
-        rest = {k: v for k, v in row.items() if k not in ("messages", "draft_ids")}
-        ids = tuple(row.get("draft_ids", ()))
-        return cls(messages=tuple(map(Message.from_json, row["messages"])), draft_ids=ids, **rest)
+        return cls(**_fields(row, "draft_ids"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,28 +86,22 @@ class PreferencePair:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "messages": [message.to_json() for message in self.messages],
-            "chosen": self.chosen,
-            "rejected": self.rejected,
-            "chosen_score": self.chosen_score,
-            "rejected_score": self.rejected_score,
-            "chosen_ids": list(self.chosen_ids),
-            "rejected_ids": list(self.rejected_ids),
-            "tokenizer": self.tokenizer,
-            "meta": dict(self.meta),
-        }
+        return _fields_json(self)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> PreferencePair:
-        lists = ("messages", "chosen_ids", "rejected_ids")
-        rest = {k: v for k, v in row.items() if k not in lists}
-        return cls(
-            messages=tuple(map(Message.from_json, row["messages"])),
-            chosen_ids=tuple(row.get("chosen_ids", ())),
-            rejected_ids=tuple(row.get("rejected_ids", ())),
-            **rest,
-        )
+        return cls(**_fields(row, "chosen_ids", "rejected_ids"))
+
+
+def _fields_json(record: Lesson | PreferencePair) -> dict[str, Any]:
+    content = {each.name: getattr(record, each.name) for each in fields(record)}
+    messages = [message.to_json() for message in record.messages]
+    return content | {"messages": messages, "meta": dict(record.meta)}
+
+
+def _fields(row: Mapping[str, Any], *token_ids: str) -> dict[str, Any]:
+    messages = tuple(map(Message.from_json, row["messages"]))
+    return {**row, "messages": messages} | {name: tuple(row.get(name, ())) for name in token_ids}
 
 
 def read_lessons(path: Path) -> Iterator[Lesson]:

@@ -1,4 +1,4 @@
-"""Lessons and responses as token ids with a loss mask; nothing is cut without being said.
+"""Lessons and responses as token ids with a loss mask; nothing is cut.
 
     [chat prompt][draft][FEEDBACK][feedback][REFINEMENT][refinement][eos]     a lesson
     [chat prompt][response][eos]                                              base training
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """What the check of lengths found."""
+    """Figures of the rows that are trained on."""
 
     num_rows: int
     num_tokens: int

@@ -4,8 +4,7 @@
     POST /v1/judge              {"prompt", "response"} -> {"right", "score", "problems"}
     GET  /v1/models, /health
 
-The judge knows no noise: with --noise the same server still tells the truth at /v1/judge and in
-comparisons. Errors have OpenAI's shape.
+--noise is about the critic: /v1/judge and comparisons stay exact. Errors have OpenAI's shape.
 """
 
 from __future__ import annotations
@@ -66,16 +65,20 @@ def build_app(noise: Noise) -> FastAPI:
 
     @app.post("/v1/judge")
     def judge_one(body: JudgeBody) -> dict[str, Any]:
-        found = judged(body.prompt, body.response)
-        return {"right": found.right, "score": found.score, "problems": list(found.problems)}
+        judgement = judged(body.prompt, body.response)
+        return {
+            "right": judgement.right,
+            "score": judgement.score,
+            "problems": list(judgement.problems),
+        }
 
     @app.post("/v1/chat/completions", response_model=None)
     def chat(body: ChatBody) -> dict[str, Any] | StreamingResponse:
-        asked = read([Message(m.role, m.content) for m in body.messages])
-        if isinstance(asked, ComparisonRequest):
-            text, logprobs = _better(asked)
+        request = read([Message(m.role, m.content) for m in body.messages])
+        if isinstance(request, ComparisonRequest):
+            text, logprobs = _better(request)
         else:
-            text, logprobs = _reviewed(asked, noise), None
+            text, logprobs = _reviewed(request, noise), None
         reply = _completion(body, text, logprobs)
         if not body.stream:
             return reply
@@ -84,19 +87,19 @@ def build_app(noise: Noise) -> FastAPI:
     return app
 
 
-def _reviewed(asked: ReviewRequest, noise: Noise) -> str:
-    said = opinion(asked.instruction, asked.response, noise)
-    if not asked.refinement:
-        return said.feedback
-    if not asked.feedback:
-        return said.refinement
-    return f"{said.feedback}\n\n{REFINEMENT_HEADING}\n{said.refinement}"
+def _reviewed(request: ReviewRequest, noise: Noise) -> str:
+    review = opinion(request.instruction, request.response, noise)
+    if not request.refinement:
+        return review.feedback
+    if not request.feedback:
+        return review.refinement
+    return f"{review.feedback}\n\n{REFINEMENT_HEADING}\n{review.refinement}"
 
 
-def _better(asked: ComparisonRequest) -> tuple[str, dict[str, float]]:
+def _better(request: ComparisonRequest) -> tuple[str, dict[str, float]]:
     """The name of the better answer, and the log-probability of each name: sure, or a tie."""
-    one, other = (judged(asked.instruction, answer).score for answer in asked.answers)
-    first, second = asked.names
+    one, other = (judged(request.instruction, answer).score for answer in request.answers)
+    first, second = request.names
     if one == other:
         return first, {first: EVEN_LOGPROB, second: EVEN_LOGPROB}
     best, worst = (first, second) if one > other else (second, first)
@@ -134,7 +137,7 @@ def _completion(body: ChatBody, text: str, logprobs: dict[str, float] | None) ->
 
 
 def _events(reply: dict[str, Any]) -> Iterator[str]:
-    """The same reply as a stream; there is nothing to wait for, so it comes in one piece."""
+    """The same reply as a stream, in one piece."""
     (whole,) = reply["choices"]
     rest = {key: value for key, value in whole.items() if key not in ("message", "finish_reason")}
     head = {**reply, "object": "chat.completion.chunk"}

@@ -2,7 +2,7 @@
 
     redraft train exact --port 8001 --noise 0.2 --seed 1
 
-Says where it listens in its one line of output; ``--port 0`` takes a free port.
+Prints where it listens; ``--port 0`` takes a free port.
 """
 
 from __future__ import annotations
@@ -57,4 +57,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _stopped(*_: object) -> None:
-    """uvicorn has ended what was under way; to be told to stop is no failure."""
+    """uvicorn has shut down by now and raises the signal again; a stop is no failure."""

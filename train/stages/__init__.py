@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a stage is, named so that a menu imports none of them."""
+    """A stage by name, so that the menu need not import it."""
 
     module: str  # in this package
     options: str  # the dataclass of its options

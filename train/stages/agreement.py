@@ -45,7 +45,7 @@ class AgreementOptions:
 
 @dataclass(frozen=True, slots=True)
 class JudgementAgreement:
-    """Pairs, and how the model's scores order them."""
+    """How many pairs the model's scores order as the judgements do."""
 
     right: int
     ties: int
@@ -70,8 +70,8 @@ class JudgementAgreement:
         return {**asdict(self), "share": self.share}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> JudgementAgreement:
-        return cls(told["right"], told["ties"], told["wrong"], told["unreadable"])
+    def from_json(cls, content: Mapping[str, Any]) -> JudgementAgreement:
+        return cls(content["right"], content["ties"], content["wrong"], content["unreadable"])
 
 
 async def measure(
@@ -107,14 +107,14 @@ async def measure(
 
 
 def counted(scores: Sequence[tuple[int | None, int | None]]) -> JudgementAgreement:
-    """(better, worse) scores."""
+    """From the scores of the better and the worse response of each pair."""
     both = [(b, w) for b, w in scores if b is not None and w is not None]
     right, ties = sum(b > w for b, w in both), sum(b == w for b, w in both)
     return JudgementAgreement(right, ties, len(both) - right - ties, len(scores) - len(both))
 
 
 def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) -> str | None:
-    """What to say when the agreement fell further than allowed."""
+    """The problem when the agreement fell further than allowed; None when it did not."""
     fell = before.share - after.share
     if fell <= allowed:
         return None
@@ -126,27 +126,27 @@ def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) 
 
 
 async def _measured(options: AgreementOptions) -> JudgementAgreement:
-    wanted = spec(options.model, "model")
-    srt_format = tokens.load(options.tokenizer or wanted.model).srt_format()
+    model = spec(options.model, "model")
+    srt_format = tokens.load(options.tokenizer or model.model).srt_format()
     pairs = judgements.read(options.pairs, options.limit)
-    async with opened(wanted, wanted.retries) as engine:
+    async with opened(model, model.retries) as engine:
         if not engine.has_tokens:
-            raise ConfigError(f"{wanted.url} does not take token ids; agreement needs them")
-        at_once = wanted.limits.concurrency
+            raise ConfigError(f"{model.url} does not take token ids; agreement needs them")
+        at_once = model.limits.concurrency
         return await measure(engine, srt_format, pairs, options.max_tokens, at_once)
 
 
 def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
-    found = asyncio.run(_measured(options))
-    print(f"agreement: {found}")
-    jsonl.write_json(Path(options.output), found.to_json())
+    agreement = asyncio.run(_measured(options))
+    print(f"agreement: {agreement}")
+    jsonl.write_json(Path(options.output), agreement.to_json())
     if options.before is None:
         return 0
-    known = JudgementAgreement.from_json(
+    before = JudgementAgreement.from_json(
         json.loads(Path(options.before).read_text(encoding="utf-8"))
     )
-    if problem := fall(known, found, options.max_fall):
+    if problem := fall(before, agreement, options.max_fall):
         print(f"agreement: {problem}")
         return FELL
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from redraft.server.options import option
 from redraft.train.program import read
+from redraft.train.workbench import copying, tokenizer
 
 WINDOW = 2048
 INITIAL_SPREAD = 0.05  # the usual 0.02 is for wider models
@@ -35,8 +36,6 @@ def build(options: BaseModelOptions) -> int:
     """Write the model; returns its number of parameters."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
-
-    from redraft.train.initial_model import copying, tokenizer
 
     words = tokenizer.build()
     config = LlamaConfig(

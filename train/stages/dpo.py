@@ -19,20 +19,13 @@ from typing import Any, Literal
 
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
-from redraft.train import checkpoints
+from redraft.train import checkpoints, trl_settings
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
 from redraft.train.data.records import read_pairs
 from redraft.train.program import read
 from redraft.train.stages.agreement import FELL, JudgementAgreement, fall, measure
-from redraft.train.trl_settings import (
-    TrainingData,
-    TrlSettings,
-    arguments,
-    defaults,
-    lora_config,
-    quantization,
-)
+from redraft.train.trl_settings import TrainingData, TrlSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +60,8 @@ def trainer_arguments(options: DpoOptions) -> Any:
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
     }
-    ours = defaults(options.output, options.seed, whole)
-    return arguments(DPOConfig, {**ours, **papers}, options.trainer)
+    values = trl_settings.defaults(options.output, options.seed, whole)
+    return trl_settings.arguments(DPOConfig, {**values, **papers}, options.trainer)
 
 
 def train(options: DpoOptions) -> int:
@@ -76,15 +69,17 @@ def train(options: DpoOptions) -> int:
     from transformers import AutoConfig
 
     settings = TrlSettings(
-        trainer_arguments(options), lora_config(options.lora), quantization(options.quantize)
+        trainer_arguments(options),
+        trl_settings.lora_config(options.lora),
+        trl_settings.quantization(options.quantize),
     )
     tokenizer = tokens.load(options.model)
     config = AutoConfig.from_pretrained(_whole(options.model)).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
     if options.dry_run:
         return 0
-    judged = (options.judgements,) if options.judgements else ()
-    name = checkpoints.identity(asdict(options), options.model, (options.pairs, *judged))
+    judgement_files = (options.judgements,) if options.judgements else ()
+    name = checkpoints.identity(asdict(options), options.model, (options.pairs, *judgement_files))
     output = Path(options.output)
     if checkpoints.claim(output, name):
         print(f"dpo: {output} is finished already")
@@ -102,8 +97,8 @@ def train(options: DpoOptions) -> int:
 def _data(
     options: DpoOptions, tokenizer: tokens.Tokenizer, window: int
 ) -> tuple[TrainingData, PairLengths]:
-    made = rows(read_pairs(Path(options.pairs)), tokenizer, options.limit)
-    fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
+    pair_rows = rows(read_pairs(Path(options.pairs)), tokenizer, options.limit)
+    fitting, lengths = checked(pair_rows, window, options.max_length, options.max_dropped)
     if checkpoints.first_process():
         print(
             f"dpo: {lengths.num_pairs} pairs, {lengths.num_tokens} tokens, longest "
@@ -159,7 +154,7 @@ def _trainer(
 
 
 def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, when: str) -> None:
-    """Measure once and keep it: a resumed training must not take its own middle for the start."""
+    """Measured once and kept: a resumed training must not measure "before" in its middle."""
     if options.judgements is None:
         return
     if trainer.args.world_size > 1:
@@ -175,9 +170,9 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
     pairs = judgements.read(options.judgements)
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     engine = TransformersEngine(model, tokenizer)
-    found = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
-    print(f"dpo: agreement {when}: {found}")
-    jsonl.write_json(file, found.to_json())
+    agreement = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
+    print(f"dpo: agreement {when}: {agreement}")
+    jsonl.write_json(file, agreement.to_json())
 
 
 def _verdict(options: DpoOptions, output: Path) -> int:
@@ -200,7 +195,7 @@ def _is_adapter(model: str) -> bool:
 
 
 def _whole(model: str) -> str:
-    """Where the config of the whole model is."""
+    """The model itself, or the base of an adapter."""
     if not _is_adapter(model):
         return model
     named = json.loads((Path(model) / "adapter_config.json").read_text(encoding="utf-8"))

@@ -17,19 +17,12 @@ from typing import Any, Literal
 
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
-from redraft.train import checkpoints
+from redraft.train import checkpoints, trl_settings
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import read_lessons
 from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
 from redraft.train.program import read
-from redraft.train.trl_settings import (
-    TrainingData,
-    TrlSettings,
-    arguments,
-    defaults,
-    lora_config,
-    quantization,
-)
+from redraft.train.trl_settings import TrainingData, TrlSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +56,9 @@ def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
             count += 1
             yield maker.lesson(lesson)
     if options.responses:
-        found = instructions.read(options.responses, seed=options.seed)
-        print(found.summary())
-        for example in found.examples:
+        source = instructions.read(options.responses, seed=options.seed)
+        print(source.summary())
+        for example in source.examples:
             yield maker.response(example)
 
 
@@ -73,8 +66,8 @@ def trainer_arguments(options: SftOptions) -> Any:
     from trl import SFTConfig
 
     whole = not (options.lora or options.quantize == "4bit")
-    ours = defaults(options.output, options.seed, whole)
-    return arguments(SFTConfig, ours, options.trainer)
+    values = trl_settings.defaults(options.output, options.seed, whole)
+    return trl_settings.arguments(SFTConfig, values, options.trainer)
 
 
 def train(options: SftOptions) -> dict[str, Any]:
@@ -84,7 +77,9 @@ def train(options: SftOptions) -> dict[str, Any]:
     if not (options.lessons or options.responses):
         raise ConfigError("sft needs --lessons or --responses")
     settings = TrlSettings(
-        trainer_arguments(options), lora_config(options.lora), quantization(options.quantize)
+        trainer_arguments(options),
+        trl_settings.lora_config(options.lora),
+        trl_settings.quantization(options.quantize),
     )
     config = AutoConfig.from_pretrained(options.model).get_text_config()
     maker = _maker(options)
@@ -107,8 +102,8 @@ def train(options: SftOptions) -> dict[str, Any]:
 
 
 def _data(options: SftOptions, maker: RowMaker, window: int) -> tuple[TrainingData, Lengths]:
-    made = rows(options, maker)
-    fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
+    training_rows = rows(options, maker)
+    fitting, lengths = checked(training_rows, window, options.max_length, options.max_dropped)
     _say(lengths, next(shown(fitting, maker.tokenizer)))
     kept = len(fitting) - options.held_out
     held_out = dataset(fitting[kept:]) if options.held_out else None
@@ -145,7 +140,7 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
 
     class Trainer(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            # Packed sequences are all about as long.
+            # Packed sequences are of about the same length.
             lengths = [1] * len(self.train_dataset) if self.args.packing else data.lengths
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
