@@ -36,8 +36,8 @@ def test_errors_of_the_engine(
     path: str, error: EngineError, status: int, type_: str, code: str
 ) -> None:
     answer = post(path, PATHS[path], Fail(error))
-    told = answer.json()["error"]
-    assert (answer.status_code, told["type"], told["code"]) == (status, type_, code)
+    detail = answer.json()["error"]
+    assert (answer.status_code, detail["type"], detail["code"]) == (status, type_, code)
     if status == 503:
         assert 1 <= int(answer.headers["retry-after"]) <= 120
 
