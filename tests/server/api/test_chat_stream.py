@@ -117,7 +117,7 @@ def test_the_last_chunk_says_how_it_ended() -> None:
 
 
 def test_deltas_say_which_phase_they_belong_to() -> None:
-    marks = [c.get("refine") for c in stream(*LOOP)][1:-1]
+    marks: list[Any] = [c.get("refine") for c in stream(*LOOP)][1:-1]
     phases = list(dict.fromkeys((at["phase"], at["iteration"]) for at in marks))
     assert phases == [("draft", 0), ("feedback", 1), ("refinement", 1)]
 
