@@ -46,7 +46,9 @@ def test_every_file_of_the_packages_is_in_it_and_nothing_else(wheel: Path, root:
         pytest.skip("this is no git checkout")
     files = {name for name in listed.stdout.splitlines() if (root / name).is_file()}
     expected = {f"redraft/{name}" for name in files if not name.startswith("clients/node/")}
-    own = {f"redraft/{name}" for name in ("__init__.py", "child_process.py", "install.py", "py.typed")}
+    own = {
+        f"redraft/{name}" for name in ("__init__.py", "child_process.py", "install.py", "py.typed")
+    }
     assert files_of(wheel) == expected | own
     assert "redraft/models/redraft-workbench/model.safetensors" in expected
 

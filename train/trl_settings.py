@@ -81,7 +81,7 @@ def quantization(kind: Literal["none", "4bit"]) -> Any:
     if kind != "4bit":
         return None
     if find_spec("bitsandbytes") is None:
-        raise ConfigError("quantize 4bit needs bitsandbytes: install redraft[train,qlora]")
+        raise ConfigError("quantize 4bit needs bitsandbytes; run: redraft install qlora")
     import torch
     from transformers import BitsAndBytesConfig
 

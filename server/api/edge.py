@@ -134,7 +134,6 @@ class _Passage:
         callers_id = self.headers.get("x-request-id", "")
         usable = _REQUEST_ID.fullmatch(callers_id)
         self.request_id = callers_id if usable else f"req-{uuid4().hex}"
-        scope["redraft.request_id"] = self.request_id
         self.started = time.perf_counter()
         self.status = 0
         self.gone = False  # the client left before it had everything

@@ -38,7 +38,6 @@ _VALIDATION_CODES = {
     "json_invalid": "invalid_json",
 }
 
-
 # For the documentation of a route.
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorBody},

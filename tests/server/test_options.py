@@ -125,7 +125,7 @@ def test_toml_is_read_without_pyyaml_and_yaml_says_how_to_get_it(tmp_path: Path)
     )
     assert ran.stdout.splitlines() == [
         "{'data': ['a']}",
-        "a.yaml is YAML, which needs PyYAML: redraft install train, or write it as TOML",
+        "a.yaml is YAML, which needs PyYAML; run: redraft install train, or write it as TOML",
     ]
 
 

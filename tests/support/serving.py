@@ -47,22 +47,22 @@ class Served:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(CALL_S)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Return when ``condition`` holds, asked between the steps of the server's event loop."""
+        """Return when ``condition`` holds; the event loop checks it between its steps."""
 
         async def wait() -> None:
             async with asyncio.timeout(CALL_S):
-                while not condition():  # noqa: ASYNC110 - what it looks at tells no event
+                while not condition():  # noqa: ASYNC110 - no event announces it
                     await asyncio.sleep(0.002)
 
         self.call(wait())
 
-    def now(self, function: Any, *given: Any) -> None:
+    def now(self, function: Any, *arguments: Any) -> None:
         """Have the server's event loop call ``function`` (to set an asyncio.Event, say)."""
-        self.loop.call_soon_threadsafe(function, *given)
+        self.loop.call_soon_threadsafe(function, *arguments)
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens, and on which event loop."""
+    """Announces that it listens, and on which event loop."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -81,9 +81,13 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    settings = {"log_level": "warning", "access_log": False}
-    settings |= {"timeout_keep_alive": 300, "timeout_graceful_shutdown": 60}
-    server = _Server(uvicorn.Config(app, **(settings | options)))
+    config: dict[str, Any] = {
+        "log_level": "warning",
+        "access_log": False,
+        "timeout_keep_alive": 300,
+        "timeout_graceful_shutdown": 60,
+    }
+    server = _Server(uvicorn.Config(app, **(config | options)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

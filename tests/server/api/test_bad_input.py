@@ -196,17 +196,17 @@ BODIES: list[tuple[bytes, int, str]] = [
 def answer(path: str, **request: Any) -> httpx.Response:
     """Of a server whose engine must not be asked for a single token."""
     engine = ScriptedEngine(reply=demo_reply, window=1000)
-    found = asyncio.run(send(Service(srt_model(engine)), "POST", path, SETTINGS, **request))
-    assert 400 <= found.status_code < 500, found.text
-    told = found.json()
-    assert set(told) == {"error"}
-    assert set(told["error"]) == {"message", "type", "param", "code"}
-    assert told["error"]["type"] == "invalid_request_error"
-    assert isinstance(told["error"]["code"], str)
-    assert len(found.content) < 1000
-    assert found.headers["x-request-id"]
+    response = asyncio.run(send(Service(srt_model(engine)), "POST", path, SETTINGS, **request))
+    assert 400 <= response.status_code < 500, response.text
+    content = response.json()
+    assert set(content) == {"error"}
+    assert set(content["error"]) == {"message", "type", "param", "code"}
+    assert content["error"]["type"] == "invalid_request_error"
+    assert isinstance(content["error"]["code"], str)
+    assert len(response.content) < 1000
+    assert response.headers["x-request-id"]
     assert not engine.history
-    return found
+    return response
 
 
 def named(fields: dict[str, Any]) -> str:
@@ -236,8 +236,8 @@ def test_completions_name_the_field(fields: dict[str, Any], param: str) -> None:
     ("body", "status", "code"), BODIES, ids=[repr(b[:40]) for b, _, _ in BODIES]
 )
 def test_bodies_that_are_no_request(body: bytes, status: int, code: str) -> None:
-    found = answer(CHAT, content=body, headers={"Content-Type": "application/json"})
-    assert (found.status_code, found.json()["error"]["code"]) == (status, code)
+    response = answer(CHAT, content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
 @pytest.mark.parametrize(
@@ -245,9 +245,9 @@ def test_bodies_that_are_no_request(body: bytes, status: int, code: str) -> None
 )
 def test_a_body_that_is_not_called_json_is_told_how(content_type: str | None) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
-    found = answer(CHAT, content=json.dumps({"messages": [USER]}).encode(), headers=headers)
-    assert found.status_code == 415
-    assert "Content-Type: application/json" in found.json()["error"]["message"]
+    response = answer(CHAT, content=json.dumps({"messages": [USER]}).encode(), headers=headers)
+    assert response.status_code == 415
+    assert "Content-Type: application/json" in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -267,11 +267,11 @@ def test_a_body_that_is_not_called_json_is_told_how(content_type: str | None) ->
 )
 def test_addresses_and_methods_that_are_not_there(method: str, path: str, status: int) -> None:
     service = Service(srt_model(ScriptedEngine()))
-    found = asyncio.run(send(service, method, path, SETTINGS))
-    assert found.status_code == status
-    assert set(found.json()["error"]) == {"message", "type", "param", "code"}
+    response = asyncio.run(send(service, method, path, SETTINGS))
+    assert response.status_code == status
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
     if status == 405:
-        assert found.headers["allow"]
+        assert response.headers["allow"]
 
 
 def test_an_unknown_refine_field_is_answered_with_the_known_ones() -> None:
@@ -282,7 +282,7 @@ def test_an_unknown_refine_field_is_answered_with_the_known_ones() -> None:
 
 
 def test_an_unknown_model_is_answered_with_the_known_ones() -> None:
-    found = answer(CHAT, json={"messages": [USER], "model": "x" * 500})
-    assert found.status_code == 404
-    assert found.json()["error"]["code"] == "model_not_found"
-    assert "scripted:direct" in found.json()["error"]["message"]
+    response = answer(CHAT, json={"messages": [USER], "model": "x" * 500})
+    assert response.status_code == 404
+    assert response.json()["error"]["code"] == "model_not_found"
+    assert "scripted:direct" in response.json()["error"]["message"]

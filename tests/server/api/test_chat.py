@@ -32,13 +32,13 @@ LOOP = ("Lyon", feedback(3), "Paris")
 def chat(*script: Any, **body: Any) -> dict[str, Any]:
     answer = post(PATH, {"messages": MESSAGES, **body}, *script)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    check_shape(told, ChatCompletion)
-    return told
+    result: dict[str, Any] = answer.json()
+    check_shape(result, ChatCompletion)
+    return result
 
 
-def asked(*script: Any, **body: Any) -> list[Asked]:
-    """What the engine was asked, phase by phase."""
+def calls(*script: Any, **body: Any) -> list[Asked]:
+    """The engine's calls, phase by phase."""
     engine = ScriptedEngine(*(script or LOOP))
     service = Service(srt_model(engine))
     answer = asyncio.run(send(service, "POST", PATH, json={"messages": MESSAGES, **body}))
@@ -47,7 +47,7 @@ def asked(*script: Any, **body: Any) -> list[Asked]:
 
 
 def samplings(*script: Any, **body: Any) -> list[Sampling]:
-    return [call.sampling for call in asked(*script, **body)]
+    return [call.sampling for call in calls(*script, **body)]
 
 
 def test_the_content_is_the_answer_and_the_rest_is_reasoning() -> None:
@@ -77,17 +77,17 @@ def test_the_stock_client_parses_structured_answers() -> None:
     script = ('{"animals": []}', feedback(3), '{"animals": ["ant", "bee"]}')
     with answering(ScriptedEngine(*script)) as served:
         client = openai.OpenAI(base_url=served.v1, api_key="none")
-        told = client.chat.completions.parse(
+        result = client.chat.completions.parse(
             model="scripted", messages=MESSAGES, response_format=Animals
         )
-    assert told.choices[0].message.parsed == Animals(animals=["ant", "bee"])
+    assert result.choices[0].message.parsed == Animals(animals=["ant", "bee"])
 
 
 def test_usage_sums_all_phases_and_reasoning_is_all_but_the_answer() -> None:
-    told = chat(*LOOP)
-    phases = told["refine"]["usage"]
+    result = chat(*LOOP)
+    phases = result["refine"]["usage"]
     assert list(phases) == ["draft", "feedback", "refinement"]
-    usage = told["usage"]
+    usage = result["usage"]
     for name in ("prompt_tokens", "completion_tokens"):
         assert usage[name] == sum(phase[name] for phase in phases.values())
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
@@ -119,17 +119,17 @@ def test_headers_tell_scripts_what_happened() -> None:
 
 
 def test_a_good_draft_is_the_answer() -> None:
-    told = chat("Paris", feedback(9), refine={"good_enough": 9})
-    assert told["choices"][0]["message"]["content"] == "Paris"
-    assert told["refine"]["stop_reason"] == "good_enough"
-    assert told["refine"]["kept"] == 0
+    result = chat("Paris", feedback(9), refine={"good_enough": 9})
+    assert result["choices"][0]["message"]["content"] == "Paris"
+    assert result["refine"]["stop_reason"] == "good_enough"
+    assert result["refine"]["kept"] == 0
 
 
 def test_the_best_response_is_kept_when_asked_for() -> None:
-    told = chat("Paris", feedback(8), "Lyon", feedback(2), refine={"keep": "best"})
-    assert told["choices"][0]["message"]["content"] == "Paris"
-    assert told["refine"]["scores"] == [8, 2]
-    assert "**Refinement**\n\nLyon" in told["choices"][0]["message"]["reasoning"]
+    result = chat("Paris", feedback(8), "Lyon", feedback(2), refine={"keep": "best"})
+    assert result["choices"][0]["message"]["content"] == "Paris"
+    assert result["refine"]["scores"] == [8, 2]
+    assert "**Refinement**\n\nLyon" in result["choices"][0]["message"]["reasoning"]
 
 
 def test_several_drafts_are_ranked() -> None:
@@ -146,9 +146,9 @@ def test_several_drafts_are_ranked() -> None:
 
 
 def test_sampling_is_for_drafts_and_refinements_are_greedy() -> None:
-    draft, said, refinement = samplings(temperature=0.9, top_p=0.5, presence_penalty=1.5)
+    draft, of_feedback, refinement = samplings(temperature=0.9, top_p=0.5, presence_penalty=1.5)
     assert (draft.temperature, draft.top_p, draft.presence_penalty) == (0.9, 0.5, 1.5)
-    for greedy in (said, refinement):
+    for greedy in (of_feedback, refinement):
         assert (greedy.temperature, greedy.top_p, greedy.presence_penalty) == (0.0, None, None)
 
 
@@ -158,24 +158,24 @@ def test_each_phase_can_be_sampled_its_own_way() -> None:
         "feedback_sampling": {"temperature": 0.2, "max_tokens": 90},
         "refinement": {"temperature": 0.3, "stop": "END"},
     }
-    draft, said, refinement = samplings(temperature=0.9, refine=refine)
-    assert (draft.temperature, said.temperature, refinement.temperature) == (1.1, 0.2, 0.3)
-    assert said.max_tokens == 90
+    draft, of_feedback, refinement = samplings(temperature=0.9, refine=refine)
+    assert (draft.temperature, of_feedback.temperature, refinement.temperature) == (1.1, 0.2, 0.3)
+    assert of_feedback.max_tokens == 90
     assert refinement.stop == ("END",)
 
 
 def test_what_shapes_a_response_holds_for_drafts_and_refinements_but_not_for_feedback() -> None:
     schema = {"type": "object"}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    draft, said, refinement = samplings(
+    draft, of_feedback, refinement = samplings(
         max_tokens=50, stop=["END"], response_format=form, logit_bias={"7": -5}
     )
     for shaped in (draft, refinement):
         assert (shaped.max_tokens, shaped.stop) == (50, ("END",))
         assert shaped.constraint == Constraint("json_schema", '{"type": "object"}')
         assert shaped.logit_bias == ((7, -5.0),)
-    assert (said.stop, said.constraint, said.logit_bias) == ((), None, ())
-    assert said.max_tokens != 50
+    assert (of_feedback.stop, of_feedback.constraint, of_feedback.logit_bias) == ((), None, ())
+    assert of_feedback.max_tokens != 50
 
 
 @pytest.mark.parametrize(
@@ -198,23 +198,23 @@ def test_every_way_to_constrain_a_text(body: dict[str, Any], constraint: Constra
 
 
 def test_max_tokens_bounds_each_response() -> None:
-    told = chat("a b c d", feedback(3), "e f g h", max_tokens=2)
-    assert told["choices"][0]["message"]["content"] == "e f"
-    assert told["choices"][0]["finish_reason"] == "length"
+    result = chat("a b c d", feedback(3), "e f g h", max_tokens=2)
+    assert result["choices"][0]["message"]["content"] == "e f"
+    assert result["choices"][0]["finish_reason"] == "length"
 
 
 @pytest.mark.parametrize("most", [1, 5, 12, 16, 30])
 def test_max_completion_tokens_bounds_everything_generated(most: int) -> None:
-    told = chat("a b c d", feedback(3), "e f g h", max_completion_tokens=most)
-    assert told["usage"]["completion_tokens"] <= most
-    assert told["choices"][0]["message"]["content"]
+    result = chat("a b c d", feedback(3), "e f g h", max_completion_tokens=most)
+    assert result["usage"]["completion_tokens"] <= most
+    assert result["choices"][0]["message"]["content"]
 
 
 def test_max_completion_tokens_cuts_a_draft_when_that_is_all_there_is() -> None:
-    told = chat("a b c d", max_completion_tokens=3)
-    assert told["choices"][0]["message"]["content"] == "a b c"
-    assert told["choices"][0]["finish_reason"] == "length"
-    assert told["refine"]["stop_reason"] == "token_budget"
+    result = chat("a b c d", max_completion_tokens=3)
+    assert result["choices"][0]["message"]["content"] == "a b c"
+    assert result["choices"][0]["finish_reason"] == "length"
+    assert result["refine"]["stop_reason"] == "token_budget"
 
 
 def test_a_seed_gives_each_phase_its_own_and_always_the_same() -> None:
@@ -235,7 +235,7 @@ def test_old_reasoning_in_the_history_is_dropped_and_parts_are_joined() -> None:
         {"role": "tool", "content": "42", "tool_call_id": "x"},
         {"role": "user", "content": "Capital of France?"},
     ]
-    prompts = [call.text for call in asked(messages=messages)]
+    prompts = [call.text for call in calls(messages=messages)]
     assert not any("OLD" in prompt for prompt in prompts)
     assert "<|system|>\nBe brief." in prompts[0]
     assert "Hi\n!" in prompts[0]
@@ -275,9 +275,9 @@ def test_reasoning_can_be_part_of_the_content() -> None:
 
 
 def test_the_callers_feedback_takes_the_place_of_the_models() -> None:
-    told = chat("Lyon", "Paris", refine={"feedback": "Lyon is not the capital."})
-    assert told["choices"][0]["message"]["content"] == "Paris"
-    assert "**Feedback**\n\nLyon is not" in told["choices"][0]["message"]["reasoning"]
+    result = chat("Lyon", "Paris", refine={"feedback": "Lyon is not the capital."})
+    assert result["choices"][0]["message"]["content"] == "Paris"
+    assert "**Feedback**\n\nLyon is not" in result["choices"][0]["message"]["reasoning"]
 
 
 def test_a_critic_is_chosen_by_its_name() -> None:
@@ -291,10 +291,10 @@ def test_a_critic_is_chosen_by_its_name() -> None:
 
 
 def test_an_engine_that_fails_after_the_draft_costs_the_refinement_only() -> None:
-    told = chat("Lyon", Fail(EngineUnavailable("gone"), "Weak"))
-    assert told["choices"][0]["message"]["content"] == "Lyon"
-    assert told["refine"]["stop_reason"] == "engine_failure"
-    assert told["refine"]["failure"] == "gone"
+    result = chat("Lyon", Fail(EngineUnavailable("gone"), "Weak"))
+    assert result["choices"][0]["message"]["content"] == "Lyon"
+    assert result["refine"]["stop_reason"] == "engine_failure"
+    assert result["refine"]["failure"] == "gone"
 
 
 def test_an_engine_that_fails_within_the_draft_is_an_error_clients_do_not_repeat() -> None:
@@ -338,10 +338,10 @@ def test_a_deadline_before_there_is_a_draft_is_a_gateway_timeout() -> None:
     [{"model": "scripted:direct"}, {"reasoning_effort": "none"}, {"refine": {"max_iterations": 0}}],
 )
 def test_without_refinement_there_is_no_reasoning(body: dict[str, Any]) -> None:
-    told = chat("Lyon", **body)
-    assert told["choices"][0]["message"] == {"role": "assistant", "content": "Lyon"}
-    assert told["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
-    assert told["model"] == "scripted"
+    result = chat("Lyon", **body)
+    assert result["choices"][0]["message"] == {"role": "assistant", "content": "Lyon"}
+    assert result["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
+    assert result["model"] == "scripted"
 
 
 def test_the_manifest_and_the_operator_set_the_defaults() -> None:

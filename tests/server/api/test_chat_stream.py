@@ -32,9 +32,9 @@ def events(text: str) -> list[Any]:
     """What the data lines say; the last is "[DONE]"."""
     blocks = [block for block in text.split("\n\n") if block and not block.startswith(":")]
     assert all(block.startswith("data: ") for block in blocks)
-    told = [block.removeprefix("data: ") for block in blocks]
-    assert told[-1] == "[DONE]"
-    return [json.loads(each) for each in told[:-1]]
+    data = [block.removeprefix("data: ") for block in blocks]
+    assert data[-1] == "[DONE]"
+    return [json.loads(each) for each in data[:-1]]
 
 
 def stream(*script: Any, **more: Any) -> list[dict[str, Any]]:
@@ -47,8 +47,8 @@ def stream(*script: Any, **more: Any) -> list[dict[str, Any]]:
 
 
 def deltas(chunks: list[dict[str, Any]], field: str) -> list[str]:
-    found = [chunk["choices"][0]["delta"].get(field) for chunk in chunks if chunk["choices"]]
-    return [text for text in found if text]
+    texts = [chunk["choices"][0]["delta"].get(field) for chunk in chunks if chunk["choices"]]
+    return [text for text in texts if text]
 
 
 def test_the_role_comes_first_and_every_chunk_has_the_same_head() -> None:
@@ -117,8 +117,8 @@ def test_the_last_chunk_says_how_it_ended() -> None:
 
 
 def test_deltas_say_which_phase_they_belong_to() -> None:
-    told = [c.get("refine") for c in stream(*LOOP)][1:-1]
-    phases = list(dict.fromkeys((at["phase"], at["iteration"]) for at in told))
+    marks: list[Any] = [c.get("refine") for c in stream(*LOOP)][1:-1]
+    phases = list(dict.fromkeys((at["phase"], at["iteration"]) for at in marks))
     assert phases == [("draft", 0), ("feedback", 1), ("refinement", 1)]
 
 
@@ -145,10 +145,10 @@ def test_the_headers_keep_proxies_from_holding_it_back() -> None:
 def test_the_stock_client_puts_it_together() -> None:
     with answering(ScriptedEngine(*LOOP, *LOOP)) as served:
         client = openai.OpenAI(base_url=served.v1, api_key="none")
-        with client.chat.completions.stream(model="scripted", messages=MESSAGES) as told:
-            for _ in told:
+        with client.chat.completions.stream(model="scripted", messages=MESSAGES) as stream:
+            for _ in stream:
                 pass
-        message = told.get_final_completion().choices[0].message
+        message = stream.get_final_completion().choices[0].message
         pieces = client.chat.completions.create(model="scripted", messages=MESSAGES, stream=True)
         content = "".join(piece.choices[0].delta.content or "" for piece in pieces)
     assert message.content == content == "It is Paris"
@@ -219,8 +219,8 @@ def test_a_late_failure_after_a_comment_is_still_told() -> None:
 
 def test_a_reader_who_takes_nothing_is_let_go() -> None:
     engine = ScriptedEngine(reply=lambda prompt, sampling: "word " * 50 + "x" * 5000, window=10**9)
-    told = body(ignore_eos=True, model="scripted:direct", max_tokens=10**8)
-    content = json.dumps(told).encode()
+    endless = body(ignore_eos=True, model="scripted:direct", max_tokens=10**8)
+    content = json.dumps(endless).encode()
     with answering(engine, stall_s=0.2) as served, socket.socket() as reader:
         reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader.connect(("127.0.0.1", served.port))

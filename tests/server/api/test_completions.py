@@ -30,17 +30,17 @@ LOOP = ("It is Lyon", feedback(3), "It is Paris")
 def completion(*script: Any, **body: Any) -> dict[str, Any]:
     answer = post(PATH, {"prompt": "The capital is", **body}, *script)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    check_shape(told, TextCompletion)
-    return told
+    result: dict[str, Any] = answer.json()
+    check_shape(result, TextCompletion)
+    return result
 
 
 def chunks(*script: Any, **body: Any) -> list[dict[str, Any]]:
     answer = post(PATH, {"prompt": "The capital is", "stream": True, **body}, *script)
     assert answer.status_code == 200, answer.text
-    told = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
-    assert told[-1] == "[DONE]"
-    pieces = [json.loads(each) for each in told[:-1]]
+    result = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    assert result[-1] == "[DONE]"
+    pieces = [json.loads(each) for each in result[:-1]]
     for piece in pieces:
         if "error" not in piece:
             check_shape(piece, TextCompletion)
@@ -50,17 +50,17 @@ def chunks(*script: Any, **body: Any) -> list[dict[str, Any]]:
 def test_a_text_is_continued_as_it_stands() -> None:
     engine = ScriptedEngine(" Paris")
     body = {"prompt": "The capital is"}
-    told = asyncio.run(send(Service(srt_model(engine)), "POST", PATH, json=body)).json()
-    assert told["choices"][0]["text"] == " Paris"
+    result = asyncio.run(send(Service(srt_model(engine)), "POST", PATH, json=body)).json()
+    assert result["choices"][0]["text"] == " Paris"
     assert engine.history[0].text == "The capital is"  # no chat around it
-    assert told["object"] == "text_completion"
-    assert told["id"].startswith("cmpl-")
+    assert result["object"] == "text_completion"
+    assert result["id"].startswith("cmpl-")
 
 
 def test_without_a_length_it_is_openais() -> None:
-    told = completion(" word" * 40)
-    assert told["usage"]["completion_tokens"] == 16
-    assert told["choices"][0]["finish_reason"] == "length"
+    result = completion(" word" * 40)
+    assert result["usage"]["completion_tokens"] == 16
+    assert result["choices"][0]["finish_reason"] == "length"
     assert completion(" word" * 40, max_tokens=20)["usage"]["completion_tokens"] == 20
 
 
@@ -83,9 +83,9 @@ def test_token_ids_are_continued_as_they_stand(prompt: Any) -> None:
     ],
 )
 def test_asked_to_refine_the_prompt_is_an_instruction(body: dict[str, Any]) -> None:
-    told = completion(*LOOP, **body)
-    assert told["choices"][0]["text"] == "It is Paris"
-    assert told["refine"]["iterations"] == 1
+    result = completion(*LOOP, **body)
+    assert result["choices"][0]["text"] == "It is Paris"
+    assert result["refine"]["iterations"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,25 +97,25 @@ def test_otherwise_nothing_is_refined(body: dict[str, Any]) -> None:
 
 
 def test_it_streams_the_continuation_as_it_is_written() -> None:
-    told = chunks(" It is Paris", stream_options={"include_usage": True})
-    assert [c["choices"][0]["text"] for c in told[:-1]] == [" It", " is", " Paris", ""]
-    assert told[-2]["choices"][0]["finish_reason"] == "stop"
-    assert told[-1]["choices"] == []
-    assert told[-1]["usage"]["completion_tokens"] == 4
-    assert len({c["id"] for c in told}) == 1
+    result = chunks(" It is Paris", stream_options={"include_usage": True})
+    assert [c["choices"][0]["text"] for c in result[:-1]] == [" It", " is", " Paris", ""]
+    assert result[-2]["choices"][0]["finish_reason"] == "stop"
+    assert result[-1]["choices"] == []
+    assert result[-1]["usage"]["completion_tokens"] == 4
+    assert len({c["id"] for c in result}) == 1
 
 
 def test_refined_it_streams_the_answer_alone() -> None:
-    told = chunks(*LOOP, refine={})
-    assert "".join(c["choices"][0]["text"] for c in told) == "It is Paris"
+    result = chunks(*LOOP, refine={})
+    assert "".join(c["choices"][0]["text"] for c in result) == "It is Paris"
     kept = chunks("Paris", feedback(9), refine={"good_enough": 9})
     assert [c["choices"][0]["text"] for c in kept] == ["Paris"]
     assert kept[0]["choices"][0]["finish_reason"] == "stop"
 
 
 def test_a_failure_in_the_middle_ends_the_stream_with_an_error() -> None:
-    told = chunks(Fail(EngineUnavailable("gone"), " It is"))
-    assert told[-1]["error"]["code"] == "engine_unavailable"
+    result = chunks(Fail(EngineUnavailable("gone"), " It is"))
+    assert result[-1]["error"]["code"] == "engine_unavailable"
 
 
 def test_an_engine_that_only_chats_says_so() -> None:

@@ -87,8 +87,8 @@ def test_the_operator_goes_over_the_manifest_and_the_request_over_both() -> None
     operator = ServerConfig(max_iterations=1, good_enough=8, keep="last")
     policy = decided(operator, manifest).policy
     assert (policy.max_iterations, policy.keep, policy.good_enough) == (1, "last", 8)
-    said = {"max_iterations": 3, "keep": "best", "good_enough": 10}
-    policy = decided(operator, manifest, refine=said).policy
+    options = {"max_iterations": 3, "keep": "best", "good_enough": 10}
+    policy = decided(operator, manifest, refine=options).policy
     assert (policy.max_iterations, policy.keep, policy.good_enough) == (3, "best", 10)
 
 

@@ -363,8 +363,8 @@ def test_the_stock_client_gets_its_tool_calls() -> None:
     service = serve(Layer(answer={**answer, "choices": [choice]}))
     with answering(ScriptedEngine(), service) as served:
         client = openai.OpenAI(base_url=served.v1, api_key="none")
-        told = client.chat.completions.create(**BODY)  # type: ignore[call-overload]
-    assert told.choices[0].message.tool_calls[0].function.name == "search"
+        completion = client.chat.completions.create(**BODY)
+    assert completion.choices[0].message.tool_calls[0].function.name == "search"
 
 
 def test_no_field_is_done_by_the_layer_and_by_nothing_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import openai
@@ -16,8 +17,8 @@ from redraft.server.service import Service
 from tests.support.asgi import post, send, srt_model
 from tests.support.serving import Pause, answering
 
-BODY = {"messages": [{"role": "user", "content": "Hi"}]}
-PATHS = {
+BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+PATHS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": BODY,
     "/v1/completions": {"prompt": "Hi"},
 }
@@ -37,8 +38,8 @@ def test_errors_of_the_engine(
     path: str, error: EngineError, status: int, type_: str, code: str
 ) -> None:
     answer = post(path, PATHS[path], Fail(error))
-    told = answer.json()["error"]
-    assert (answer.status_code, told["type"], told["code"]) == (status, type_, code)
+    detail = answer.json()["error"]
+    assert (answer.status_code, detail["type"], detail["code"]) == (status, type_, code)
     if status == 503:
         assert 1 <= int(answer.headers["retry-after"]) <= 120
 
@@ -95,7 +96,7 @@ def test_the_stock_client_raises_its_own_kinds() -> None:
         client = openai.OpenAI(base_url=served.v1, api_key="none", max_retries=0)
         for kind in kinds:
             with pytest.raises(kind) as raised:
-                client.chat.completions.create(model="scripted", **BODY)  # type: ignore[call-overload]
-            assert raised.value.code  # type: ignore[attr-defined]
+                client.chat.completions.create(model="scripted", **BODY)
+            assert raised.value.code
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve("gpt-4o")

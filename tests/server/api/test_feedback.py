@@ -16,34 +16,34 @@ from redraft.server.service import Service
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import feedback
 
-ASKED = {"prompt": "Capital of France?", "response": "Lyon."}
+RESPONSE = {"prompt": "Capital of France?", "response": "Lyon."}
 
 
 def ask(body: dict[str, Any], *script: Any, **more: Any) -> dict[str, Any]:
     answer = post("/v1/feedback", body, *script, **more)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    check_shape(told, FeedbackObject)
-    return told
+    result: dict[str, Any] = answer.json()
+    check_shape(result, FeedbackObject)
+    return result
 
 
 def test_feedback_is_read_into_its_parts() -> None:
-    said = feedback(2, "Lyon is not it.", "Name Paris.")
-    told = ask(ASKED, said)
-    assert told["object"] == "feedback"
-    assert told["feedback"] == said
-    assert (told["weaknesses"], told["suggestions"]) == ("Lyon is not it.", "Name Paris.")
-    assert (told["score"], told["model"]) == (2, "scripted")
+    written = feedback(2, "Lyon is not it.", "Name Paris.")
+    result = ask(RESPONSE, written)
+    assert result["object"] == "feedback"
+    assert result["feedback"] == written
+    assert (result["weaknesses"], result["suggestions"]) == ("Lyon is not it.", "Name Paris.")
+    assert (result["score"], result["model"]) == (2, "scripted")
 
 
 def test_only_feedback_is_written_and_counted() -> None:
-    usage = ask(ASKED, feedback(2))["usage"]
+    usage = ask(RESPONSE, feedback(2))["usage"]
     assert list(usage["phases"]) == ["feedback"]
     assert usage["completion_tokens"] == usage["phases"]["feedback"]["completion_tokens"] > 0
 
 
 def test_the_lowest_score_is_feedback_like_any_other() -> None:
-    assert ask(ASKED, feedback(1))["score"] == 1
+    assert ask(RESPONSE, feedback(1))["score"] == 1
 
 
 def test_a_chat_is_an_instruction_too() -> None:
@@ -53,26 +53,26 @@ def test_a_chat_is_an_instruction_too() -> None:
 
 def test_a_critic_can_write_it() -> None:
     critic = ScriptedEngine(feedback(3), name="strong", model="large")
-    told = ask({**ASKED, "critic": "strong"}, critics={"strong": srt_model(critic)})
-    assert (told["score"], told["model"]) == (3, "large")
+    result = ask({**RESPONSE, "critic": "strong"}, critics={"strong": srt_model(critic)})
+    assert (result["score"], result["model"]) == (3, "large")
 
 
 def test_feedback_that_cannot_be_read_is_asked_for_once_more() -> None:
-    assert ask(ASKED, "Good.", feedback(7))["score"] == 7
+    assert ask(RESPONSE, "Good.", feedback(7))["score"] == 7
 
 
 def test_feedback_that_cannot_be_read_twice_is_given_as_it_was_written() -> None:
-    told = ask(ASKED, "Good.", "Fine.")
-    assert (told["feedback"], told["score"], told["weaknesses"]) == ("Fine.", None, "")
+    result = ask(RESPONSE, "Good.", "Fine.")
+    assert (result["feedback"], result["score"], result["weaknesses"]) == ("Fine.", None, "")
 
 
 def test_its_sampling_can_be_chosen() -> None:
     engine = ScriptedEngine(feedback(2))
-    body = {**ASKED, "feedback_sampling": {"temperature": 0.3}, "seed": 5}
+    body = {**RESPONSE, "feedback_sampling": {"temperature": 0.3}, "seed": 5}
     asyncio.run(send(Service(srt_model(engine)), "POST", "/v1/feedback", json=body))
-    (asked,) = engine.history
-    assert asked.sampling.temperature == 0.3
-    assert asked.sampling.seed is not None
+    (call,) = engine.history
+    assert call.sampling.temperature == 0.3
+    assert call.sampling.seed is not None
 
 
 @pytest.mark.parametrize("name", FEEDBACK)
@@ -82,16 +82,16 @@ def test_the_examples_of_the_docs_work(name: str) -> None:
 
 @pytest.mark.parametrize("default", [0, 3])
 def test_how_often_the_server_refines_does_not_matter(default: int) -> None:
-    assert ask(ASKED, feedback(2), config=ServerConfig(max_iterations=default))["score"] == 2
+    assert ask(RESPONSE, feedback(2), config=ServerConfig(max_iterations=default))["score"] == 2
 
 
 @pytest.mark.parametrize("model", ["scripted", "scripted:refine", "scripted:refine-3"])
 def test_a_name_that_refines_may_be_asked_for_feedback_alone(model: str) -> None:
-    assert ask({**ASKED, "model": model}, feedback(2))["score"] == 2
+    assert ask({**RESPONSE, "model": model}, feedback(2))["score"] == 2
 
 
 def test_a_dead_engine_is_an_error_that_is_not_retried_blindly() -> None:
-    answer = post("/v1/feedback", ASKED, Fail(EngineUnavailable("gone"), "Half a"))
+    answer = post("/v1/feedback", RESPONSE, Fail(EngineUnavailable("gone"), "Half a"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "engine_unavailable")
     assert answer.headers["x-should-retry"] == "false"
 
@@ -99,7 +99,7 @@ def test_a_dead_engine_is_an_error_that_is_not_retried_blindly() -> None:
 def test_a_deadline_that_passes_is_an_error() -> None:
     async def test() -> None:
         engine = ScriptedEngine(feedback(2), gate=asyncio.Event())
-        body = {**ASKED, "deadline_ms": 20}
+        body = {**RESPONSE, "deadline_ms": 20}
         answer = await send(Service(srt_model(engine)), "POST", "/v1/feedback", json=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
         assert engine.running == 0
@@ -112,14 +112,14 @@ def test_a_deadline_that_passes_is_an_error() -> None:
     [
         ({"prompt": "Capital of France?"}, "response"),
         ({"response": "Lyon."}, "messages"),
-        ({**ASKED, "response": ""}, "response"),
-        ({**ASKED, "messages": [{"role": "user", "content": "a"}]}, "prompt"),
-        ({**ASKED, "stream": True}, "stream"),
-        ({**ASKED, "critic": "nobody"}, "critic"),
-        ({**ASKED, "model": "gpt-5"}, "model"),
-        ({**ASKED, "model": "scripted:direct"}, "model"),
-        ({**ASKED, "feedback_sampling": {"temperature": 3}}, "feedback_sampling.temperature"),
-        ({**ASKED, "response": "word " * 5000}, "prompt"),
+        ({**RESPONSE, "response": ""}, "response"),
+        ({**RESPONSE, "messages": [{"role": "user", "content": "a"}]}, "prompt"),
+        ({**RESPONSE, "stream": True}, "stream"),
+        ({**RESPONSE, "critic": "nobody"}, "critic"),
+        ({**RESPONSE, "model": "gpt-5"}, "model"),
+        ({**RESPONSE, "model": "scripted:direct"}, "model"),
+        ({**RESPONSE, "feedback_sampling": {"temperature": 3}}, "feedback_sampling.temperature"),
+        ({**RESPONSE, "response": "word " * 5000}, "prompt"),
     ],
 )
 def test_a_wrong_request_is_told_which_field_is_wrong(body: dict[str, Any], param: str) -> None:

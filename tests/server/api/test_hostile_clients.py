@@ -18,7 +18,7 @@ from tests.support.asgi import srt_model
 from tests.support.serving import Served, answering
 
 CLIENTS = 150
-PATHS = {
+PATHS: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hi"}]},
     "/v1/completions": {"prompt": "Hi", "refine": {"max_iterations": 2}},
     "/v1/refine": {"prompt": "Hi", "drafts": 3},

@@ -22,12 +22,12 @@ def answer(path: str) -> httpx.Response:
 
 def test_the_headers_forbid_everything_from_elsewhere() -> None:
     for path in ("/", *(f"/page/{file.name}" for file in PAGE.iterdir())):
-        found = answer(path)
-        assert found.status_code == 200
-        policy = found.headers["content-security-policy"]
+        response = answer(path)
+        assert response.status_code == 200
+        policy = response.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert found.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_the_files_name_no_other_address_and_insert_no_markup() -> None:
@@ -41,5 +41,5 @@ def test_the_files_name_no_other_address_and_insert_no_markup() -> None:
 
 @pytest.mark.parametrize("path", ["/page/", "/page/nothing.js", "/page/..%2Fapp.py"])
 def test_a_file_the_page_does_not_have_is_an_error_in_openais_shape(path: str) -> None:
-    found = answer(path)
-    assert (found.status_code, found.json()["error"]["code"]) == (404, "unknown_url")
+    response = answer(path)
+    assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_url")

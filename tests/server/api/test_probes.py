@@ -144,11 +144,11 @@ def test_the_version_shows_what_the_manifest_says(tmp_path: Path) -> None:
         evaluation={"about": "Knows capitals only.", "examples": ["Capital of France?"]},
     )
     model = ServedModel(ScriptedEngine(), manifest.read(tmp_path))
-    told = get("/version", Service(model)).json()
-    assert (told["style"], told["format"]) == ("srt", "srt/1")
-    assert told["policy"] == {"max_iterations": 3, "good_enough": 9, "keep": "best"}
-    assert told["about"] == "Knows capitals only."
-    assert told["examples"] == ["Capital of France?"]
+    version = get("/version", Service(model)).json()
+    assert (version["style"], version["format"]) == ("srt", "srt/1")
+    assert version["policy"] == {"max_iterations": 3, "good_enough": 9, "keep": "best"}
+    assert version["about"] == "Knows capitals only."
+    assert version["examples"] == ["Capital of France?"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/version"])
@@ -168,9 +168,9 @@ def test_probes_stay_out_of_the_access_log(caplog: pytest.LogCaptureFixture) -> 
 
 def test_no_probe_shows_a_secret() -> None:
     keys = [ApiKey.of("somebody", "top-secret-key")]
-    told = {
+    texts = {
         path: get(path, service(), keys=keys).text for path in ("/version", "/metrics", "/ready")
     }
-    assert "top-secret-key" not in json.dumps(told)
-    del told["/metrics"]  # counts by the names of keys, once they were used
-    assert "somebody" not in json.dumps(told)
+    assert "top-secret-key" not in json.dumps(texts)
+    del texts["/metrics"]  # counts by the names of keys, once they were used
+    assert "somebody" not in json.dumps(texts)

@@ -31,9 +31,9 @@ QUESTION = {"prompt": "Capital of France?"}
 def refine(body: dict[str, Any], *script: Any, **more: Any) -> dict[str, Any]:
     answer = post("/v1/refine", body, *script, **more)
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    check_shape(told, RefineObject)  # every field is one that /docs describes
-    return told
+    result: dict[str, Any] = answer.json()
+    check_shape(result, RefineObject)  # every field is one that /docs describes
+    return result
 
 
 def error_of(body: Any, *script: Any, **more: Any) -> tuple[int, dict[str, Any]]:
@@ -44,19 +44,19 @@ def error_of(body: Any, *script: Any, **more: Any) -> tuple[int, dict[str, Any]]
 
 
 def test_the_answer_comes_with_everything_that_was_written() -> None:
-    said = feedback(4, "Not a city.", "Name the city.")
-    told = refine(QUESTION, "A country.", said, "Paris is the capital.")
-    assert told["object"] == "refine"
-    assert told["model"] == "scripted"
-    assert told["answer"] == "Paris is the capital."
-    assert told["finish_reason"] == "stop"
-    assert told["stop_reason"] == "max_iterations"
-    assert (told["iterations"], told["kept"], told["scores"]) == (1, 1, [4, None])
-    (draft,) = told["trace"]["drafts"]
+    written = feedback(4, "Not a city.", "Name the city.")
+    result = refine(QUESTION, "A country.", written, "Paris is the capital.")
+    assert result["object"] == "refine"
+    assert result["model"] == "scripted"
+    assert result["answer"] == "Paris is the capital."
+    assert result["finish_reason"] == "stop"
+    assert result["stop_reason"] == "max_iterations"
+    assert (result["iterations"], result["kept"], result["scores"]) == (1, 1, [4, None])
+    (draft,) = result["trace"]["drafts"]
     assert draft == {"text": "A country.", "finish_reason": "stop", "tokens": 3}
-    (iteration,) = told["trace"]["iterations"]
+    (iteration,) = result["trace"]["iterations"]
     assert iteration["feedback"] == {
-        "text": said,
+        "text": written,
         "weaknesses": "Not a city.",
         "suggestions": "Name the city.",
         "score": 4,
@@ -78,8 +78,8 @@ def test_usage_adds_up_over_the_phases() -> None:
 
 
 def test_the_trace_can_be_left_out() -> None:
-    told = refine({**QUESTION, "trace": False}, "Paris.", feedback(9), "Paris.")
-    assert "trace" not in told
+    result = refine({**QUESTION, "trace": False}, "Paris.", feedback(9), "Paris.")
+    assert "trace" not in result
 
 
 def test_a_chat_is_an_instruction_too() -> None:
@@ -96,13 +96,13 @@ def test_a_chat_is_an_instruction_too() -> None:
 
 
 def test_a_score_that_is_good_enough_ends_the_loop() -> None:
-    told = refine({**QUESTION, "max_iterations": 3, "good_enough": 9}, "Paris.", feedback(9))
-    assert (told["stop_reason"], told["answer"], told["kept"]) == ("good_enough", "Paris.", 0)
+    result = refine({**QUESTION, "max_iterations": 3, "good_enough": 9}, "Paris.", feedback(9))
+    assert (result["stop_reason"], result["answer"], result["kept"]) == ("good_enough", "Paris.", 0)
 
 
 def test_without_iterations_the_draft_is_the_answer() -> None:
-    told = refine({**QUESTION, "max_iterations": 0}, "Paris.")
-    assert (told["answer"], told["iterations"], list(told["usage"]["phases"])) == (
+    result = refine({**QUESTION, "max_iterations": 0}, "Paris.")
+    assert (result["answer"], result["iterations"], list(result["usage"]["phases"])) == (
         "Paris.",
         0,
         ["draft"],
@@ -115,8 +115,8 @@ def test_without_iterations_the_draft_is_the_answer() -> None:
 )
 def test_the_name_of_the_model_may_say_how_often_to_refine(model: str, iterations: int) -> None:
     script = ("a", feedback(1), "b", feedback(2), "c")
-    told = refine({**QUESTION, "model": model}, *script)
-    assert (told["iterations"], told["model"]) == (iterations, "scripted")
+    result = refine({**QUESTION, "model": model}, *script)
+    assert (result["iterations"], result["model"]) == (iterations, "scripted")
 
 
 def test_the_field_wins_over_the_name_of_the_model() -> None:
@@ -126,8 +126,8 @@ def test_the_field_wins_over_the_name_of_the_model() -> None:
 
 def test_keeping_the_best_scores_the_last_response_too() -> None:
     body = {**QUESTION, "keep": "best"}
-    told = refine(body, "Paris.", feedback(8), "Lyon.", feedback(3))
-    assert (told["answer"], told["kept"], told["scores"]) == ("Paris.", 0, [8, 3])
+    result = refine(body, "Paris.", feedback(8), "Lyon.", feedback(3))
+    assert (result["answer"], result["kept"], result["scores"]) == ("Paris.", 0, [8, 3])
 
 
 def test_of_several_drafts_the_best_is_refined() -> None:
@@ -139,33 +139,33 @@ def test_of_several_drafts_the_best_is_refined() -> None:
     engine = ScriptedEngine(reply=reply)
     body = {**QUESTION, "drafts": 3, "seed": 1, "max_iterations": 0}
     answer = asyncio.run(send(Service(srt_model(engine)), "POST", "/v1/refine", json=body))
-    told = answer.json()
-    check_shape(told, RefineObject)
-    assert len({draft["text"] for draft in told["trace"]["drafts"]}) == 3
-    assert told["answer"] == told["trace"]["drafts"][told["trace"]["picked"]]["text"]
+    result = answer.json()
+    check_shape(result, RefineObject)
+    assert len({draft["text"] for draft in result["trace"]["drafts"]}) == 3
+    assert result["answer"] == result["trace"]["drafts"][result["trace"]["picked"]]["text"]
 
 
 def test_a_response_that_exists_is_improved_without_a_draft() -> None:
     body = {**QUESTION, "response": "Lyon."}
-    told = refine(body, feedback(2), "Paris.")
-    assert told["trace"]["drafts"] == [{"text": "Lyon.", "finish_reason": "stop", "tokens": 0}]
-    assert told["answer"] == "Paris."
-    assert list(told["usage"]["phases"]) == ["feedback", "refinement"]
+    result = refine(body, feedback(2), "Paris.")
+    assert result["trace"]["drafts"] == [{"text": "Lyon.", "finish_reason": "stop", "tokens": 0}]
+    assert result["answer"] == "Paris."
+    assert list(result["usage"]["phases"]) == ["feedback", "refinement"]
 
 
 def test_the_feedback_of_the_caller_is_acted_on() -> None:
     body = {**QUESTION, "response": "Lyon.", "feedback": "That is not the capital."}
-    told = refine(body, "Paris.")
-    (iteration,) = told["trace"]["iterations"]
+    result = refine(body, "Paris.")
+    (iteration,) = result["trace"]["iterations"]
     assert iteration["feedback"]["text"] == "That is not the capital."
-    assert (iteration["feedback"]["score"], told["answer"]) == (None, "Paris.")
+    assert (iteration["feedback"]["score"], result["answer"]) == (None, "Paris.")
 
 
 def test_a_critic_is_chosen_by_name_and_writes_the_feedback() -> None:
     critic = ScriptedEngine(feedback(3), name="strong", model="large")
     body = {**QUESTION, "critic": "strong"}
-    told = refine(body, "Lyon.", "Paris.", critics={"strong": srt_model(critic)})
-    assert (told["answer"], told["scores"]) == ("Paris.", [3, None])
+    result = refine(body, "Lyon.", "Paris.", critics={"strong": srt_model(critic)})
+    assert (result["answer"], result["scores"]) == ("Paris.", [3, None])
     assert len(critic.history) == 1
 
 
@@ -180,9 +180,9 @@ def test_each_phase_can_be_sampled_in_its_own_way() -> None:
         "stop": "END",
     }
     answer = asyncio.run(send(Service(srt_model(engine)), "POST", "/v1/refine", json=body))
-    draft, said, refinement = (asked.sampling for asked in engine.history)
+    draft, of_feedback, refinement = (call.sampling for call in engine.history)
     assert (draft.temperature, draft.max_tokens) == (0.9, 5)
-    assert (said.temperature, "END" in said.stop) == (0.2, False)
+    assert (of_feedback.temperature, "END" in of_feedback.stop) == (0.2, False)
     assert (refinement.temperature, refinement.max_tokens) == (0.0, 2)
     assert "END" in draft.stop
     assert "END" in refinement.stop
@@ -194,7 +194,7 @@ def test_the_same_seed_asks_the_engine_for_the_same() -> None:
         engine = ScriptedEngine("a", feedback(1), "b")
         body = {**QUESTION, "seed": 7}
         asyncio.run(send(Service(srt_model(engine)), "POST", "/v1/refine", json=body))
-        return [asked.sampling.seed for asked in engine.history]
+        return [call.sampling.seed for call in engine.history]
 
     assert seeds() == seeds()
     assert len(set(seeds())) == 3
@@ -212,8 +212,8 @@ def test_the_same_seed_asks_the_engine_for_the_same() -> None:
 def test_whatever_goes_wrong_after_the_draft_the_best_so_far_is_the_answer(
     options: dict[str, Any], script: tuple[Any, ...], reason: str, text: str
 ) -> None:
-    told = refine({**QUESTION, **options}, *script)
-    assert (told["stop_reason"], told["answer"]) == (reason, text)
+    result = refine({**QUESTION, **options}, *script)
+    assert (result["stop_reason"], result["answer"]) == (reason, text)
 
 
 def test_a_deadline_ends_the_loop_with_what_there_is() -> None:
@@ -227,11 +227,11 @@ def test_a_deadline_ends_the_loop_with_what_there_is() -> None:
         body = {**QUESTION, "deadline_ms": 60_000}
         answer = await send(Service(srt_model(engine)), "POST", "/v1/refine", json=body)
         assert engine.running == 0
-        told: dict[str, Any] = answer.json()
-        return told
+        result: dict[str, Any] = answer.json()
+        return result
 
-    told = asyncio.run(test())
-    assert (told["stop_reason"], told["answer"]) == ("deadline", "Paris.")
+    result = asyncio.run(test())
+    assert (result["stop_reason"], result["answer"]) == ("deadline", "Paris.")
 
 
 def test_without_any_draft_it_is_an_error() -> None:
@@ -241,11 +241,11 @@ def test_without_any_draft_it_is_an_error() -> None:
 
 def test_every_loop_is_stored_where_a_store_is_configured(tmp_path: Any) -> None:
     store = TraceStore(tmp_path)
-    told = refine(QUESTION, "Lyon.", feedback(2), "Paris.", traces=store)
+    result = refine(QUESTION, "Lyon.", feedback(2), "Paris.", traces=store)
     store.close()
     (stored,) = stored_lines(tmp_path)
-    assert (stored["id"], stored["answer"], stored["model"]) == (told["id"], "Paris.", "scripted")
-    assert stored["iterations"] == told["trace"]["iterations"]
+    assert (stored["id"], stored["answer"], stored["model"]) == (result["id"], "Paris.", "scripted")
+    assert stored["iterations"] == result["trace"]["iterations"]
 
 
 def test_a_full_server_says_when_to_come_back() -> None:
@@ -328,14 +328,14 @@ def test_an_unknown_field_is_told_the_known_ones() -> None:
 
 def test_what_the_operator_set_is_the_default() -> None:
     chosen = ServerConfig(max_iterations=2, good_enough=8)
-    told = refine(QUESTION, "a", feedback(1), "b", feedback(8), config=chosen)
-    assert (told["stop_reason"], told["iterations"]) == ("good_enough", 1)
+    result = refine(QUESTION, "a", feedback(1), "b", feedback(8), config=chosen)
+    assert (result["stop_reason"], result["iterations"]) == ("good_enough", 1)
 
 
 def test_what_the_manifest_measured_best_is_the_default() -> None:
     policy = DefaultPolicy(max_iterations=3, good_enough=5, keep="best")
-    told = refine(QUESTION, "a", feedback(5), policy=policy)
-    assert told["stop_reason"] == "good_enough"
+    result = refine(QUESTION, "a", feedback(5), policy=policy)
+    assert result["stop_reason"] == "good_enough"
 
 
 ANYTHING = st.recursive(

@@ -54,8 +54,8 @@ def stream(body: dict[str, Any], *script: Any, **more: Any) -> list[Sent]:
 
 def types(events: list[Sent]) -> list[str]:
     """The types in their order, repeated ones once."""
-    told = [event.data["type"] for event in events]
-    return [type for at, type in enumerate(told) if at == 0 or told[at - 1] != type]
+    names = [event.data["type"] for event in events]
+    return [name for at, name in enumerate(names) if at == 0 or names[at - 1] != name]
 
 
 def text(events: list[Sent], phase: str) -> str:
