@@ -11,20 +11,17 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
 from redraft.server.model import (
     ServedModel,
 )
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
-
-if TYPE_CHECKING:
-    from redraft.server.engine.vllm_engine import VllmSettings
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
 SHIPPED = Path(__file__).parents[1] / "models" / "redraft-workbench"
@@ -115,12 +112,9 @@ async def _engine(
 def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstream:
     """A server elsewhere, the upstream or a critic, of which nothing but its address is known."""
     return Upstream(
-        url=url,
-        model=model,
-        api_key=key or None,
-        window=None,
-        tokens=None,
-        priority=False,
+        url,
+        model,
+        key or None,
         connect_s=config.upstream_connect_s,
         first_token_s=config.upstream_first_token_s,
         between_s=config.upstream_between_s,
@@ -148,8 +142,6 @@ async def _vllm(
             f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
             f"asked in chat messages; leave --speculate out"
         )
-    from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine
-
     settings = vllm_settings(config, directory)
     if how and config.speculate == "draft":
         known = how.srt_format
@@ -160,8 +152,6 @@ async def _vllm(
 
 def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
     """The model of a directory, on an engine as configured, without speculation."""
-    from redraft.server.engine.vllm_engine import VllmSettings
-
     return VllmSettings(
         model=directory,
         served_name=config.served_name,

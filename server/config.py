@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from redraft.server import options
+from redraft.server.engine.http_engine import Upstream
+from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import ConfigError, option, secret
 
 EngineName = Literal["vllm", "http", "scripted"]
@@ -38,38 +40,53 @@ class ServerConfig:
         "model",
         positional="DIRECTORY",
     )
-    served_name: str = option("what clients call the model; off: the directory's name", "", "model")
+    served_name: str = option(
+        "what clients call the model; off: the directory's name",
+        VllmSettings.served_name,
+        "model",
+    )
     style: Literal["auto", "srt", "prompted"] = option(
         "how phases are asked for; auto: as the model's redraft.json says", "auto", "model"
     )
     max_model_len: int | None = option(
-        "most tokens of prompt and completion; none: the model's own", None, "model", least=1
+        "most tokens of prompt and completion; none: the model's own",
+        VllmSettings.max_model_len,
+        "model",
+        least=1,
     )
 
     engine: EngineName = option(
         "vllm in this process, http to a server elsewhere, scripted for demos", "vllm", "engine"
     )
     upstream: str = option("base URL of the OpenAI API behind --engine http", "", "engine")
-    upstream_model: str = option("its model; off: the first one it lists", "", "engine")
+    upstream_model: str = option("its model; off: the first one it lists", Upstream.model, "engine")
     upstream_key_file: str = option("file with its API key", "", "engine")
     upstream_key: str = secret("the upstream's API key itself", "engine")
     upstream_tokens: Literal["auto", "yes", "no"] = option(
         "token ids to and from the upstream, as vLLM has; auto: find out", "auto", "engine"
     )
     upstream_priority: bool = option(
-        "tell it which calls go first; needs vLLM's --scheduling-policy priority", False, "engine"
+        "tell it which calls go first; needs vLLM's --scheduling-policy priority",
+        Upstream.priority,
+        "engine",
     )
     upstream_connect_s: float = option(
-        "longest wait for a connection to the upstream, or to a critic", 5.0, "engine", least=0.001
+        "longest wait for a connection to the upstream, or to a critic",
+        Upstream.connect_s,
+        "engine",
+        least=0.001,
     )
     upstream_first_token_s: float = option(
-        "longest wait for their first token, their queue included", 120.0, "engine", least=0.001
+        "longest wait for their first token, their queue included",
+        Upstream.first_token_s,
+        "engine",
+        least=0.001,
     )
     upstream_between_s: float = option(
-        "longest wait between two tokens after that", 30.0, "engine", least=0.001
+        "longest wait between two tokens after that", Upstream.between_s, "engine", least=0.001
     )
     upstream_retries: int = option(
-        "tries again when they fail before the first token", 3, "engine", least=0
+        "tries again when they fail before the first token", Upstream.retries, "engine", least=0
     )
     critic: tuple[str, ...] = option(
         "NAME=URL or NAME=URL|MODEL a request may name as its critic; repeat it",
@@ -145,29 +162,50 @@ class ServerConfig:
     log_format: Literal["text", "json"] = option("log lines for people or tools", "text", "records")
     traces: str = option("directory to append every trace to, as JSON lines", "", "records")
 
-    dtype: str = option("number format of the weights", "auto", "vllm")
+    dtype: str = option("number format of the weights", VllmSettings.dtype, "vllm")
     kv_cache_memory_bytes: int | None = option(
-        "memory for the KV cache; none: 256 MiB on CPU, what is free on GPU", None, "vllm", least=1
+        "memory for the KV cache; none: 256 MiB on CPU, what is free on GPU",
+        VllmSettings.kv_cache_memory_bytes,
+        "vllm",
+        least=1,
     )
     block_size: int | None = option(
-        "tokens of a cache block; none: 32 on CPU, vLLM's own on GPU", None, "vllm", least=1
+        "tokens of a cache block; none: 32 on CPU, vLLM's own on GPU",
+        VllmSettings.block_size,
+        "vllm",
+        least=1,
     )
-    max_num_seqs: int = option("completions generated at once", 64, "vllm", least=1)
+    max_num_seqs: int = option(
+        "completions generated at once", VllmSettings.max_num_seqs, "vllm", least=1
+    )
     enforce_eager: bool | None = option(
-        "no compilation: starts faster, runs slower; none: on CPU only", None, "vllm"
+        "no compilation: starts faster, runs slower; none: on CPU only",
+        VllmSettings.enforce_eager,
+        "vllm",
     )
-    tensor_parallel_size: int = option("GPUs each layer is split over", 1, "vllm", least=1)
+    tensor_parallel_size: int = option(
+        "GPUs each layer is split over", VllmSettings.tensor_parallel_size, "vllm", least=1
+    )
     pipeline_parallel_size: int = option(
-        "groups of GPUs the layers are spread over", 1, "vllm", least=1
+        "groups of GPUs the layers are spread over",
+        VllmSettings.pipeline_parallel_size,
+        "vllm",
+        least=1,
     )
-    data_parallel_size: int = option("copies of the model", 1, "vllm", least=1)
+    data_parallel_size: int = option(
+        "copies of the model", VllmSettings.data_parallel_size, "vllm", least=1
+    )
     in_process: bool = option(
-        "on CPU, fork the engine: starts faster than a process of its own", True, "vllm"
+        "on CPU, fork the engine: starts faster than a process of its own",
+        VllmSettings.in_process,
+        "vllm",
     )
     speculate: Literal["none", "draft"] = option(
         "guess refinements from the drafts they refine: the same text, sooner", "none", "vllm"
     )
-    max_restarts: int = option("attempts to bring a dead engine back", 3, "vllm", least=0)
+    max_restarts: int = option(
+        "attempts to bring a dead engine back", VllmSettings.max_restarts, "vllm", least=0
+    )
     engine_arg: tuple[str, ...] = option(
         "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it",
         (),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
 from redraft.train.data.tokens import weights_fingerprint
@@ -83,15 +82,21 @@ def is_local(source: EngineSpec) -> bool:
 
 
 async def _from_url(source: EngineSpec, url: str, retries: int) -> Engine:
-    from redraft.server.build import upstream_at
-    from redraft.server.engine.http_engine import HttpEngine
+    from redraft.server.engine.http_engine import HttpEngine, Upstream
 
     key = ""
     if source.key_env and not (key := os.environ.get(source.key_env, "")):
         raise ConfigError(f"the environment variable {source.key_env} with the API key is not set")
-    config = ServerConfig(upstream_first_token_s=source.timeout_s, upstream_retries=retries)
-    address = replace(upstream_at(config, url, source.model, key), window=source.window)
-    return await HttpEngine.connect(address)
+    return await HttpEngine.connect(
+        Upstream(
+            url,
+            source.model,
+            key or None,
+            window=source.window,
+            first_token_s=source.timeout_s,
+            retries=retries,
+        )
+    )
 
 
 async def _in_process(source: EngineSpec) -> Engine:
@@ -102,10 +107,12 @@ async def _in_process(source: EngineSpec) -> Engine:
         from redraft.train.transformers_engine import TransformersEngine
 
         return TransformersEngine.load(Path(source.model), source.window, source.batch)
-    from redraft.server.build import vllm_settings
-    from redraft.server.engine.vllm_engine import VllmEngine
+    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
 
-    config = ServerConfig(
-        max_model_len=source.window, max_num_seqs=source.batch, tensor_parallel_size=source.gpus
+    settings = VllmSettings(
+        Path(source.model),
+        max_model_len=source.window,
+        max_num_seqs=source.batch,
+        tensor_parallel_size=source.gpus,
     )
-    return await VllmEngine.start(vllm_settings(config, Path(source.model)))
+    return await VllmEngine.start(settings)
