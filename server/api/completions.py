@@ -13,7 +13,7 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, outcome, unsupported
+from redraft.server.api import decide, instruction, outcome, unsupported
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
@@ -56,12 +56,13 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
         if decision.policy.refines:
             raise unsupported.refused(field, context.model_name)
         return await forward(context.request, service, config, context.client, decision, field)
-    job = await _job(body, context, decision)
-    head = outcome.head_of(job, context.model_name)
-    if body.stream:
-        chunks = _chunks(head, service.run(job), decision, body.include_usage)
-        return EventStream(chunks, config)
-    trace = await finished(context.request.receive, service.run(job))
+    with instruction.came_in("prompt"):
+        job = await _job(body, context, decision)
+        head = outcome.head_of(job, context.model_name)
+        if body.stream:
+            chunks = _chunks(head, service.run(job), decision, body.include_usage)
+            return EventStream(chunks, config)
+        trace = await finished(context.request.receive, service.run(job))
     completion = _ending(head, trace, decision, trace.answer.text)
     completion["usage"] = outcome.usage_of(trace)
     return JSONResponse(completion, headers=outcome.headers_of(trace))
@@ -135,20 +136,21 @@ async def _chunks(
 ) -> AsyncGenerator[bytes, None]:
     """The answer alone: this API has no field for reasoning."""
     answered = False
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case Delta(live=True, text=text):
-                    answered = True
-                    yield data(_completion(head, [_choice(text, None)]))
-                case Finished(trace=trace):
-                    text = "" if answered else trace.answer.text
-                    yield data(_ending(head, trace, decision, text))
-                    if include_usage:
-                        usage = _completion(head, [])
-                        usage["usage"] = outcome.usage_of(trace)
-                        yield data(usage)
-                    yield DONE
+    with instruction.came_in("prompt"):
+        async with aclosing(events):
+            async for event in events:
+                match event:
+                    case Delta(live=True, text=text):
+                        answered = True
+                        yield data(_completion(head, [_choice(text, None)]))
+                    case Finished(trace=trace):
+                        text = "" if answered else trace.answer.text
+                        yield data(_ending(head, trace, decision, text))
+                        if include_usage:
+                            usage = _completion(head, [])
+                            usage["usage"] = outcome.usage_of(trace)
+                            yield data(usage)
+                        yield DONE
 
 
 def _completion(head: Head, choices: list[CompletionChoice]) -> TextCompletion:

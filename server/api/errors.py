@@ -121,10 +121,9 @@ def add_handlers(app: FastAPI) -> None:
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:
-    path = request.url.path
-    described = describe(error, "prompt" if path == "/v1/completions" else "messages")
+    described = describe(error)
     if described.code == "unknown_url":
-        described.message = f"there is no {request.method} {_shown(path)}; see /docs"
+        described.message = f"there is no {request.method} {_shown(request.url.path)}; see /docs"
     return described.response()
 
 

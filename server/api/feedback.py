@@ -43,7 +43,7 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
     service = context.service
     job = _job(body, context)
     rejected: list[str] = []
-    with instruction.named_in_errors(body):
+    with instruction.came_in(body.instruction_param):
         events = _noting(service.run(job), rejected)
         trace = await finished(context.request.receive, events)
     written = _feedback(trace, rejected)

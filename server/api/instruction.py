@@ -40,12 +40,12 @@ def of_body(body: Instructed, context: Context) -> Instruction:
 
 
 @contextmanager
-def named_in_errors(body: Instructed) -> Iterator[None]:
-    """Within this block, a prompt that is too long is an ApiError about the instruction's field."""
+def came_in(field: str) -> Iterator[None]:
+    """Within this block, a prompt that is too long is an ApiError about ``field``."""
     try:
         yield
     except PromptTooLong as error:
-        raise describe(error, body.instruction_param) from error
+        raise describe(error, field) from error
 
 
 def _message(message: ChatMessage) -> Message:

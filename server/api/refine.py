@@ -64,7 +64,7 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
     if body.stream:
         writer = EventWriter()
         return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)
-    with instruction.named_in_errors(body):
+    with instruction.came_in(body.instruction_param):
         trace = await finished(context.request.receive, service.run(job))
     return JSONResponse(_object(head, trace, body), headers=outcome.headers_of(trace))
 
@@ -141,7 +141,7 @@ class EventWriter:
 async def _stream(
     body: RefineRequest, events: AsyncGenerator[Event, None], head: Head, writer: EventWriter
 ) -> AsyncGenerator[bytes, None]:
-    with instruction.named_in_errors(body):
+    with instruction.came_in(body.instruction_param):
         async with aclosing(events):
             async for event in events:
                 for chunk in writer.write(event):

@@ -7,11 +7,12 @@ import asyncio
 import json
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
 from redraft.server.api.schema.answers import TextCompletion
-from redraft.server.engine.base import EngineUnavailable, Tokens
+from redraft.server.engine.base import EngineUnavailable, PromptTooLong, Tokens
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.model import (
     ServedModel,
@@ -21,7 +22,7 @@ from redraft.server.service import (
 )
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import feedback
-from tests.support.serving import answering
+from tests.support.serving import Pause, answering
 
 PATH = "/v1/completions"
 LOOP = ("It is Lyon", feedback(3), "It is Paris")
@@ -116,6 +117,21 @@ def test_refined_it_streams_the_answer_alone() -> None:
 def test_a_failure_in_the_middle_ends_the_stream_with_an_error() -> None:
     result = chunks(Fail(EngineUnavailable("gone"), " It is"))
     assert result[-1]["error"]["code"] == "engine_unavailable"
+
+
+def test_a_prompt_found_too_long_after_a_comment_is_still_named_after_its_field() -> None:
+    pause = Pause("draft-0", 0)
+    engine = ScriptedEngine(Fail(PromptTooLong("too long"), " It"), gate=pause)
+    body = {"prompt": "The capital is", "stream": True}
+    with (
+        answering(engine, keep_alive_s=0.05) as served,
+        httpx.stream("POST", served.url + PATH, json=body, timeout=60) as answer,
+    ):
+        pieces = answer.iter_text()
+        assert next(pieces).startswith(": keep-alive")
+        pause.release(served)
+        last = "".join(pieces).split("data: ")[-2]
+    assert json.loads(last)["error"]["param"] == "prompt"
 
 
 def test_an_engine_that_only_chats_says_so() -> None:

@@ -37,7 +37,7 @@ BODY = {"model": "scripted:direct", "messages": MESSAGES, "tools": TOOLS}
 
 
 class Layer:
-    """An engine's own OpenAI layer: remembers what it was asked, answers with what it is told."""
+    """An engine's own OpenAI layer: keeps the bodies it gets, answers as it was made to."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Layer:
         headers: dict[str, str] | None = None,
     ) -> None:
         self.sent_back = headers
-        self.asked: list[dict[str, Any]] = []
+        self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.status, self.answer, self.events = status, answer or {"choices": []}, events or []
         self.hold = False
@@ -56,7 +56,7 @@ class Layer:
         self.app = Starlette(routes=[Route(path, self._answer, methods=["POST"]) for path in paths])
 
     async def _answer(self, request: Request) -> Any:
-        self.asked.append(await request.json())
+        self.bodies.append(await request.json())
         self.headers.append(dict(request.headers))
         if self.events:
             return StreamingResponse(self._events(), media_type="text/event-stream")
@@ -91,14 +91,14 @@ def test_the_request_goes_on_under_the_models_own_name_without_our_fields() -> N
     body = {**BODY, "reasoning_effort": "none", "refine": {"max_iterations": 0}, "top_k": 5}
     headers = {"Authorization": "Bearer secret", "X-Request-Id": "twice"}
     assert ask(layer, body, headers=headers).json() == {"choices": []}
-    assert layer.asked == [{"model": "scripted", "messages": MESSAGES, "tools": TOOLS, "top_k": 5}]
+    assert layer.bodies == [{"model": "scripted", "messages": MESSAGES, "tools": TOOLS, "top_k": 5}]
     assert not {"authorization", "x-request-id"} & layer.headers[0].keys()
 
 
 def test_simple_requests_do_not_need_the_layer() -> None:
     layer = Layer()
     assert ask(layer, {"model": "scripted:direct", "messages": MESSAGES}).status_code == 200
-    assert layer.asked == []
+    assert layer.bodies == []
 
 
 DIRECT_FIELDS: list[tuple[dict[str, Any], str]] = [
@@ -139,7 +139,7 @@ def test_with_refinement_it_is_refused_and_the_way_out_is_named(
     error = answer.json()["error"]
     assert (error["param"], error["code"]) == (param, "unsupported_with_refinement")
     assert "scripted:direct" in error["message"]
-    assert layer.asked == []
+    assert layer.bodies == []
 
 
 @pytest.mark.parametrize(("fields", "param"), DIRECT_FIELDS, ids=[p for _, p in DIRECT_FIELDS])
@@ -147,7 +147,7 @@ def test_without_refinement_the_layer_does_it(fields: dict[str, Any], param: str
     layer = Layer()
     answer = ask(layer, {"model": "scripted:direct", "messages": MESSAGES, **fields})
     assert answer.status_code == 200
-    assert len(layer.asked) == 1
+    assert len(layer.bodies) == 1
 
 
 @pytest.mark.parametrize(("fields", "param"), DIRECT_FIELDS, ids=[p for _, p in DIRECT_FIELDS])
@@ -216,7 +216,7 @@ def test_what_asks_for_nothing_is_no_reason_to_refuse(fields: dict[str, Any]) ->
 def test_completions_have_fields_of_their_own(fields: dict[str, Any], param: str) -> None:
     layer = Layer()
     assert ask(layer, {"prompt": "Hi", **fields}, "/v1/completions").status_code == 200
-    assert len(layer.asked) == 1
+    assert len(layer.bodies) == 1
     answer = ask(layer, {"prompt": "Hi", "refine": {}, **fields}, "/v1/completions")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
@@ -224,9 +224,9 @@ def test_completions_have_fields_of_their_own(fields: dict[str, Any], param: str
 def test_the_layer_knows_best_how_a_text_begins() -> None:
     layer = Layer()
     ask(layer, {"prompt": "Hi"}, "/v1/completions")
-    assert len(layer.asked) == 1
+    assert len(layer.bodies) == 1
     ask(layer, {"prompt": [1, 2]}, "/v1/completions")  # these need no beginning
-    assert len(layer.asked) == 1
+    assert len(layer.bodies) == 1
 
 
 def test_errors_of_the_layer_come_in_our_form() -> None:
@@ -258,8 +258,8 @@ def test_it_streams() -> None:
 def test_an_error_within_its_stream_comes_in_our_form() -> None:
     theirs = '{"error": {"message": "gone", "type": "InternalServerError", "code": 500}}'
     answer = ask(Layer(events=["{}", theirs, "[DONE]"]), {**BODY, "stream": True})
-    told = json.loads(answer.text.split("\n\n")[1].removeprefix("data: "))
-    assert told["error"] == {
+    event = json.loads(answer.text.split("\n\n")[1].removeprefix("data: "))
+    assert event["error"] == {
         "message": "gone",
         "type": "server_error",
         "param": None,
@@ -326,11 +326,12 @@ def test_it_takes_a_place_and_a_drain_ends_it(stream: bool) -> None:
     layer = Layer(events=["{}"] if stream else None)
     layer.hold = True
     service = serve(layer, admission=Admission(ServerConfig(max_loops=1, max_queue=0)))
-    found: list[httpx.Response] = []
+    responses: list[httpx.Response] = []
     with answering(ScriptedEngine(), service) as served:
 
         def first() -> None:
-            found.append(httpx.post(served.url + CHAT, json={**BODY, "stream": stream}, timeout=60))
+            body = {**BODY, "stream": stream}
+            responses.append(httpx.post(served.url + CHAT, json=body, timeout=60))
 
         asking = threading.Thread(target=first)
         asking.start()
@@ -338,8 +339,8 @@ def test_it_takes_a_place_and_a_drain_ends_it(stream: bool) -> None:
         assert httpx.post(served.url + CHAT, json=BODY, timeout=60).status_code == 429
         served.call(service.drain(0.01))
         asking.join(60)
-    assert '"shutting_down"' in found[0].text
-    assert found[0].status_code == (200 if stream else 503)
+    assert '"shutting_down"' in responses[0].text
+    assert responses[0].status_code == (200 if stream else 503)
 
 
 def test_the_metrics_count_it() -> None:

@@ -106,8 +106,8 @@ def test_the_log_and_the_metrics_call_it_cancelled() -> None:
 
     def count() -> float:
         text = service.metrics.exposition().decode()
-        found = [x for x in text.splitlines() if x.startswith(line)]
-        return float(found[0].split()[-1]) if found else 0.0
+        lines = [each for each in text.splitlines() if each.startswith(line)]
+        return float(lines[0].split()[-1]) if lines else 0.0
 
     before = count()
     with answering(engine, service) as served:

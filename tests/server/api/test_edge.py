@@ -39,9 +39,9 @@ def test_a_request_id_is_given_back() -> None:
     assert answer.headers["x-request-id"] == "mine-1.2_3"
 
 
-@pytest.mark.parametrize("given", ["", "has space", "x" * 129, "new\tline", "ünïcode"])
-def test_an_unusable_request_id_is_replaced(given: str) -> None:
-    answer = ask("GET", "/health", headers={"X-Request-Id": given.encode()})
+@pytest.mark.parametrize("request_id", ["", "has space", "x" * 129, "new\tline", "ünïcode"])
+def test_an_unusable_request_id_is_replaced(request_id: str) -> None:
+    answer = ask("GET", "/health", headers={"X-Request-Id": request_id.encode()})
     assert re.fullmatch(r"req-[0-9a-f]{32}", answer.headers["x-request-id"])
 
 

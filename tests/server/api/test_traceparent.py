@@ -12,7 +12,7 @@ from redraft.server.service import Service
 from tests.support.asgi import send, srt_model
 from tests.support.loops import feedback
 
-GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 ROUTES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "Capital of France?"}]},
     "/v1/completions": {"prompt": "Capital of France?", "refine": {}},
@@ -21,22 +21,22 @@ ROUTES: dict[str, dict[str, Any]] = {
 }
 
 
-def carried(route: str, given: str) -> set[str | None]:
+def carried(route: str, header: str) -> set[str | None]:
     script = (feedback(3),) if route == "/v1/feedback" else ("Lyon", feedback(3), "Paris")
     engine = ScriptedEngine(*script)
-    headers = {"traceparent": given}
+    headers = {"traceparent": header}
     service = Service(srt_model(engine))
     answer = asyncio.run(send(service, "POST", route, json=ROUTES[route], headers=headers))
     assert answer.status_code == 200, answer.text
     assert len(engine.history) == len(script)
-    return {asked.call.traceparent for asked in engine.history}
+    return {each.call.traceparent for each in engine.history}
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_the_trace_context_of_the_caller_reaches_the_engine(route: str) -> None:
-    assert carried(route, GIVEN) == {GIVEN}
+    assert carried(route, TRACEPARENT) == {TRACEPARENT}
 
 
-@pytest.mark.parametrize("given", ["", "nonsense", f"{GIVEN}-more", GIVEN.upper()])
-def test_a_malformed_trace_context_is_dropped(given: str) -> None:
-    assert carried("/v1/refine", given) == {None}
+@pytest.mark.parametrize("header", ["", "nonsense", f"{TRACEPARENT}-more", TRACEPARENT.upper()])
+def test_a_malformed_trace_context_is_dropped(header: str) -> None:
+    assert carried("/v1/refine", header) == {None}
