@@ -23,7 +23,9 @@ from redraft.server.options.values import ConfigError, element_type
 class CommandLine(argparse.ArgumentParser):
     """Takes the options of a dataclass. An error is one line that says what exists instead."""
 
-    def __init__(self, cls: type[Any], program: str, prefix: str, file_wins: bool) -> None:
+    def __init__(
+        self, cls: type[Any], program: str, prefix: str, file_wins: bool, about: str
+    ) -> None:
         self._fields, self._prefix = fields_of(cls), prefix
         self._hints = typing.get_type_hints(cls)
         order = ["its environment variable", "the file given with --config"]
@@ -32,7 +34,7 @@ class CommandLine(argparse.ArgumentParser):
         super().__init__(
             prog=program,
             usage=" ".join([program, *self._positional_usage(), "[options]"]),
-            description=inspect.getdoc(cls),
+            description=about.strip() or inspect.getdoc(cls),
             epilog=f"An option comes from the command line, else {order[0]},\n"
             f"else {order[1]}, else its default.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -98,7 +100,7 @@ class CommandLine(argparse.ArgumentParser):
         if several and field.metadata["repeat"]:
             arguments["action"] = "append"
         elif several:
-            arguments |= {"action": "extend", "nargs": "+"}
+            arguments |= {"action": "extend", "nargs": "*"}
         group.add_argument(flag(field.name), **arguments)
 
     def _help(self, field: Field[Any]) -> str:
