@@ -36,7 +36,7 @@ class RecipeStep:
     accelerate: Path | None = None  # the configuration to launch it with
 
     def values(self) -> dict[str, Any]:
-        """Every option of the stage, as JSON and YAML have values."""
+        """Every option of the stage, as JSON has values."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self.options), default=str))
         return values
 

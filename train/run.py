@@ -57,7 +57,7 @@ def run(recipe: Recipe, names: Sequence[str] = ()) -> int:
             continue
         print(f"{title}: {step.stage}", flush=True)
         began = time.monotonic()
-        if code := _execute(step, mark.with_suffix(".yaml")):
+        if code := _execute(step, mark.parent / "options" / mark.name):
             print(f"{title}: exit status {code}; run the recipe again to go on", flush=True)
             return code
         seconds = round(time.monotonic() - began, 1)
@@ -88,7 +88,7 @@ def _execute(step: RecipeStep, config: Path) -> int:
     import yaml
 
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(yaml.safe_dump(step.values(), sort_keys=False), encoding="utf-8")
+    config.write_text(json.dumps(step.values(), indent=2), encoding="utf-8")
     command = python_module("redraft.train", step.stage, "--config", str(config))
     if step.accelerate:
         command = _launched(command, step.accelerate)
