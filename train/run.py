@@ -85,7 +85,6 @@ def _titled(recipe: Recipe) -> Iterator[tuple[RecipeStep, str]]:
 def _execute(step: RecipeStep, config: Path) -> int:
     """The exit status of a step. Its file holds every option, so that neither the environment nor
     a default decides anything a second time."""
-    import yaml
 
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(json.dumps(step.values(), indent=2), encoding="utf-8")
