@@ -108,11 +108,11 @@ class RateLimit:
 class Limits:
     """How many calls an engine takes, and how patient they are."""
 
-    concurrency: int = 16
-    per_minute: float | None = None
-    retries: int = 6
-    first_wait_s: float = 1.0  # doubles with every retry
-    timeout_s: float = 600.0
+    concurrency: int
+    per_minute: float | None
+    retries: int
+    first_wait_s: float  # doubles with every retry
+    timeout_s: float
 
 
 @dataclass(slots=True)
@@ -134,9 +134,9 @@ class PaidEngine:
     engine: Engine
     ledger: Ledger
     model: str  # its name behind a URL, or a fingerprint of its weights
+    limits: Limits
     budget: Budget = field(default_factory=Budget)
     price: Price = field(default_factory=Price)
-    limits: Limits = field(default_factory=Limits)
     spent: Spent = field(default_factory=Spent)
     _free: asyncio.Semaphore = field(init=False)
     _rate: RateLimit = field(init=False)

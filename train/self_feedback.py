@@ -28,10 +28,10 @@ from redraft.train.progress import bar
 class LoopSettings:
     """How the model drafts and refines."""
 
-    iterations: int = 1
-    temperature: float = 0.7  # of drafts; feedback and refinements are greedy (section 4.1)
-    max_tokens: int = 2048  # of each phase
-    seed: int = 0
+    iterations: int
+    temperature: float  # of drafts; feedback and refinements are greedy (section 4.1)
+    max_tokens: int  # of each phase
+    seed: int
 
     def policy(self, name: str) -> Policy:
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
@@ -57,7 +57,7 @@ class SelfFeedback:
     srt_format: SrtFormat | None  # None: an instruct model, asked by messages
     setting: LoopSettings
     ledger: Ledger
-    concurrency: int = 16
+    concurrency: int
     reused: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
     traces: dict[int, Trace] = field(default_factory=dict)

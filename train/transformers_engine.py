@@ -55,9 +55,9 @@ class TransformersEngine:
         self,
         model: Any,
         tokenizer: Tokenizer,
-        name: str = "local",
-        window: int = 4096,
-        batch: int = 64,
+        name: str,
+        window: int,
+        batch: int,
     ) -> None:
         self.name, self.model, self.window = name, name, window
         self._model, self._tokenizer, self._batch = model, tokenizer, batch

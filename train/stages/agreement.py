@@ -78,8 +78,8 @@ async def measure(
     engine: Engine,
     srt_format: SrtFormat,
     pairs: Sequence[PreferencePair],
-    max_tokens: int = 1024,
-    at_once: int = 128,
+    max_tokens: int,
+    at_once: int,
 ) -> JudgementAgreement:
     """Both responses of every pair scored by the model, apart from each other."""
     free = asyncio.Semaphore(at_once)

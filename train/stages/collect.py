@@ -76,7 +76,7 @@ async def prepared(options: CollectOptions, ledger: Ledger) -> AsyncIterator[Col
             if source not in engines:
                 engine: Engine = await stack.enter_async_context(opened(source))
                 engines[source] = PaidEngine(
-                    engine, ledger, identity(source), budget, source.price, source.limits
+                    engine, ledger, identity(source), source.limits, budget, source.price
                 )
             return engines[source]
 

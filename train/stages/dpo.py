@@ -27,6 +27,8 @@ from redraft.train.program import read
 from redraft.train.stages.agreement import FELL, JudgementAgreement, fall, measure
 from redraft.train.trl_settings import TrainingData, TrlSettings
 
+MEASURED_AT_ONCE = 64  # feedback generated in one batch
+
 
 @dataclass(frozen=True, slots=True)
 class DpoOptions:
@@ -68,11 +70,7 @@ def train(options: DpoOptions) -> int:
     """Train to the end; the exit status."""
     from transformers import AutoConfig
 
-    settings = TrlSettings(
-        trainer_arguments(options),
-        trl_settings.lora_config(options.lora),
-        trl_settings.quantization(options.quantize),
-    )
+    settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
     tokenizer = tokens.load(options.model)
     config = AutoConfig.from_pretrained(_whole(options.model)).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
@@ -114,7 +112,7 @@ def _trainer(
 
     from redraft.train.exact_resume import MarkComplete, SameOrder
 
-    class Trainer(DPOTrainer):  # type: ignore[misc]
+    class OrderedDpoTrainer(DPOTrainer):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset  # token ids already; TRL would make them from text, unlike the server
 
@@ -142,7 +140,7 @@ def _trainer(
         # Loaded as trainable, TRL keeps a frozen copy as the reference; loaded any other way, the
         # reference would silently be the base model (huggingface/trl#1193).
         model = AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
-    return Trainer(
+    return OrderedDpoTrainer(
         model=model,
         args=settings.arguments,
         processing_class=tokenizer.loaded,
@@ -169,8 +167,12 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
 
     pairs = judgements.read(options.judgements)
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
-    engine = TransformersEngine(model, tokenizer)
-    agreement = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
+    window = model.config.get_text_config().max_position_embeddings
+    engine = TransformersEngine(model, tokenizer, "tuned", window, MEASURED_AT_ONCE)
+    measured = measure(
+        engine, tokenizer.srt_format(), pairs, options.feedback_tokens, MEASURED_AT_ONCE
+    )
+    agreement = asyncio.run(measured)
     print(f"dpo: agreement {when}: {agreement}")
     jsonl.write_json(file, agreement.to_json())
 

@@ -199,7 +199,7 @@ async def _critic(
     model = spec(options.critic, "critic")
     engine = await stack.enter_async_context(opened(model))
     budget = Budget(options.max_cost)
-    paid = PaidEngine(engine, ledger, identity(model), budget, model.price, model.limits)
+    paid = PaidEngine(engine, ledger, identity(model), model.limits, budget, model.price)
     return PromptedCritic(paid)
 
 

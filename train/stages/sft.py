@@ -76,11 +76,7 @@ def train(options: SftOptions) -> dict[str, Any]:
 
     if not (options.lessons or options.responses):
         raise ConfigError("sft needs --lessons or --responses")
-    settings = TrlSettings(
-        trainer_arguments(options),
-        trl_settings.lora_config(options.lora),
-        trl_settings.quantization(options.quantize),
-    )
+    settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
     config = AutoConfig.from_pretrained(options.model).get_text_config()
     maker = _maker(options)
     data, lengths = _data(options, maker, config.max_position_embeddings)
@@ -138,14 +134,14 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
 
     from redraft.train.exact_resume import MarkComplete, SameOrder
 
-    class Trainer(SFTTrainer):  # type: ignore[misc]
+    class OrderedSftTrainer(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
             # Packed sequences are of about the same length.
             lengths = [1] * len(self.train_dataset) if self.args.packing else data.lengths
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
 
-    return Trainer(
+    return OrderedSftTrainer(
         model=options.model,
         args=settings.arguments,
         processing_class=tokenizer,

@@ -151,7 +151,9 @@ def test_traces_become_pairs_scored_by_someone_else(tmp_path: Path) -> None:
 
 
 def loop(engine: ScriptedEngine, ledger: Ledger) -> SelfFeedback:
-    return SelfFeedback(engine, "weights", FORMAT, LoopSettings(max_tokens=60), ledger)
+    return SelfFeedback(
+        engine, "weights", FORMAT, LoopSettings(1, 0.7, 60, seed=0), ledger, concurrency=16
+    )
 
 
 def test_the_model_works_on_itself_and_a_second_run_costs_nothing(tmp_path: Path) -> None:
