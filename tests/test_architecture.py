@@ -25,7 +25,7 @@ ALLOWED = {
     "redraft.server.engine": ("redraft.server.engine", "redraft.server.refine"),
     "redraft.server.cli": ("redraft",),
     "redraft.train": ("redraft.train", "redraft.server.refine", "redraft.server.engine"),
-    "redraft.clients": ("redraft.clients",),
+    "redraft.clients": ("redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks": ("redraft.benchmarks", "redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks.workbench": (
         "redraft.benchmarks.workbench",
