@@ -21,6 +21,7 @@ class Command:
     module: str
     about: str
     extra: str = ""  # what brings its libraries; empty: the bare install
+    trainer_libraries: tuple[str, ...] = ()  # libraries of the extra ``train`` that parts of it use
 
 
 COMMANDS = {
@@ -29,13 +30,13 @@ COMMANDS = {
     "train": Command(
         "redraft.train.__main__", "teach a model to give itself feedback and refine", "train"
     ),
-    "bench": Command("redraft.benchmarks.__main__", "measure a running server", "bench"),
+    "bench": Command(
+        "redraft.benchmarks.__main__",
+        "measure a running server",
+        "bench",
+        ("datasets", "peft", "tqdm", "torch", "transformers", "trl", "yaml"),
+    ),
     "install": Command("redraft.install", "bring the libraries that a command needs"),
-}
-# Libraries that some benchmarks use and another extra brings.
-BROUGHT_BY = {
-    **dict.fromkeys(("datasets", "peft", "tqdm", "torch", "transformers", "trl", "yaml"), "train"),
-    "vllm": "cpu",
 }
 
 
@@ -70,9 +71,9 @@ def run(name: str, arguments: list[str]) -> int:
         return int(importlib.import_module(command.module).main(arguments) or 0)
     except ModuleNotFoundError as error:
         library = (error.name or "").partition(".")[0]
-        extra = BROUGHT_BY.get(library, command.extra)
-        if not extra or library in ("", "redraft"):
+        if not command.extra or library in ("", "redraft"):
             raise
+        extra = "train" if library in command.trainer_libraries else command.extra
         return complain(f"{name} needs {library!r}; run: redraft install {extra}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,8 @@ def test_a_reader_that_closes_its_end_is_no_error(arguments: list[str], root: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "run", "smoke", "--dry-run"], "which needs PyYAML; run: redraft install train"),
-        (["serve", "--port", "0"], "; run: redraft install cpu"),
+        (["train", "run", "smoke", "--dry-run"], r"needs '?\w+'?; run: redraft install train"),
+        (["serve", "--port", "0"], r"run: redraft install cpu"),
     ],
 )
 def test_a_missing_library_is_named_with_the_command_that_brings_it(
@@ -85,5 +86,5 @@ def test_a_missing_library_is_named_with_the_command_that_brings_it(
 ) -> None:
     ended = run(root, *arguments, **without_extras(tmp_path, root))
     assert ended.returncode == 2
-    assert message in ended.stderr
+    assert re.search(message, ended.stderr)
     assert "Traceback" not in ended.stderr
