@@ -282,27 +282,10 @@ def read(
 
 def read_key(key: str, file: str) -> str:
     """A key given itself or in a file; empty when neither is given."""
-    return key or (_read_secret(file).strip() if file else "")
+    return key or (read_secret(file).strip() if file else "")
 
 
-def read_api_keys(config: ServerConfig) -> dict[str, str]:
-    """API key -> the client's name, from the file and the environment."""
-    entries = config.api_keys.replace(",", "\n").splitlines()
-    if config.api_keys_file:
-        entries += _read_secret(config.api_keys_file).splitlines()
-    keys = {}
-    for entry in entries:
-        if not entry.strip() or entry.lstrip().startswith("#"):
-            continue
-        name, _, key = entry.partition(":")
-        if not name.strip() or not key.strip():
-            # The entry itself may be a key, and keys are never shown.
-            raise ConfigError("an API key has no name; write each as NAME:KEY")
-        keys[key.strip()] = name.strip()
-    return keys
-
-
-def _read_secret(file: str) -> str:
+def read_secret(file: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

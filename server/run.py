@@ -35,7 +35,7 @@ from redraft.server.admission import (
     Rates,
 )
 from redraft.server.api.app import build_app
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey, read_keys
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.options import ConfigError
@@ -54,8 +54,7 @@ DELIVERY_S = 5  # for answers to reach their readers once their loops have ended
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = config.read(sys.argv[1:] if arguments is None else arguments)
-        clients = config.read_api_keys(chosen).items()
-        keys = [ApiKey.of(client, key) for key, client in clients]
+        keys = read_keys(chosen)
         check_access(chosen, keys)
         with listen(chosen.host, chosen.port) as listener:
             traces = trace_store(chosen)

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from redraft.server import config
+from redraft.server.api.keys import ApiKey, read_keys
 from redraft.server.telemetry.metrics import Metrics
 
 yaml = pytest.importorskip("yaml")
@@ -50,7 +51,7 @@ def test_compose_gives_the_server_options_it_has_and_time_to_drain() -> None:
     environ = {**server["environment"], "REDRAFT_API_KEYS": "me:secret"}
     chosen = config.read([], environ)
     assert chosen.grace_s < int(server["stop_grace_period"].removesuffix("s"))
-    assert config.read_api_keys(chosen) == {"secret": "me"}
+    assert read_keys(chosen) == [ApiKey.of("me", "secret")]
     for service in compose["services"].values():
         for volume in service.get("volumes", []):
             assert (DEPLOY / volume.partition(":")[0]).is_file()

@@ -18,7 +18,8 @@ from redraft.server.api import (
     probes,
     refine,
 )
-from redraft.server.api.edge import ApiKey, Edge
+from redraft.server.api.edge import Edge
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 

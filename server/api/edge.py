@@ -7,14 +7,11 @@ Plain ASGI without a wrapper around the response, so that routes notice a client
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import logging
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -23,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.api.errors import ApiError, describe
+from redraft.server.api.keys import ApiKey, client_of
 from redraft.server.config import ServerConfig
 from redraft.server.telemetry.metrics import Metrics
 
@@ -39,18 +37,6 @@ OPEN_BELOW = ("/page/", "/docs/")
 LONGEST_LOGGED = 200  # characters of a path
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """The client a key belongs to, and the key's hash; the key itself is not kept."""
-
-    client: str
-    sha256: bytes = field(repr=False)
-
-    @classmethod
-    def of(cls, client: str, key: str) -> ApiKey:
-        return cls(client, _sha256(key))
 
 
 class Edge:
@@ -178,25 +164,6 @@ class _Passage:
         elif not message.get("more_body", False):
             self._complete = True
         await self._send(message)
-
-
-def client_of(scope: Scope, keys: Sequence[ApiKey]) -> str:
-    """The client a request's API key belongs to; ApiError for a missing or unknown key."""
-    scheme, _, secret = Headers(scope=scope).get("authorization", "").partition(" ")
-    secret = secret.strip() if scheme.lower() == "bearer" else ""
-    sha256 = _sha256(secret)
-    # Every key is compared, each in constant time, so that timing reveals nothing.
-    clients = [key.client for key in keys if hmac.compare_digest(key.sha256, sha256)]
-    if clients:
-        return clients[0]
-    problem = "this API key is not known" if secret else "no API key was sent"
-    message = f"{problem}; send one in the header 'Authorization: Bearer KEY'"
-    headers = {"WWW-Authenticate": "Bearer"}
-    raise ApiError(401, message, code="invalid_api_key", headers=headers)
-
-
-def _sha256(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def _open(scope: Scope) -> bool:

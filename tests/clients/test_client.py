@@ -16,7 +16,7 @@ import redraft
 from redraft import AsyncRedraft, Event, Redraft, RedraftError
 from redraft.clients.wire import event_of
 from redraft.server.api.app import build_app
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Entry, Fail, ScriptedEngine

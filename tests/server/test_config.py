@@ -190,19 +190,6 @@ def test_a_critic_has_a_name_an_address_and_maybe_a_model() -> None:
     ]
 
 
-def test_api_keys_come_from_the_file_and_the_environment(tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    file.write_text("# team keys\nalice: one\n\nbob:two\n")
-    chosen = config.read(["--api-keys-file", str(file)], {"REDRAFT_API_KEYS": "carol:three"})
-    assert config.read_api_keys(chosen) == {"one": "alice", "two": "bob", "three": "carol"}
-
-
-def test_an_api_key_without_a_name_is_refused_without_showing_it() -> None:
-    with pytest.raises(ConfigError, match="NAME:KEY") as error:
-        config.read_api_keys(config.read([], {"REDRAFT_API_KEYS": "sk-hush"}))
-    assert "hush" not in str(error.value)
-
-
 def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the key file"):
         config.read_key("", str(tmp_path / "none"))

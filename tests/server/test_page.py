@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call, EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine

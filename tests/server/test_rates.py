@@ -14,7 +14,7 @@ from redraft.server.admission import (
     Rates,
     Rejected,
 )
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.model import (

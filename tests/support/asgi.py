@@ -13,7 +13,7 @@ import httpx
 from pydantic import TypeAdapter
 
 from redraft.server.api.app import build_app
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (

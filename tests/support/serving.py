@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import uvicorn
 
 from redraft.server.api.app import build_app
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call
 from redraft.server.engine.scripted_engine import ScriptedEngine

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service

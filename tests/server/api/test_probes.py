@@ -12,7 +12,7 @@ import pytest
 
 from redraft import __version__
 from redraft.server.admission import Admission
-from redraft.server.api.edge import ApiKey
+from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
