@@ -13,18 +13,6 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-_SAMPLING_FIELDS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "seed",
-    "max_tokens",
-    "min_tokens",
-)
 # Hosted reasoning models refuse these; an answer without them is better than none.
 _DISPENSABLE = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"})
 _NEW_NAMES = {"max_tokens": "max_completion_tokens"}
@@ -96,8 +84,7 @@ def _prompt_fields(prompt: Prompt) -> Json:
 
 
 def _sampling_fields(sampling: Sampling) -> Json:
-    given = {field: getattr(sampling, field) for field in _SAMPLING_FIELDS}
-    fields = {field: value for field, value in given.items() if value is not None}
+    fields: Json = sampling.numbers()
     if sampling.logit_bias:
         fields["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
     if sampling.ignore_eos:
