@@ -30,10 +30,7 @@ from fastapi import FastAPI
 
 from redraft import __version__
 from redraft.server import build, config
-from redraft.server.admission import (
-    Admission,
-    Rates,
-)
+from redraft.server.admission import Admission, Rates
 from redraft.server.api.app import build_app
 from redraft.server.api.keys import ApiKey, read_keys
 from redraft.server.config import ServerConfig

@@ -12,11 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from redraft.server.admission import (
-    Admission,
-    Rates,
-    Rejected,
-)
+from redraft.server.admission import Admission, Rates, Rejected
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.model import ServedModel

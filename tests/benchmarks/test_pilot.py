@@ -27,13 +27,9 @@ from redraft.benchmarks.grading.policies import (
 )
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine import manifest
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.service import Service
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise
 from redraft.train.workbench.tasks import answer, sample
