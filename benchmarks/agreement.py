@@ -16,7 +16,6 @@ import hashlib
 import json
 import random
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ class Agreement:
         }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     pairs = [pair for path in options.data for pair in read_pairs(path)]
     random.Random(options.seed).shuffle(pairs)
@@ -224,7 +223,3 @@ def _report(
     config = vars(options)
     result = Result("agreement", about, config, figures, failures, (table,), (plot,), samples)
     publish(result, options.out)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,6 +30,7 @@ from redraft.benchmarks.grading.weighing import Answers, points, samples, table,
 from redraft.benchmarks.load import asking_options, endpoint_options
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Result, publish
+from redraft.server.options import ConfigError
 
 WAYS: dict[str, Way] = {
     "direct": DIRECT,
@@ -41,7 +42,7 @@ WAYS: dict[str, Way] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     prompts = read_labelled(options.labelled, bool(options.judge))[: options.limit]
     ways = dict(map(_named, options.way)) if options.way else WAYS
@@ -73,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
 def _named(text: str) -> tuple[str, Way]:
     name, equals, content = text.partition("=")
     if not equals:
-        raise SystemExit(f"--way: expected NAME=JSON, got {text!r}")
+        raise ConfigError(f"--way: expected NAME=JSON, got {text!r}")
     return name, json.loads(content)
 
 
@@ -94,7 +95,3 @@ def _report(
         Result("compute", about, config, figures, failures, tables, (plot,), samples(found)),
         options.out,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

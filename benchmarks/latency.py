@@ -27,13 +27,12 @@ from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
-from redraft.benchmarks.load import processes
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.optillm_environment import AUTO
 from redraft.benchmarks.load.peers import peers
-from redraft.benchmarks.load.processes import Running
 from redraft.benchmarks.load.systems import SYSTEMS, System
 from redraft.benchmarks.load.timing import Batch, Load, Timing
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import arrivals, prompts
 from redraft.benchmarks.output.latency_report import report
 from redraft.benchmarks.output.ledger import Ledger
@@ -64,7 +63,7 @@ class Cell:
         }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     cells = [
         Cell(tokens, iterations, concurrency)
@@ -78,12 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.prompt_tokens, options.iterations, options.rates
         )
     ]
-    try:
-        with peers(options) as running:
-            batches = asyncio.run(measure(options, running.servers, cells))
-    except processes.NotStarted as error:
-        print(f"redraft bench latency: {error}", file=sys.stderr)
-        return 1
+    with peers(options) as running:
+        batches = asyncio.run(measure(options, running.servers, cells))
     failures: Counter[str] = Counter()
     for each in batches:
         failures.update({f"{each.system}: {why}": n for why, n in each.failures.items()})
@@ -249,7 +244,3 @@ async def batch(
             tasks.create_task(one(instruction, after))
     seconds = time.perf_counter() - start
     return Batch(system.name, cell.name, repeat, seconds, tuple(timings), failures)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

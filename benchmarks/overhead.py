@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, median_interval
@@ -42,14 +42,10 @@ class Measured:
     requests_per_s: float
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
-    try:
-        with processes.stopped_with_us(), processes.scripted(options.out / "logs") as server:
-            found, failures = asyncio.run(measure(options, server))
-    except processes.NotStarted as error:
-        print(f"redraft bench overhead: {error}", file=sys.stderr)
-        return 1
+    with servers.scripted(options.out / "logs") as server:
+        found, failures = asyncio.run(measure(options, server))
     _report(options, found, failures)
     return 1 if failures else 0
 
@@ -68,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 async def measure(
-    options: argparse.Namespace, server: processes.Running
+    options: argparse.Namespace, server: Running
 ) -> tuple[dict[str, list[Measured]], Counter[str]]:
     found: dict[str, list[Measured]] = {kind: [] for kind in KINDS}
     failures: Counter[str] = Counter()
@@ -139,7 +135,3 @@ def _us(tokens_per_s: Interval) -> str:
         1e6 / rate for rate in (tokens_per_s.estimate, tokens_per_s.high, tokens_per_s.low)
     )
     return Interval(estimate, low, high, tokens_per_s.n).shown(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,14 +197,10 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     size = Size(options.hidden, options.layers, options.heads, options.phase_tokens, options.kept)
     build(options.directory, size, options.seed)
     weights = sum(path.stat().st_size for path in options.directory.glob("*.safetensors"))
     print(json.dumps({"model": str(options.directory), "parameters": weights // 2}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

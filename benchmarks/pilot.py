@@ -39,12 +39,13 @@ from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import wilson
 from redraft.benchmarks.stats.pairs import compare, flips
+from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 
 WAY = "loop"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     rows = read_labelled(options.labelled, judged=bool(options.judge))
     if len(rows) < options.least:
@@ -108,7 +109,7 @@ def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
 def write_policy(directory: Path, recommended: Tried) -> Path:
     found = manifest.read(directory)
     if found is None:
-        raise SystemExit(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
+        raise ConfigError(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
     policy = manifest.DefaultPolicy(
         recommended.policy.iterations, recommended.policy.good_enough, "last"
     )
@@ -164,7 +165,3 @@ def _report(
     table = Table("Policies", columns, tuple(rows), note)
     result = Result("pilot", about, vars(options), figures, failures, (table,), (plot,))
     publish(result, options.out)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -34,7 +34,7 @@ NUMBER = re.compile(r"[-+<]?[\d,]*\.?\d.*|-")  # a figure, or the lack of one
 FIELDS = {"name", "about", "made", "config", "figures", "failures", "tables", "plots"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     found = ordered(options.folders)
     if not found:
@@ -194,6 +194,3 @@ a{color:inherit;text-decoration:none}}
 @media screen and (prefers-color-scheme:dark){body{color:#e4e7eb;background:#15181c}
 a{color:#7db0f0}img{background:#fff;border-radius:6px}th,td,h2,.wide tr{border-color:#3a414a}}
 """
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,20 +13,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, aclosing
 from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
-from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import prompts
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Result, Table, publish
@@ -47,14 +46,10 @@ T_OF_WINDOWS = 2.306  # 97.5% point of Student's t with WINDOWS - 2 degrees of f
 Sample = tuple[float, int]  # seconds since the start, bytes
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
-    try:
-        with processes.stopped_with_us(), _server(options) as server:
-            done, failures, samples = asyncio.run(soak(options, server))
-    except processes.NotStarted as error:
-        print(f"redraft bench soak: {error}", file=sys.stderr)
-        return 1
+    with _server(options) as server:
+        done, failures, samples = asyncio.run(soak(options, server))
     return _report(options, done, failures, samples)
 
 
@@ -77,16 +72,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-@contextmanager
-def _server(options: argparse.Namespace) -> Iterator[Running]:
+def _server(options: argparse.Namespace) -> AbstractContextManager[Running]:
     logs = options.out / "logs"
-    if options.model:
-        settings = processes.EngineSettings(options.kv_cache_mib)
-        with processes.redraft(options.model, settings, logs) as running:
-            yield running
-    else:
-        with processes.scripted(logs) as running:
-            yield running
+    if not options.model:
+        return servers.scripted(logs)
+    return servers.redraft(options.model, servers.EngineSettings(options.kv_cache_mib), logs)
 
 
 async def soak(
@@ -195,7 +185,3 @@ def _report(
     config = vars(options)
     publish(Result("soak", about, config, figures, failures, (table,), (plot,), looks), options.out)
     return 0 if flat and not failures else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

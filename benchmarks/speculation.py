@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks import phased_model
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
 from redraft.benchmarks.load.timing import ratio
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import prompts
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
@@ -75,7 +76,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    running: processes.Running
+    running: Running
     session: Session
 
     def guesses(self) -> tuple[float, float]:
@@ -93,16 +94,11 @@ class Measured:
     repeated: dict[float, float]  # the share of their drafts that refinements did repeat
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     measured = Measured([], Counter(), {})
-    try:
-        with processes.stopped_with_us():
-            for kept in options.kept:
-                asyncio.run(measure(options, kept, measured))
-    except processes.NotStarted as error:
-        print(f"redraft bench speculation: {error}", file=sys.stderr)
-        return 1
+    for kept in options.kept:
+        asyncio.run(measure(options, kept, measured))
     _report(options, measured)
     return 1 if measured.failures else 0
 
@@ -137,21 +133,21 @@ async def measure(options: argparse.Namespace, kept: float, measured: Measured) 
         options.hidden, options.layers, options.heads, options.phase_tokens, kept
     )
     model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
-    settings = processes.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
+    settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
     with ExitStack() as started:
         running = {
             name: started.enter_context(
-                processes.redraft(model, settings, options.out / "logs" / name, more=more)
+                servers.redraft(model, settings, options.out / "logs" / name, more=more)
             )
             for name, more in SYSTEMS.items()
         }
         async with AsyncExitStack() as sessions:
-            servers = {}
+            asked = {}
             for name, server in running.items():
                 endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
                 session = await sessions.enter_async_context(endpoint.session())
-                servers[name] = Server(server, session)
-            await _compare(options, kept, servers, measured)
+                asked[name] = Server(server, session)
+            await _compare(options, kept, asked, measured)
 
 
 async def _compare(
@@ -291,7 +287,3 @@ def _figures(cell: Sequence[Batch]) -> dict[str, Any]:
         "guessed_per_token": guessed / tokens if tokens else None,
         "accepted_share": accepted / guessed if guessed else None,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

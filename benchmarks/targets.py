@@ -76,7 +76,7 @@ def steps() -> dict[str, Step]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     chosen = {name: step for name, step in steps().items() if name in options.steps}
     failed = []
@@ -159,7 +159,3 @@ def _report(out: Path, failed: Sequence[str]) -> list[str]:
     failures = dict.fromkeys(failed, 1)
     publish(Result("targets", about, config, figures, failures, (table,)), out)
     return [target.what for target, value in found if not value.n]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

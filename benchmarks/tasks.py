@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -39,7 +38,7 @@ from redraft.benchmarks.stats.pairs import Comparison, compare
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]  # by set
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     code: int = options.step(options)
     return code
@@ -198,7 +197,3 @@ def _bbh_rows(folder: Path) -> Iterator[tuple[str, float, float]]:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

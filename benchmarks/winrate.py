@@ -40,7 +40,7 @@ from redraft.benchmarks.winrates.preference import WinRate, compare_win_rates, w
 from redraft.benchmarks.winrates.published import verify_step
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     code: int = options.step(options)
     return code
@@ -239,7 +239,3 @@ def compare_step(options: argparse.Namespace) -> int:
 
 def _config(options: argparse.Namespace) -> dict[str, object]:
     return {key: value for key, value in vars(options).items() if key != "step"}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

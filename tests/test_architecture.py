@@ -40,14 +40,12 @@ ALLOWED = {
         "redraft.benchmarks",
         "redraft.clients",
         "redraft.server.refine",
+        "redraft.server.engine",
+        "redraft.server.options",
         "redraft.server.jsonl",
         "redraft.server.retry",
-    ),
-    "redraft.benchmarks.workbench": (
-        "redraft.benchmarks.workbench",
-        "redraft.server.refine",
-        "redraft.server.jsonl",
-        "redraft.train",
+        "redraft.train.workbench",
+        "redraft.train.config",
     ),
 }
 # library -> the only modules that may import it

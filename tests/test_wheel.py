@@ -47,7 +47,7 @@ from redraft.benchmarks.workbench import card_tables
 programs = (redraft.benchmarks.__main__, redraft.server.api.pages, redraft.train.recipe)
 for module in (*programs, card_tables):
     assert Path(module.__file__).is_relative_to(sys.argv[1]), module.__file__
-assert {"latency", "winrate"} <= redraft.benchmarks.__main__.measurements().keys()
+assert {"latency", "winrate"} <= redraft.benchmarks.__main__.COMMANDS.commands.keys()
 assert redraft.train.recipe.load("smoke").steps
 assert card_tables._ABOUT.is_file() and any(redraft.train.recipe.ACCELERATE.glob("*.yaml"))
 """

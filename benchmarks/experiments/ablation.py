@@ -13,7 +13,6 @@ again; the same seed gives the same table.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from redraft.benchmarks.experiments import retraining
@@ -25,8 +24,7 @@ from redraft.benchmarks.experiments.arm_figures import (
     samples,
     weigh,
 )
-from redraft.benchmarks.experiments.arms import Arm
-from redraft.benchmarks.experiments.stages import Run, to_the_end
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, Tools
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.server.refine.srt_format import COMPONENTS
@@ -34,8 +32,8 @@ from redraft.server.refine.srt_format import COMPONENTS
 ALL, BASE = "all feedback", "base model"
 
 
-def main(arguments: Sequence[str] | None = None, run: Run = to_the_end) -> int:
-    return retraining.conduct(parser(), experiment, arguments, run)
+def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
+    return retraining.conduct(parser(), experiment, arguments, tools)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,8 +51,8 @@ def arms(size: int, without: Sequence[str]) -> list[Arm]:
     return [Arm(ALL, size), *left_out, Arm("no feedback", size, ()), Arm(BASE, 0, ())]
 
 
-def experiment(options: argparse.Namespace, run: Run) -> Result:
-    shop = retraining.lesson_shop(options, run)
+def experiment(options: argparse.Namespace, tools: Tools) -> Result:
+    shop = retraining.lesson_shop(options, tools)
     size = retraining.size(options, shop)
     found = retraining.trained(arms(size, options.without), shop)
     weighed = weigh(found, ALL, options.seed)
@@ -91,7 +89,3 @@ def table(weighed: Sequence[Weighed], how: str) -> Table:
     )
     columns = ("taught", *COLUMNS, "against all, points", "p")
     return Table("Feedback ablation", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,7 +8,6 @@ Those that train models of their own (ablation, data-curve) are run by their nam
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from redraft.benchmarks.experiments import (
@@ -21,26 +20,18 @@ from redraft.benchmarks.experiments import (
     setting,
     wordings,
 )
-from redraft.benchmarks.experiments.deployment import Deployment
+from redraft.benchmarks.experiments.deployment import deployed
 
 EXPERIMENTS = (iterations, rerank, equal_compute, gate, critic_quality, wordings, cost_benefit)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = setting.read(parser(), given)
+def main(arguments: Sequence[str]) -> int:
+    options = setting.read(parser(), arguments)
     # Each with its own options' defaults beside what is given to all.
-    planned = [(module.measure, module.parser().parse_args(given)) for module in EXPERIMENTS]
-
-    def work(deployment: Deployment) -> int:
+    planned = [(module.measure, module.parser().parse_args(arguments)) for module in EXPERIMENTS]
+    with deployed(options, critic_quality.NOISES) as deployment:
         return max(setting.run(measure, its, deployment) for measure, its in planned)
-
-    return setting.attend(options, critic_quality.NOISES, work)
 
 
 def parser() -> argparse.ArgumentParser:
     return setting.parser("all", __doc__)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """Arms: models that differ in one thing, trained from the same weights by the same recipe, served,
 and asked the same held-out instructions through the public API.
 
-Each stage is a process; one that is done is not run again. An arm lies in a folder that is named
+Each training is a process; what is done is not done again. An arm lies in a folder that is named
 for all that decides it, so experiments share the arms they have in common.
 """
 
@@ -11,15 +11,19 @@ import errno
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from redraft.benchmarks.experiments.stages import Run
+from redraft.benchmarks.load.programs import Run, module_command, run_to_end
+from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.benchmarks.workbench.judge import judged
+from redraft.server import jsonl
 from redraft.server.refine.srt_format import COMPONENTS
+from redraft.train.workbench.families import FAMILIES
 
-Row = Mapping[str, Any]  # of train/workbench/judged.py
+Row = Mapping[str, Any]  # an answer, judged
 _TRAINING = "training.json"  # beside trained weights: what the training was
 
 
@@ -28,6 +32,17 @@ class Arm:
     name: str  # as the tables show it
     size: int  # lessons or pairs it is trained on; 0: the weights all start from
     components: tuple[str, ...] = COMPONENTS  # of its feedback; none: it answers directly
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """How arms are trained and asked."""
+
+    run: Run
+    evaluate: Callable[[EvaluateOptions], int]
+
+
+TOOLS = Tools(run_to_end, evaluate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +55,7 @@ class Shop:
     data: Path
     takes: Literal["lessons", "pairs"]  # what the data is, and the option of the step it goes in
     arms: Path  # folder of the arms
-    run: Run
+    tools: Tools
     changes: tuple[str, ...] = ()  # NAME=VALUE: options of the step, other than the recipe's
     seed: int = 1
     families: tuple[str, ...] = ()  # of instructions; none: all there are
@@ -58,29 +73,27 @@ class Measured:
 def measured(arm: Arm, shop: Shop) -> Measured:
     """The arm's answers, judged; trains it first, if it is not there yet."""
     folder = shop.arms / folder_name(arm, shop)
-    log = folder / "log.txt"
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
-    served = _made(arm, shop, folder, log)
-    of = "-".join([*shop.families, str(shop.per_family), f"{shop.task_seed}.jsonl"])
-    answers, judged = folder / f"answers-{of}", folder / f"judged-{of}"
+    model = _made(arm, shop, folder)
+    asked = "-".join([*shop.families, str(shop.per_family), str(shop.task_seed)])
+    answers = folder / f"answers-{asked}.jsonl"
     if not answers.is_file():
-        iterations = 1 if arm.components else 0
-        asked = ["--model", str(served), "--iterations", str(iterations)]
-        asked += ["--per-family", str(shop.per_family), "--seed", str(shop.task_seed)]
-        asked += ["--families", *shop.families] if shop.families else []
-        shop.run(
-            ["-m", "redraft.benchmarks.workbench.evaluate", *asked, "--output", str(answers)], log
+        options = EvaluateOptions(
+            str(answers),
+            model=str(model),
+            iterations=1 if arm.components else 0,
+            per_family=shop.per_family,
+            families=shop.families or tuple(FAMILIES),
+            seed=shop.task_seed,
         )
-    told = ["--answers", str(answers), "--output", str(judged)]
-    shop.run(["-m", "redraft.benchmarks.workbench.judged", *told], log)
-    rows = tuple(json.loads(line) for line in judged.read_text(encoding="utf-8").splitlines())
+        shop.tools.evaluate(options)
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / shop.step / _TRAINING).read_text(encoding="utf-8"))
-    return Measured(arm, training.get("steps", 0), rows)
+    return Measured(arm, training.get("steps", 0), tuple(map(judged, jsonl.read(answers))))
 
 
-def _made(arm: Arm, shop: Shop, folder: Path, log: Path) -> Path:
+def _made(arm: Arm, shop: Shop, folder: Path) -> Path:
     """The model to serve. What gives no feedback has no manifest: its weights are served as they
     are, for direct answers."""
     trained = folder / shop.step if arm.size else shop.start
@@ -88,17 +101,17 @@ def _made(arm: Arm, shop: Shop, folder: Path, log: Path) -> Path:
     changes: list[str] = []
     if arm.size:
         only.append(shop.step)
-        changes += _told(shop.step, _training(arm, shop, trained))
+        changes += _set(shop.step, _training(arm, shop, trained))
         changes += [f"steps.{shop.step}.{change}" for change in shop.changes]
     if arm.components:
         only.append("merge")
         values: dict[str, Any] = {"model": str(trained), "output": str(folder / "model")}
         values |= {"components": arm.components, "good_enough": None, "keep": "last"}
-        changes += _told("merge", values)
+        changes += _set("merge", values)
     if only:
         sets = [part for change in changes for part in ("--set", change)]
-        where = ["--output", str(folder), "--only", *only]
-        shop.run(["-m", "redraft.train", "run", shop.recipe, *where, *sets], log)
+        command = ["run", shop.recipe, "--output", str(folder), "--only", *only, *sets]
+        shop.tools.run(module_command("redraft.train", *command), folder / "log.txt")
     return folder / "model" if arm.components else trained
 
 
@@ -112,7 +125,7 @@ def _training(arm: Arm, shop: Shop, output: Path) -> dict[str, Any]:
     return values
 
 
-def _told(step: str, values: Mapping[str, Any]) -> list[str]:
+def _set(step: str, values: Mapping[str, Any]) -> list[str]:
     return [f"steps.{step}.{name}={json.dumps(value)}" for name, value in values.items()]
 
 

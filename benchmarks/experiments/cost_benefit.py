@@ -12,7 +12,6 @@ option.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -33,7 +32,7 @@ WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1), PAIRING: refin
 MILLION, HOUR_S = 1e6, 3600.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments)
 
 
@@ -217,7 +216,3 @@ def _inputs_table(options: argparse.Namespace) -> Table:
         for each, value, source in prices.given(options)
     ]
     return Table("What was put in", ("option", "what", "value", "source"), tuple(rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,7 +13,6 @@ working in its feedback is that of the right answer.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ ALWAYS = ", every draft refined"
 NOISES = (0.0, 0.05, 0.1, 0.2, 0.4)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments, noises)
 
 
@@ -108,7 +107,3 @@ def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> 
         "unreadable feedback leaves the draft as it is."
     )
     return Table("Feedback by critics of known quality", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,7 +14,6 @@ seed gives the same table.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,17 +26,17 @@ from redraft.benchmarks.experiments.arm_figures import (
     samples,
     weigh,
 )
-from redraft.benchmarks.experiments.arms import Arm, Shop
-from redraft.benchmarks.experiments.stages import Run, to_the_end
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, Shop, Tools
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval
+from redraft.server.options import ConfigError
 
 PARTS = (16, 8, 4, 2, 1)
 
 
-def main(arguments: Sequence[str] | None = None, run: Run = to_the_end) -> int:
-    return retraining.conduct(parser(), experiment, arguments, run)
+def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
+    return retraining.conduct(parser(), experiment, arguments, tools)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,12 +48,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def experiment(options: argparse.Namespace, run: Run) -> Result:
-    shop = retraining.lesson_shop(options, run) if options.stage == 1 else _pair_shop(options, run)
+def experiment(options: argparse.Namespace, tools: Tools) -> Result:
+    shop = (
+        retraining.lesson_shop(options, tools) if options.stage == 1 else _pair_shop(options, tools)
+    )
     whole = retraining.size(options, shop)
     sizes = sorted(set(options.sizes or (whole // part for part in PARTS)) - {0})
     if sizes[-1] > whole:
-        raise SystemExit(f"--sizes {sizes[-1]}: there are {whole} {shop.takes}")
+        raise ConfigError(f"--sizes {sizes[-1]}: there are {whole} {shop.takes}")
     # Without a lesson it cannot refine: the base model answers directly.
     start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
     arms = [start, *(Arm(f"{size} {shop.takes}", size) for size in sizes)]
@@ -81,10 +82,10 @@ def experiment(options: argparse.Namespace, run: Run) -> Result:
     )
 
 
-def _pair_shop(options: argparse.Namespace, run: Run) -> Shop:
+def _pair_shop(options: argparse.Namespace, tools: Tools) -> Shop:
     if not (options.stage1 and options.pairs):
-        raise SystemExit("--stage 2 needs --stage1 MODEL and --pairs FILE")
-    return retraining.shop(options, run, "stage2", options.stage1, options.pairs)
+        raise ConfigError("--stage 2 needs --stage1 MODEL and --pairs FILE")
+    return retraining.shop(options, tools, "stage2", options.stage1, options.pairs)
 
 
 def curves(weighed: Sequence[Weighed]) -> Mapping[str, Sequence[tuple[float, Interval]]]:
@@ -110,7 +111,3 @@ def table(weighed: Sequence[Weighed], options: argparse.Namespace, shop: Shop) -
     )
     columns = ("trained on", *COLUMNS, f"against {last}, points", "p")
     return Table(f"Stage {options.stage}: data curve", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

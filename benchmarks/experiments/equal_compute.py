@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +74,7 @@ class Rival:
         return ways[self.kind]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments)
 
 
@@ -164,7 +163,3 @@ def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) 
     note = "Paired by prompt, 95% intervals; p: sign test. Drafts as many as the tokens buy."
     more = ("refining ahead by, points", "p", "tokens the other has more")
     return Table("At equal compute", (*columns, *more), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,6 @@ saves tokens and loses no right answers.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ from redraft.benchmarks.stats.pairs import p_shown
 OPEN = "no gate"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments)
 
 
@@ -91,7 +90,3 @@ def _table(compared: Mapping[str, Mapping[str, Any]]) -> Table:
     columns += ("tokens saved, %", f"right against {OPEN}, points", "gained/lost", "p")
     note = "Paired by prompt with no gate at all; 95% intervals; p: sign test."
     return Table("Gates", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,6 @@ earlier response ends, and keeps its answer and its cost from there on.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,7 @@ from redraft.benchmarks.stats.intervals import Interval, mean_interval, wilson
 from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips, p_shown
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments)
 
 
@@ -145,7 +144,3 @@ def _table(curve: Sequence[Point]) -> Table:
     )
     more = ("changed by this one, %", "tokens")
     return Table("Iterations", (*columns, *more), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

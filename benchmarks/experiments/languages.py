@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,7 +42,7 @@ LEFT = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     rows = list(prompts(options.each, options.seed))
     written = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -90,7 +89,3 @@ def count(drawn: random.Random) -> Drawn:
 def left(drawn: random.Random) -> Drawn:
     start, more, less = drawn.randint(20, 50), drawn.randint(2, 19), drawn.randint(2, 19)
     return LEFT, {"start": start, "more": more, "less": less}, start + more - less
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,7 +10,6 @@ refining are the comparison at equal tokens, with the odd token in favour of re-
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +36,7 @@ GREEDY: Mapping[str, Any] = {"temperature": 0.0}
 DRAFTS = (2, 3, 4, 8, PAPER_DRAFTS)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments)
 
 
@@ -110,7 +109,3 @@ def _compared(
     )
     more = ("tokens refining has more", "p")
     return Table("Refining against re-ranking", (*columns, *more), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

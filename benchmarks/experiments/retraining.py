@@ -11,13 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, measured
-from redraft.benchmarks.experiments.stages import Run, StageFailed
-from redraft.benchmarks.load.processes import stopped_with_us
+from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, Tools, measured
+from redraft.benchmarks.load.programs import module_command
 from redraft.benchmarks.output.results import Result, publish
+from redraft.server.options import ConfigError
 
-INTERRUPTED = 130
-Experiment = Callable[[argparse.Namespace, Run], Result]
+Experiment = Callable[[argparse.Namespace, Tools], Result]
 
 
 def parser(name: str, about: str | None) -> argparse.ArgumentParser:
@@ -50,25 +49,16 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
     return top
 
 
-def lesson_shop(options: argparse.Namespace, run: Run) -> Shop:
+def lesson_shop(options: argparse.Namespace, tools: Tools) -> Shop:
     """Arms of stage one. The recipe's steps up to its lessons are run if they are not there."""
     made: Path = options.made or Path("runs") / Path(options.recipe).stem
     if not (options.base and options.lessons):
         print(f"{options.recipe}: base model and lessons in {made}", file=sys.stderr, flush=True)
-        command = [
-            "-m",
-            "redraft.train",
-            "run",
-            options.recipe,
-            "--output",
-            str(made),
-            "--until",
-            "filter",
-        ]
-        run(command, options.out / "recipe.log")
+        command = ["run", options.recipe, "--output", str(made), "--until", "filter"]
+        tools.run(module_command("redraft.train", *command), options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"
-    return shop(options, run, "stage1", base, of_families(options, lessons))
+    return shop(options, tools, "stage1", base, of_families(options, lessons))
 
 
 def of_families(options: argparse.Namespace, lessons: Path) -> Path:
@@ -87,7 +77,7 @@ def of_families(options: argparse.Namespace, lessons: Path) -> Path:
     return path
 
 
-def shop(options: argparse.Namespace, run: Run, step: str, start: Path, data: Path) -> Shop:
+def shop(options: argparse.Namespace, tools: Tools, step: str, start: Path, data: Path) -> Shop:
     return Shop(
         recipe=options.recipe,
         step=step,
@@ -95,7 +85,7 @@ def shop(options: argparse.Namespace, run: Run, step: str, start: Path, data: Pa
         data=data.resolve(),
         takes="lessons" if step == "stage1" else "pairs",
         arms=options.arms.resolve(),
-        run=run,
+        tools=tools,
         changes=tuple(options.changes),
         seed=options.seed,
         families=tuple(options.families),
@@ -109,9 +99,9 @@ def size(options: argparse.Namespace, shop: Shop) -> int:
     with shop.data.open("rb") as lines:
         there = sum(1 for _ in lines)
     if options.limit is not None and options.limit > there:
-        raise SystemExit(f"--limit {options.limit}: {shop.data} has {there} {shop.takes}")
+        raise ConfigError(f"--limit {options.limit}: {shop.data} has {there} {shop.takes}")
     if not there:
-        raise SystemExit(f"{shop.data} has no {shop.takes}")
+        raise ConfigError(f"{shop.data} has no {shop.takes}")
     return options.limit or there
 
 
@@ -130,19 +120,11 @@ def trained(arms: Sequence[Arm], shop: Shop) -> list[Measured]:
 def conduct(
     top: argparse.ArgumentParser,
     experiment: Experiment,
-    arguments: Sequence[str] | None,
-    run: Run,
+    arguments: Sequence[str],
+    tools: Tools,
 ) -> int:
     options = top.parse_args(arguments)
-    try:
-        with stopped_with_us():
-            result = experiment(options, run)
-    except StageFailed as error:
-        print(f"{error}\nthe same command goes on from here", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    result = experiment(options, tools)
     publish(result, options.out)
     asked = len(result.samples)
     return 1 if sum(result.failures.values()) > options.max_failed * asked else 0

@@ -15,16 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redraft.benchmarks.experiments.deployment import Deployment, deployed
+from redraft.benchmarks.experiments.deployment import Deployment, deployed, draw
 from redraft.benchmarks.grading.grading import ask_and_grade
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
 from redraft.benchmarks.grading.ways import Way
 from redraft.benchmarks.grading.weighing import Answers
 from redraft.benchmarks.load import asking_options
-from redraft.benchmarks.load.processes import NotStarted, stopped_with_us
 from redraft.benchmarks.output.results import Result, publish
-
-INTERRUPTED = 130
 
 
 class NothingAnswered(Exception):
@@ -86,40 +83,28 @@ def parser(name: str, about: str | None) -> argparse.ArgumentParser:
 def conduct(
     top: argparse.ArgumentParser,
     measure: Measure,
-    arguments: Sequence[str] | None,
+    arguments: Sequence[str],
     noises: Callable[[argparse.Namespace], Sequence[float]] = lambda options: (),
 ) -> int:
     """``noises``: of the workbench's critics that the experiment needs."""
     options = read(top, arguments)
-    return attend(options, noises(options), lambda there: run(measure, options, there))
+    with deployed(options, noises(options)) as deployment:
+        return run(measure, options, deployment)
 
 
-def read(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+def read(top: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     options = top.parse_args(arguments)
     if options.url and not (options.model and options.labelled):
         top.error("--url needs --model NAME and --labelled FILE")
     return options
 
 
-def attend(
-    options: argparse.Namespace, noises: Sequence[float], work: Callable[[Deployment], int]
-) -> int:
-    """The exit code of what is done while the deployment stands."""
-    try:
-        with stopped_with_us(), deployed(options, noises) as deployment:
-            return work(deployment)
-    except NotStarted as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-
-
 def run(measure: Measure, options: argparse.Namespace, deployment: Deployment) -> int:
     """One experiment on what is there already; its exit code."""
-    file = options.labelled or deployment.draw("prompts.jsonl", options.count)
-    prompts = read_labelled(file, judged=bool(options.judge or deployment.judge))
+    if options.labelled:
+        prompts = read_labelled(options.labelled, judged=bool(options.judge))
+    else:
+        prompts = draw(options.out / "prompts.jsonl", options.count, options.seed)
     setting = Setting(options, deployment, prompts[: options.limit])
     try:
         result = measure(setting, options)

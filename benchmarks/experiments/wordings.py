@@ -11,12 +11,12 @@ Beside them stand the same few questions in English, German, French and Spanish.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from redraft.benchmarks.experiments.deployment import draw
 from redraft.benchmarks.experiments.languages import SHIPPED
 from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.experiments.setting import parser as setting_parser
@@ -37,7 +37,7 @@ class Group:
     grader: Grader | None = None  # None: as the options say
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     return conduct(parser(), measure, arguments)
 
 
@@ -72,9 +72,8 @@ def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[Group]:
         yield from _named(setting.prompts)
     else:
         yield Group("trained wordings", setting.prompts)
-        path = setting.deployment.draw("held-out.jsonl", options.count, "--held-out-wordings")
-        held_out = read_labelled(path, judged=True)[: options.limit]
-        yield Group("wordings never trained on", held_out)
+        held_out = draw(options.out / "held-out.jsonl", options.count, options.seed, held_out=True)
+        yield Group("wordings never trained on", held_out[: options.limit])
     # The workbench's judge knows its own instructions only.
     grader = Grader("number")
     for group in _named(read_labelled(options.languages)):
@@ -114,7 +113,3 @@ def _table(weighed: Mapping[str, Mapping[str, Weighed]]) -> Table:
         "that could not be read, so that the draft was the answer."
     )
     return Table("By wording", (*columns, "mended/spoiled", "p", "unreadable"), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

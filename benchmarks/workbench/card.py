@@ -1,8 +1,8 @@
 """The model card of the workbench's model: every number in it comes from a file of measurements.
 
-    python -m redraft.benchmarks.workbench.card --model models/redraft-workbench --answers DIR
+    redraft bench workbench card --model models/redraft-workbench --answers DIR
 
-DIR holds what train/workbench/measure.py wrote. Writes README.md beside the weights, and policy,
+DIR holds what ``measure`` recorded. Writes README.md beside the weights, and policy,
 calibration and figures into redraft.json. The policy is chosen on other instructions (dev) than
 those that are reported (test).
 """
@@ -10,17 +10,17 @@ those that are reported (test).
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.workbench import card_tables, figures
-from redraft.benchmarks.workbench.figures import Answer, Share
+from redraft.benchmarks.workbench.figures import RecordedAnswer, Share
+from redraft.server import jsonl
+from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
-from redraft.train.config import ConfigError, option, parse
-from redraft.train.data.records import read_lines, write_json
+from redraft.train.config import option, parse
 from redraft.train.workbench.families import FAMILIES
 
 ITERATIONS = 3
@@ -41,13 +41,13 @@ class CardOptions:
 class Recorded:
     """The answers of one measurement, in the same order of instructions."""
 
-    base: Sequence[Answer]
-    tuned: Sequence[Answer]  # never stopped at a good score
-    gated: Sequence[Answer]  # stopped at a perfect one
-    stage1: Sequence[Answer]  # as tuned, of the model before stage two; may be empty
-    held_out: Sequence[Answer]  # as tuned, in wordings that were never trained on
-    dev: Sequence[Answer]  # as tuned, of instructions kept apart to choose the policy on
-    dev_gated: Sequence[Answer]
+    base: Sequence[RecordedAnswer]
+    tuned: Sequence[RecordedAnswer]  # never stopped at a good score
+    gated: Sequence[RecordedAnswer]  # stopped at a perfect one
+    stage1: Sequence[RecordedAnswer]  # as tuned, of the model before stage two; may be empty
+    held_out: Sequence[RecordedAnswer]  # as tuned, in wordings that were never trained on
+    dev: Sequence[RecordedAnswer]  # as tuned, of instructions kept apart to choose the policy on
+    dev_gated: Sequence[RecordedAnswer]
 
     @classmethod
     def read(cls, folder: Path) -> Recorded:
@@ -55,7 +55,7 @@ class Recorded:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    return [row for _, row in read_lines(path)] if path.is_file() else []
+    return list(jsonl.read(path)) if path.is_file() else []
 
 
 def computed(recorded: Recorded) -> dict[str, Any]:
@@ -90,7 +90,9 @@ def computed(recorded: Recorded) -> dict[str, Any]:
     return found
 
 
-def _family(name: str, base: Sequence[Answer], tuned: Sequence[Answer]) -> dict[str, Any]:
+def _family(
+    name: str, base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer]
+) -> dict[str, Any]:
     ours = [answer for answer in tuned if answer["family"] == name]
     theirs = [answer for answer in base if answer["family"] == name]
     return _plain({**figures.quality(theirs, ours, 1), **figures.feedback(ours)})
@@ -136,7 +138,7 @@ def write(options: CardOptions) -> Path:
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
     told = {**found, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
     manifest.write(model, known.srt_format, best_policy(found["dev"]), rows, told)
-    write_json(Path(options.answers) / "figures.json", found)
+    jsonl.write_json(Path(options.answers) / "figures.json", found)
     path = model / "README.md"
     steps = _steps(Path(options.recipe)) if options.recipe else {}
     results = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.experiments]
@@ -150,14 +152,10 @@ def _steps(recipe: Path) -> dict[str, float]:
     return {m.stem: json.loads(m.read_text(encoding="utf-8"))["seconds"] for m in marks}
 
 
-def main(argv: Sequence[str]) -> int:
-    options = parse(CardOptions, "card", argv)
+def main(arguments: Sequence[str]) -> int:
+    options = parse(CardOptions, "card", arguments)
     path = write(options)
     figures_of = json.loads((Path(options.answers) / "figures.json").read_text(encoding="utf-8"))
     print(card_tables.main_table(figures_of))
     print(f"card: {path}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

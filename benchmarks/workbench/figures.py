@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
+from redraft.benchmarks.stats.intervals import wilson
 from redraft.server.refine.srt_format import HIGHEST_SCORE
 from redraft.train.workbench import critic
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
-Answer = Mapping[str, Any]  # a row of evaluate
-_Z = 1.959964  # of 95%
+RecordedAnswer = Mapping[str, Any]  # a row that evaluate wrote
+_Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,13 @@ class Share:
 
 def share(hits: Iterable[bool]) -> Share:
     known = list(hits)
-    count, of = sum(known), len(known)
-    if of == 0:
+    if not known:
         return Share(0, 0, 0.0, 1.0)
-    rate, square = count / of, _Z * _Z
-    middle = (rate + square / (2 * of)) / (1 + square / of)
-    spread = _Z * math.sqrt(rate * (1 - rate) / of + square / (4 * of * of)) / (1 + square / of)
-    return Share(count, of, max(0.0, middle - spread), min(1.0, middle + spread))
+    interval = wilson(sum(known), len(known))
+    return Share(sum(known), len(known), interval.low, interval.high)
 
 
-def right_after(answer: Answer, iterations: int) -> bool:
+def right_after(answer: RecordedAnswer, iterations: int) -> bool:
     """Is the response right that stands after so many iterations? A loop that stopped earlier
     keeps its last one."""
     responses = answer["responses"]
@@ -54,11 +53,13 @@ def right_after(answer: Answer, iterations: int) -> bool:
     ).right
 
 
-def tokens(answer: Answer) -> int:
+def tokens(answer: RecordedAnswer) -> int:
     return sum(answer["tokens"].values())
 
 
-def quality(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
+def quality(
+    base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer], iterations: int
+) -> dict[str, Share]:
     """Accuracy of the base model, the tuned model's draft, and its refinements."""
     found = {"base": share(right_after(answer, 0) for answer in base)}
     for k in range(iterations + 1):
@@ -66,7 +67,7 @@ def quality(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) ->
     return found
 
 
-def flips(tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
+def flips(tuned: Sequence[RecordedAnswer], iterations: int) -> dict[str, Share]:
     """How often refining spoils a right draft, and how often it mends a wrong one."""
     before = [(right_after(a, 0), right_after(a, iterations)) for a in tuned]
     return {
@@ -75,7 +76,7 @@ def flips(tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
     }
 
 
-def feedback(tuned: Sequence[Answer]) -> dict[str, Share]:
+def feedback(tuned: Sequence[RecordedAnswer]) -> dict[str, Share]:
     """How far the model's feedback agrees with the exact critic's, on its drafts; and, on its
     refinements, the verdict: a model is bound to like what it has just corrected."""
     verdicts, exact, scores, refined = [], [], [], []
@@ -100,7 +101,7 @@ def feedback(tuned: Sequence[Answer]) -> dict[str, Share]:
     }
 
 
-def calibration(tuned: Sequence[Answer]) -> list[dict[str, int]]:
+def calibration(tuned: Sequence[RecordedAnswer]) -> list[dict[str, int]]:
     """For each score, how many drafts got it and how many of those were right."""
     rows: dict[int, list[bool]] = {}
     for answer in tuned:
@@ -113,7 +114,9 @@ def calibration(tuned: Sequence[Answer]) -> list[dict[str, int]]:
     ]
 
 
-def win_rate(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -> dict[str, float]:
+def win_rate(
+    base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer], iterations: int
+) -> dict[str, float]:
     """Refined against base by the judge's score, ties half, with the normal 95% interval."""
     results = []
     for one, other in zip(tuned, base, strict=True):
@@ -127,7 +130,9 @@ def win_rate(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -
     return {"value": mean, "low": mean - spread, "high": mean + spread}
 
 
-def gate(tuned: Sequence[Answer], gated: Sequence[Answer], iterations: int) -> dict[str, Any]:
+def gate(
+    tuned: Sequence[RecordedAnswer], gated: Sequence[RecordedAnswer], iterations: int
+) -> dict[str, Any]:
     """The same loop stopped at a perfect score or when nothing changes, stopped only when nothing
     changes, and never stopped: tokens and accuracy."""
     spent, less = sum(map(tokens, tuned)), sum(map(tokens, gated))
@@ -144,7 +149,7 @@ def gate(tuned: Sequence[Answer], gated: Sequence[Answer], iterations: int) -> d
     }
 
 
-def unstopped(answer: Answer, iterations: int, count: Callable[[str], int]) -> int:
+def unstopped(answer: RecordedAnswer, iterations: int, count: Callable[[str], int]) -> int:
     """Tokens of a loop that goes on though a refinement changes nothing. All phases are greedy and
     see nothing but the response, so every further iteration is the last one over again."""
     done = len(answer["responses"]) - 1

@@ -1,13 +1,12 @@
 """Measure the workbench's models through the server's public API, and write the model card.
 
-    python -m redraft.benchmarks.workbench.measure --base DIR --model models/redraft-workbench
+    redraft bench workbench measure --base DIR --model models/redraft-workbench
 
 Serves one model after the other; every answer is recorded in --output before any figure is made.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +67,7 @@ def _runs(options: MeasureOptions) -> list[tuple[str, str, dict[str, Any]]]:
     return runs
 
 
-def main(argv: Sequence[str]) -> int:
-    options = parse(MeasureOptions, "measure", argv)
+def main(arguments: Sequence[str]) -> int:
+    options = parse(MeasureOptions, "measure", arguments)
     print(f"measure: {measure(options)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

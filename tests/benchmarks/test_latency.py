@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 pytest.importorskip("aiohttp", reason="the bench extra is not installed")
 
 from redraft.benchmarks import latency
+from redraft.benchmarks.__main__ import main as bench
 from redraft.benchmarks.load.client_loops import OneChat, OwnPrompts, said
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.systems import SYSTEMS
@@ -231,9 +232,9 @@ def test_a_server_that_does_not_start_is_one_line_that_names_its_log(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing = ["--model", str(tmp_path / "none"), "--out", str(tmp_path), "--systems", "redraft"]
-    assert latency.main(nothing) == 1
+    assert bench(["latency", *nothing]) == 1
     said = capsys.readouterr().err
-    assert said.startswith("redraft bench latency: redraft ended with code 2; ")
+    assert said.startswith("redraft bench latency: redraft ended with status 2; ")
     assert str(tmp_path / "logs" / "redraft.log") in said
 
 

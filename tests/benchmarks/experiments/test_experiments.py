@@ -16,8 +16,8 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks.__main__ import main as bench
+from redraft.benchmarks.experiments import EXPERIMENTS, languages
 from redraft.benchmarks.experiments import all as every
-from redraft.benchmarks.experiments import experiments, languages
 from redraft.benchmarks.experiments.deployment import fingerprint
 from redraft.benchmarks.experiments.prices import INPUTS
 from redraft.server.engine.base import Sampling
@@ -220,7 +220,7 @@ def samples(labelled: Path) -> list[dict[str, Any]]:
 def test_every_experiment_that_asks_a_model_is_in_all(labelled: Path) -> None:
     listed = {module.__name__.rpartition(".")[2].replace("_", "-") for module in every.EXPERIMENTS}
     train = {"ablation", "data-curve"}
-    assert set(experiments()) - train == {*listed, "all", "languages"}
+    assert set(EXPERIMENTS.commands) - train == {*listed, "all", "languages"}
 
 
 def test_a_url_without_prompts_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from redraft.benchmarks.workbench import card_tables, figures
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.server import jsonl
 from redraft.server.refine import manifest
-from redraft.train.data.records import read_lines
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "redraft-workbench"
 MOST_BYTES = 24 * 2**20
@@ -60,7 +60,7 @@ def test_the_shipped_model_is_as_good_as_recorded(tmp_path: Path) -> None:
     assert found is not None
     output = tmp_path / "answers.jsonl"
     evaluate(EvaluateOptions(str(output), model=str(SHIPPED), iterations=1, per_family=PER_FAMILY))
-    answers = [row for _, row in read_lines(output)]
+    answers = list(jsonl.read(output))
     for iterations, name in ((0, "draft"), (1, "refined_1")):
         now = figures.share(figures.right_after(answer, iterations) for answer in answers)
         recorded = found.evaluation["accuracy"][name]
