@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gzip
 import hashlib
 import json
 import random
@@ -25,10 +24,11 @@ from typing import Any
 from redraft.benchmarks.load import endpoint_options
 from redraft.benchmarks.load.endpoint import CallFailed
 from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.ledger import Ledger
+from redraft.benchmarks.output.journal import Journal
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, wilson
+from redraft.server import jsonl
 
 TURN = re.compile(r"\n\n(Human|Assistant): ?")
 ROLES = {"Human": "user", "Assistant": "assistant"}
@@ -126,10 +126,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    for line in text.splitlines():
-        row = json.loads(line)
+    for row in jsonl.read(path):
         chosen, rejected = read_side(row["chosen"]), read_side(row["rejected"])
         # A few rows end with an empty answer or with the person: nothing there can be scored.
         if chosen and rejected and chosen != rejected:
@@ -157,7 +154,7 @@ async def score_all(
         key: hashlib.sha256(f"{options.model}/{options.critic}/{key}".encode()).hexdigest()[:24]
         for key in sides
     }
-    with Ledger(options.out / "scores.jsonl") as ledger:
+    with Journal(options.out / "scores.jsonl") as journal:
         async with endpoint.session() as session:
 
             async def one(key: str) -> None:
@@ -168,12 +165,14 @@ async def score_all(
                 reply = await session.post("feedback", body)
                 if reply.get("score") is None:
                     raise CallFailed("no_score", str(reply.get("feedback"))[:160])
-                ledger.add(names[key], {"score": reply["score"], "feedback": reply["feedback"]})
+                journal.add(names[key], {"score": reply["score"], "feedback": reply["feedback"]})
 
-            missing = [key for key in sides if names[key] not in ledger]
+            missing = [key for key in sides if names[key] not in journal]
             failures = await work_through(missing, one, options.concurrency, "scores")
         scores = {
-            key: int(ledger.records[name]["score"]) for key, name in names.items() if name in ledger
+            key: int(journal.records[name]["score"])
+            for key, name in names.items()
+            if name in journal
         }
     return scores, failures
 

@@ -34,8 +34,8 @@ from redraft.benchmarks.load.systems import SYSTEMS, System
 from redraft.benchmarks.load.timing import Batch, Load, Timing
 from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import arrivals, prompts
+from redraft.benchmarks.output.journal import Journal
 from redraft.benchmarks.output.latency_report import report
-from redraft.benchmarks.output.ledger import Ledger
 
 DEFAULT_SYSTEMS = ("redraft", "floor", "client-loop", "client-chat")
 
@@ -134,7 +134,7 @@ async def measure(
     load = Load(options.phase_tokens, options.temperature)
     batches: list[Batch] = []
     async with AsyncExitStack() as stack:
-        ledger = stack.enter_context(Ledger(options.out / "batches.jsonl"))
+        journal = stack.enter_context(Journal(options.out / "batches.jsonl"))
         systems: list[System] = []
         for name, server in servers.items():
             endpoint = Endpoint(server.url, model, timeout_s=options.timeout_s)
@@ -142,11 +142,11 @@ async def measure(
             systems.append(SYSTEMS[name](session, load))
         for repeat, cell, system in turns(options.repeats, cells, systems):
             key = batch_key(options, cell, repeat, system)
-            if key not in ledger:
+            if key not in journal:
                 await warm_up(system, cell, options.seed - repeat)
                 found = await one_batch(options, servers, system, cell, repeat)
-                ledger.add(key, found.json())
-            batches.append(Batch.of(ledger.records[key]))
+                journal.add(key, found.json())
+            batches.append(Batch.of(journal.records[key]))
     return batches
 
 

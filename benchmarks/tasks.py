@@ -34,6 +34,7 @@ from redraft.benchmarks.stats.intervals import (
     wilson,
 )
 from redraft.benchmarks.stats.pairs import Comparison, compare
+from redraft.server import jsonl
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]  # by set
 
@@ -177,7 +178,7 @@ def verify_step(options: argparse.Namespace) -> int:
 
 
 def _gsm8k_rows(folder: Path) -> Iterator[tuple[str, float, float]]:
-    solutions = _lines(folder / "scored_model_solutions.jsonl")
+    solutions = list(jsonl.read(folder / "scored_model_solutions.jsonl"))
     for model, published in json.loads((folder / "expected.json").read_text("utf-8")).items():
         right = [gsm8k_right(row[model]["solution"], row["ground_truth"]) for row in solutions]
         yield f"gsm8k {model}", 100 * fmean(right), published["accuracy"]
@@ -185,7 +186,7 @@ def _gsm8k_rows(folder: Path) -> Iterator[tuple[str, float, float]]:
 
 def _bbh_rows(folder: Path) -> Iterator[tuple[str, float, float]]:
     for task, published in json.loads((folder / "expected.json").read_text("utf-8")).items():
-        outputs = _lines(folder / "scored_outputs" / f"{task}.jsonl")
+        outputs = list(jsonl.read(folder / "scored_outputs" / f"{task}.jsonl"))
         for mode in ("cot", "direct"):
             right = [
                 bbh_right(row["prediction"], row["target"])
@@ -193,7 +194,3 @@ def _bbh_rows(folder: Path) -> Iterator[tuple[str, float, float]]:
                 if row["mode"] == mode
             ]
             yield f"bbh {task} {mode}", 100 * fmean(right), published[f"{mode}_accuracy"]
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

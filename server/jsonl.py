@@ -106,7 +106,6 @@ class Appender:
 
     def __init__(self, path: Path, *, mode: int = 0o666, exclusive: bool = False) -> None:
         """``exclusive``: BlockingIOError while another appender that wants so has the file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
         if exclusive:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.train.config import ConfigError
-from redraft.train.data.records import write_json
 from redraft.train.data.tokens import weights_fingerprint
 
 COMPLETE = "complete.json"  # in a checkpoint folder: every file of it is on disk
@@ -69,7 +69,7 @@ def claim(output: Path, name: str) -> bool:
             )
         return bool(known["finished"])
     if first_process():
-        write_json(state, {"identity": name, "finished": False})
+        jsonl.write_json(state, {"identity": name, "finished": False})
     return False
 
 
@@ -85,5 +85,5 @@ def train(trainer: Any, output: Path) -> Mapping[str, Any]:
 
 def finish(output: Path, name: str, figures: Mapping[str, Any]) -> None:
     """Say that it is done; what only a resumed training would need is removed."""
-    write_json(output / _STATE, {"identity": name, "finished": True, **figures})
+    jsonl.write_json(output / _STATE, {"identity": name, "finished": True, **figures})
     remove(output)

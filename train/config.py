@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import yaml
 
 from redraft.server.engine.base import EngineError
+from redraft.server.jsonl import LineError
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ def program(main: Callable[[Sequence[str]], int], argv: Sequence[str] | None = N
     """Run a stage as a program: problems are one line, not a traceback."""
     try:
         return main(sys.argv[1:] if argv is None else argv)
-    except (Problem, EngineError, FileNotFoundError) as problem:
+    except (Problem, EngineError, LineError, FileNotFoundError) as problem:
         print(f"redraft train: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from redraft.server.engine.base import Chat
 from redraft.train.asking import prompt_tokens
+from redraft.train.data.ledger import read_entries
 from redraft.train.data.records import Example
 from redraft.train.engines import spec
 
@@ -82,8 +82,6 @@ def lengths(ledger: Path) -> dict[str, int]:
     """Mean completion tokens of each kind of call, as far as the ledger has any."""
     counted: dict[str, list[int]] = defaultdict(list)
     if ledger.is_file():
-        for line in ledger.read_bytes().splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                entry = json.loads(line)
-                counted[entry["kind"]].append(entry["completion_tokens"])
+        for entry in read_entries(ledger):
+            counted[entry.kind].append(entry.completion_tokens)
     return {kind: sum(n) // len(n) for kind, n in counted.items()}

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from redraft.server import jsonl
 from redraft.train.checkpoints import COMPLETE
-from redraft.train.data.records import write_json
 
 
 class MarkComplete(TrainerCallback):
@@ -25,7 +25,7 @@ class MarkComplete(TrainerCallback):
         for file in folder.rglob("*"):
             if file.is_file():
                 _sync(file)
-        write_json(folder / COMPLETE, {"step": state.global_step})
+        jsonl.write_json(folder / COMPLETE, {"step": state.global_step})
         _sync(folder / COMPLETE)
 
 

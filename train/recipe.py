@@ -27,8 +27,8 @@ from typing import Any
 
 import yaml
 
+from redraft.server import jsonl
 from redraft.train.config import ConfigError, build, program, read_yaml
-from redraft.train.data.records import write_json
 from redraft.train.sizing import Plan
 from redraft.train.stages import STAGES, options_of
 
@@ -157,7 +157,7 @@ def run(recipe: Recipe, names: Sequence[str] = ()) -> int:
             print(f"{title}: exit status {code}; run the recipe again to go on", flush=True)
             return code
         seconds = round(time.monotonic() - began, 1)
-        write_json(mark, {"identity": before, "seconds": seconds})
+        jsonl.write_json(mark, {"identity": before, "seconds": seconds})
         print(f"{title}: {seconds:.0f} s", flush=True)
     print(f"recipe {recipe.name}: {time.monotonic() - started:.0f} s in all", flush=True)
     return 0

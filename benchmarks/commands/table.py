@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
-from redraft.benchmarks.output.json_lines import WrongLine
+from redraft.server.jsonl import LineError
 from redraft.server.options import ConfigError
 
 UNUSABLE, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
@@ -42,7 +42,7 @@ class Table:
                 return code
         except FileNotFoundError as error:
             reason, code = f"there is no {error.filename}", UNUSABLE
-        except (ConfigError, WrongLine) as error:
+        except (ConfigError, LineError) as error:
             reason, code = str(error), UNUSABLE
         except MeasurementFailed as error:
             reason, code = str(error), FAILED

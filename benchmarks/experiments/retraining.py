@@ -6,7 +6,6 @@ Weights and lessons are what a recipe makes; steps of it that are not done yet a
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, Tools, measured
 from redraft.benchmarks.load.programs import module_command
 from redraft.benchmarks.output.results import Result, publish
+from redraft.server import jsonl
 from redraft.server.options import ConfigError
 
 Experiment = Callable[[argparse.Namespace, Tools], Result]
@@ -67,13 +67,8 @@ def of_families(options: argparse.Namespace, lessons: Path) -> Path:
     if not options.families:
         return lessons
     path: Path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
-    partial = path.with_suffix(".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with lessons.open(encoding="utf-8") as lines, partial.open("w", encoding="utf-8") as out:
-        for line in lines:
-            if json.loads(line).get("meta", {}).get("family") in options.families:
-                out.write(line)
-    partial.replace(path)
+    rows = jsonl.read(lessons)
+    jsonl.write(path, (r for r in rows if r.get("meta", {}).get("family") in options.families))
     return path
 
 

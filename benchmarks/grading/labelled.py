@@ -19,8 +19,8 @@ from pathlib import Path
 from redraft.benchmarks.grading.scorers import gsm8k_answer
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.json_lines import WrongLine, read_rows
-from redraft.benchmarks.output.ledger import Ledger
+from redraft.benchmarks.output.journal import Journal
+from redraft.server import jsonl
 
 MATCHES: dict[str, Callable[[str, str], bool]] = {
     "exact": lambda given, right: given.strip() == right.strip(),
@@ -44,9 +44,10 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
     """``judged``: a judge decides, so no answers are needed."""
     found = []
     needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
-    for where, line, row in read_rows(path):
+    for line in jsonl.lines(path):
+        row = line.row()
         if not row.get("prompt") or not (judged or row.get("answers")):
-            raise WrongLine(where, needed, line)
+            raise line.error(needed)
         answers = tuple(str(answer) for answer in row.get("answers") or ())
         found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
     return found
@@ -103,7 +104,7 @@ class Grader:
         assert self.path, "a judge's verdicts are kept somewhere"
         keys = {pair: _key(self.judge.url, pair) for pair in different}
         unjudged: dict[Asked, str] = {}
-        with Ledger(self.path) as ledger:
+        with Journal(self.path) as journal:
             async with self.judge.session() as session:
 
                 async def one(pair: Asked) -> None:
@@ -113,11 +114,11 @@ class Grader:
                     except CallFailed as failed:
                         unjudged[pair] = failed.reason
                         raise
-                    ledger.add(keys[pair], {"right": verdict})
+                    journal.add(keys[pair], {"right": verdict})
 
-                missing = [pair for pair in different if keys[pair] not in ledger]
+                missing = [pair for pair in different if keys[pair] not in journal]
                 await work_through(missing, one, self.concurrency, "grades")
-            known = {pair: ledger.records[key] for pair, key in keys.items() if key in ledger}
+            known = {pair: journal.records[key] for pair, key in keys.items() if key in journal}
         return Grades({pair: record["right"] for pair, record in known.items()}, unjudged)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.grading.scorers import bbh_right, gsm8k_right, squad_f1
+from redraft.server import jsonl
 
 GSM8K_EXAMPLES = 8
 
@@ -40,11 +41,11 @@ class TaskSet:
 
 
 def gsm8k(folder: Path) -> Iterator[Document]:
-    examples = list(_lines(folder / "gsm8k" / "train.jsonl"))[:GSM8K_EXAMPLES]
+    examples = list(jsonl.read(folder / "gsm8k" / "train.jsonl"))[:GSM8K_EXAMPLES]
     shown = "".join(
         f"Question: {row['question']}\nAnswer: {_worked(row['answer'])}\n\n" for row in examples
     )
-    for row in _lines(folder / "gsm8k" / "test.jsonl"):
+    for row in jsonl.read(folder / "gsm8k" / "test.jsonl"):
         prompt = f"{shown}Question: {row['question']}\nAnswer:"
         yield Document("gsm8k", prompt, (row["answer"],))
 
@@ -63,9 +64,9 @@ def tydiqa(folder: Path) -> Iterator[Document]:
     """The example is the first training question of the same language; where there is no
     training file, the first question to be asked, which then is not."""
     for path in sorted((folder / "tydiqa_goldp" / "dev").glob("*.jsonl")):
-        rows = list(_lines(path))
+        rows = list(jsonl.read(path))
         train = folder / "tydiqa_goldp" / "train_first300" / path.name
-        example = next(_lines(train)) if train.is_file() else rows.pop(0)
+        example = next(jsonl.read(train)) if train.is_file() else rows.pop(0)
         shown = f"{_reading(example)} {example['answers']['text'][0]}\n\n"
         for row in rows:
             yield Document(path.stem, shown + _reading(row), tuple(row["answers"]["text"]))
@@ -80,11 +81,6 @@ def _worked(answer: str) -> str:
     steps, _, number = answer.partition("####")
     plain = "".join(part.rpartition(">>")[2] for part in steps.split("<<"))
     return f"{plain.strip()} So the answer is {number.strip()}."
-
-
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
 
 
 SETS = {

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.ledger import Ledger, Record
+from redraft.benchmarks.output.journal import Journal, Record
 
 Way = Mapping[str, Any]  # refine options, or {"vote": n}
 NO_GATE = {"good_enough": None}  # said outright: the model's manifest must not add one
@@ -86,7 +86,7 @@ Replies = dict[str, dict[int, Reply]]  # way -> place of the prompt -> reply
 
 
 async def ask_all(
-    prompts: Sequence[str], ways: Mapping[str, Way], manner: Manner, ledger_path: Path
+    prompts: Sequence[str], ways: Mapping[str, Way], manner: Manner, journal_path: Path
 ) -> tuple[Replies, Counter[str]]:
     asked = [(name, place) for place in range(len(prompts)) for name in ways]
 
@@ -96,7 +96,7 @@ async def ask_all(
         content = json.dumps([*parts, manner.temperature, manner.seed], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:24]
 
-    with Ledger(ledger_path) as ledger:
+    with Journal(journal_path) as journal:
         async with manner.endpoint.session() as session:
 
             async def one(which: tuple[str, int]) -> None:
@@ -107,15 +107,15 @@ async def ask_all(
                     "temperature": manner.temperature,
                     "seed": seed_of(prompts[place], manner.seed),
                 }
-                ledger.add(key(which), await answer(session, ways[name], body))
+                journal.add(key(which), await answer(session, ways[name], body))
 
             # By key: two ways may be the same by different names.
-            missing = {key(which): which for which in asked if key(which) not in ledger}
+            missing = {key(which): which for which in asked if key(which) not in journal}
             work = list(missing.values())
             failures = await work_through(work, one, manner.concurrency, "answers")
         replies: Replies = {name: {} for name in ways}
         for name, place in asked:
-            if record := ledger.records.get(key((name, place))):
+            if record := journal.records.get(key((name, place))):
                 replies[name][place] = Reply.of(record)
     return replies, failures
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.stats.intervals import Interval
+from redraft.server import jsonl
 
 Cell = str | int | float | Interval | None
 
@@ -71,8 +72,7 @@ def publish(result: Result, directory: Path) -> Path:
     """Write the files, print the tables and, last, one JSON line."""
     directory.mkdir(parents=True, exist_ok=True)
     if result.samples:
-        lines = "".join(json.dumps(plain(sample)) + "\n" for sample in result.samples)
-        (directory / f"{result.name}.samples.jsonl").write_text(lines, encoding="utf-8")
+        jsonl.write(directory / f"{result.name}.samples.jsonl", map(plain, result.samples))
     path = directory / f"{result.name}.json"
     content = json.dumps(result.json(), indent=2, allow_nan=False, default=str)
     path.write_text(content + "\n", encoding="utf-8")

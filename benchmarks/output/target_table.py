@@ -15,6 +15,7 @@ from typing import Any
 
 from redraft.benchmarks.load.timing import ratio
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
+from redraft.server import jsonl
 
 Found = Callable[[Path], Interval]
 PROMPT, ALONE, MANY = 400, 1, 32
@@ -100,8 +101,7 @@ def linearity(folder: Path) -> Interval:
 
 
 def _samples(folder: Path, name: str) -> Iterator[dict[str, Any]]:
-    with (folder / f"{name}.samples.jsonl").open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+    return jsonl.read(folder / f"{name}.samples.jsonl")
 
 
 def _figures(folder: Path, name: str) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 annotations (which of the two a judge preferred). Other instructions are read, too.
 
 Annotations are read from the project's own annotations.json (also .gz), from a table with the
-columns row, len_reference, len_model, preference, and from the ledger ``winrate judge`` writes.
+columns row, len_reference, len_model, preference, and from the journal ``winrate judge`` writes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from redraft.benchmarks.output.json_lines import WrongLine, read_rows
+from redraft.server import jsonl
 
 # The parts of its instructions, as their field "dataset" names them.
 DATASETS = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"})
@@ -66,10 +66,11 @@ def read_instructions(path: Path) -> list[Answer]:
     if not path.name.endswith(".jsonl"):
         return [replace(answer, output="", generator="") for answer in read_answers(path)]
     found = []
-    for where, line, row in read_rows(path):
+    for line in jsonl.lines(path):
+        row = line.row()
         asked = row.get("instruction") or row.get("prompt")
         if not asked:
-            raise WrongLine(where, '"instruction" or "prompt"', line)
+            raise line.error('"instruction" or "prompt"')
         found.append(Answer(asked, "", row.get("dataset") or row.get("group") or ""))
     return found
 
@@ -89,8 +90,7 @@ def read_annotations(path: Path) -> list[Annotation]:
     if path.name.endswith(".csv"):
         return list(_from_table(path))
     if path.name.endswith(".jsonl"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return sorted(map(_from_ledger, map(json.loads, lines)), key=lambda a: a.row)
+        return sorted(map(_from_journal, jsonl.read(path)), key=lambda a: a.row)
     return [
         Annotation(
             row, len(found["output_1"]), len(found["output_2"]), _number(found["preference"])
@@ -130,7 +130,7 @@ def _from_table(path: Path) -> Iterator[Annotation]:
             )
 
 
-def _from_ledger(found: dict[str, Any]) -> Annotation:
+def _from_journal(found: dict[str, Any]) -> Annotation:
     lengths = found["reference_length"], found["length"]
     return Annotation(found["row"], *lengths, found["preference"], found.get("alpaca", True))
 

@@ -1,4 +1,4 @@
-"""A judge's verdicts on a system's answers, kept in a ledger: what is judged is not paid for
+"""A judge's verdicts on a system's answers, kept in a journal: what is judged is not paid for
 again, what is unjudged is tried again by the next run."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from redraft.benchmarks.grading.judge import Judge, JudgePolicy
 from redraft.benchmarks.load.endpoint import Endpoint
 from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.ledger import Ledger
+from redraft.benchmarks.output.journal import Journal
 from redraft.benchmarks.winrates.alpaca import DATASETS, Annotation, Answer
 
 
@@ -52,14 +52,14 @@ async def annotate(
         parts = [endpoint.model, asdict(policy), reference.instruction, reference.output, output]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
 
-    with Ledger(path) as ledger:
+    with Journal(path) as journal:
         async with endpoint.session() as session:
             judge = Judge(session, policy)
 
             async def one(pair: tuple[int, Answer, str]) -> None:
                 row, reference, output = pair
                 verdict = await judge.verdict(reference.instruction, reference.output, output)
-                ledger.add(
+                journal.add(
                     key(pair),
                     {
                         "row": row,
@@ -71,9 +71,9 @@ async def annotate(
                     },
                 )
 
-            missing = [pair for pair in pairs if key(pair) not in ledger]
+            missing = [pair for pair in pairs if key(pair) not in journal]
             failures += await work_through(missing, one, concurrency, "verdicts")
-        judged = {pair[0]: ledger.records[key(pair)] for pair in pairs if key(pair) in ledger}
+        judged = {pair[0]: journal.records[key(pair)] for pair in pairs if key(pair) in journal}
     annotations = []
     for row, reference in enumerate(references):
         length = len(outputs.get(reference.instruction, ""))

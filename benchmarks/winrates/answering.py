@@ -1,4 +1,4 @@
-"""Answers to instructions from any OpenAI-compatible server, kept in a ledger: a run that was
+"""Answers to instructions from any OpenAI-compatible server, kept in a journal: a run that was
 stopped goes on where it stopped, and what failed is asked again."""
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.ledger import Ledger, Record
+from redraft.benchmarks.output.journal import Journal, Record
 from redraft.benchmarks.winrates.alpaca import Answer
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a system is asked; part of what names its answers in the ledger."""
+    """How a system is asked; part of what names its answers in the journal."""
 
     max_tokens: int = 2048
     temperature: float = 0.0
@@ -45,17 +45,17 @@ async def answer_all(
     path: Path,
     concurrency: int = 8,
 ) -> tuple[list[Record], Counter[str]]:
-    """The ledger's record of every instruction answered, in order, and the failures by reason."""
+    """The journal's record of every instruction answered, in order, and the failures by reason."""
     keys = {item.instruction: _key(endpoint, asking, item.instruction) for item in instructions}
-    with Ledger(path) as ledger:
+    with Journal(path) as journal:
         async with endpoint.session() as session:
 
             async def one(item: Answer) -> None:
-                ledger.add(keys[item.instruction], await _answer(session, asking, item))
+                journal.add(keys[item.instruction], await _answer(session, asking, item))
 
-            missing = [item for item in instructions if keys[item.instruction] not in ledger]
+            missing = [item for item in instructions if keys[item.instruction] not in journal]
             failures = await work_through(missing, one, concurrency, "answers")
-        answered = [ledger.records[key] for key in keys.values() if key in ledger]
+        answered = [journal.records[key] for key in keys.values() if key in journal]
     return answered, failures
 
 

@@ -10,9 +10,7 @@ process; it is synced to the disk whenever no other line is waiting, and then su
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.refine.trace import Trace
 from redraft.server.refine.trace_json import instruction_json, trace_json, usage_by_phase
 
@@ -39,9 +38,10 @@ class TraceStore:
         self._waiting = 0
         self._lock = Lock()  # guards the two numbers above
         self._number = _last_number(self.directory) or 1
-        if _is_torn(self._path(self._number)):  # by a crash; nothing may continue such a line
+        last = self._path(self._number)
+        if last.exists() and jsonl.torn_bytes(last):  # by a crash; nothing may continue that line
             self._number += 1
-        self._file = _open(self._path(self._number))
+        self._file = self._open(self._number)
         self._writer = ThreadPoolExecutor(1, "trace-store")
 
     def append(self, request_id: str, model: str, trace: Trace) -> None:
@@ -62,7 +62,7 @@ class TraceStore:
     def close(self) -> None:
         """Write what is left and free the file. For when no more loops run."""
         self._writer.shutdown()
-        os.close(self._file)
+        self._file.close()
 
     def _write(self, request_id: str, model: str, ended: float, trace: Trace) -> None:
         line = _line(request_id, model, ended, trace)
@@ -71,27 +71,29 @@ class TraceStore:
             idle = not self._waiting
         try:
             self._rotate_before(len(line))
-            if os.write(self._file, line) < len(line):
-                self._next_file()  # what was torn stays the last line of its file
-                raise OSError("the disk took only a part of the line")
+            self._file.write(line)
             if idle:
-                os.fsync(self._file)
+                self._file.sync()
         except OSError as error:
             with self._lock:
                 self.lost += 1
             log.error("trace %s was not stored in %s: %s", request_id, self.directory, error)
 
     def _rotate_before(self, coming: int) -> None:
-        size = os.fstat(self._file).st_size
+        size = self._file.size
         if size and size + coming > self.max_bytes:
             self._next_file()
 
     def _next_file(self) -> None:
         full = self._file
-        self._file = _open(self._path(self._number + 1))  # when this fails, all is as before
+        self._file = self._open(self._number + 1)  # when this fails, all is as before
         self._number += 1
-        os.fsync(full)
-        os.close(full)
+        full.sync()
+        full.close()
+
+    def _open(self, number: int) -> jsonl.Appender:
+        # Readable by the owner alone: the lines hold what users wrote.
+        return jsonl.Appender(self._path(number), mode=0o600)
 
     def _path(self, number: int) -> Path:
         return self.directory / f"traces-{number:06d}.jsonl"
@@ -101,14 +103,7 @@ def read_traces(directory: Path | str) -> Iterator[dict[str, Any]]:
     """The stored traces, oldest first, the files of a running server included. A line torn by a
     crash is passed over; anything else unreadable is a ValueError."""
     for path in sorted(Path(directory).glob(_PATTERN)):
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.endswith(b"\n"):
-                    break
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise ValueError(f"{path}:{number} is not a stored trace: {error}") from error
+        yield from jsonl.read(path, torn_end=True)
 
 
 def _line(request_id: str, model: str, ended: float, trace: Trace) -> bytes:
@@ -121,24 +116,9 @@ def _line(request_id: str, model: str, ended: float, trace: Trace) -> bytes:
         **trace_json(trace),
         "usage": usage_by_phase(trace),
     }
-    # Escaped, so that a lone surrogate or a line separator in a text cannot break the line.
-    return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
+    return jsonl.encode(record)
 
 
 def _last_number(directory: Path) -> int:
     numbers = (path.stem.removeprefix("traces-") for path in directory.glob(_PATTERN))
     return max((int(number) for number in numbers if number.isdecimal()), default=0)
-
-
-def _is_torn(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        return file.read(1) not in (b"", b"\n")
-
-
-def _open(path: Path) -> int:
-    # Readable by the owner alone: the lines hold what users wrote.
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

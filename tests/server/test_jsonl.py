@@ -77,7 +77,7 @@ def test_a_document_is_replaced_whole(tmp_path: Path) -> None:
 
 
 def test_what_is_appended_follows_what_was_there(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "rows.jsonl"
+    path = tmp_path / "rows.jsonl"
     for number in range(3):
         rows = jsonl.Appender(path)
         rows.append({"number": number})

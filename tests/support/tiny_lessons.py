@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.data.records import Lesson, Pair, write_lines
+from redraft.train.data.records import Lesson, Pair
 from tests.support import tiny_model
 
 WORDS = ("ant", "bear", "cow", "dog", "elk", "fox")
@@ -15,9 +16,9 @@ def write(folder: Path) -> Path:
     """``model``, ``lessons.jsonl`` and ``pairs.jsonl`` in the folder."""
     tiny_model.build(folder / "model")
     lessons = [_lesson(count) for count in range(1, len(WORDS))]
-    write_lines(folder / "lessons.jsonl", (lesson.to_json() for lesson in lessons))
+    jsonl.write(folder / "lessons.jsonl", (lesson.to_json() for lesson in lessons))
     pairs = [Pair(le.messages, le.refinement, le.draft, 9, 2) for le in lessons]
-    write_lines(folder / "pairs.jsonl", (pair.to_json() for pair in pairs))
+    jsonl.write(folder / "pairs.jsonl", (pair.to_json() for pair in pairs))
     return folder
 
 

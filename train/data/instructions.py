@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Message
 from redraft.train.config import ConfigError
 from redraft.train.data.records import Example
@@ -208,22 +209,14 @@ def rows(source: str, found: Instructions) -> Iterator[tuple[str, Mapping[str, A
 
 
 def _jsonl_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            origin = f"{path}:{number}"
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                row, why = None, f"not JSON: {error}"
-            else:
-                why = f"holds {type(row).__name__}, expected an object"
-            if isinstance(row, dict):
-                yield origin, row
-            else:
-                found.num_rows += 1
-                found.bad.append((origin, why))
+    for line in jsonl.lines(path):
+        try:
+            row = line.row()
+        except jsonl.LineError as error:
+            found.num_rows += 1
+            found.bad.append((line.where, str(error).removeprefix(f"{line.where} ")))
+        else:
+            yield line.where, row
 
 
 def _json_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -8,15 +8,14 @@ what was paid for; a last line cut short by the crash is removed.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.train.config import Problem
 
 
@@ -56,17 +55,15 @@ class Ledger:
     """Append-only; one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("a+b")
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._file = jsonl.Appender(path, exclusive=True)
         except BlockingIOError:
-            self._file.close()
             raise LedgerError(f"{path} is in use by another run; wait for it or stop it") from None
-        self.entries: dict[str, Entry] = {}
+        self.repaired = self._file.repair()  # bytes of a line that a crash had cut short
         try:
-            self.repaired = self._load()
+            self.entries = {entry.key: entry for entry in read_entries(path)}
         except LedgerError:
             self._file.close()
             raise
@@ -86,7 +83,7 @@ class Ledger:
             raise LedgerError(f"entry {entry.key} is already in {self.path}")
         self.entries[entry.key] = entry
         self.spent += entry.cost
-        line = json.dumps(_to_json(entry), ensure_ascii=False).encode() + b"\n"
+        line = jsonl.encode(_to_json(entry))
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((line, done))
         if self._writer is None or self._writer.done():
@@ -108,32 +105,24 @@ class Ledger:
 
     def _put(self, lines: bytes) -> None:
         self._file.write(lines)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.sync()
 
     async def close(self) -> None:
         if self._writer is not None:
             await self._writer
         self._file.close()
 
-    def _load(self) -> int:
-        """Read all entries; returns the bytes removed of a line a crash had cut short."""
-        self._file.seek(0)
-        whole = 0
-        for number, line in enumerate(self._file, 1):
-            if not line.endswith(b"\n"):
-                self._file.truncate(whole)
-                return len(line)
-            try:
-                entry = _from_json(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise LedgerError(
-                    f"{self.path}:{number} cannot be read ({error}); restore the file from a "
-                    f"copy, or delete that line to pay for it again"
-                ) from error
-            self.entries[entry.key] = entry
-            whole += len(line)
-        return 0
+
+def read_entries(path: Path) -> Iterator[Entry]:
+    """The entries of a ledger, one that another run is writing included."""
+    for line in jsonl.lines(path, torn_end=True):
+        try:
+            yield _from_json(line.row())
+        except (ValueError, TypeError, KeyError) as error:
+            raise LedgerError(
+                f"{line.where} cannot be read ({error}); restore the file from a copy, or delete "
+                f"that line to pay for it again"
+            ) from error
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:

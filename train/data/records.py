@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.config import Problem
 
-
-class RecordError(Problem):
-    """A line that is not the record it should be; the message names file and line."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,55 +130,17 @@ def messages_from(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
     return tuple(Message(row["role"], row["content"]) for row in rows)
 
 
-def read_lines(path: Path, torn_end: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number and content of every line; a line that is no JSON object is an error, except,
-    with ``torn_end``, a last one that its writer did not finish."""
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if torn_end and not line.endswith("\n"):
-                return
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise RecordError(f"{path}:{number} is not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise RecordError(f"{path}:{number} holds {type(row).__name__}, not an object")
-            yield number, row
-
-
 def read_lessons(path: Path) -> Iterator[Lesson]:
-    return _read(path, Lesson.from_json)
+    return _read(path, Lesson.from_json, "a lesson")
 
 
 def read_pairs(path: Path) -> Iterator[Pair]:
-    return _read(path, Pair.from_json)
+    return _read(path, Pair.from_json, "a pair")
 
 
-def _read(path: Path, from_json: Any) -> Iterator[Any]:
-    for number, row in read_lines(path):
+def _read(path: Path, from_json: Callable[[jsonl.Row], T], what: str) -> Iterator[T]:
+    for line in jsonl.lines(path):
         try:
-            yield from_json(row)
+            yield from_json(line.row())
         except (KeyError, TypeError) as error:
-            raise RecordError(f"{path}:{number} is not a record of this stage: {error}") from error
-
-
-def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Replace ``path`` whole or not at all; returns how many lines it holds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    count = 0
-    with partial.open("w", encoding="utf-8") as out:
-        for row in rows:
-            count += 1
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
-    partial.replace(path)
-    return count
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+            raise line.error(f"{what} ({error})") from error

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.refine.trace import (
     Candidate,
     Feedback,
@@ -19,20 +20,20 @@ from redraft.server.refine.trace import (
     ResponseText,
     Trace,
 )
-from redraft.train.data.records import RecordError, messages_from, messages_json, read_lines
+from redraft.train.data.records import messages_from, messages_json
 
 
 def read(path: Path) -> Iterator[Trace]:
     """The traces of a file, or of all .jsonl files of a folder, oldest first."""
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
-        raise RecordError(f"{path} holds no .jsonl files")
+        raise FileNotFoundError(f"no .jsonl files in {path}")
     for file in files:
-        for number, row in read_lines(file, torn_end=True):
+        for line in jsonl.lines(file, torn_end=True):
             try:
-                yield from_json(row)
+                yield from_json(line.row())
             except (KeyError, TypeError, IndexError) as error:
-                raise RecordError(f"{file}:{number} is not a trace: {error!r}") from error
+                raise line.error(f"a trace ({error!r})") from error
 
 
 def from_json(row: Mapping[str, Any]) -> Trace:

@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Call, Engine, Message, Sampling, Tokens, complete
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.critics import readable_score
 from redraft.train.data import judgements, tokens
-from redraft.train.data.records import Pair, write_json
+from redraft.train.data.records import Pair
 from redraft.train.engines import opened, spec
 
 FELL = 4  # exit status
@@ -139,7 +140,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse(AgreementOptions, "agreement", argv)
     found = asyncio.run(_measured(options))
     print(f"agreement: {found}")
-    write_json(Path(options.output), found.to_json())
+    jsonl.write_json(Path(options.output), found.to_json())
     if options.before is None:
         return 0
     known = Agreement.from_json(json.loads(Path(options.before).read_text(encoding="utf-8")))

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Chat, Engine, Prompt, Sampling, Tokens
 from redraft.train.asking import CallFailed, PaidEngine, Spent
 from redraft.train.budget import Budget, CostReached
@@ -28,7 +29,7 @@ from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.critics import Critic, ExactCritic, PromptedCritic, SrtCritic
 from redraft.train.data import instructions, tokens
 from redraft.train.data.ledger import Entry, Ledger
-from redraft.train.data.records import Example, Lesson, write_json, write_lines
+from redraft.train.data.records import Example, Lesson
 from redraft.train.engines import EngineSpec, identity, is_local, opened, spec
 from redraft.train.estimate import estimate
 from redraft.train.progress import bar
@@ -216,10 +217,10 @@ async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
     finally:
         await ledger.close()
     lessons = [lesson for i in sorted(found.lessons) for lesson in found.lessons[i]]
-    write_lines(output / "collected.jsonl", (lesson.to_json() for lesson in lessons))
-    write_lines(output / "failures.jsonl", found.failures)
+    jsonl.write(output / "collected.jsonl", (lesson.to_json() for lesson in lessons))
+    jsonl.write(output / "failures.jsonl", found.failures)
     summary = _summary(collector, found, time.monotonic() - started)
-    write_json(output / "collect.json", summary)
+    jsonl.write_json(output / "collect.json", summary)
     print(_report(summary))
     if found.stopped:
         print(f"collect: stopped: {found.stopped}. Everything paid for is in {ledger.path}.")

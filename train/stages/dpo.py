@@ -18,11 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server import jsonl
 from redraft.train import checkpoints
 from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
-from redraft.train.data.records import read_pairs, write_json
+from redraft.train.data.records import read_pairs
 from redraft.train.stages.agreement import FELL, Agreement, fall, measure
 from redraft.train.stages.sft import Data, How, lora_config, quantization
 from redraft.train.trl_arguments import arguments, defaults
@@ -166,7 +167,7 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
     engine = TransformersEngine(model, tokenizer)
     found = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
     print(f"dpo: agreement {when}: {found}")
-    write_json(file, found.to_json())
+    jsonl.write_json(file, found.to_json())
 
 
 def _verdict(options: DpoOptions, output: Path) -> int:

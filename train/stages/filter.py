@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.server import jsonl
 from redraft.server.refine.srt_format import FormatError, parse_feedback
 from redraft.train.config import option, parse, program
-from redraft.train.data.records import Lesson, read_lessons, write_json, write_lines
+from redraft.train.data.records import Lesson, read_lessons
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ def run(options: FilterOptions) -> dict[str, int]:
             rejected.append({"reason": reason, **lesson.to_json()})
         else:
             kept.append(lesson)
-    write_lines(output / "kept.jsonl", (lesson.to_json() for lesson in kept))
-    write_lines(output / "rejected.jsonl", rejected)
+    jsonl.write(output / "kept.jsonl", (lesson.to_json() for lesson in kept))
+    jsonl.write(output / "rejected.jsonl", rejected)
     counts = {"kept": len(kept), **dict(reasons.most_common())}
-    write_json(output / "filter.json", counts)
+    jsonl.write_json(output / "filter.json", counts)
     return counts
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from redraft.server import jsonl
 from redraft.server.refine.trace import (
     ResponseText,
     Trace,
@@ -31,7 +32,7 @@ from redraft.train.critics import Critic, ExactCritic, PromptedCritic
 from redraft.train.data import instructions, tokens, traces
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_lessons, write_json, write_lines
+from redraft.train.data.records import Example, Lesson, Pair, read_lessons
 from redraft.train.engines import identity, is_local, opened, spec
 from redraft.train.self_feedback import SelfFeedback, Setting
 
@@ -219,7 +220,7 @@ async def prefer(options: PreferencesOptions) -> int:
         paired = await _pair(options, done, tokenizer, ledger)
     finally:
         await ledger.close()
-    write_lines(output / "pairs.jsonl", (pair.to_json() for pair in paired.pairs))
+    jsonl.write(output / "pairs.jsonl", (pair.to_json() for pair in paired.pairs))
     summary = {
         "pairs": len(paired.pairs),
         "rejected": dict(paired.reasons.most_common()),
@@ -229,7 +230,7 @@ async def prefer(options: PreferencesOptions) -> int:
         "seconds": round(time.monotonic() - started, 1),
         "audit": audit(paired.pairs),
     }
-    write_json(output / "preferences.json", summary)
+    jsonl.write_json(output / "preferences.json", summary)
     print(_told(summary))
     if problem := _problem(options, summary, len(done)):
         print(f"preferences: {problem}")

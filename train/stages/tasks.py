@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server import jsonl
 from redraft.train.config import option, parse, program
-from redraft.train.data.records import write_lines
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, answer, sample
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
     )
     write = _labelled if options.labelled else _with_response
     rows = (write(task, options.seed) for task in drawn)
-    print(f"tasks: {write_lines(Path(options.output), rows)} in {options.output}")
+    print(f"tasks: {jsonl.write(Path(options.output), rows)} in {options.output}")
     return 0
 
 

@@ -131,7 +131,7 @@ def test_a_line_torn_by_a_crash_is_passed_over_and_never_continued(tmp_path: Pat
 
 def test_a_damaged_line_within_a_file_is_an_error_that_says_where(tmp_path: Path) -> None:
     (tmp_path / "traces-000001.jsonl").write_text("{}\nnot json\n{}\n")
-    with pytest.raises(ValueError, match=r"traces-000001\.jsonl:2 is not a stored trace"):
+    with pytest.raises(ValueError, match=r"traces-000001\.jsonl:2 needs a JSON object"):
         list(read_traces(tmp_path))
 
 

@@ -101,7 +101,7 @@ def test_no_row_is_dropped_in_silence(tmp_path: Path) -> None:
     assert {e.messages[0].content for e in found.examples} == {"One.", "Two."}
     assert (found.num_rows, found.num_duplicates, found.num_multi_turn) == (7, 1, 1)
     assert [origin for origin, _ in found.bad] == [f"{source}:{n}" for n in (2, 5, 6)]
-    assert f"bad row {source}:2: not JSON" in found.summary()
+    assert f"bad row {source}:2: needs a JSON object" in found.summary()
     assert found.num_rows == len(found.examples) + 1 + 1 + 3
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from redraft.server import jsonl
 from redraft.train.config import build
 from redraft.train.data.instructions import read
-from redraft.train.data.records import read_lessons, read_lines
+from redraft.train.data.records import read_lessons
 from redraft.train.stages import collect, filter
 from redraft.train.stages.collect import CollectOptions
 from tests.support.critic_server import CriticServer
@@ -106,7 +107,7 @@ def test_a_hostile_critic_cannot_stop_the_run_and_rejects_are_counted(tmp_path: 
     assert told["lessons"] + sum(told["failed"].values()) == 60
     assert told["failed"].get("refused", 0) > 0
     assert told["spent"]["retries"] > 10
-    failures = [row for _, row in read_lines(tmp_path / "out" / "failures.jsonl")]
+    failures = list(jsonl.read(tmp_path / "out" / "failures.jsonl"))
     assert all(row["detail"] for row in failures)
     rules = filter.FilterOptions(str(tmp_path / "out" / "collected.jsonl"), str(tmp_path / "f"))
     counts = filter.run(rules)

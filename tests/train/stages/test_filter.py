@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.data.records import Lesson, read_lessons, read_lines, write_lines
+from redraft.train.data.records import Lesson, read_lessons
 from redraft.train.stages.filter import FilterOptions, rejection, run
 
 GOOD = Lesson(
@@ -50,9 +51,9 @@ def test_scores_can_be_done_without() -> None:
 
 def test_every_lesson_is_in_one_of_two_files(tmp_path: Path) -> None:
     lessons = [GOOD, replace(GOOD, cut="draft"), replace(GOOD, refinement="")]
-    write_lines(tmp_path / "in.jsonl", (lesson.to_json() for lesson in lessons))
+    jsonl.write(tmp_path / "in.jsonl", (lesson.to_json() for lesson in lessons))
     counts = run(FilterOptions(str(tmp_path / "in.jsonl"), str(tmp_path / "out")))
     assert counts == {"kept": 1, "draft cut at its token limit": 1, "no refinement": 1}
     assert list(read_lessons(tmp_path / "out" / "kept.jsonl")) == [GOOD]
-    rejected = [row["reason"] for _, row in read_lines(tmp_path / "out" / "rejected.jsonl")]
+    rejected = [row["reason"] for row in jsonl.read(tmp_path / "out" / "rejected.jsonl")]
     assert rejected == ["draft cut at its token limit", "no refinement"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from redraft.server import jsonl
 from redraft.server.engine.base import EngineUnavailable, Message
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.refine.trace import (
@@ -25,7 +26,7 @@ from redraft.server.telemetry.traces import TraceStore
 from redraft.train.data import traces
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_pairs, write_lines
+from redraft.train.data.records import Example, Lesson, Pair, read_pairs
 from redraft.train.self_feedback import SelfFeedback, Setting
 from redraft.train.stages import preferences
 from redraft.train.stages.preferences import PreferencesOptions, pair_of, pair_of_lesson
@@ -208,7 +209,7 @@ def test_pairs_that_would_teach_length_are_not_gone_on_with(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lesson = Lesson(ASKED, "Como.", "f", "It is the Elbe, a long river.", 3, 9)
-    write_lines(tmp_path / "kept.jsonl", [lesson.to_json()])
+    jsonl.write(tmp_path / "kept.jsonl", [lesson.to_json()])
     options = PreferencesOptions(
         output=str(tmp_path / "out"),
         lessons=(str(tmp_path / "kept.jsonl"),),

@@ -1,39 +1,32 @@
 """An append-only record of finished work: what is in it is never done, or paid for, twice.
 
-One JSON object per line. A line is on disk before the next piece of work is counted as done; a
-half-written last line, left by a kill, is dropped and done again.
+A record is on disk before the next piece of work is counted as done; a torn last line, left by a
+kill, is removed and its work done again.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
+
+from redraft.server import jsonl
 
 Record = dict[str, Any]
 
 
-class Ledger:
+class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: dict[str, Record] = {}
-        self._file: IO[bytes] | None = None
+        self._file: jsonl.Appender | None = None
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a+b")
-        whole = 0
-        self._file.seek(0)
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            record = json.loads(line)
-            self.records[record["key"]] = record
-            whole += len(line)
-        self._file.truncate(whole)
+        self._file = jsonl.Appender(self.path)
+        self._file.repair()
+        self.records = {record["key"]: record for record in jsonl.read(self.path)}
         return self
 
     def __exit__(
@@ -52,8 +45,6 @@ class Ledger:
         return iter(self.records.values())
 
     def add(self, key: str, record: Record) -> None:
-        assert self._file, "a ledger is written inside its with block"
+        assert self._file, "a journal is written inside its with block"
         self.records[key] = {"key": key, **record}
-        self._file.write(json.dumps(self.records[key], ensure_ascii=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.append(self.records[key])
