@@ -22,148 +22,157 @@ ReasoningField = Literal["both", "reasoning", "reasoning_content", "none", "inli
 class ServerConfig:
     """Serves a model that checks its own work, behind the OpenAI API."""
 
-    host: str = option("127.0.0.1", "address", "address to listen on; 0.0.0.0 for all")
-    port: int = option(8000, "address", "port to listen on; 0 takes a free one", least=0)
-    root_path: str = option("", "address", "path prefix a proxy in front of the server strips")
+    host: str = option("address to listen on; 0.0.0.0 for all", "127.0.0.1", "address")
+    port: int = option("port to listen on; 0 takes a free one", 8000, "address", least=0)
+    root_path: str = option("path prefix a proxy in front of the server strips", "", "address")
     cors_origins: tuple[str, ...] = option(
-        (), "address", "origin whose pages may call the server; repeat it, or * for all"
+        "origin whose pages may call the server; repeat it, or * for all",
+        (),
+        "address",
+        repeat=True,
     )
 
     model: str = option(
+        "directory of the model's files; off: the shipped models/redraft-workbench",
         "",
         "model",
-        "directory of the model's files; off: the shipped models/redraft-workbench",
         positional="DIRECTORY",
     )
-    served_name: str = option("", "model", "what clients call the model; off: the directory's name")
+    served_name: str = option("what clients call the model; off: the directory's name", "", "model")
     style: Literal["auto", "srt", "prompted"] = option(
-        "auto", "model", "how phases are asked for; auto: as the model's redraft.json says"
+        "how phases are asked for; auto: as the model's redraft.json says", "auto", "model"
     )
     max_model_len: int | None = option(
-        None, "model", "most tokens of prompt and completion; off: the model's own", least=1
+        "most tokens of prompt and completion; none: the model's own", None, "model", least=1
     )
 
     engine: EngineName = option(
-        "vllm", "engine", "vllm in this process, http to a server elsewhere, scripted for demos"
+        "vllm in this process, http to a server elsewhere, scripted for demos", "vllm", "engine"
     )
-    upstream: str = option("", "engine", "base URL of the OpenAI API behind --engine http")
-    upstream_model: str = option("", "engine", "its model; off: the first one it lists")
-    upstream_key_file: str = option("", "engine", "file with its API key")
-    upstream_key: str = secret("engine", "the upstream's API key itself")
+    upstream: str = option("base URL of the OpenAI API behind --engine http", "", "engine")
+    upstream_model: str = option("its model; off: the first one it lists", "", "engine")
+    upstream_key_file: str = option("file with its API key", "", "engine")
+    upstream_key: str = secret("the upstream's API key itself", "engine")
     upstream_tokens: Literal["auto", "yes", "no"] = option(
-        "auto", "engine", "token ids to and from the upstream, as vLLM has; auto: find out"
+        "token ids to and from the upstream, as vLLM has; auto: find out", "auto", "engine"
     )
     upstream_priority: bool = option(
-        False, "engine", "tell it which calls go first; needs vLLM's --scheduling-policy priority"
+        "tell it which calls go first; needs vLLM's --scheduling-policy priority", False, "engine"
     )
     upstream_connect_s: float = option(
-        5.0, "engine", "longest wait for a connection to the upstream, or to a critic", least=0.001
+        "longest wait for a connection to the upstream, or to a critic", 5.0, "engine", least=0.001
     )
     upstream_first_token_s: float = option(
-        120.0, "engine", "longest wait for their first token, their queue included", least=0.001
+        "longest wait for their first token, their queue included", 120.0, "engine", least=0.001
     )
     upstream_between_s: float = option(
-        30.0, "engine", "longest wait between two tokens after that", least=0.001
+        "longest wait between two tokens after that", 30.0, "engine", least=0.001
     )
     upstream_retries: int = option(
-        3, "engine", "tries again when they fail before the first token", least=0
+        "tries again when they fail before the first token", 3, "engine", least=0
     )
     critic: tuple[str, ...] = option(
-        (), "engine", "NAME=URL or NAME=URL|MODEL a request may name as its critic; repeat it"
+        "NAME=URL or NAME=URL|MODEL a request may name as its critic; repeat it",
+        (),
+        "engine",
+        repeat=True,
     )
-    critic_key_file: str = option("", "engine", "file with the API key for critics")
-    critic_key: str = secret("engine", "the critics' API key itself")
+    critic_key_file: str = option("file with the API key for critics", "", "engine")
+    critic_key: str = secret("the critics' API key itself", "engine")
     tokens_per_second: float = option(
-        0.0, "engine", "speed of --engine scripted; 0: as fast as it goes", least=0
+        "speed of --engine scripted; 0: as fast as it goes", 0.0, "engine", least=0
     )
 
     max_iterations: int | None = option(
+        "iterations when a request does not say; none: what the model's redraft.json says, else 1",
         None,
         "refinement",
-        "iterations when a request does not say; off: what the model's redraft.json says, else 1",
         least=0,
     )
     good_enough: int | None = option(
-        None, "refinement", "score that ends refining when a request does not say", least=1
+        "score that ends refining when a request does not say", None, "refinement", least=1
     )
     keep: Literal["best", "last"] | None = option(
-        None, "refinement", "which response answers when a request does not say"
+        "which response answers when a request does not say", None, "refinement"
     )
     default_max_tokens: int | None = option(
+        "tokens of each response when a request does not say; none: what the window has room for",
         None,
         "refinement",
-        "tokens of each response when a request does not say; off: what the window has room for",
         least=1,
     )
-    max_iterations_cap: int = option(8, "refinement", "most iterations a request may ask", least=0)
-    max_drafts_cap: int = option(8, "refinement", "most drafts a request may ask for", least=1)
+    max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
+    max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
     reasoning_field: ReasoningField = option(
-        "both", "refinement", "where chat messages carry draft and feedback"
+        "where chat messages carry draft and feedback", "both", "refinement"
     )
 
-    max_loops: int = option(64, "limits", "requests worked on at once", least=1)
-    max_queue: int = option(256, "limits", "requests that may wait; more get a 429", least=0)
+    max_loops: int = option("requests worked on at once", 64, "limits", least=1)
+    max_queue: int = option("requests that may wait; more get a 429", 256, "limits", least=0)
     max_share: float = option(
-        1.0, "limits", "part of loops and queue one client may take, 0 to 1", least=0
+        "part of loops and queue one client may take, 0 to 1", 1.0, "limits", least=0
     )
     requests_per_minute: int | None = option(
-        None, "limits", "of one API key, or of all without keys; more get a 429", least=1
+        "of one API key, or of all without keys; more get a 429", None, "limits", least=1
     )
     tokens_per_minute: int | None = option(
-        None, "limits", "read and written, of one API key likewise", least=1
+        "read and written, of one API key likewise", None, "limits", least=1
     )
-    queue_timeout_s: float = option(30.0, "limits", "longest wait for a place", least=0)
-    max_body_mib: float = option(4.0, "limits", "largest request body", least=0)
-    max_messages: int = option(1000, "limits", "most messages of one chat", least=1)
-    max_deadline_s: float = option(600.0, "limits", "longest a loop may take; 0: no limit", least=0)
-    body_timeout_s: float = option(60.0, "limits", "for a request body to arrive", least=0)
+    queue_timeout_s: float = option("longest wait for a place", 30.0, "limits", least=0)
+    max_body_mib: float = option("largest request body", 4.0, "limits", least=0)
+    max_messages: int = option("most messages of one chat", 1000, "limits", least=1)
+    max_deadline_s: float = option("longest a loop may take; 0: no limit", 600.0, "limits", least=0)
+    body_timeout_s: float = option("for a request body to arrive", 60.0, "limits", least=0)
     stall_s: float = option(
-        120.0, "limits", "a reader that takes nothing for so long is gone; 0: never", least=0
+        "a reader that takes nothing for so long is gone; 0: never", 120.0, "limits", least=0
     )
     grace_s: float = option(
-        20.0, "limits", "on SIGTERM, seconds until running loops answer with their best", least=0
+        "on SIGTERM, seconds until running loops answer with their best", 20.0, "limits", least=0
     )
     keep_alive_s: float = option(
-        10.0, "limits", "seconds of silence in a stream before a comment is sent; 0: never", least=0
+        "seconds of silence in a stream before a comment is sent; 0: never", 10.0, "limits", least=0
     )
 
     api_keys_file: str = option(
-        "", "access", "file of API keys, one NAME:KEY a line; off: no key asked for"
+        "file of API keys, one NAME:KEY a line; off: no key asked for", "", "access"
     )
-    api_keys: str = secret("access", "the API keys themselves, NAME:KEY,NAME:KEY")
+    api_keys: str = secret("the API keys themselves, NAME:KEY,NAME:KEY", "access")
     open_access: bool = option(
-        False, "access", "serve without API keys on an address others can reach"
+        "serve without API keys on an address others can reach", False, "access"
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = option("info", "records", "log level")
-    log_format: Literal["text", "json"] = option("text", "records", "log lines for people or tools")
-    traces: str = option("", "records", "directory to append every trace to, as JSON lines")
+    log_level: Literal["debug", "info", "warning", "error"] = option("log level", "info", "records")
+    log_format: Literal["text", "json"] = option("log lines for people or tools", "text", "records")
+    traces: str = option("directory to append every trace to, as JSON lines", "", "records")
 
-    dtype: str = option("auto", "vllm", "number format of the weights")
+    dtype: str = option("number format of the weights", "auto", "vllm")
     kv_cache_memory_bytes: int | None = option(
-        None, "vllm", "memory for the KV cache; off: 256 MiB on CPU, what is free on GPU", least=1
+        "memory for the KV cache; none: 256 MiB on CPU, what is free on GPU", None, "vllm", least=1
     )
     block_size: int | None = option(
-        None, "vllm", "tokens of a cache block; off: 32 on CPU, vLLM's own on GPU", least=1
+        "tokens of a cache block; none: 32 on CPU, vLLM's own on GPU", None, "vllm", least=1
     )
-    max_num_seqs: int = option(64, "vllm", "completions generated at once", least=1)
+    max_num_seqs: int = option("completions generated at once", 64, "vllm", least=1)
     enforce_eager: bool | None = option(
-        None, "vllm", "no compilation: starts faster, runs slower; off: on CPU only"
+        "no compilation: starts faster, runs slower; none: on CPU only", None, "vllm"
     )
-    tensor_parallel_size: int = option(1, "vllm", "GPUs each layer is split over", least=1)
+    tensor_parallel_size: int = option("GPUs each layer is split over", 1, "vllm", least=1)
     pipeline_parallel_size: int = option(
-        1, "vllm", "groups of GPUs the layers are spread over", least=1
+        "groups of GPUs the layers are spread over", 1, "vllm", least=1
     )
-    data_parallel_size: int = option(1, "vllm", "copies of the model", least=1)
+    data_parallel_size: int = option("copies of the model", 1, "vllm", least=1)
     in_process: bool = option(
-        True, "vllm", "on CPU, fork the engine: starts faster than a process of its own"
+        "on CPU, fork the engine: starts faster than a process of its own", True, "vllm"
     )
     speculate: Literal["none", "draft"] = option(
-        "none", "vllm", "guess refinements from the drafts they refine: the same text, sooner"
+        "guess refinements from the drafts they refine: the same text, sooner", "none", "vllm"
     )
-    max_restarts: int = option(3, "vllm", "attempts to bring a dead engine back", least=0)
+    max_restarts: int = option("attempts to bring a dead engine back", 3, "vllm", least=0)
     engine_arg: tuple[str, ...] = option(
-        (), "vllm", "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it"
+        "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it",
+        (),
+        "vllm",
+        repeat=True,
     )
 
     def __post_init__(self) -> None:

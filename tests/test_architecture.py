@@ -28,10 +28,12 @@ ALLOWED = {
         "redraft.server.retry",
     ),
     "redraft.server.cli": ("redraft",),
+    "redraft.server.options": ("redraft.server.options",),
     "redraft.train": (
         "redraft.train",
         "redraft.server.refine",
         "redraft.server.engine",
+        "redraft.server.options",
         "redraft.server.jsonl",
         "redraft.server.retry",
     ),
@@ -45,7 +47,7 @@ ALLOWED = {
         "redraft.server.jsonl",
         "redraft.server.retry",
         "redraft.train.workbench",
-        "redraft.train.config",
+        "redraft.train.program",
     ),
 }
 # library -> the only modules that may import it
@@ -148,6 +150,8 @@ def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:
         allowed = BARE + (WITH_VLLM if in_vllm else ())
         if module_name(path) == "redraft.server.run":
             allowed += ("uvloop",)  # where it is installed; it does without
+        if module_name(path) == "redraft.server.options.values":
+            allowed += ("yaml",)  # where a YAML file is read
         for imported in imports(path):
             library = imported.partition(".")[0]
             known = library in sys.stdlib_module_names or library in (*OURS, *allowed)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from redraft.train.config import program
+from redraft.train.program import run
 from redraft.train.stages import STAGES
 
 # In the order you run them; "run" runs the whole of a recipe.
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if stage not in _MODULES:
         print(f"unknown stage {stage!r}; stages: {', '.join(_TOLD)}", file=sys.stderr)
         return 2
-    return program(import_module(_MODULES[stage]).main, rest)
+    return run(import_module(_MODULES[stage]).main, rest)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.train.config import ConfigError
+from redraft.server.options import ConfigError
 from redraft.train.data.tokens import weights_fingerprint
 
 COMPLETE = "complete.json"  # in a checkpoint folder: every file of it is on disk

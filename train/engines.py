@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redraft.server.engine.base import Engine
+from redraft.server.options import ConfigError, build, option
 from redraft.train.asking import Limits
 from redraft.train.budget import Price
-from redraft.train.config import ConfigError, build, option
 from redraft.train.data.tokens import weights_fingerprint
 
 

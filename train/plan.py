@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from redraft.server.options import ConfigError, build
 from redraft.train import estimate
-from redraft.train.config import ConfigError, build
 from redraft.train.sizing import Plan, shape_of, size
 from redraft.train.stages import options_of
 from redraft.train.stages.collect import CollectOptions

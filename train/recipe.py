@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 
 from redraft.server import jsonl
-from redraft.train.config import ConfigError, build, program, read_yaml
+from redraft.server.options import ConfigError, build, read_file
 from redraft.train.sizing import Plan
 from redraft.train.stages import STAGES, options_of
 
@@ -63,7 +63,7 @@ def load(name: str, changes: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
         raise ConfigError(f"no recipe {name!r}; recipes: {known}, or give a .yaml file")
-    content = read_yaml(path)
+    content = read_file(path)
     for change in changes:
         _change(content, change)
     if missing := {"name", "output", "steps"} - content.keys():
@@ -214,7 +214,3 @@ def main(argv: Sequence[str]) -> int:
     recipe = load(given.recipe, changes)
     names = selected(recipe, given.only, given.until)
     return plan(recipe, names) if given.dry_run else run(recipe, names)
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.train.config import ConfigError, option
+from redraft.server.options import ConfigError, option
 
 _GIB = 1 << 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from redraft.train.config import ConfigError
+from redraft.server.options import ConfigError
 
 
 def defaults(output: str, seed: int, whole_weights: bool) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from typing import Any
 from redraft.benchmarks.workbench import card_tables, figures
 from redraft.benchmarks.workbench.figures import RecordedAnswer, Share
 from redraft.server import jsonl
-from redraft.server.options import ConfigError
+from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
-from redraft.train.config import option, parse
+from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 
 ITERATIONS = 3
@@ -153,7 +153,7 @@ def _steps(recipe: Path) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parse(CardOptions, "card", arguments)
+    options = read(CardOptions, "card", arguments)
     path = write(options)
     figures_of = json.loads((Path(options.answers) / "figures.json").read_text(encoding="utf-8"))
     print(card_tables.main_table(figures_of))

@@ -21,8 +21,8 @@ from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
 from redraft.server import jsonl
-from redraft.server.options import ConfigError
-from redraft.train.config import option, parse
+from redraft.server.options import ConfigError, option
+from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, sample
 
@@ -46,7 +46,7 @@ class EvaluateOptions:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parse(EvaluateOptions, "evaluate", arguments)
+    options = read(EvaluateOptions, "evaluate", arguments)
     print(f"evaluate: {evaluate(options)} answers in {options.output}")
     return 0
 

@@ -15,8 +15,9 @@ from typing import Any
 
 from redraft.benchmarks.workbench.figures import RecordedAnswer, tokens
 from redraft.server import jsonl
+from redraft.server.options import option
 from redraft.server.refine.srt_format import HIGHEST_SCORE
-from redraft.train.config import option, parse
+from redraft.train.program import read
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
@@ -30,7 +31,7 @@ class JudgeOptions:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parse(JudgeOptions, "judge", arguments)
+    options = read(JudgeOptions, "judge", arguments)
     rows = map(judged, jsonl.read(Path(options.answers)))
     print(f"judge: {jsonl.write(Path(options.output), rows)} answers in {options.output}")
     return 0

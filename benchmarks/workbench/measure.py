@@ -14,7 +14,8 @@ from typing import Any
 
 from redraft.benchmarks.workbench import card
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
-from redraft.train.config import option, parse
+from redraft.server.options import option
+from redraft.train.program import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,6 @@ def _runs(options: MeasureOptions) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = parse(MeasureOptions, "measure", arguments)
+    options = read(MeasureOptions, "measure", arguments)
     print(f"measure: {measure(options)}")
     return 0

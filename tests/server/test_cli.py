@@ -74,8 +74,8 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         "import sys\n"
         "class Nowhere:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'yaml':\n"
-        "            raise ModuleNotFoundError('none', name='yaml')\n"
+        "        if name == 'tqdm':\n"
+        "            raise ModuleNotFoundError('none', name='tqdm')\n"
         "sys.meta_path.insert(0, Nowhere())\n"
     )
     said = subprocess.run(
@@ -88,4 +88,4 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         check=False,
     )
     assert said.returncode == 2
-    assert said.stderr == "redraft: train needs 'yaml'; run: pip install 'redraft[train]'\n"
+    assert said.stderr == "redraft: train needs 'tqdm'; run: pip install 'redraft[train]'\n"

@@ -256,7 +256,7 @@ def test_an_unknown_instruction_has_no_opinion() -> None:
 def test_the_program_says_where_it_listens_and_stops_when_told(
     root: Path, number: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "redraft.train.exact", "--port", "0"]
+    command = [sys.executable, "-m", "redraft.train", "exact", "--port", "0"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as program:
         try:
             assert program.stdout

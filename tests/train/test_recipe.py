@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from redraft.server.options import ConfigError
 from redraft.train import recipe as recipes
-from redraft.train.config import ConfigError
 from redraft.train.sizing import KNOWN
 from tests.support.killed import run_killed
 from tests.support.program import running
@@ -88,7 +88,7 @@ def test_a_step_that_is_not_in_the_recipe_cannot_be_named(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("count: 5", "counts: 5", "unknown tasks option 'counts'; known options: count"),
+        ("count: 5", "counts: 5", "unknown tasks option counts; did you mean count?"),
         ("stage: tasks", "stage: task", "unknown stage 'task'; stages: base_model, tasks"),
         ("${seed}", "${sed}", "${sed} is not a value of the recipe"),
         ("name: test", "nome: test", "has no 'name'"),

@@ -49,8 +49,8 @@ def command(folder: Path, training: Training, output: str) -> list[str]:
     data = ["--lessons", "lessons.jsonl"] if stage == "sft" else ["--pairs", "pairs.jsonl"]
     options = {"trainer": TRAINER, "lora": lora, "output": output}
     config = folder / f"{output}.json"
-    config.write_text(json.dumps(options))  # JSON is YAML
-    start = [sys.executable, "-m", f"redraft.train.stages.{stage}", "--config", str(config)]
+    config.write_text(json.dumps(options))
+    start = [sys.executable, "-m", "redraft.train", stage, "--config", str(config)]
     return [*start, "--model", training.model, *data]
 
 

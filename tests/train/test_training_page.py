@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from redraft.train import config, recipe, stages
+from redraft.train import program, recipe, stages
 from redraft.train.exact.serve import ExactOptions
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
@@ -27,7 +27,7 @@ def test_a_command_of_the_page_is_taken(command: str) -> None:
         assert recipe.load(given[0]).steps
         return
     options = ExactOptions if stage == "exact" else stages.options_of(stage)
-    assert config.parse(options, stage, given, {})
+    assert program.read(options, stage, given, {})
 
 
 def test_every_stage_of_the_page_exists() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.config import ConfigError
+from redraft.server.options import ConfigError
 from redraft.train.data.records import Example
 
 _SHOWN_BAD_ROWS = 10

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.train.config import Problem
+from redraft.train.program import Problem
 
 
 class LedgerError(Problem):

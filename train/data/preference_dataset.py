@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from redraft.train.config import ConfigError
+from redraft.server.options import ConfigError
 from redraft.train.data.records import Pair
 from redraft.train.data.tokens import Tokenizer
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from redraft.server.options import ConfigError
 from redraft.server.refine.srt_format import (
     COMPONENTS,
     SUGGESTIONS,
@@ -24,7 +25,6 @@ from redraft.server.refine.srt_format import (
     parse_feedback,
     render_score,
 )
-from redraft.train.config import ConfigError
 from redraft.train.data.records import Example, Lesson
 from redraft.train.data.tokens import Tokenizer
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from redraft.server.engine.base import Message
 from redraft.server.engine.vllm_engine.prompts import Prompts
+from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import tokenizer_sha256
 from redraft.server.refine.srt_format import PLAIN_FEEDBACK, PLAIN_REFINEMENT, Marker, SrtFormat
-from redraft.train.config import ConfigError
 
 # What a tokenizer made for Redraft calls its markers; others have them as plain text.
 FEEDBACK_TOKEN, REFINEMENT_TOKEN = "<|feedback|>", "<|refinement|>"

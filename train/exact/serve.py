@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import uvicorn
 
-from redraft.train.config import ConfigError, option, parse, program
+from redraft.server.options import ConfigError, option
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise
+from redraft.train.program import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ExactOptions:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(ExactOptions, "exact", argv)
+    options = read(ExactOptions, "exact", argv)
     if not 0 <= options.noise <= 1:
         raise ConfigError(f"exact option 'noise' is {options.noise:g}, expected a share, 0 to 1")
     app = build_app(Noise(options.noise, options.seed))
@@ -57,7 +57,3 @@ def main(argv: Sequence[str]) -> int:
 
 def _stopped(*_: object) -> None:
     """uvicorn has ended what was under way; to be told to stop is no failure."""
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

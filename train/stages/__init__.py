@@ -1,7 +1,7 @@
 """The stages a recipe can name, and the options each takes.
 
 How to add a stage: write a module with a frozen dataclass of options and ``main(argv)`` that
-reads them with ``config.parse``; name both here; use it in a recipe.
+reads them with ``program.read``; name both here; use it in a recipe.
 """
 
 from __future__ import annotations

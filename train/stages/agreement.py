@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,12 +18,13 @@ from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Call, Engine, Message, Sampling, Tokens, complete
+from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import SrtFormat
-from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.critics import readable_score
 from redraft.train.data import judgements, tokens
 from redraft.train.data.records import Pair
 from redraft.train.engines import opened, spec
+from redraft.train.program import read
 
 FELL = 4  # exit status
 
@@ -33,7 +33,7 @@ FELL = 4  # exit status
 class AgreementOptions:
     """Agreement of a model's own scores with held-out judgements."""
 
-    model: Mapping[str, Any] = option("the model, as collect takes it")
+    model: Mapping[str, Any] = option("the model, as collect takes it", shorthand="model")
     pairs: str = option("judged pairs, a file or data set (Anthropic/hh-rlhf:test)")
     output: str = option("JSON file for the figures")
     tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
@@ -137,7 +137,7 @@ async def _measured(options: AgreementOptions) -> Agreement:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(AgreementOptions, "agreement", argv)
+    options = read(AgreementOptions, "agreement", argv)
     found = asyncio.run(_measured(options))
     print(f"agreement: {found}")
     jsonl.write_json(Path(options.output), found.to_json())
@@ -148,7 +148,3 @@ def main(argv: Sequence[str]) -> int:
         print(f"agreement: {problem}")
         return FELL
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

@@ -1,7 +1,7 @@
 """The workbench's model before any training: its own tokenizer, random weights with a head start
 (copying.py).
 
-    python -m redraft.train.stages.base_model --output DIR
+    redraft train base_model --output DIR
 
 A Llama of a few million parameters, so that transformers and vLLM load it unchanged. Train it on
 plain responses ('redraft train sft --responses') to get the base model.
@@ -9,12 +9,12 @@ plain responses ('redraft train sft --responses') to get the base model.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from redraft.train.config import option, parse
+from redraft.server.options import option
+from redraft.train.program import read
 from redraft.train.workbench import copying, tokenizer
 
 WINDOW = 2048
@@ -64,10 +64,6 @@ def build(options: BaseModelOptions) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(BaseModelOptions, "base_model", argv)
+    options = read(BaseModelOptions, "base_model", argv)
     print(f"base_model: {build(options) / 1e6:.2f} M parameters in {options.output}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

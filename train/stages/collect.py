@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -23,15 +22,16 @@ from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Chat, Engine, Prompt, Sampling, Tokens
+from redraft.server.options import ConfigError, option
 from redraft.train.asking import CallFailed, PaidEngine, Spent
 from redraft.train.budget import Budget, CostReached
-from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.critics import Critic, ExactCritic, PromptedCritic, SrtCritic
 from redraft.train.data import instructions, tokens
 from redraft.train.data.ledger import Entry, Ledger
 from redraft.train.data.records import Example, Lesson
 from redraft.train.engines import EngineSpec, identity, is_local, opened, spec
 from redraft.train.estimate import estimate
+from redraft.train.program import read
 from redraft.train.progress import bar
 from redraft.train.scoring import independent, weighted_kappa
 
@@ -45,10 +45,16 @@ class CollectOptions:
 
     data: tuple[str, ...] = option("files (.jsonl, .json, .parquet) or data sets (NAME:SPLIT)")
     output: str = option("folder for the ledger and the lessons")
-    model: Mapping[str, Any] = option("who drafts: model=FOLDER, or model=NAME url=URL, ...")
-    critic: Mapping[str, Any] = option("'exact' (workbench), 'self', or an engine like --model")
+    model: Mapping[str, Any] = option(
+        "who drafts: model=FOLDER, or model=NAME url=URL, ...", shorthand="model"
+    )
+    critic: Mapping[str, Any] = option(
+        "'exact' (workbench), 'self', or an engine like --model", shorthand="model"
+    )
     other_critics: tuple[Mapping[str, Any], ...] = option(
-        "more critics that only score, to see how far critics agree (in a file)", ()
+        "more critics that only score, to see how far critics agree (in a file)",
+        (),
+        shorthand="model",
     )
     shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
     limit: int | None = option("how many instructions to pick; paper: 25000", None)
@@ -281,7 +287,7 @@ def _report(summary: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(CollectOptions, "collect", argv)
+    options = read(CollectOptions, "collect", argv)
     found = instructions.read(
         options.data, options.shape, options.limit, options.skip, options.seed
     )
@@ -292,7 +298,3 @@ def main(argv: Sequence[str]) -> int:
         print(estimate(options, found.examples))
         return 0
     return asyncio.run(collect(options, found.examples))
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

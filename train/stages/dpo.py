@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from redraft.server import jsonl
+from redraft.server.options import ConfigError, option
 from redraft.train import checkpoints
-from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
 from redraft.train.data.records import read_pairs
+from redraft.train.program import read
 from redraft.train.stages.agreement import FELL, Agreement, fall, measure
 from redraft.train.stages.sft import Data, How, lora_config, quantization
 from redraft.train.trl_arguments import arguments, defaults
@@ -196,8 +196,4 @@ def _whole(model: str) -> str:
 
 
 def main(argv: Sequence[str]) -> int:
-    return train(parse(DpoOptions, "dpo", argv))
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))
+    return train(read(DpoOptions, "dpo", argv))

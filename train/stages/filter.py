@@ -10,16 +10,16 @@ Writes DIR/kept.jsonl, DIR/rejected.jsonl (each with its reason) and DIR/filter.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.server import jsonl
+from redraft.server.options import option
 from redraft.server.refine.srt_format import FormatError, parse_feedback
-from redraft.train.config import option, parse, program
 from redraft.train.data.records import Lesson, read_lessons
+from redraft.train.program import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def run(options: FilterOptions) -> dict[str, int]:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(FilterOptions, "filter", argv)
+    options = read(FilterOptions, "filter", argv)
     counts = run(options)
     total = sum(counts.values())
     for reason, count in counts.items():
@@ -83,7 +83,3 @@ def main(argv: Sequence[str]) -> int:
         print(f"filter: nothing kept of {total}; see {options.output}/rejected.jsonl")
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

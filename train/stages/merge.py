@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat, in_order
-from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.data import tokens
+from redraft.train.program import read
 
 _ADAPTER = "adapter_config.json"
 _BESIDE = (
@@ -126,11 +126,7 @@ def _json(path: str | None, default: Any) -> Any:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(MergeOptions, "merge", argv)
+    options = read(MergeOptions, "merge", argv)
     output = merge(options)
     print(f"merge: {output} is ready: redraft serve {output}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

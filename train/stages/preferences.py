@@ -11,7 +11,6 @@ responses of /v1/refine. A pair is kept when the refinement's independent score 
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,19 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
+from redraft.server.options import ConfigError, option
 from redraft.server.refine.trace import (
     ResponseText,
     Trace,
 )
 from redraft.train.asking import CallFailed, PaidEngine
 from redraft.train.budget import Budget, CostReached
-from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.critics import Critic, ExactCritic, PromptedCritic
 from redraft.train.data import instructions, tokens, traces
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example, Lesson, Pair, read_lessons
 from redraft.train.engines import identity, is_local, opened, spec
+from redraft.train.program import read
 from redraft.train.self_feedback import SelfFeedback, Setting
 
 
@@ -43,12 +43,12 @@ class PreferencesOptions:
 
     output: str = option("folder for pairs.jsonl and the audit")
     data: tuple[str, ...] = option("instructions, as collect takes them", ())
-    model: Mapping[str, Any] = option("the tuned model, as collect takes it", {})
+    model: Mapping[str, Any] = option("the tuned model, as collect takes it", {}, shorthand="model")
     tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
     traces: tuple[str, ...] = option("files or folders of the server's traces, instead", ())
     lessons: tuple[str, ...] = option("kept.jsonl: the critic's refinements as well", ())
     critic: Mapping[str, Any] = option(
-        "who scores: the model itself unless given; 'exact', or an engine", {}
+        "who scores: the model itself unless given; 'exact', or an engine", {}, shorthand="model"
     )
     shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
     limit: int | None = option("how many instructions to pick; paper: 75000", None)
@@ -264,13 +264,9 @@ def _problem(options: PreferencesOptions, summary: Mapping[str, Any], traced: in
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(PreferencesOptions, "preferences", argv)
+    options = read(PreferencesOptions, "preferences", argv)
     if not (options.data or options.traces or options.lessons):
         raise ConfigError("preferences needs --data with --model, or --traces, or --lessons")
     if options.data and options.traces:
         raise ConfigError("--data and --traces are two runs: the ids of one are not the other's")
     return asyncio.run(prefer(options))
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

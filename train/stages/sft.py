@@ -10,18 +10,18 @@ goes on from the last checkpoint and ends at the same weights.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import checkpoints
-from redraft.train.config import ConfigError, option, parse, program
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import read_lessons
 from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
+from redraft.train.program import read
 from redraft.train.trl_arguments import arguments, defaults
 
 
@@ -199,12 +199,8 @@ def _trainer(options: SftOptions, how: How, tokenizer: Any, data: Data) -> Any:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(SftOptions, "sft", argv)
+    options = read(SftOptions, "sft", argv)
     figures = train(options)
     if "train_loss" in figures:
         print(f"sft: loss {figures['train_loss']:.4f}, {figures['train_runtime']:.0f} s")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

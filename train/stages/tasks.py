@@ -9,14 +9,14 @@ answers in the file: its judge is served by ``redraft train exact``.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from redraft.server import jsonl
-from redraft.train.config import option, parse, program
+from redraft.server.options import option
+from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, answer, sample
 
@@ -35,7 +35,7 @@ class TasksOptions:
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parse(TasksOptions, "tasks", argv)
+    options = read(TasksOptions, "tasks", argv)
     drawn = sample(
         options.split, options.family, options.count, options.seed, options.held_out_wordings
     )
@@ -56,7 +56,3 @@ def _with_response(task: Task, seed: int) -> dict[str, Any]:
 def _labelled(task: Task, seed: int) -> dict[str, Any]:
     answers = [] if FAMILIES[task.family].is_open else [answer(task, seed)]
     return {"prompt": task.instruction, "answers": answers, "group": task.family}
-
-
-if __name__ == "__main__":
-    sys.exit(program(main))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from redraft.server.engine.base import Call, Chunk, Message, Prompt, Sampling, Tokens, Usage
+from redraft.server.options import ConfigError
 from redraft.server.refine.asking import SrtAsker
 from redraft.server.refine.events import Finished
 from redraft.server.refine.loop import Given, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Instruction
-from redraft.train.config import ConfigError
 from redraft.train.data import tokens
 from redraft.train.data.records import Example, Lesson, Pair
 from redraft.train.data.sft_dataset import IGNORED, Row, RowMaker, checked, dataset, selected

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from redraft.server import jsonl
-from redraft.train.config import build
+from redraft.server.options import build
 from redraft.train.data.instructions import read
 from redraft.train.data.records import read_lessons
 from redraft.train.stages import collect, filter
@@ -213,7 +213,7 @@ def test_killed_at_ten_random_moments_nothing_is_lost_and_nothing_paid_twice(
                 }
             )
         )
-        command = [sys.executable, "-m", "redraft.train.stages.collect", "--config", str(config)]
+        command = [sys.executable, "-m", "redraft.train", "collect", "--config", str(config)]
         for _ in range(10):
             before = whole_lines(ledger)
             kill_when_it_has(command, ledger, len(before) + rng.randint(1, 40))

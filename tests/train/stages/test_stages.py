@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
-from redraft.train.config import ConfigError
 from redraft.train.data import tokens
 from redraft.train.data.sft_dataset import IGNORED
 from redraft.train.stages import agreement, dpo, merge, sft
