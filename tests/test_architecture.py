@@ -47,7 +47,6 @@ ALLOWED = {
         "redraft.server.jsonl",
         "redraft.server.retry",
         "redraft.train.workbench",
-        "redraft.train.program",
     ),
 }
 # library -> the only modules that may import it

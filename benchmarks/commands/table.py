@@ -24,12 +24,15 @@ class Table:
     commands: Mapping[str, tuple[str, str]]
     """For each name a module of the package, with ``main(arguments) -> exit code``, and one line
     about it."""
+    about: str = ""
 
     def run(self, arguments: Sequence[str]) -> int:
         """Run the command named by the first argument with the others."""
         name, *rest = arguments or ["--help"]
         if name in ("-h", "--help"):
             print(f"usage: {self.program} NAME [options]; each has --help\n")
+            if self.about:
+                print(f"{self.about.strip()}\n")
             print("\n".join(f"  {each:14} {about}" for each, (_, about) in self.commands.items()))
             return 0
         if name not in self.commands:

@@ -12,9 +12,11 @@ again; the same seed gives the same table.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import (
     COLUMNS,
@@ -25,21 +27,29 @@ from redraft.benchmarks.experiments.arm_figures import (
     weigh,
 )
 from redraft.benchmarks.experiments.arms import TOOLS, Arm, Tools
+from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
 
 ALL, BASE = "all feedback", "base model"
 
 
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions(RetrainingOptions):
+    without: tuple[str, ...] = option(f"of {', '.join(COMPONENTS)}", COMPONENTS)
+    out: Path = option("folder for the results", Path("runs/experiments/ablation"))
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.without) - set(COMPONENTS):
+            parts = ", ".join(COMPONENTS)
+            raise ConfigError(f"no part {min(unknown)!r} of feedback; parts: {parts}")
+
+
 def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
-    return retraining.conduct(parser(), experiment, arguments, tools)
-
-
-def parser() -> argparse.ArgumentParser:
-    top = retraining.parser("ablation", __doc__)
-    top.add_argument("--without", nargs="*", choices=COMPONENTS, default=COMPONENTS)
-    return top
+    options = read(AblationOptions, "experiments ablation", arguments, __doc__)
+    return retraining.conduct(options, experiment, tools)
 
 
 def arms(size: int, without: Sequence[str]) -> list[Arm]:
@@ -51,11 +61,11 @@ def arms(size: int, without: Sequence[str]) -> list[Arm]:
     return [Arm(ALL, size), *left_out, Arm("no feedback", size, ()), Arm(BASE, 0, ())]
 
 
-def experiment(options: argparse.Namespace, tools: Tools) -> Result:
+def experiment(options: AblationOptions, tools: Tools) -> Result:
     shop = retraining.lesson_shop(options, tools)
     size = retraining.size(options, shop)
-    found = retraining.trained(arms(size, options.without), shop)
-    weighed = weigh(found, ALL, options.seed)
+    trained = retraining.trained(arms(size, options.without), shop)
+    weighed = weigh(trained, ALL, options.seed)
     answers = {each.arm.name: each.answer.scaled(100) for each in weighed}
     plot = bars(options.out / "ablation.svg", answers, "right answers, %", answers[ALL].estimate)
     figures = {
@@ -66,12 +76,12 @@ def experiment(options: argparse.Namespace, tools: Tools) -> Result:
     return Result(
         "ablation",
         "Stage one retrained without parts of the feedback, each arm on the same instructions.",
-        vars(options),
+        asdict(options),
         figures,
-        failures(found),
+        failures(trained),
         (table(weighed, f"{retraining.how(options)}; {size} lessons"),),
         (plot,),
-        samples(found),
+        samples(trained),
         headline={each.arm.name: each.answer.scaled(100) for each in weighed},
     )
 

@@ -7,9 +7,11 @@ Those that train models of their own (ablation, data-curve) are run by their nam
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import (
     cost_benefit,
     critic_quality,
@@ -21,17 +23,23 @@ from redraft.benchmarks.experiments import (
     wordings,
 )
 from redraft.benchmarks.experiments.deployment import deployed
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Measure
 
-EXPERIMENTS = (iterations, rerank, equal_compute, gate, critic_quality, wordings, cost_benefit)
+EXPERIMENTS: dict[str, tuple[type[ExperimentOptions], Measure[Any]]] = {
+    "iterations": (iterations.IterationsOptions, iterations.measure),
+    "rerank": (rerank.RerankOptions, rerank.measure),
+    "equal-compute": (equal_compute.EqualComputeOptions, equal_compute.measure),
+    "gate": (gate.GateOptions, gate.measure),
+    "critic-quality": (critic_quality.CriticQualityOptions, critic_quality.measure),
+    "wordings": (wordings.WordingsOptions, wordings.measure),
+    "cost-benefit": (cost_benefit.CostBenefitOptions, cost_benefit.measure),
+}
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = setting.read(parser(), arguments)
-    # Each with its own options' defaults beside what is given to all.
-    planned = [(module.measure, module.parser().parse_args(arguments)) for module in EXPERIMENTS]
-    with deployed(options, critic_quality.NOISES) as deployment:
-        return max(setting.run(measure, its, deployment) for measure, its in planned)
-
-
-def parser() -> argparse.ArgumentParser:
-    return setting.parser("all", __doc__)
+    shared = read(ExperimentOptions, "experiments all", arguments, __doc__)
+    with deployed(shared, critic_quality.NOISES) as deployment:
+        return max(
+            setting.run(own_options(**asdict(shared)), measure, deployment)
+            for own_options, measure in EXPERIMENTS.values()
+        )

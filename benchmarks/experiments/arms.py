@@ -79,8 +79,8 @@ def measured(arm: Arm, shop: Shop) -> Measured:
     answers = folder / f"answers-{asked}.jsonl"
     if not answers.is_file():
         options = EvaluateOptions(
-            str(answers),
-            model=str(model),
+            output=answers,
+            model=model,
             iterations=1 if arm.components else 0,
             per_family=shop.per_family,
             families=shop.families or tuple(FAMILIES),

@@ -11,15 +11,15 @@ option.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import prices
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.prices import PriceOptions
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answered, Answers, Weighed, samples, weigh
 from redraft.benchmarks.output.plots import bars
@@ -32,14 +32,14 @@ WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1), PAIRING: refin
 MILLION, HOUR_S = 1e6, 3600.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class CostBenefitOptions(PriceOptions, ExperimentOptions):
+    pass
+
+
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments)
-
-
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("cost-benefit", __doc__)
-    prices.add_options(top)
-    return top
+    options = read(CostBenefitOptions, "experiments cost-benefit", arguments, __doc__)
+    return conduct(options, measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Source:
     tokens: float | None = None
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[CostBenefitOptions]) -> Result:
+    options = setting.options
     found = setting.ask(WAYS)
     weighed = weigh(found, options.seed)
     pairs = [pair for pair in found[PAIRING].values() if is_pair(pair)]
@@ -69,7 +70,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         "usable_pairs": usable,
         "pairs": {each.name: _figures(each) for each in sources},
         "answers": {name: each.json() for name, each in weighed.items() if name != PAIRING},
-        "inputs": {each.option: value for each, value, _ in prices.given(options)},
+        "inputs": {each.flag: each.value for each in prices.inputs(options)},
     }
     tables = (
         _pairs_table(sources, usable, options),
@@ -77,7 +78,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         _inputs_table(options),
     )
     about = "Tokens, money and time of refining against published prices of human judgement."
-    config = setting.config(ways=WAYS)
+    config = setting.config(WAYS)
     return Result(
         "cost-benefit", about, config, figures, setting.failures, tables, (plot,), samples(found)
     )
@@ -94,7 +95,7 @@ def is_pair(answered: Answered) -> bool:
 
 
 def _sources(
-    asked: Answers, pairs: Sequence[Answered], options: argparse.Namespace
+    asked: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> list[Source]:
     judged = options.human_agreement, options.judge_agreement
     return [
@@ -107,7 +108,7 @@ def _sources(
 
 
 def _refining(
-    asked: Answers, pairs: Sequence[Answered], options: argparse.Namespace
+    asked: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> Iterator[Source]:
     """Every prompt asked is paid for, whether a pair comes of it or not."""
     told_apart = [pair for pair in pairs if pair.course[0] is not pair.course[1]]
@@ -127,7 +128,7 @@ def _refining(
 
 
 def _money(
-    options: argparse.Namespace, prompt: float, written: float, seconds: float
+    options: CostBenefitOptions, prompt: float, written: float, seconds: float
 ) -> float | None:
     """By tokens where they have a price, else by the hour."""
     if options.price_in is not None and options.price_out is not None:
@@ -154,7 +155,7 @@ def _figures(source: Source) -> dict[str, Any]:
     }
 
 
-def _pairs_table(sources: Sequence[Source], usable: Interval, options: argparse.Namespace) -> Table:
+def _pairs_table(sources: Sequence[Source], usable: Interval, options: CostBenefitOptions) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in sources:
         hours = None if each.seconds is None else each.seconds * options.pairs / HOUR_S
@@ -182,7 +183,7 @@ def _pairs_table(sources: Sequence[Source], usable: Interval, options: argparse.
     )
 
 
-def _answers_table(weighed: Mapping[str, Weighed], options: argparse.Namespace) -> Table:
+def _answers_table(weighed: Mapping[str, Weighed], options: CostBenefitOptions) -> Table:
     rows: list[tuple[Cell, ...]] = []
     direct = weighed["direct"]
     for name in ("direct", "refined"):
@@ -210,9 +211,9 @@ def _answers_table(weighed: Mapping[str, Weighed], options: argparse.Namespace) 
     return Table("Answers", (*columns, *more_columns), tuple(rows), note)
 
 
-def _inputs_table(options: argparse.Namespace) -> Table:
+def _inputs_table(options: CostBenefitOptions) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (each.option, each.what, None if value is None else f"{value:,.10g}", source)
-        for each, value, source in prices.given(options)
+        (each.flag, each.about, None if each.value is None else f"{each.value:,.10g}", each.source)
+        for each in prices.inputs(options)
     ]
     return Table("What was put in", ("option", "what", "value", "source"), tuple(rows))

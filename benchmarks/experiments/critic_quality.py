@@ -12,43 +12,40 @@ working in its feedback is that of the right answer.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import critic_name
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answers, Weighed, samples, weigh
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 SELF = "the model itself"
 ALWAYS = ", every draft refined"
 NOISES = (0.0, 0.05, 0.1, 0.2, 0.4)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CriticQualityOptions(ExperimentOptions):
+    noise: tuple[float, ...] = option("of the workbench's critics, with --workbench", NOISES)
+    critic: tuple[str, ...] = option("with --url; repeat it", (), repeat=True)
+    right_score: int = option("a verdict: no fault found", 10)
+
+
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments, noises)
+    options = read(CriticQualityOptions, "experiments critic-quality", arguments, __doc__)
+    return conduct(options, measure, options.noise)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("critic-quality", __doc__)
-    top.add_argument("--noise", type=float, nargs="+", default=NOISES, help="with --workbench")
-    top.add_argument("--critic", action="append", default=[], help="with --url; repeat it")
-    top.add_argument("--right-score", type=int, default=10, help="a verdict: no fault found")
-    return top
-
-
-def noises(options: argparse.Namespace) -> Sequence[float]:
-    given: Sequence[float] = options.noise
-    return given
-
-
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[CriticQualityOptions]) -> Result:
+    options = setting.options
     named = options.critic if options.url else [critic_name(noise) for noise in options.noise]
     ways: dict[str, Way] = {"direct": DIRECT}
     by: dict[str, dict[str, str]] = {**{name: {"critic": name} for name in named}, SELF: {}}
@@ -64,7 +61,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     figures: dict[str, Any] = {name: each.json() for name, each in weighed.items()}
     figures["verdicts_right"] = verdicts
     about = "The same drafts refined once, on the feedback of critics of known quality."
-    config = setting.config(ways=ways)
+    config = setting.config(ways)
     tables = (_table(weighed, verdicts),)
     return Result(
         "critic-quality", about, config, figures, setting.failures, tables, (plot,), samples(found)

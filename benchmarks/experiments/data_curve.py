@@ -13,10 +13,12 @@ seed gives the same table.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import (
     COLUMNS,
@@ -27,28 +29,30 @@ from redraft.benchmarks.experiments.arm_figures import (
     weigh,
 )
 from redraft.benchmarks.experiments.arms import TOOLS, Arm, Shop, Tools
+from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval
-from redraft.server.options import ConfigError
+from redraft.server.options import ConfigError, option
 
 PARTS = (16, 8, 4, 2, 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataCurveOptions(RetrainingOptions):
+    stage: Literal[1, 2] = option("which is retrained", 1)
+    stage1: Path | None = option("the model stage 2 starts from", None)
+    pairs: Path | None = option("pairs.jsonl of preferences, for stage 2", None)
+    sizes: tuple[int, ...] = option("how much data; none: 1/16 to all of it", ())
+    out: Path = option("folder for the results", Path("runs/experiments/data-curve"))
+
+
 def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
-    return retraining.conduct(parser(), experiment, arguments, tools)
+    options = read(DataCurveOptions, "experiments data-curve", arguments, __doc__)
+    return retraining.conduct(options, experiment, tools)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = retraining.parser("data-curve", __doc__)
-    top.add_argument("--stage", type=int, choices=(1, 2), default=1)
-    top.add_argument("--stage1", type=Path, help="the model stage 2 starts from")
-    top.add_argument("--pairs", type=Path, help="pairs.jsonl of preferences, for stage 2")
-    top.add_argument("--sizes", type=int, nargs="+", help="how much data [1/16 to all of it]")
-    return top
-
-
-def experiment(options: argparse.Namespace, tools: Tools) -> Result:
+def experiment(options: DataCurveOptions, tools: Tools) -> Result:
     shop = (
         retraining.lesson_shop(options, tools) if options.stage == 1 else _pair_shop(options, tools)
     )
@@ -59,8 +63,8 @@ def experiment(options: argparse.Namespace, tools: Tools) -> Result:
     # Without a lesson it cannot refine: the base model answers directly.
     start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
     arms = [start, *(Arm(f"{size} {shop.takes}", size) for size in sizes)]
-    found = retraining.trained(arms, shop)
-    weighed = weigh(found, arms[-1].name, options.seed)
+    trained = retraining.trained(arms, shop)
+    weighed = weigh(trained, arms[-1].name, options.seed)
     name = f"data-curve-stage{options.stage}"
     plot = lines(
         options.out / f"{name}.svg",
@@ -72,17 +76,17 @@ def experiment(options: argparse.Namespace, tools: Tools) -> Result:
     return Result(
         name,
         f"Stage {options.stage} retrained on less and less data, on the same instructions.",
-        vars(options),
+        asdict(options),
         figures,
-        failures(found),
+        failures(trained),
         (table(weighed, options, shop),),
         (plot,),
-        samples(found),
+        samples(trained),
         headline={each.arm.name: each.answer.scaled(100) for each in weighed},
     )
 
 
-def _pair_shop(options: argparse.Namespace, tools: Tools) -> Shop:
+def _pair_shop(options: DataCurveOptions, tools: Tools) -> Shop:
     if not (options.stage1 and options.pairs):
         raise ConfigError("--stage 2 needs --stage1 MODEL and --pairs FILE")
     return retraining.shop(options, tools, "stage2", options.stage1, options.pairs)
@@ -97,7 +101,7 @@ def curves(weighed: Sequence[Weighed]) -> Mapping[str, Sequence[tuple[float, Int
     }
 
 
-def table(weighed: Sequence[Weighed], options: argparse.Namespace, shop: Shop) -> Table:
+def table(weighed: Sequence[Weighed], options: DataCurveOptions, shop: Shop) -> Table:
     rows: list[tuple[Cell, ...]] = []
     last = weighed[-1].arm.name
     for each in weighed:

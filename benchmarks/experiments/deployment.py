@@ -6,18 +6,21 @@ their verdicts, and instructions drawn by seed.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redraft.benchmarks.grading.labelled import LabelledPrompt
 from redraft.benchmarks.load.servers import exact, redraft
 from redraft.server import jsonl
 from redraft.server.options import ConfigError
 from redraft.train.workbench.tasks import sample
+
+if TYPE_CHECKING:
+    from redraft.benchmarks.experiments.setting import ExperimentOptions
 
 PAPER_DRAFTS = 16  # what the paper re-ranks; a server allows 8 unless told otherwise
 MOST_DRAFTS = 32
@@ -36,11 +39,13 @@ class Deployment:
 
 
 @contextmanager
-def deployed(options: argparse.Namespace, noises: Sequence[float] = ()) -> Iterator[Deployment]:
+def deployed(options: ExperimentOptions, noises: Sequence[float] = ()) -> Iterator[Deployment]:
     """``noises``: of the critics that are wanted beside the model's own feedback."""
     if options.url:
+        assert options.model, "a server's model has a name"
         yield Deployment(options.url, options.model)
         return
+    assert options.workbench, "without a server there is a model to serve"
     logs, model = options.out / "logs", options.workbench
     with ExitStack() as stack:
         judge = stack.enter_context(exact(0.0, options.seed, logs))

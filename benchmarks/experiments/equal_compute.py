@@ -9,14 +9,13 @@ drafts as that price buys, rounded up, so that the odd token is in its favour: a
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import MOST_DRAFTS
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
 from redraft.benchmarks.grading.weighing import (
     Answers,
@@ -33,6 +32,7 @@ from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 KINDS = ("vote of", "best of", "refined best of")
 
@@ -74,18 +74,19 @@ class Rival:
         return ways[self.kind]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EqualComputeOptions(ExperimentOptions):
+    iterations: tuple[int, ...] = option("refined so often", (1, 2))
+    most_drafts: int = option("the server's cap", MOST_DRAFTS)
+
+
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments)
+    options = read(EqualComputeOptions, "experiments equal-compute", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("equal-compute", __doc__)
-    top.add_argument("--iterations", type=int, nargs="+", default=(1, 2), help="refined so often")
-    top.add_argument("--most-drafts", type=int, default=MOST_DRAFTS, help="the server's cap")
-    return top
-
-
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[EqualComputeOptions]) -> Result:
+    options = setting.options
     refined = {k: f"refine {k}" for k in options.iterations}
     ways: dict[str, Way] = {"direct": DIRECT, **{n: refining(k) for k, n in refined.items()}}
     found = dict(setting.ask(ways))
@@ -107,7 +108,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     tables = (_compared(found, rivals, options.seed), ways_table("Every way", weighed))
     about = "Refining against votes and longer sampling that cost as many tokens."
     ways |= {rival.name: rival.way for rival in rivals}
-    config = setting.config(ways=ways)
+    config = setting.config(ways)
     return Result(
         "equal-compute", about, config, figures, setting.failures, tables, (plot,), samples(found)
     )

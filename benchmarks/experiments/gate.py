@@ -8,12 +8,12 @@ saves tokens and loses no right answers.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import (
     Answers,
@@ -28,22 +28,24 @@ from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 OPEN = "no gate"
 
 
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(ExperimentOptions):
+    iterations: int = option("most that are refined", 3, least=1)
+    gates: tuple[int, ...] = option("scores that end a loop", (10, 9, 8, 7, 6))
+
+
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments)
+    options = read(GateOptions, "experiments gate", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("gate", __doc__)
-    top.add_argument("--iterations", type=int, default=3, help="most that are refined")
-    top.add_argument("--gates", type=int, nargs="+", default=(10, 9, 8, 7, 6), help="scores")
-    return top
-
-
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[GateOptions]) -> Result:
+    options = setting.options
     ways: dict[str, Way] = {OPEN: refining(options.iterations)}
     for gate in options.gates:
         ways[f"until {gate}"] = refining(options.iterations, good_enough=gate)
@@ -54,7 +56,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     shown = points(weigh({name: found[name] for name in found if name != "direct"}, options.seed))
     plot = scatter(options.out / "gate.svg", shown, labels, from_zero=False)
     about = f"The model's own score as a gate, with up to {options.iterations} iterations."
-    config = setting.config(ways=ways)
+    config = setting.config(ways)
     tables = (_table(compared),)
     return Result(
         "gate", about, config, compared, setting.failures, tables, (plot,), samples(found)

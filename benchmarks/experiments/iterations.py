@@ -9,29 +9,29 @@ earlier response ends, and keeps its answer and its cost from there on.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import refining
 from redraft.benchmarks.grading.weighing import Answered, Answers
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, mean_interval, wilson
 from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips, p_shown
+from redraft.server.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class IterationsOptions(ExperimentOptions):
+    iterations: int = option("most that are refined", 4, least=1)
 
 
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments)
-
-
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("iterations", __doc__)
-    top.add_argument("--iterations", type=int, default=4, help="most that are refined")
-    return top
+    options = read(IterationsOptions, "experiments iterations", arguments, __doc__)
+    return conduct(options, measure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class Point:
         }
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[IterationsOptions]) -> Result:
+    options = setting.options
     way = refining(options.iterations)
     found = setting.ask({"refine": way})["refine"]
     curve = [point(found, k, options.seed) for k in range(options.iterations + 1)]
@@ -75,7 +76,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     ]
     about = "What each iteration gains, mends, spoils and costs."
     figures = {str(each.iteration): each.json() for each in curve}
-    config = setting.config(ways={"refine": way})
+    config = setting.config({"refine": way})
     tables = (_table(curve),)
     return Result(
         "iterations", about, config, figures, setting.failures, tables, tuple(plots), samples

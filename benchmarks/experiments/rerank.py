@@ -9,13 +9,13 @@ refining are the comparison at equal tokens, with the odd token in favour of re-
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import PAPER_DRAFTS
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking
 from redraft.benchmarks.grading.weighing import (
     Answers,
@@ -30,23 +30,25 @@ from redraft.benchmarks.grading.weighing import (
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 REFINE = "refine"
 GREEDY: Mapping[str, Any] = {"temperature": 0.0}
 DRAFTS = (2, 3, 4, 8, PAPER_DRAFTS)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RerankOptions(ExperimentOptions):
+    drafts: tuple[int, ...] = option("numbers of drafts to choose among", DRAFTS)
+
+
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments)
+    options = read(RerankOptions, "experiments rerank", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("rerank", __doc__)
-    top.add_argument("--drafts", type=int, nargs="+", default=DRAFTS, help="to choose among")
-    return top
-
-
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[RerankOptions]) -> Result:
+    options = setting.options
     ways: dict[str, Way] = {"direct": DIRECT, "direct, greedy": {**DIRECT, **GREEDY}}
     ways |= {f"{REFINE}, sampled draft": refining(1), REFINE: refining(1, **GREEDY)}
     ways |= {reranked(number): reranking(number) for number in options.drafts}
@@ -65,7 +67,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     compared = _compared(found, against, equal, options.seed)
     tables = (compared, table("Every way", weighed))
     about = "Refining once against re-ranking drafts by the model's own score."
-    config = setting.config(ways=ways)
+    config = setting.config(ways)
     return Result(
         "rerank", about, config, figures, setting.failures, tables, (plot,), samples(found)
     )

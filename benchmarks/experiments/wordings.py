@@ -10,22 +10,22 @@ Beside them stand the same few questions in English, German, French and Spanish.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.data import LANGUAGES
 from redraft.benchmarks.experiments.deployment import draw
-from redraft.benchmarks.experiments.languages import SHIPPED
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Weighed, samples, weigh
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1)}
 
@@ -37,17 +37,18 @@ class Group:
     grader: Grader | None = None  # None: as the options say
 
 
+@dataclass(frozen=True, kw_only=True)
+class WordingsOptions(ExperimentOptions):
+    languages: Path = option("prompts in several languages; answers are numbers", LANGUAGES)
+
+
 def main(arguments: Sequence[str]) -> int:
-    return conduct(parser(), measure, arguments)
+    options = read(WordingsOptions, "experiments wordings", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("wordings", __doc__)
-    top.add_argument("--languages", type=Path, default=SHIPPED, help="answers are numbers")
-    return top
-
-
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[WordingsOptions]) -> Result:
+    options = setting.options
     weighed: dict[str, Mapping[str, Weighed]] = {}
     answered = []
     for group in _groups(setting, options):
@@ -62,12 +63,12 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         name: {way: each.json() for way, each in ways.items()} for name, ways in weighed.items()
     }
     about = "Answers and refinements in wordings never trained on, and in other languages."
-    config = setting.config(ways=WAYS)
+    config = setting.config(WAYS)
     tables = (_table(weighed),)
     return Result("wordings", about, config, figures, setting.failures, tables, (plot,), answered)
 
 
-def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[Group]:
+def _groups(setting: Setting[WordingsOptions], options: WordingsOptions) -> Iterator[Group]:
     if options.labelled:
         yield from _named(setting.prompts)
     else:

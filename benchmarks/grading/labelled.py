@@ -9,12 +9,12 @@ A judge is any server that takes POST URL/judge with {"prompt", "response"} and 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from redraft.benchmarks.grading.scorers import gsm8k_answer
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
@@ -22,7 +22,8 @@ from redraft.benchmarks.load.pool import work_through
 from redraft.benchmarks.output.journal import Journal
 from redraft.server import jsonl
 
-MATCHES: dict[str, Callable[[str, str], bool]] = {
+Match = Literal["exact", "words", "number", "contains"]
+MATCHES: dict[Match, Callable[[str, str], bool]] = {
     "exact": lambda given, right: given.strip() == right.strip(),
     "words": lambda given, right: given.lower().split() == right.lower().split(),
     "number": lambda given, right: gsm8k_answer(given) == gsm8k_answer(right) is not None,
@@ -36,7 +37,7 @@ class LabelledPrompt:
     answers: tuple[str, ...] = ()
     group: str = ""
 
-    def is_right(self, text: str, how: str) -> bool:
+    def is_right(self, text: str, how: Match) -> bool:
         return any(MATCHES[how](text, answer) for answer in self.answers)
 
 
@@ -51,13 +52,6 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
         answers = tuple(str(answer) for answer in row.get("answers") or ())
         found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
     return found
-
-
-def add_options(top: argparse.ArgumentParser) -> None:
-    """What a grader needs to know."""
-    top.add_argument("--match", choices=list(MATCHES), default="exact", help="how answers compare")
-    top.add_argument("--judge", metavar="URL", help="asks URL/judge which answers are right")
-    top.add_argument("--judge-key-variable", default="JUDGE_API_KEY", help="holds its API key")
 
 
 Asked = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
@@ -82,20 +76,10 @@ class Grades:
 class Grader:
     """By comparing with the answers, or by asking a judge, whose verdicts are kept at ``path``."""
 
-    match: str = "exact"
+    match: Match = "exact"
     judge: Endpoint | None = None
     path: Path | None = None
     concurrency: int = 8
-
-    @classmethod
-    def of(cls, options: argparse.Namespace, judge: str = "") -> Grader:
-        """From what ``add_options`` added; ``judge`` is used where none is named."""
-        url = options.judge or judge
-        if not url:
-            return cls(options.match)
-        key, patience = options.judge_key_variable, (options.timeout_s, options.retries)
-        asked = Endpoint(url, "", key, *patience)
-        return cls(options.match, asked, options.out / "grades.jsonl", options.concurrency)
 
     async def grade(self, asked: Iterable[Asked]) -> Grades:
         different = list(dict.fromkeys(asked))

@@ -4,8 +4,8 @@
         body = await session.post("chat/completions", {...})
         async for seconds, chunk in session.stream("chat/completions", {...}): ...
 
-The clients of this package hide retries and pace; here every call is one call unless retries are
-asked for, and a call that fails says why in one word, for the count of failures.
+Every call is one request unless retries are asked for, and a call that fails says why in one word,
+for the count of failures.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from redraft.server.retry import Backoff, retry_after_s
 
+if TYPE_CHECKING:
+    import aiohttp
+
 Body = dict[str, Any]
+KEY_VARIABLE, TIMEOUT_S = "OPENAI_API_KEY", 600.0
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 LONGEST_WAIT_S = 60.0
 IDLE_S = 2.0
@@ -44,12 +46,14 @@ class CallFailed(Exception):
 class Endpoint:
     url: str  # as OpenAI clients take it, /v1 included
     model: str
-    key_variable: str = "OPENAI_API_KEY"  # the key itself is in no config, file or log
-    timeout_s: float = 600.0
+    key_variable: str = KEY_VARIABLE  # the key itself is in no config, file or log
+    timeout_s: float = TIMEOUT_S
     retries: int = 0
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
+        import aiohttp
+
         key = os.environ.get(self.key_variable, "")
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -73,20 +77,14 @@ class Session:
         for failures in itertools.count(1):
             try:
                 async with self._open(path, body) as reply:
-                    found: Body = await reply.json(content_type=None)
-                    return found
+                    content: Body = await reply.json(content_type=None)
+                    return content
             except CallFailed as failed:
                 delay_s = backoff.delay_s(failures, failed.retry_after_s)
                 if delay_s is None:
                     raise
                 await asyncio.sleep(delay_s)
         raise AssertionError("the loop returns or raises")
-
-    async def get(self, path: str) -> Body:
-        root = self.endpoint.url.removesuffix("/v1")
-        async with self._client.get(f"{root}/{path}") as reply:
-            found: Body = await reply.json(content_type=None)
-            return found
 
     async def stream(self, path: str, body: Body) -> AsyncGenerator[tuple[float, Body], None]:
         """Each event with the clock's seconds at which its last byte arrived. A stream that ends
@@ -110,6 +108,8 @@ class Session:
 
     @asynccontextmanager
     async def _open(self, path: str, body: Body) -> AsyncIterator[aiohttp.ClientResponse]:
+        import aiohttp
+
         url = f"{self.endpoint.url.rstrip('/')}/{path}"
         try:
             async with self._client.post(url, json=body) as reply:

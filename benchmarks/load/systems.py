@@ -1,14 +1,14 @@
 """The systems whose time is compared: Redraft, and what one would use without it.
 
 Each answers one instruction and says when its first token, its first answer token and its last one
-arrived. How to add one: a class here with ``name`` and ``answer``, a row in ``SYSTEMS``, and a
-case in tests/test_bench_latency.py.
+arrived. How to add one: a class here with ``name`` and ``answer``, a row in ``SYSTEMS``
+and ``SystemName``, and a case in tests/benchmarks/test_latency.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from redraft.benchmarks.load.client_loops import ClientChat, ClientLoop
 from redraft.benchmarks.load.endpoint import CallFailed, Session
@@ -26,7 +26,7 @@ class System(Protocol):
         """``due`` is when the request should have been sent, by time.perf_counter."""
 
 
-class Redraft:
+class RefiningServer:
     """One streamed request; the loop runs in the server."""
 
     name = "redraft"
@@ -109,6 +109,11 @@ class Optillm:
         return call.timing({}, tokens=5 * self._load.phase_tokens)
 
 
+SystemName = Literal["redraft", "floor", "client-loop", "client-chat", "optillm"]
 SYSTEMS: dict[str, Callable[[Session, Load], System]] = {
-    system.name: system for system in (Redraft, Floor, ClientLoop, ClientChat, Optillm)
+    "redraft": RefiningServer,
+    "floor": Floor,
+    "client-loop": ClientLoop,
+    "client-chat": ClientChat,
+    "optillm": Optillm,
 }

@@ -19,6 +19,21 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadCell:
+    """One setting of the load: so many requests at once, or arriving by themselves at a rate."""
+
+    prompt_tokens: int
+    iterations: int
+    concurrency: int = 0
+    rate: float = 0.0
+
+    @property
+    def name(self) -> str:
+        load = f"{self.rate:g}/s" if self.rate else f"x{self.concurrency}"
+        return f"{self.prompt_tokens} tokens, {self.iterations} iterations, {load}"
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds are from the moment the request was due, so that a late start counts."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from redraft.benchmarks.load.timing import Batch, Summary, goodput, ratio, summarise
+from redraft.benchmarks.load.timing import Batch, LoadCell, Summary, goodput, ratio, summarise
 from redraft.benchmarks.output.plots import lines, stacked
 from redraft.benchmarks.output.results import Cell as TableCell
 from redraft.benchmarks.output.results import Result, Table, publish
@@ -19,24 +20,10 @@ PHASES = ("draft", "feedback", "refinement")
 MEDIANS = "Medians; intervals are 95%, by order statistics."
 
 
-class Setting(Protocol):
-    """A cell of the measurement, as latency.Cell has it."""
-
-    prompt_tokens: int
-    iterations: int
-    concurrency: int
-    rate: float
-
-    @property
-    def name(self) -> str: ...
-
-    def json(self) -> dict[str, Any]: ...
-
-
 def report(
     out: Path,
     config: Mapping[str, Any],
-    cells: Sequence[Any],
+    cells: Sequence[LoadCell],
     batches: Sequence[Batch],
     failures: Counter[str],
     answer_within_s: float,
@@ -63,7 +50,7 @@ def report(
         plots.append(_goodput_plot(out, opened, systems, batches, *within))
     figures = {
         cell.name: {
-            "setting": cell.json(),
+            "setting": asdict(cell),
             "systems": {s: found[cell.name, s].json() for s in systems if (cell.name, s) in found},
             "ratios": ratios[cell.name],
         }
@@ -84,13 +71,13 @@ def report(
     publish(result, out)
 
 
-def of(batches: Sequence[Batch], cell: Setting, system: str) -> list[Batch]:
+def of(batches: Sequence[Batch], cell: LoadCell, system: str) -> list[Batch]:
     mine = [batch for batch in batches if batch.cell == cell.name and batch.system == system]
     return sorted(mine, key=lambda batch: batch.repeat)
 
 
 def against(
-    batches: Sequence[Batch], cell: Setting, systems: Sequence[str]
+    batches: Sequence[Batch], cell: LoadCell, systems: Sequence[str]
 ) -> dict[str, dict[str, Interval]]:
     """For each other system: our time per token over theirs, our answers a second over theirs,
     their time to the first token over ours."""
@@ -128,7 +115,7 @@ def against(
 
 
 def _times(
-    cells: Sequence[Setting], systems: Sequence[str], found: Mapping[tuple[str, str], Summary]
+    cells: Sequence[LoadCell], systems: Sequence[str], found: Mapping[tuple[str, str], Summary]
 ) -> Table:
     rows: list[tuple[TableCell, ...]] = []
     for cell in cells:
@@ -156,7 +143,7 @@ def _times(
 
 
 def _ratios(
-    cells: Sequence[Setting], ratios: Mapping[str, Mapping[str, Mapping[str, Interval]]]
+    cells: Sequence[LoadCell], ratios: Mapping[str, Mapping[str, Mapping[str, Interval]]]
 ) -> Table:
     rows: list[tuple[TableCell, ...]] = []
     for cell in cells:
@@ -170,7 +157,7 @@ def _ratios(
     return Table("Redraft against the others", columns, tuple(rows), note)
 
 
-def _phases(cells: Sequence[Setting], found: Mapping[tuple[str, str], Summary]) -> Table:
+def _phases(cells: Sequence[LoadCell], found: Mapping[tuple[str, str], Summary]) -> Table:
     rows: list[tuple[TableCell, ...]] = []
     for cell in cells:
         summary = found.get((cell.name, OURS))
@@ -184,7 +171,7 @@ def _phases(cells: Sequence[Setting], found: Mapping[tuple[str, str], Summary]) 
 
 def _closed_plots(
     out: Path,
-    cells: Sequence[Setting],
+    cells: Sequence[LoadCell],
     systems: Sequence[str],
     found: Mapping[tuple[str, str], Summary],
 ) -> list[str]:
@@ -218,7 +205,7 @@ def _closed_plots(
 
 
 def _goodput(
-    cells: Sequence[Setting],
+    cells: Sequence[LoadCell],
     systems: Sequence[str],
     batches: Sequence[Batch],
     answer_within_s: float,
@@ -253,7 +240,7 @@ def _goodput(
 
 def _goodput_plot(
     out: Path,
-    cells: Sequence[Setting],
+    cells: Sequence[LoadCell],
     systems: Sequence[str],
     batches: Sequence[Batch],
     answer_within_s: float,

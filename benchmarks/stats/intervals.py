@@ -13,10 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -71,6 +72,8 @@ def mean_interval(
     """The mean with its percentile bootstrap interval."""
     if not values:
         return NOTHING
+    import numpy as np
+
     means = resampled_means(np.asarray(values, dtype=float), seed)
     return Interval(fmean(values), *percentiles(means, confidence), len(values))
 
@@ -93,6 +96,8 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
     """The means of resamples with replacement, a few at a time: memory stays small."""
+    import numpy as np
+
     random = np.random.default_rng(seed)
     at_once = max(1, 1_000_000 // len(values))
     means = []
@@ -104,6 +109,8 @@ def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float6
 
 
 def percentiles(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    import numpy as np
+
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, percentiles, resampled_means
 
 
@@ -67,6 +65,8 @@ def compare(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> Co
         raise ValueError(f"{len(ours)} values against {len(theirs)}: pairs are needed")
     if not ours:
         return Comparison(NOTHING, 0, 0, 0, 1.0)
+    import numpy as np
+
     differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     bounds = percentiles(resampled_means(differences, seed))
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())

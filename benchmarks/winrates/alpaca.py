@@ -23,7 +23,7 @@ DATASETS = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SystemAnswer:
     """One instruction and what a system answered to it."""
 
     instruction: str
@@ -52,30 +52,32 @@ class Annotation:
         return 0.5 if self.preference == 0 else self.preference - 1
 
 
-def read_answers(path: Path) -> list[Answer]:
+def read_answers(path: Path) -> list[SystemAnswer]:
     rows = _json(path)
     return [
-        Answer(row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", ""))
+        SystemAnswer(
+            row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", "")
+        )
         for row in rows
     ]
 
 
-def read_instructions(path: Path) -> list[Answer]:
+def read_instructions(path: Path) -> list[SystemAnswer]:
     """Instructions without answers: a file that ``read_answers`` reads, or lines of JSON that hold
     an instruction or a labelled prompt each."""
     if not path.name.endswith(".jsonl"):
         return [replace(answer, output="", generator="") for answer in read_answers(path)]
-    found = []
+    instructions = []
     for line in jsonl.lines(path):
         row = line.row()
         asked = row.get("instruction") or row.get("prompt")
         if not asked:
             raise line.error('"instruction" or "prompt"')
-        found.append(Answer(asked, "", row.get("dataset") or row.get("group") or ""))
-    return found
+        instructions.append(SystemAnswer(asked, "", row.get("dataset") or row.get("group") or ""))
+    return instructions
 
 
-def write_answers(path: Path, answers: list[Answer]) -> None:
+def write_answers(path: Path, answers: list[SystemAnswer]) -> None:
     """In the project's own form, so that its tools read it too."""
     rows = [
         {"dataset": a.dataset, "instruction": a.instruction, "output": a.output}

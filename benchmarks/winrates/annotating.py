@@ -14,16 +14,13 @@ from redraft.benchmarks.grading.judge import Judge, JudgePolicy
 from redraft.benchmarks.load.endpoint import Endpoint
 from redraft.benchmarks.load.pool import work_through
 from redraft.benchmarks.output.journal import Journal
-from redraft.benchmarks.winrates.alpaca import DATASETS, Annotation, Answer
-
-
-class OtherInstructions(ValueError):
-    """The answers and the reference have no instruction in common."""
+from redraft.benchmarks.winrates.alpaca import DATASETS, Annotation, SystemAnswer
+from redraft.server.options import ConfigError
 
 
 async def annotate(
-    references: Sequence[Answer],
-    answers: Sequence[Answer],
+    references: Sequence[SystemAnswer],
+    answers: Sequence[SystemAnswer],
     endpoint: Endpoint,
     policy: JudgePolicy,
     path: Path,
@@ -40,14 +37,14 @@ async def annotate(
         else:
             failures["no_answer"] += 1
     if not pairs:
-        raise OtherInstructions(
+        raise ConfigError(
             f"none of the {len(outputs)} answers is to one of the {len(references)} instructions "
             "of the reference; they are from another set"
         )
     if len(pairs) < len(outputs):
         failures["no_reference"] = len(outputs) - len(pairs)
 
-    def key(pair: tuple[int, Answer, str]) -> str:
+    def key(pair: tuple[int, SystemAnswer, str]) -> str:
         _, reference, output = pair
         parts = [endpoint.model, asdict(policy), reference.instruction, reference.output, output]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
@@ -56,7 +53,7 @@ async def annotate(
         async with endpoint.session() as session:
             judge = Judge(session, policy)
 
-            async def one(pair: tuple[int, Answer, str]) -> None:
+            async def one(pair: tuple[int, SystemAnswer, str]) -> None:
                 row, reference, output = pair
                 verdict = await judge.verdict(reference.instruction, reference.output, output)
                 journal.add(

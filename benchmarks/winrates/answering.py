@@ -15,7 +15,7 @@ from typing import Any
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
 from redraft.benchmarks.output.journal import Journal, Record
-from redraft.benchmarks.winrates.alpaca import Answer
+from redraft.benchmarks.winrates.alpaca import SystemAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Asking:
 
 
 async def answer_all(
-    instructions: Sequence[Answer],
+    instructions: Sequence[SystemAnswer],
     endpoint: Endpoint,
     asking: Asking,
     path: Path,
@@ -50,7 +50,7 @@ async def answer_all(
     with Journal(path) as journal:
         async with endpoint.session() as session:
 
-            async def one(item: Answer) -> None:
+            async def one(item: SystemAnswer) -> None:
                 journal.add(keys[item.instruction], await _answer(session, asking, item))
 
             missing = [item for item in instructions if keys[item.instruction] not in journal]
@@ -59,7 +59,7 @@ async def answer_all(
     return answered, failures
 
 
-async def _answer(session: Session, asking: Asking, item: Answer) -> Record:
+async def _answer(session: Session, asking: Asking, item: SystemAnswer) -> Record:
     started = time.perf_counter()
     body = asking.body(session.endpoint.model, item.instruction)
     reply = await session.post("chat/completions", body)

@@ -27,17 +27,16 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from redraft.benchmarks.data import GAMED
 from redraft.benchmarks.stats.intervals import Interval, percentiles
 from redraft.benchmarks.winrates.alpaca import Annotation
 
 Array = NDArray[np.float64]
 
-SHIPPED = Path(__file__).parent.parent / "data" / "alpaca_gamed_reconstructed.csv.gz"
 STRENGTHS = np.logspace(-4, 4, 10)  # of the data against the L1 penalty
 FOLDS, SEED = 5, 123  # the project's, for the same answer
 # Its regularisation of 0.2, shared by two baselines.
 GAMED_WEIGHT = 0.1
-RESAMPLES = 200
 
 
 class NoLengthControl(ValueError):
@@ -63,7 +62,7 @@ class LengthControlled:
     system_weight: float
 
 
-def read_gamed(path: Path = SHIPPED) -> Gamed:
+def read_gamed(path: Path = GAMED) -> Gamed:
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -82,7 +81,7 @@ def read_gamed(path: Path = SHIPPED) -> Gamed:
 
 
 def length_controlled(
-    annotations: Sequence[Annotation], gamed: Gamed, resamples: int = RESAMPLES
+    annotations: Sequence[Annotation], gamed: Gamed, resamples: int
 ) -> LengthControlled:
     """NoLengthControl where the rate is not defined."""
     judged = [a for a in annotations if a.win is not None]

@@ -6,17 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.benchmarks.stats.intervals import Interval, mean_interval
 from redraft.benchmarks.stats.pairs import Comparison, compare
 from redraft.benchmarks.winrates.alpaca import Annotation
-from redraft.benchmarks.winrates.length_control import (
-    Gamed,
-    LengthControlled,
-    NoLengthControl,
-    length_controlled,
-)
+
+if TYPE_CHECKING:
+    from redraft.benchmarks.winrates.length_control import Gamed, LengthControlled
 
 # Against itself a system wins half the time, by construction.
 EVEN = 50.0
@@ -66,6 +63,8 @@ class WinRate:
 def win_rate(
     annotations: Sequence[Annotation], gamed: Gamed, resamples: int, seed: int = 0
 ) -> WinRate:
+    from redraft.benchmarks.winrates.length_control import NoLengthControl, length_controlled
+
     wins = [a.win for a in annotations if a.win is not None]
     if len(wins) < 2:
         raise ValueError(f"{len(wins)} of {len(annotations)} are judged; no rate can be given")

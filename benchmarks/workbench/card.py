@@ -15,26 +15,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.workbench import card_tables, figures
 from redraft.benchmarks.workbench.figures import RecordedAnswer, Share
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
-from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 
 ITERATIONS = 3
 _NEEDED = ("base", "tuned", "gated", "dev", "dev_gated")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class CardOptions:
-    """Model card and manifest from recorded answers."""
-
-    model: str = option("folder of the model to describe")
-    answers: str = option("folder with the recorded answers")
-    recipe: str | None = option("folder the recipe wrote, for how long its steps took", None)
-    experiments: tuple[str, ...] = option("results of 'redraft bench experiments' (.json)", ())
+    model: Path = option("folder of the model to describe")
+    answers: Path = option("folder with the recorded answers")
+    recipe: Path | None = option("folder the recipe wrote, for how long its steps took", None)
+    experiments: tuple[Path, ...] = option("results of 'redraft bench experiments' (.json)", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ def best_policy(dev: Mapping[str, Any]) -> manifest.DefaultPolicy:
 
 
 def write(options: CardOptions) -> Path:
-    model, recorded = Path(options.model), Recorded.read(Path(options.answers))
+    model, recorded = options.model, Recorded.read(options.answers)
     if missing := [name for name in _NEEDED if not getattr(recorded, name)]:
         raise ConfigError(f"{options.answers} has no {missing[0]}.jsonl; measure first")
     known = manifest.read(model)
@@ -138,10 +136,10 @@ def write(options: CardOptions) -> Path:
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
     told = {**found, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
     manifest.write(model, known.srt_format, best_policy(found["dev"]), rows, told)
-    jsonl.write_json(Path(options.answers) / "figures.json", found)
+    jsonl.write_json(options.answers / "figures.json", found)
     path = model / "README.md"
-    steps = _steps(Path(options.recipe)) if options.recipe else {}
-    results = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.experiments]
+    steps = _steps(options.recipe) if options.recipe else {}
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in options.experiments]
     path.write_text(card_tables.render(found, steps, results), encoding="utf-8")
     return path
 
@@ -153,9 +151,9 @@ def _steps(recipe: Path) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(CardOptions, "card", arguments)
+    options = read(CardOptions, "workbench card", arguments, __doc__)
     path = write(options)
-    figures_of = json.loads((Path(options.answers) / "figures.json").read_text(encoding="utf-8"))
+    figures_of = json.loads((options.answers / "figures.json").read_text(encoding="utf-8"))
     print(card_tables.main_table(figures_of))
     print(f"card: {path}")
     return 0

@@ -17,23 +17,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
-from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, sample
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class EvaluateOptions:
-    """Answers of a served model to test instructions, through ``POST /v1/refine``."""
-
-    output: str = option("file for the answers (.jsonl)")
+    output: Path = option("file for the answers (.jsonl)")
     url: str | None = option("of a running server, /v1 included; none: start one for --model", None)
-    model: str | None = option("folder of the model to serve", None)
+    model: Path | None = option("folder of the model to serve", None)
     iterations: int = option("most refinements of one draft; 0: direct answers", 3)
     good_enough: int | None = option("stop at a response with this score; none: never", None)
     temperature: float = option("of the draft; 0: the likeliest", 0.0)
@@ -46,7 +44,7 @@ class EvaluateOptions:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(EvaluateOptions, "evaluate", arguments)
+    options = read(EvaluateOptions, "workbench evaluate", arguments, __doc__)
     print(f"evaluate: {evaluate(options)} answers in {options.output}")
     return 0
 
@@ -63,7 +61,7 @@ def evaluate(options: EvaluateOptions) -> int:
     ]
     with _served(options) as url:
         rows = asyncio.run(_ask_all(url, tasks, options))
-    return jsonl.write(Path(options.output), rows)
+    return jsonl.write(options.output, rows)
 
 
 @contextmanager
@@ -73,8 +71,8 @@ def _served(options: EvaluateOptions) -> Iterator[str]:
         return
     if not options.model:
         raise ConfigError("evaluate needs --url or --model")
-    logs = Path(options.output).parent / "logs"
-    with servers.redraft(Path(options.model), None, logs) as running:
+    logs = options.output.parent / "logs"
+    with servers.redraft(options.model, None, logs) as running:
         yield running.url
 
 

@@ -13,27 +13,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.workbench.figures import RecordedAnswer, tokens
 from redraft.server import jsonl
 from redraft.server.options import option
 from redraft.server.refine.srt_format import HIGHEST_SCORE
-from redraft.train.program import read
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
 
-@dataclass(frozen=True, slots=True)
-class JudgeOptions:
-    """One judged row for each recorded answer."""
-
-    answers: str = option("what evaluate wrote (.jsonl)")
-    output: str = option("file for the judged rows (.jsonl)")
+@dataclass(frozen=True, kw_only=True)
+class JudgedOptions:
+    answers: Path = option("what evaluate wrote (.jsonl)")
+    output: Path = option("file for the judged rows (.jsonl)")
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(JudgeOptions, "judge", arguments)
-    rows = map(judged, jsonl.read(Path(options.answers)))
-    print(f"judge: {jsonl.write(Path(options.output), rows)} answers in {options.output}")
+    options = read(JudgedOptions, "workbench judge", arguments, __doc__)
+    rows = map(judged, jsonl.read(options.answers))
+    print(f"judge: {jsonl.write(options.output, rows)} answers in {options.output}")
     return 0
 
 

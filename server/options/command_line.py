@@ -22,7 +22,9 @@ from redraft.server.options.values import ConfigError, element_type
 class CommandLine(argparse.ArgumentParser):
     """Takes the options of a dataclass. An error is one line that says what exists instead."""
 
-    def __init__(self, cls: type[Any], program: str, prefix: str, file_wins: bool) -> None:
+    def __init__(
+        self, cls: type[Any], program: str, prefix: str, file_wins: bool, about: str
+    ) -> None:
         self._fields, self._prefix = fields_of(cls), prefix
         self._hints = typing.get_type_hints(cls)
         order = ["its environment variable", "the file given with --config"]
@@ -31,9 +33,10 @@ class CommandLine(argparse.ArgumentParser):
         super().__init__(
             prog=program,
             usage=" ".join([program, *self._positional_usage(), "[options]"]),
-            description=(cls.__doc__ or "").strip(),
-            epilog=f"An option comes from the command line, else {order[0]}, else {order[1]}, "
-            "else its default.",
+            description=(about or cls.__doc__ or "").strip(),
+            epilog=f"An option comes from the command line, else {order[0]},\n"
+            f"else {order[1]}, else its default.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,  # an abbreviation that works today is a typo tomorrow
         )
@@ -95,7 +98,7 @@ class CommandLine(argparse.ArgumentParser):
         elif self._takes_several(field):
             arguments["metavar"] = "VALUE" if kind is tuple else "KEY=VALUE"
             repeat = field.metadata["repeat"]
-            arguments |= {"action": "append"} if repeat else {"action": "extend", "nargs": "+"}
+            arguments |= {"action": "append"} if repeat else {"action": "extend", "nargs": "*"}
         else:
             arguments["metavar"] = "|".join(map(str, choices)) or kind.__name__.upper()
         group.add_argument(flag(field.name), **arguments)

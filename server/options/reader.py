@@ -36,12 +36,14 @@ def read(
     *,
     prefix: str = PREFIX,
     file_wins: bool = False,
+    about: str = "",
 ) -> T:
     """The options of a program from its command line, the environment and a file.
 
-    ``prefix`` starts the names of its environment variables; ``file_wins``: over the environment.
+    ``prefix`` starts the names of its environment variables; ``file_wins``: over the environment;
+    ``about`` heads its ``--help`` in place of the docstring of ``cls``.
     """
-    given = CommandLine(cls, program, prefix, file_wins).values(arguments)
+    given = CommandLine(cls, program, prefix, file_wins, about).values(arguments)
     file = given.pop("config", None) or environ.get(f"{prefix}CONFIG")
     sources: list[Source] = [
         (_environment(cls, environ, prefix), lambda name: variable(name, prefix)),

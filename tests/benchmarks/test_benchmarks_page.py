@@ -6,19 +6,27 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
+from redraft.benchmarks import tasks, winrate
 from redraft.benchmarks.__main__ import COMMANDS
 from redraft.benchmarks.commands.table import Table
 from redraft.benchmarks.experiments import EXPERIMENTS
 from redraft.benchmarks.workbench import STEPS
+from redraft.server.options import read
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 ON_THE_PAGE = re.findall(r"^redraft bench (\S+) ?(.*)$", PAGE, re.MULTILINE)
-TABLES: dict[str, Table] = {"experiments": EXPERIMENTS, "workbench": STEPS}
+TABLES: dict[str, Table] = {
+    "experiments": EXPERIMENTS,
+    "tasks": tasks.STEPS,
+    "winrate": winrate.STEPS,
+    "workbench": STEPS,
+}
 
 
 @pytest.mark.parametrize(("name", "given"), ON_THE_PAGE)
@@ -27,9 +35,15 @@ def test_a_command_on_the_page_has_these_options(name: str, given: str) -> None:
     table = COMMANDS
     if name in TABLES:
         table, name, *arguments = TABLES[name], *arguments
-    if table is STEPS:
-        pytest.skip("read by the trainer's reader of options")
-    table.module(name).parser().parse_args(arguments)
+    read(options_of(table.module(name)), name, arguments, {})
+
+
+def options_of(module: Any) -> type[Any]:
+    """Its own options, else those it shares with others."""
+    classes = [each for name, each in vars(module).items() if name.endswith("Options")]
+    own = [each for each in classes if each.__module__ == module.__name__]
+    (options,) = own or classes
+    return options
 
 
 def test_every_measurement_is_on_the_page() -> None:

@@ -21,7 +21,7 @@ from redraft.benchmarks.__main__ import main as bench
 from redraft.benchmarks.load.client_loops import OneChat, OwnPrompts, said
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.systems import SYSTEMS
-from redraft.benchmarks.load.timing import Batch, Load, Timing, goodput, ratio, summarise
+from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing, goodput, ratio, summarise
 from redraft.benchmarks.load.workload import arrivals, prompts
 from redraft.benchmarks.phased_model import ASSISTANT, END, FEEDBACK, REFINEMENT, successors
 from redraft.server.engine.base import Sampling
@@ -127,8 +127,8 @@ def test_requests_are_timed_from_when_they_were_due(served: Served) -> None:
     async def batches() -> tuple[Batch, Batch]:
         async with Endpoint(served.v1, "scripted").session() as session:
             system = SYSTEMS["redraft"](session, Load(50))
-            closed = latency.Cell(10, 0, concurrency=1)
-            opened = latency.Cell(10, 0, rate=5.0)
+            closed = LoadCell(10, 0, concurrency=1)
+            opened = LoadCell(10, 0, rate=5.0)
             asked = ["a", "b", "c"]
             late = [0.2, 0.25, 0.3]
             return (
@@ -145,7 +145,7 @@ def test_requests_are_timed_from_when_they_were_due(served: Served) -> None:
 def test_a_repeat_goes_through_all_cells_and_in_each_another_system_is_first(
     served: Served,
 ) -> None:
-    load, cells = Load(50), [latency.Cell(50, 0, 1), latency.Cell(50, 1, 1)]
+    load, cells = Load(50), [LoadCell(50, 0, 1), LoadCell(50, 1, 1)]
 
     async def found() -> list[tuple[int, int, str]]:
         async with Endpoint(served.v1, "scripted").session() as session:

@@ -20,6 +20,7 @@ from redraft.benchmarks.grading.scorers import (
     squad_exact,
     squad_f1,
 )
+from redraft.benchmarks.harness import run
 from tests.support.evaldata import EVALDATA, stored
 from tests.support.judging import application
 from tests.support.serving import serving
@@ -94,7 +95,7 @@ def test_prompts_show_as_many_examples_as_the_paper_does() -> None:
 
 def test_a_set_of_several_groups_scores_their_mean() -> None:
     rows = [{"group": "a", "score": 1.0}] * 30 + [{"group": "b", "score": 0.0}] * 10
-    found = tasks.score([*rows, {"group": "b", "score": math.nan}])
+    found = run.score([*rows, {"group": "b", "score": math.nan}])
     assert found.estimate == 50
     assert found.n == 40
 

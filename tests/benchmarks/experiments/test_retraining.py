@@ -112,7 +112,7 @@ class Played:
     def _evaluate(self, options: EvaluateOptions) -> int:
         assert options.model
         self.evaluations.append(options)
-        learnt = json.loads((Path(options.model) / "learnt.json").read_text())
+        learnt = json.loads((options.model / "learnt.json").read_text())
         rows = []
         for family in options.families:
             tasks = sample("test", family, options.per_family, options.seed)
@@ -132,7 +132,7 @@ class Played:
                         "tokens": {"draft": 5, "feedback": 40},
                     }
                 )
-        return jsonl.write(Path(options.output), rows)
+        return jsonl.write(options.output, rows)
 
 
 def start(folder: Path) -> Path:
@@ -274,7 +274,7 @@ def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
     with pytest.raises(ConfigError, match=r"lessons-story\.jsonl has no lessons"):
         data_curve.main([*given, "--families", "story"], Played().tools)
     with pytest.raises(ConfigError, match="no family 'sorts'; families: total, "):
-        evaluate(EvaluateOptions(str(tmp_path / "never.jsonl"), families=("sorts",)))
+        evaluate(EvaluateOptions(output=tmp_path / "never.jsonl", families=("sorts",)))
 
 
 def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list[str]) -> None:

@@ -35,7 +35,7 @@ from lm_eval.tasks import TaskManager
 
 from redraft.benchmarks.grading.task_sets import SETS, Document
 from redraft.benchmarks.load.endpoint import Endpoint
-from redraft.benchmarks.winrates.alpaca import Answer
+from redraft.benchmarks.winrates.alpaca import SystemAnswer
 from redraft.benchmarks.winrates.answering import Asking, answer_all
 
 UNANSWERED = "\0unanswered"  # in place of an answer; no model writes it
@@ -78,8 +78,8 @@ def evaluate(
     """For each set its documents with answer and score, and the failures by reason."""
     logging.getLogger("lm_eval").setLevel(logging.WARNING)
     datasets.disable_progress_bars()
-    model = ServedModel(endpoint, ledger, concurrency)
-    found = simple_evaluate(
+    model = HarnessModel(endpoint, ledger, concurrency)
+    evaluation = simple_evaluate(
         model=model,
         tasks=[PREFIX + name for name in names],
         task_manager=TaskManager(include_path=str(folder), include_defaults=False),
@@ -87,8 +87,8 @@ def evaluate(
         bootstrap_iters=0,
         log_samples=True,
     )
-    assert found, "the harness returns nothing only on workers of a distributed run"
-    samples = {name: found["samples"][PREFIX + name] for name in names}
+    assert evaluation, "the harness returns nothing only on workers of a distributed run"
+    samples = {name: evaluation["samples"][PREFIX + name] for name in names}
     rows = {
         name: [
             {
@@ -103,7 +103,7 @@ def evaluate(
     return rows, model.failures
 
 
-class ServedModel(LM):  # type: ignore[misc]
+class HarnessModel(LM):  # type: ignore[misc]
     """A served model as the harness knows models: only generation."""
 
     def __init__(self, endpoint: Endpoint, ledger: Path, concurrency: int) -> None:
@@ -129,7 +129,7 @@ class ServedModel(LM):  # type: ignore[misc]
         for request in requests:
             by_length.setdefault(request.args[1]["max_gen_toks"], []).append(request)
         for max_tokens, of_length in by_length.items():
-            asked = [Answer(request.args[0], "") for request in of_length]
+            asked = [SystemAnswer(request.args[0], "") for request in of_length]
             asking = Asking(max_tokens=max_tokens)
             records, failures = asyncio.run(
                 answer_all(asked, self._endpoint, asking, self._ledger, self._concurrency)
