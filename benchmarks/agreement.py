@@ -10,7 +10,6 @@ apart; the pair is right when the chosen one scores higher. A tie counts as wron
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import re
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.commands.options import ServerOptions, read
-from redraft.benchmarks.load.endpoint import CallFailed
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal
+from redraft.benchmarks.load.endpoint import CallFailed, Session
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, wilson
@@ -140,32 +139,26 @@ async def score_all(
     pairs: Sequence[HumanPreference], options: AgreementOptions
 ) -> tuple[dict[str, int], Counter[str]]:
     """The score of every side that got one, by its key; what failed, by reason."""
-    endpoint = options.endpoint(options.url, options.model)
     sides = {side.key: side for pair in pairs for side in (pair.chosen, pair.rejected)}
-    names = {
-        key: hashlib.sha256(f"{options.model}/{options.critic}/{key}".encode()).hexdigest()[:24]
-        for key in sides
-    }
-    with Journal(options.out / "scores.jsonl") as journal:
-        async with endpoint.session() as session:
+    keys = {key: key_of(f"{options.model}/{options.critic}/{key}") for key in sides}
 
-            async def one(key: str) -> None:
-                side = sides[key]
-                body = {"model": options.model, "messages": side.messages}
-                body |= {"response": side.response}
-                body |= {"critic": options.critic} if options.critic else {}
-                reply = await session.post("feedback", body)
-                if reply.get("score") is None:
-                    raise CallFailed("no_score", str(reply.get("feedback"))[:160])
-                journal.add(names[key], {"score": reply["score"], "feedback": reply["feedback"]})
+    async def score(session: Session, side: Side) -> Record:
+        body = {"model": options.model, "messages": side.messages, "response": side.response}
+        body |= {"critic": options.critic} if options.critic else {}
+        reply = await session.post("feedback", body)
+        if reply.get("score") is None:
+            raise CallFailed("no_score", str(reply.get("feedback"))[:160])
+        return {"score": reply["score"], "feedback": reply["feedback"]}
 
-            missing = [key for key in sides if names[key] not in journal]
-            failures = await work_through(missing, one, options.concurrency, "scores")
-        scores = {
-            key: int(journal.records[name]["score"])
-            for key, name in names.items()
-            if name in journal
-        }
+    records, failures = await record_all(
+        {keys[key]: side for key, side in sides.items()},
+        score,
+        options.endpoint(options.url, options.model),
+        options.out / "scores.jsonl",
+        options.concurrency,
+        "scores",
+    )
+    scores = {key: int(records[name]["score"]) for key, name in keys.items() if name in records}
     return scores, failures
 
 

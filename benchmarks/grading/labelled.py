@@ -9,7 +9,6 @@ A judge is any server that takes POST URL/judge with {"prompt", "response"} and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Literal
 
 from redraft.benchmarks.grading.scorers import gsm8k_answer
-from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal
+from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
 from redraft.server import jsonl
 
 Match = Literal["exact", "words", "number", "contains"]
@@ -54,15 +53,15 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
     return found
 
 
-Asked = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
+Graded = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
 
 
 @dataclass(frozen=True, slots=True)
 class Grades:
     """Which texts are right."""
 
-    right: dict[Asked, bool]
-    unjudged: dict[Asked, str]  # and why
+    right: dict[Graded, bool]
+    unjudged: dict[Graded, str]  # and why
 
     def of(self, prompt: LabelledPrompt, text: str) -> bool:
         """CallFailed where the judge has not judged: that is neither right nor wrong."""
@@ -81,29 +80,30 @@ class Grader:
     path: Path | None = None
     concurrency: int = 8
 
-    async def grade(self, asked: Iterable[Asked]) -> Grades:
-        different = list(dict.fromkeys(asked))
+    async def grade(self, asked: Iterable[Graded]) -> Grades:
+        pairs = list(dict.fromkeys(asked))
         if self.judge is None:
-            return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in different}, {})
+            return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in pairs}, {})
         assert self.path, "a judge's verdicts are kept somewhere"
-        keys = {pair: _key(self.judge.url, pair) for pair in different}
-        unjudged: dict[Asked, str] = {}
-        with Journal(self.path) as journal:
-            async with self.judge.session() as session:
+        keys = {
+            pair: key_of(json.dumps([self.judge.url, pair[0].prompt, pair[1]])) for pair in pairs
+        }
+        unjudged: dict[Graded, str] = {}
 
-                async def one(pair: Asked) -> None:
-                    body = {"prompt": pair[0].prompt, "response": pair[1]}
-                    try:
-                        verdict = _verdict(await session.post("judge", body))
-                    except CallFailed as failed:
-                        unjudged[pair] = failed.reason
-                        raise
-                    journal.add(keys[pair], {"right": verdict})
+        async def judged(session: Session, pair: Graded) -> Record:
+            body = {"prompt": pair[0].prompt, "response": pair[1]}
+            try:
+                return {"right": _verdict(await session.post("judge", body))}
+            except CallFailed as failed:
+                unjudged[pair] = failed.reason
+                raise
 
-                missing = [pair for pair in different if keys[pair] not in journal]
-                await work_through(missing, one, self.concurrency, "grades")
-            known = {pair: journal.records[key] for pair, key in keys.items() if key in journal}
-        return Grades({pair: record["right"] for pair, record in known.items()}, unjudged)
+        items = {keys[pair]: pair for pair in pairs}
+        records, _ = await record_all(
+            items, judged, self.judge, self.path, self.concurrency, "grades"
+        )
+        right = {pair: records[key]["right"] for pair, key in keys.items() if key in records}
+        return Grades(right, unjudged)
 
 
 def _verdict(reply: object) -> bool:
@@ -113,8 +113,3 @@ def _verdict(reply: object) -> bool:
             "no_verdict", f"expected {{'right': true or false}}, got {str(reply)[:80]}"
         )
     return right
-
-
-def _key(judge: str, pair: Asked) -> str:
-    content = json.dumps([judge, pair[0].prompt, pair[1]])
-    return hashlib.sha256(content.encode()).hexdigest()[:24]

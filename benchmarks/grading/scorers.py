@@ -52,10 +52,6 @@ def squad_f1(text: str, truths: Sequence[str]) -> float:
     return max(_f1(text, truth) for truth in truths)
 
 
-def squad_exact(text: str, truths: Sequence[str]) -> bool:
-    return any(_words(text) == _words(truth) for truth in truths)
-
-
 def _f1(text: str, truth: str) -> float:
     given, right = _words(text), _words(truth)
     shared = (Counter(given) & Counter(right)).total()

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal, Record
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
 
 Way = Mapping[str, Any]  # refine options, or {"vote": n}
 NO_GATE = {"good_enough": None}  # said outright: the model's manifest must not add one
@@ -88,35 +88,32 @@ Replies = dict[str, dict[int, Reply]]  # way -> place of the prompt -> reply
 async def ask_all(
     prompts: Sequence[str], ways: Mapping[str, Way], manner: Manner, journal_path: Path
 ) -> tuple[Replies, Counter[str]]:
-    asked = [(name, place) for place in range(len(prompts)) for name in ways]
+    """Two ways that are the same by different names are asked once."""
+    keys: dict[tuple[str, int], str] = {}
+    for place, prompt in enumerate(prompts):
+        for name, way in ways.items():
+            parts: list[Any] = [manner.endpoint.model, manner.deployment, way, prompt]
+            parts += [manner.temperature, manner.seed]
+            keys[name, place] = key_of(json.dumps(parts, sort_keys=True))
 
-    def key(which: tuple[str, int]) -> str:
+    async def ask(session: Session, which: tuple[str, int]) -> Record:
         name, place = which
-        parts: list[Any] = [manner.endpoint.model, manner.deployment, ways[name], prompts[place]]
-        content = json.dumps([*parts, manner.temperature, manner.seed], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:24]
+        body = {
+            "model": manner.endpoint.model,
+            "prompt": prompts[place],
+            "temperature": manner.temperature,
+            "seed": seed_of(prompts[place], manner.seed),
+        }
+        return await answer(session, ways[name], body)
 
-    with Journal(journal_path) as journal:
-        async with manner.endpoint.session() as session:
-
-            async def one(which: tuple[str, int]) -> None:
-                name, place = which
-                body = {
-                    "model": manner.endpoint.model,
-                    "prompt": prompts[place],
-                    "temperature": manner.temperature,
-                    "seed": seed_of(prompts[place], manner.seed),
-                }
-                journal.add(key(which), await answer(session, ways[name], body))
-
-            # By key: two ways may be the same by different names.
-            missing = {key(which): which for which in asked if key(which) not in journal}
-            work = list(missing.values())
-            failures = await work_through(work, one, manner.concurrency, "answers")
-        replies: Replies = {name: {} for name in ways}
-        for name, place in asked:
-            if record := journal.records.get(key((name, place))):
-                replies[name][place] = Reply.of(record)
+    items = {key: which for which, key in keys.items()}
+    records, failures = await record_all(
+        items, ask, manner.endpoint, journal_path, manner.concurrency, "answers"
+    )
+    replies: Replies = {name: {} for name in ways}
+    for (name, place), key in keys.items():
+        if key in records:
+            replies[name][place] = Reply.of(records[key])
     return replies, failures
 
 

@@ -17,7 +17,6 @@ from redraft.benchmarks.grading.scorers import (
     bbh_right,
     gsm8k_answer,
     gsm8k_right,
-    squad_exact,
     squad_f1,
 )
 from redraft.benchmarks.harness import run
@@ -57,7 +56,6 @@ def test_f1_is_word_overlap_with_the_nearest_right_answer() -> None:
     assert squad_f1("The Wound-Care!", ["woundcare"]) == 1
     assert squad_f1("in the year 1999", ["1999", "the year 1999"]) == pytest.approx(0.8)
     assert squad_f1("", ["1999"]) == 0
-    assert squad_exact("a  trout", ["trout."])
 
 
 def test_stored_outputs_get_their_published_accuracies(tmp_path: Path) -> None:
