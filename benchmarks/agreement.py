@@ -79,10 +79,10 @@ class Accuracy:
 
     def json(self) -> dict[str, Any]:
         return {
-            "accuracy": self.accuracy.json(),
-            "without_ties": self.without_ties.json(),
-            "ties_half": self.half_ties.json(),
-            "tie_share": self.tie_share.json(),
+            "accuracy": self.accuracy,
+            "without_ties": self.without_ties,
+            "ties_half": self.half_ties,
+            "tie_share": self.tie_share,
             "right": self.right,
             "ties": self.ties,
             "wrong": self.wrong,
@@ -90,7 +90,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgreementOptions(ServerOptions):
+class AccuracyOptions(ServerOptions):
     data: tuple[Path, ...] = option("HH-RLHF files, .jsonl or .jsonl.gz")
     critic: str | None = option("the configured engine that writes the feedback", None)
     pairs: int = option("how many, drawn by seed", 500, least=1)
@@ -100,7 +100,7 @@ class AgreementOptions(ServerOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(AgreementOptions, "agreement", arguments, __doc__)
+    options = read(AccuracyOptions, "agreement", arguments, __doc__)
     pairs = [pair for path in options.data for pair in read_pairs(path)]
     random.Random(options.seed).shuffle(pairs)
     pairs = pairs[: options.pairs]
@@ -136,7 +136,7 @@ def read_side(transcript: str) -> Side | None:
 
 
 async def score_all(
-    pairs: Sequence[HumanPreference], options: AgreementOptions
+    pairs: Sequence[HumanPreference], options: AccuracyOptions
 ) -> tuple[dict[str, int], Counter[str]]:
     """The score of every side that got one, by its key; what failed, by reason."""
     sides = {side.key: side for pair in pairs for side in (pair.chosen, pair.rejected)}
@@ -176,7 +176,7 @@ def _sign(difference: int) -> int:
 
 
 def _report(
-    options: AgreementOptions,
+    options: AccuracyOptions,
     agreements: dict[str, Accuracy],
     failures: Counter[str],
     pairs: Sequence[HumanPreference],

@@ -123,7 +123,7 @@ def _report(
                 each.policy.name + (" (recommended)" if each == recommended else ""),
                 wilson(each.right, len(loops)).scaled(100),
                 gain.difference,
-                f"{flipped.wrong_to_right}/{flipped.right_to_wrong}",
+                flipped.shown,
                 gain.p_value,
                 round(each.tokens / len(loops), 1),
             )

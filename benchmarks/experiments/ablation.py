@@ -18,18 +18,11 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
-from redraft.benchmarks.experiments.arm_figures import (
-    COLUMNS,
-    Weighed,
-    cells,
-    failures,
-    samples,
-    weigh,
-)
+from redraft.benchmarks.experiments.arm_figures import failures, samples, table, weigh
 from redraft.benchmarks.experiments.arms import TOOLS, Arm, Tools
 from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import bars
-from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.output.results import Result
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
 
@@ -68,34 +61,20 @@ def experiment(options: AblationOptions, tools: Tools) -> Result:
     weighed = weigh(trained, ALL, options.seed)
     answers = {each.arm.name: each.answer.scaled(100) for each in weighed}
     plot = bars(options.out / "ablation.svg", answers, "right answers, %", answers[ALL].estimate)
-    figures = {
-        "reference": ALL,
-        "lessons": size,
-        "arms": [each.json("lessons") for each in weighed],
-    }
+    arms_json = [each.json("lessons") for each in weighed]
+    figures = {"reference": ALL, "lessons": size, "arms": arms_json}
+    note = (
+        f"{retraining.how(options)}; {size} lessons, refined once. Without feedback the answer is "
+        "the draft."
+    )
     return Result(
         "ablation",
         "Stage one retrained without parts of the feedback, each arm on the same instructions.",
         asdict(options),
         figures,
         failures(trained),
-        (table(weighed, f"{retraining.how(options)}; {size} lessons"),),
+        (table("Feedback ablation", "taught", weighed, ALL, note),),
         (plot,),
         samples(trained),
-        headline={each.arm.name: each.answer.scaled(100) for each in weighed},
+        headline=answers,
     )
-
-
-def table(weighed: Sequence[Weighed], how: str) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for each in weighed:
-        gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
-        compared = gain if each.arm.name != ALL else (None, None)
-        rows.append((each.arm.name, *cells(each), *compared))
-    note = (
-        f"{how}, refined once. Without feedback the answer is the draft. Against all: right "
-        "answers, paired by instruction; p: McNemar's exact test. A verdict is right if the score "
-        "is 10 exactly where the draft is right. 95% intervals."
-    )
-    columns = ("taught", *COLUMNS, "against all, points", "p")
-    return Table("Feedback ablation", columns, tuple(rows), note)

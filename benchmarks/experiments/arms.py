@@ -64,13 +64,13 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredArm:
     arm: Arm
     steps: int  # of training
     rows: tuple[Row, ...]  # one for each instruction
 
 
-def measured(arm: Arm, shop: Shop) -> Measured:
+def measured(arm: Arm, shop: Shop) -> MeasuredArm:
     """The arm's answers, judged; trains it first, if it is not there yet."""
     folder = shop.arms / folder_name(arm, shop)
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
@@ -90,7 +90,7 @@ def measured(arm: Arm, shop: Shop) -> Measured:
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / shop.step / _TRAINING).read_text(encoding="utf-8"))
-    return Measured(arm, training.get("steps", 0), tuple(map(judged, jsonl.read(answers))))
+    return MeasuredArm(arm, training.get("steps", 0), tuple(map(judged, jsonl.read(answers))))
 
 
 def _made(arm: Arm, shop: Shop, folder: Path) -> Path:

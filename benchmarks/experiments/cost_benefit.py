@@ -78,10 +78,7 @@ def measure(setting: Setting[CostBenefitOptions]) -> Result:
         _inputs_table(options),
     )
     about = "Tokens, money and time of refining against published prices of human judgement."
-    config = setting.config(WAYS)
-    return Result(
-        "cost-benefit", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("cost-benefit", about, WAYS, figures, tables, (plot,), samples(found))
 
 
 def is_pair(answered: Answered) -> bool:

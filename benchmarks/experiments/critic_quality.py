@@ -61,11 +61,8 @@ def measure(setting: Setting[CriticQualityOptions]) -> Result:
     figures: dict[str, Any] = {name: each.json() for name, each in weighed.items()}
     figures["verdicts_right"] = verdicts
     about = "The same drafts refined once, on the feedback of critics of known quality."
-    config = setting.config(ways)
     tables = (_table(weighed, verdicts),)
-    return Result(
-        "critic-quality", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("critic-quality", about, ways, figures, tables, (plot,), samples(found))
 
 
 def verdicts_right(answers: Answers, right_score: int) -> Interval:
@@ -85,7 +82,7 @@ def verdicts_right(answers: Answers, right_score: int) -> Interval:
 def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, each in weighed.items():
-        flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
+        flipped = each.flipped.shown
         if name.endswith(ALWAYS):
             continue
         compared: tuple[Cell, ...] = (None, None, None, None)

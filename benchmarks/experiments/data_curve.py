@@ -21,17 +21,16 @@ from typing import Literal
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import (
-    COLUMNS,
-    Weighed,
-    cells,
+    WeighedArm,
     failures,
     samples,
+    table,
     weigh,
 )
 from redraft.benchmarks.experiments.arms import TOOLS, Arm, Shop, Tools
 from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import lines
-from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.output.results import Result
 from redraft.benchmarks.stats.intervals import Interval
 from redraft.server.options import ConfigError, option
 
@@ -64,7 +63,8 @@ def experiment(options: DataCurveOptions, tools: Tools) -> Result:
     start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
     arms = [start, *(Arm(f"{size} {shop.takes}", size) for size in sizes)]
     trained = retraining.trained(arms, shop)
-    weighed = weigh(trained, arms[-1].name, options.seed)
+    whole_arm = arms[-1].name
+    weighed = weigh(trained, whole_arm, options.seed)
     name = f"data-curve-stage{options.stage}"
     plot = lines(
         options.out / f"{name}.svg",
@@ -72,14 +72,15 @@ def experiment(options: DataCurveOptions, tools: Tools) -> Result:
         (shop.takes, "right, %"),
         logarithmic=options.stage == 1,
     )
-    figures = {"reference": arms[-1].name, "arms": [each.json(shop.takes) for each in weighed]}
+    figures = {"reference": whole_arm, "arms": [each.json(shop.takes) for each in weighed]}
+    note = f"{retraining.how(options)}; each arm the first so many {shop.takes}."
     return Result(
         name,
         f"Stage {options.stage} retrained on less and less data, on the same instructions.",
         asdict(options),
         figures,
         failures(trained),
-        (table(weighed, options, shop),),
+        (table(f"Stage {options.stage}: data curve", "trained on", weighed, whole_arm, note),),
         (plot,),
         samples(trained),
         headline={each.arm.name: each.answer.scaled(100) for each in weighed},
@@ -92,26 +93,10 @@ def _pair_shop(options: DataCurveOptions, tools: Tools) -> Shop:
     return retraining.shop(options, tools, "stage2", options.stage1, options.pairs)
 
 
-def curves(weighed: Sequence[Weighed]) -> Mapping[str, Sequence[tuple[float, Interval]]]:
+def curves(weighed: Sequence[WeighedArm]) -> Mapping[str, Sequence[tuple[float, Interval]]]:
     refining = [each for each in weighed if each.arm.components]
     return {
         "draft": [(each.arm.size, each.draft.scaled(100)) for each in refining],
         "refined once": [(each.arm.size, each.answer.scaled(100)) for each in refining],
         "verdict on drafts": [(each.arm.size, each.verdict.scaled(100)) for each in refining],
     }
-
-
-def table(weighed: Sequence[Weighed], options: DataCurveOptions, shop: Shop) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    last = weighed[-1].arm.name
-    for each in weighed:
-        gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
-        compared = gain if each.arm.name != last else (None, None)
-        rows.append((each.arm.name, *cells(each), *compared))
-    note = (
-        f"{retraining.how(options)}; each arm the first so many {shop.takes}. Against the last "
-        "row: right answers, paired by instruction; p: McNemar's exact test. A verdict is right "
-        "if the score is 10 exactly where the draft is right. 95% intervals."
-    )
-    columns = ("trained on", *COLUMNS, f"against {last}, points", "p")
-    return Table(f"Stage {options.stage}: data curve", columns, tuple(rows), note)

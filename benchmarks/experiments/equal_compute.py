@@ -101,17 +101,14 @@ def measure(setting: Setting[EqualComputeOptions]) -> Result:
         "refining_minus": {
             f"refine {rival.iterations} - {rival.name}": gain(
                 found[refined[rival.iterations]], found[rival.name], options.seed
-            ).json()
+            )
             for rival in rivals
         }
     }
     tables = (_compared(found, rivals, options.seed), ways_table("Every way", weighed))
     about = "Refining against votes and longer sampling that cost as many tokens."
     ways |= {rival.name: rival.way for rival in rivals}
-    config = setting.config(ways)
-    return Result(
-        "equal-compute", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("equal-compute", about, ways, figures, tables, (plot,), samples(found))
 
 
 def prices(direct: Answers, refined: Answers) -> Prices:

@@ -56,10 +56,8 @@ def measure(setting: Setting[GateOptions]) -> Result:
     shown = points(weigh({name: found[name] for name in found if name != "direct"}, options.seed))
     plot = scatter(options.out / "gate.svg", shown, labels, from_zero=False)
     about = f"The model's own score as a gate, with up to {options.iterations} iterations."
-    config = setting.config(ways)
-    tables = (_table(compared),)
-    return Result(
-        "gate", about, config, compared, setting.failures, tables, (plot,), samples(found)
+    return setting.result(
+        "gate", about, ways, compared, (_table(compared),), (plot,), samples(found)
     )
 
 

@@ -47,12 +47,12 @@ class Point:
 
     def json(self) -> dict[str, Any]:
         return {
-            "right": self.right.json(),
-            "tokens": self.tokens.json(),
-            "gain_on_draft": self.gain.json(),
+            "right": self.right,
+            "tokens": self.tokens,
+            "gain_on_draft": self.gain,
             "wrong_to_right": self.flipped.wrong_to_right,
             "right_to_wrong": self.flipped.right_to_wrong,
-            "changed": self.changed.json(),
+            "changed": self.changed,
         }
 
 
@@ -76,10 +76,8 @@ def measure(setting: Setting[IterationsOptions]) -> Result:
     ]
     about = "What each iteration gains, mends, spoils and costs."
     figures = {str(each.iteration): each.json() for each in curve}
-    config = setting.config({"refine": way})
-    tables = (_table(curve),)
-    return Result(
-        "iterations", about, config, figures, setting.failures, tables, tuple(plots), samples
+    return setting.result(
+        "iterations", about, {"refine": way}, figures, (_table(curve),), tuple(plots), samples
     )
 
 
@@ -126,7 +124,7 @@ def _table(curve: Sequence[Point]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in curve:
         start = each.iteration == 0
-        flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
+        flipped = each.flipped.shown
         rows.append(
             (
                 "draft" if start else f"iteration {each.iteration}",

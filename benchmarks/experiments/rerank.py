@@ -61,16 +61,13 @@ def measure(setting: Setting[RerankOptions]) -> Result:
     figures = {name: each.json() for name, each in weighed.items()} | {
         "equal_tokens": equal,
         "refining_minus": {
-            name: gain(found[REFINE], found[name], options.seed).json() for name in against.values()
+            name: gain(found[REFINE], found[name], options.seed) for name in against.values()
         },
     }
     compared = _compared(found, against, equal, options.seed)
     tables = (compared, table("Every way", weighed))
     about = "Refining once against re-ranking drafts by the model's own score."
-    config = setting.config(ways)
-    return Result(
-        "rerank", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("rerank", about, ways, figures, tables, (plot,), samples(found))
 
 
 def reranked(number: int) -> str:
@@ -97,7 +94,7 @@ def _compared(
             (
                 f"{name} ({', '.join(said)})" if said else name,
                 compared.difference,
-                f"{compared.wins}/{compared.ties}/{compared.losses}",
+                compared.shown,
                 round(preferred, 1),
                 spent(found[REFINE], found[name], seed).difference,
                 p_shown(compared.p_value),

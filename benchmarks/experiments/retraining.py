@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, Tools, measured
+from redraft.benchmarks.experiments.arms import Arm, MeasuredArm, Shop, Tools, measured
 from redraft.benchmarks.load.programs import module_command
 from redraft.benchmarks.output.results import Result, publish
 from redraft.server import jsonl
@@ -101,7 +101,7 @@ def how(options: RetrainingOptions) -> str:
     return f"Recipe {Path(options.recipe).stem}{changed}{families}"
 
 
-def trained(arms: Sequence[Arm], shop: Shop) -> list[Measured]:
+def trained(arms: Sequence[Arm], shop: Shop) -> list[MeasuredArm]:
     """One after the other: a training takes all the processors it may have."""
     return [measured(arm, shop) for arm in arms]
 

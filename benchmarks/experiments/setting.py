@@ -22,7 +22,7 @@ from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_lab
 from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import Way
 from redraft.benchmarks.grading.weighing import Answers
-from redraft.benchmarks.output.results import Result, publish
+from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.server.options import ConfigError, option
 
 
@@ -76,10 +76,20 @@ class Setting(Generic[Options]):
             raise NothingAnswered(f"no answers from {', '.join(empty)}: {dict(failures)}")
         return dict(answers)
 
-    def config(self, ways: Mapping[str, Way]) -> dict[str, Any]:
+    def result(
+        self,
+        name: str,
+        about: str,
+        ways: Mapping[str, Way],
+        figures: Mapping[str, Any],
+        tables: tuple[Table, ...],
+        plots: tuple[str, ...],
+        samples: Sequence[Mapping[str, Any]],
+    ) -> Result:
         where = self.deployment
         asked = {"url": where.url, "model": where.model, "fingerprint": where.fingerprint}
-        return {**asdict(self.options), **asked, "prompts": len(self.prompts), "ways": ways}
+        config = {**asdict(self.options), **asked, "prompts": len(self.prompts), "ways": ways}
+        return Result(name, about, config, figures, self.failures, tables, plots, samples)
 
 
 Measure = Callable[[Setting[Options]], Result]

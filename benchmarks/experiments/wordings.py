@@ -63,9 +63,7 @@ def measure(setting: Setting[WordingsOptions]) -> Result:
         name: {way: each.json() for way, each in ways.items()} for name, ways in weighed.items()
     }
     about = "Answers and refinements in wordings never trained on, and in other languages."
-    config = setting.config(WAYS)
-    tables = (_table(weighed),)
-    return Result("wordings", about, config, figures, setting.failures, tables, (plot,), answered)
+    return setting.result("wordings", about, WAYS, figures, (_table(weighed),), (plot,), answered)
 
 
 def _groups(setting: Setting[WordingsOptions], options: WordingsOptions) -> Iterator[Group]:
@@ -102,7 +100,7 @@ def _table(weighed: Mapping[str, Mapping[str, Weighed]]) -> Table:
                 direct.right,
                 refined.right,
                 refined.gain.difference,
-                f"{flipped.wrong_to_right}/{flipped.right_to_wrong}",
+                flipped.shown,
                 p_shown(flipped.p_value),
                 refined.malformed,
             )

@@ -51,10 +51,10 @@ class Weighed:
     def json(self) -> dict[str, Any]:
         replies = [answered.reply for answered in self.answers.values()]
         return {
-            "right": self.right.json(),
-            "tokens": self.tokens.json(),
+            "right": self.right,
+            "tokens": self.tokens,
             "prompt_tokens": fmean(reply.prompt_tokens for reply in replies),
-            "gain": self.gain.json(),
+            "gain": self.gain,
             "wrong_to_right": self.flipped.wrong_to_right,
             "right_to_wrong": self.flipped.right_to_wrong,
             "malformed": self.malformed,
@@ -108,7 +108,7 @@ def table(title: str, weighed: Mapping[str, Weighed], note: str = NOTE) -> Table
         compared: tuple[Cell, ...] = (None, None, None)
         if name != first:
             flipped = each.flipped
-            mended = f"{flipped.wrong_to_right}/{flipped.right_to_wrong}"
+            mended = flipped.shown
             compared = (each.gain.difference, mended, p_shown(flipped.p_value))
         rows.append((name, each.right, each.tokens, *compared))
     columns = ("way", "right %", "tokens", f"gain on {first}, points", "mended/spoiled", "p")

@@ -30,7 +30,7 @@ Rows = Mapping[str, Sequence[Mapping[str, Any]]]  # by set
 
 
 @dataclass(frozen=True, kw_only=True)
-class TasksOptions(CallOptions):
+class HarnessOptions(CallOptions):
     data: Path = option("folder of the task sets")
     url: str = option("of the server, /v1 included", LOCAL_URL)
     model: tuple[str, ...] = option("its name on the server; repeat it", repeat=True)
@@ -41,7 +41,7 @@ class TasksOptions(CallOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(TasksOptions, "tasks run", arguments, __doc__)
+    options = read(HarnessOptions, "tasks run", arguments, __doc__)
     from redraft.benchmarks.harness.model import evaluate, write_tasks
 
     sets: dict[str, list[Document]] = {
@@ -70,7 +70,7 @@ def limited(documents: Iterator[Document], limit: int | None) -> list[Document]:
     return [document for _, group in by_group for document in list(group)[:limit]]
 
 
-def _report(options: TasksOptions, answered: dict[str, Rows], failures: Counter[str]) -> None:
+def _report(options: HarnessOptions, answered: dict[str, Rows], failures: Counter[str]) -> None:
     first, *others = options.model
     scores = {model: {name: score(rows[name]) for name in rows} for model, rows in answered.items()}
     comparisons = {
@@ -84,8 +84,7 @@ def _report(options: TasksOptions, answered: dict[str, Rows], failures: Counter[
     tables = [Table("Tasks, %", ("set", "measure", *options.model), tuple(main_rows), NOTE)]
     for model in others:
         rows = tuple(
-            (name, c.difference, f"{c.wins}/{c.ties}/{c.losses}", c.p_value)
-            for name, c in comparisons[model].items()
+            (name, c.difference, c.shown, c.p_value) for name, c in comparisons[model].items()
         )
         columns = ("set", "points", "better/equal/worse", "p (sign test)")
         tables.append(Table(f"{model} minus {first}", columns, rows, "Paired by question."))
@@ -95,7 +94,7 @@ def _report(options: TasksOptions, answered: dict[str, Rows], failures: Counter[
     plot = bars(options.out / "tasks.svg", values, "%")
     figures = {
         "scores": scores,
-        "comparisons": {m: {n: c.json() for n, c in of.items()} for m, of in comparisons.items()},
+        "comparisons": comparisons,
     }
     samples = [
         {"model": model, "set": name, **row}

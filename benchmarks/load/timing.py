@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Self
 
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
@@ -132,52 +133,36 @@ class Batch:
 class Summary:
     """All batches of one system in one cell."""
 
-    first_token: Interval
-    first_answer: Interval
-    total: Interval
+    first_token_s: Interval
+    first_answer_s: Interval
+    total_s: Interval
     tokens_per_s: Interval
     answers_per_s: Interval
-    cpu_per_token: Interval  # seconds
-    server_cpu_per_token: Interval
-    tokens: float  # of a request, in the mean
+    cpu_per_token_s: Interval
+    server_cpu_per_token_s: Interval
+    tokens_per_answer: float  # in the mean
     answered: int
     failed: int
-    phases: dict[str, float]  # median seconds
-
-    def json(self) -> dict[str, Any]:
-        return {
-            "first_token_s": self.first_token.json(),
-            "first_answer_s": self.first_answer.json(),
-            "total_s": self.total.json(),
-            "tokens_per_s": self.tokens_per_s.json(),
-            "answers_per_s": self.answers_per_s.json(),
-            "cpu_per_token_s": self.cpu_per_token.json(),
-            "server_cpu_per_token_s": self.server_cpu_per_token.json(),
-            "tokens_per_answer": self.tokens,
-            "answered": self.answered,
-            "failed": self.failed,
-            "phases_s": self.phases,
-        }
+    phases_s: dict[str, float]  # medians
 
 
 def summarise(batches: Sequence[Batch]) -> Summary:
     timings = [timing for batch in batches for timing in batch.timings]
     whole = [batch for batch in batches if batch.timings]
-    names = dict.fromkeys(phase for timing in timings for phase in timing.phases)
+    phases = dict.fromkeys(phase for timing in timings for phase in timing.phases)
     return Summary(
-        first_token=median_interval([timing.first_token_s for timing in timings]),
-        first_answer=median_interval([timing.first_answer_s for timing in timings]),
-        total=median_interval([timing.total_s for timing in timings]),
+        first_token_s=median_interval([timing.first_token_s for timing in timings]),
+        first_answer_s=median_interval([timing.first_answer_s for timing in timings]),
+        total_s=median_interval([timing.total_s for timing in timings]),
         tokens_per_s=median_interval([batch.tokens_per_s for batch in whole]),
         answers_per_s=median_interval([batch.answers_per_s for batch in whole]),
-        cpu_per_token=_of_finite([batch.cpu_per_token for batch in whole]),
-        server_cpu_per_token=_of_finite([batch.server_cpu_per_token for batch in whole]),
-        tokens=sum(timing.tokens for timing in timings) / max(1, len(timings)),
+        cpu_per_token_s=_of_finite([batch.cpu_per_token for batch in whole]),
+        server_cpu_per_token_s=_of_finite([batch.server_cpu_per_token for batch in whole]),
+        tokens_per_answer=sum(timing.tokens for timing in timings) / max(1, len(timings)),
         answered=len(timings),
         failed=sum(batch.failed for batch in batches),
-        phases={
-            phase: median_interval([timing.phases.get(phase, 0.0) for timing in timings]).estimate
-            for phase in names
+        phases_s={
+            phase: median([timing.phases.get(phase, 0.0) for timing in timings]) for phase in phases
         },
     )
 

@@ -93,11 +93,11 @@ def linearity(folder: Path) -> Interval:
             if (sample["system"], sample["cell"]) == ("redraft", cell):
                 by_iterations = totals.setdefault(sample["repeat"], {})
                 by_iterations.setdefault(iterations, []).append(sample["total_s"])
-    found = []
+    shares = []
     for by_iterations in totals.values():
         none, one, three = (median(by_iterations[n]) for n in (0, 1, 3))
-        found.append((three - none) / (3 * (one - none)))
-    return median_interval(found)
+        shares.append((three - none) / (3 * (one - none)))
+    return median_interval(shares)
 
 
 def _samples(folder: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -123,96 +123,85 @@ def _all(value: float) -> Interval:
     return Interval(value, value, value, 1)
 
 
+LOOP, VLLM_LOOP = "loop / one uninterrupted generation", "a client-side loop over vLLM"
+GUESSING = "tokens per second of refinements, guessed from their drafts / not"
+
+
+def _at_least(limit: float, what: str, at: str, run: str, found: Found, unit: str = "x") -> Target:
+    return Target(what, at, limit, True, run, found, unit)
+
+
+def _at_most(limit: float, what: str, at: str, run: str, found: Found, unit: str = "x") -> Target:
+    return Target(what, at, limit, False, run, found, unit)
+
+
 def _of_model(model: str) -> list[Target]:
     alone, many = f"{model} model, alone", f"{model} model, {MANY} at once"
-    floor = "time per token, loop / one uninterrupted generation"
-    cpu = "processor time per token, loop / one uninterrupted generation"
-    answers = "answers per second / those of a client-side loop over vLLM"
+    time, cpu = f"time per token, {LOOP}", f"processor time per token, {LOOP}"
+    answers = f"answers per second / those of {VLLM_LOOP}"
     server = "the server's processor time per streamed token / vLLM's own server's"
     run, bare = f"latency-{model}", f"latency-floor-{model}"
+    loop = compared("client-loop", "answers_per_s", MANY)
+    chat = compared("client-chat", "answers_per_s", MANY)
+    server_cpu = compared("client-chat", "server_cpu_per_token", MANY)
     return [
-        Target(floor, alone, 1.03, False, bare, compared("floor", "time_per_token", ALONE)),
-        Target(floor, many, 1.05, False, bare, compared("floor", "time_per_token", MANY)),
-        Target(cpu, alone, 1.03, False, bare, compared("floor", "cpu_per_token", ALONE)),
-        Target(cpu, many, 1.05, False, bare, compared("floor", "cpu_per_token", MANY)),
-        Target(
-            f"{answers}, a prompt for each phase",
-            many,
-            1.3,
-            True,
-            run,
-            compared("client-loop", "answers_per_s", MANY),
-        ),
-        Target(
-            f"{answers}, one chat",
-            many,
-            1.3,
-            True,
-            run,
-            compared("client-chat", "answers_per_s", MANY),
-        ),
-        Target(
-            server, many, 1.0, False, run, compared("client-chat", "server_cpu_per_token", MANY)
-        ),
+        _at_most(1.03, time, alone, bare, compared("floor", "time_per_token", ALONE)),
+        _at_most(1.05, time, many, bare, compared("floor", "time_per_token", MANY)),
+        _at_most(1.03, cpu, alone, bare, compared("floor", "cpu_per_token", ALONE)),
+        _at_most(1.05, cpu, many, bare, compared("floor", "cpu_per_token", MANY)),
+        _at_least(1.3, f"{answers}, a prompt for each phase", many, run, loop),
+        _at_least(1.3, f"{answers}, one chat", many, run, chat),
+        _at_most(1.0, server, many, run, server_cpu),
     ]
 
 
-def _guessing() -> list[Target]:
-    what = "tokens per second of refinements, guessed from their drafts / not"
-    found = [
-        Target(f"{what}; 80% kept", at, 2.0, True, "speculation", guessed(0.8, n))
+def _guessing(least: float, what: str, kept: float) -> list[Target]:
+    return [
+        _at_least(least, f"{GUESSING}; {what}", at, "speculation", guessed(kept, n))
         for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
     ]
-    found += [
-        Target(f"{what}; nothing kept", at, 0.95, True, "speculation", guessed(0.0, n))
-        for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
-    ]
-    at = f"large model, {MANY} at once"
-    answers = "answers per second / those of a client-side loop over vLLM, one chat"
-    ours = compared("client-chat", "answers_per_s", MANY)
-    return [
-        *found,
-        Target(f"{answers}; 80% kept and guessed", at, 1.3, True, "latency-kept", ours),
-    ]
 
 
-_OPTILLM = f"small model, {MANY} at once"
 TARGETS: tuple[Target, ...] = (
     *_of_model("small"),
     *_of_model("large"),
-    *_guessing(),
-    Target(
-        "answers per second / those of optillm over vLLM",
-        _OPTILLM,
+    *_guessing(2.0, "80% kept", 0.8),
+    *_guessing(0.95, "nothing kept", 0.0),
+    _at_least(
+        1.3,
+        f"answers per second / those of {VLLM_LOOP}, one chat; 80% kept and guessed",
+        f"large model, {MANY} at once",
+        "latency-kept",
+        compared("client-chat", "answers_per_s", MANY),
+    ),
+    _at_least(
         2.0,
-        True,
+        "answers per second / those of optillm over vLLM",
+        f"small model, {MANY} at once",
         "latency-small",
         compared("optillm", "answers_per_s", MANY),
     ),
-    Target(
-        "time to the first token, optillm's / ours",
-        _OPTILLM,
+    _at_least(
         10.0,
-        True,
+        "time to the first token, optillm's / ours",
+        f"small model, {MANY} at once",
         "latency-small",
         compared("optillm", "their_first_token", MANY),
     ),
-    Target(
+    _at_least(
+        500.0,
         "direct requests per second of processor time",
         "an engine that takes no time",
-        500.0,
-        True,
         "overhead",
         direct_requests,
         "",
     ),
-    Target(
+    _at_most(
+        1.1,
         "what each of 3 iterations adds / what the first does",
         "small model, alone",
-        1.1,
-        False,
         "latency-linear",
         linearity,
     ),
-    Target("growth of memory", "small model, 8 at once", 1.0, False, "soak", memory_growth, "%"),
+    _at_most(1.0, "growth of memory", "small model, 8 at once", "soak", memory_growth, "%"),
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, percentiles, resampled_means
 
@@ -27,14 +26,9 @@ class Comparison:
     losses: int
     p_value: float  # two-sided sign test on the items where they differ
 
-    def json(self) -> dict[str, Any]:
-        return {
-            "difference": self.difference.json(),
-            "wins": self.wins,
-            "ties": self.ties,
-            "losses": self.losses,
-            "p_value": self.p_value,
-        }
+    @property
+    def shown(self) -> str:
+        return f"{self.wins}/{self.ties}/{self.losses}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +40,11 @@ class Flips:
     right_to_wrong: int
     kept_wrong: int
     p_value: float  # McNemar's exact test
+
+    @property
+    def shown(self) -> str:
+        """As tables have it: mended/spoiled."""
+        return f"{self.wrong_to_right}/{self.right_to_wrong}"
 
     @property
     def recovery(self) -> float:

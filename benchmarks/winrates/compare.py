@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from redraft.benchmarks.commands.options import read
-from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.output.results import Result, Table, plain, publish
 from redraft.benchmarks.winrates.alpaca import name_of, read_annotations
 from redraft.benchmarks.winrates.preference import compare_win_rates
 from redraft.server.options import ConfigError, option
@@ -31,12 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     comparison = compare_win_rates(ours, theirs, options.seed)
     about = f"{names[0]} against {names[1]}, paired by instruction."
     columns = ("systems", "win-rate points", "better/equal/worse", "p (sign test)")
-    counts = f"{comparison.wins}/{comparison.ties}/{comparison.losses}"
+    counts = comparison.shown
     title = f"{names[0]} minus {names[1]}"
     row = (title, comparison.difference, counts, comparison.p_value)
     left_out = max(len(ours), len(theirs)) - comparison.difference.n
     failures = {"in_one_only": left_out} if left_out else {}
     tables = (Table(title, columns, (row,)),)
-    result = Result("compare", about, asdict(options), comparison.json(), failures, tables)
+    result = Result("compare", about, asdict(options), plain(comparison), failures, tables)
     publish(result, options.out)
     return 0

@@ -46,11 +46,11 @@ class WinRate:
         return {
             "win_rate": self.rate,
             "standard_error": self.standard_error,
-            "interval": self.interval.json(),
+            "interval": self.interval,
             "discrete_win_rate": self.discrete_rate,
             "length_controlled_win_rate": self.controlled_rate,
             "length_controlled_standard_error": controlled.standard_error if controlled else None,
-            "length_controlled_interval": controlled.interval.json() if controlled else None,
+            "length_controlled_interval": controlled.interval if controlled else None,
             "no_length_control": self.uncontrolled or None,
             "wins": self.wins,
             "ties": self.ties,

@@ -26,7 +26,7 @@ import psutil
 from redraft.benchmarks import report
 from redraft.benchmarks.experiments import ablation, data_curve
 from redraft.benchmarks.experiments.arm_figures import failures, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, Measured, Shop, Tools, measured
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, MeasuredArm, Shop, Tools, measured
 from redraft.benchmarks.load.programs import ProgramFailed, module_command, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.server import jsonl
@@ -318,8 +318,8 @@ def row(number: int, *right: bool, stop: str = "max_iterations") -> dict[str, An
 def test_arms_are_paired_by_instruction() -> None:
     everything, some = Arm("all", 8), Arm("some", 8, ("score",))
     found = [
-        Measured(everything, 4, (row(1, False, True), row(2, True, True), row(3, True, False))),
-        Measured(some, 4, (row(3, True, True), row(2, False, False, stop="deadline"))),
+        MeasuredArm(everything, 4, (row(1, False, True), row(2, True, True), row(3, True, False))),
+        MeasuredArm(some, 4, (row(3, True, True), row(2, False, False, stop="deadline"))),
     ]
     first, second = weigh(found, "all", seed=1)
     assert (first.flipped.wrong_to_right, first.flipped.right_to_wrong) == (1, 1)
