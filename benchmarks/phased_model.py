@@ -127,7 +127,7 @@ def _write_tokenizer(directory: Path, ids: dict[str, int]) -> None:
 
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    wrapped: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped: Any = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,
@@ -165,7 +165,7 @@ def _write_weights(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+        model: Any = LlamaForCausalLM(config)
         embedding = torch.randn_like(model.model.embed_tokens.weight)
     head = torch.zeros_like(embedding)
     alike: dict[tuple[str, ...], int] = {}  # what follows -> the first word it follows

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from redraft.server.config import ServerConfig
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
 from redraft.server.refine.stopping import Stop
@@ -54,22 +55,11 @@ class Admission:
     """``max_loops`` run, ``max_queue`` wait, none longer than ``queue_timeout_s``; of both, one
     client has at most the fraction ``max_share``."""
 
-    def __init__(
-        self,
-        *,
-        max_loops: int = 64,
-        max_queue: int = 256,
-        queue_timeout_s: float = 60.0,
-        max_share: float = 1.0,
-    ) -> None:
-        if max_loops < 1:
-            raise ValueError(f"max_loops is {max_loops}; at least one loop must run")
-        if not 0 <= max_share <= 1:
-            raise ValueError(f"max_share is {max_share}; it is a fraction, 0 to 1")
-        self.max_loops, self.max_queue = max_loops, max_queue
-        self.queue_timeout_s = queue_timeout_s
-        self._loops_each = max(1, math.ceil(max_loops * max_share))
-        self._queue_each = math.ceil(max_queue * max_share)
+    def __init__(self, config: ServerConfig) -> None:
+        self.max_loops, self.max_queue = config.max_loops, config.max_queue
+        self.queue_timeout_s = config.queue_timeout_s
+        self._loops_each = max(1, math.ceil(config.max_loops * config.max_share))
+        self._queue_each = math.ceil(config.max_queue * config.max_share)
         self._running: Counter[str] = Counter()
         self._waiting: Counter[str] = Counter()
         self._queue: dict[_Waiter, None] = {}  # a set that keeps the order of arrival
@@ -212,10 +202,9 @@ class Rates:
     A client is an API key; without keys everyone together is one. Its minute is a bucket that fills
     all the time, so that who was idle may ask for a minute's worth at once, and no more."""
 
-    def __init__(
-        self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None
-    ) -> None:
-        self._requests, self._tokens = requests_per_minute, tokens_per_minute
+    def __init__(self, config: ServerConfig) -> None:
+        self._requests = config.requests_per_minute
+        self._tokens = config.tokens_per_minute
         self._buckets: dict[tuple[str, Reason], _Bucket] = {}
 
     def take(self, client: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
@@ -22,6 +22,9 @@ from redraft.server.model import (
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
+
+if TYPE_CHECKING:
+    from redraft.server.engine.vllm_engine import VllmSettings
 
 SHIPPED = Path("models") / "redraft-workbench"
 Progress = Callable[[str], None]
@@ -43,18 +46,16 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     """Raises ConfigError, ManifestError or EngineError, each in one line; nothing is left running
     then."""
     directory = model_directory(config)
-    found = manifest.read(directory) if directory else None
-    how = _styled(config, directory, found)
-    if directory and not found:
+    written = manifest.read(directory) if directory else None
+    how = _styled(config, directory, written)
+    if directory and not written:
         progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
     async with AsyncExitStack() as started:
         critics = {}
         key = read_key(config.critic_key, config.critic_key_file)
         for critic in config.critics:
-            upstream = Upstream(
-                critic.url, critic.model, key or None, critic.name, **_patience(config)
-            )
-            engine: Engine = await _connect(upstream)
+            address = upstream_at(config, critic.url, critic.model, key)
+            engine: Engine = await _connect(dataclasses.replace(address, name=critic.name))
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine)
             progress(f"critic {critic.name!r} is {engine.model}")
@@ -80,16 +81,17 @@ def model_directory(config: ServerConfig) -> Path | None:
 
 
 def _styled(
-    config: ServerConfig, directory: Path | None, found: Manifest | None
+    config: ServerConfig, directory: Path | None, written: Manifest | None
 ) -> Manifest | None:
+    """How the model is asked: as the manifest beside its weights says, or in the style forced."""
     if config.style == "auto":
-        return found
-    if config.style == "srt" and not found:
+        return written
+    if config.style == "srt" and not written:
         raise ConfigError(
             f"--style srt needs the {manifest.NAME} that training writes beside the weights, and "
             f"{directory or '--model'} has none; leave --style out to ask in chat messages"
         )
-    return dataclasses.replace(found, style=config.style) if found else None
+    return dataclasses.replace(written, style=config.style) if written else None
 
 
 async def _engine(
@@ -99,35 +101,39 @@ async def _engine(
         return _scripted(config)
     if config.engine == "http":
         key = read_key(config.upstream_key, config.upstream_key_file)
-        upstream = Upstream(
-            config.upstream,
-            config.upstream_model,
-            key or None,
+        address = upstream_at(config, config.upstream, config.upstream_model, key)
+        known = dataclasses.replace(
+            address,
             window=config.max_model_len,
             tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
             priority=config.upstream_priority,
-            **_patience(config),
         )
-        return await _connect(upstream)
+        return await _connect(known)
     assert directory is not None
     return await _vllm(config, directory, how, progress)
 
 
-def _patience(config: ServerConfig) -> dict[str, Any]:
-    """With whatever runs elsewhere, the upstream or a critic."""
-    return {
-        "connect_s": config.upstream_connect_s,
-        "first_token_s": config.upstream_first_token_s,
-        "between_s": config.upstream_between_s,
-        "retries": config.upstream_retries,
-    }
+def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstream:
+    """A server elsewhere, the upstream or a critic, of which nothing but its address is known."""
+    return Upstream(
+        url=url,
+        model=model,
+        api_key=key or None,
+        window=None,
+        tokens=None,
+        priority=False,
+        connect_s=config.upstream_connect_s,
+        first_token_s=config.upstream_first_token_s,
+        between_s=config.upstream_between_s,
+        retries=config.upstream_retries,
+    )
 
 
-async def _connect(upstream: Upstream) -> Engine:
+async def _connect(address: Upstream) -> Engine:
     try:
-        return await HttpEngine.connect(upstream)
+        return await HttpEngine.connect(address)
     except EngineError as error:
-        raise EngineError(f"engine {upstream.name!r} at {upstream.url}: {error}") from error
+        raise EngineError(f"engine {address.name!r} at {address.url}: {error}") from error
 
 
 async def _vllm(
@@ -143,9 +149,19 @@ async def _vllm(
             f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
             f"asked in chat messages; leave --speculate out"
         )
-    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+    from redraft.server.engine.vllm_engine import VllmEngine
 
-    settings = VllmSettings(
+    settings = vllm_settings(config, directory)
+    if how and config.speculate == "draft":
+        settings = dataclasses.replace(settings, draft_format=how.srt_format)
+    return await VllmEngine.start(settings, progress)
+
+
+def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
+    """The model of a directory, on an engine as configured, without speculation."""
+    from redraft.server.engine.vllm_engine import VllmSettings
+
+    return VllmSettings(
         model=directory,
         served_name=config.served_name,
         dtype=config.dtype,
@@ -158,11 +174,9 @@ async def _vllm(
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
-        draft_format=how.srt_format if how and config.speculate == "draft" else None,
         max_restarts=config.max_restarts,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )
-    return await VllmEngine.start(settings, progress)
 
 
 def _scripted(config: ServerConfig) -> Engine:

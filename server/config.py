@@ -206,12 +206,12 @@ class ServerConfig:
             raise ConfigError("two critics have the same name")
 
     @property
-    def critics(self) -> tuple[Critic, ...]:
-        return tuple(Critic.parse(critic) for critic in self.critic)
+    def critics(self) -> tuple[CriticAddress, ...]:
+        return tuple(CriticAddress.parse(critic) for critic in self.critic)
 
 
 @dataclass(frozen=True)
-class Critic:
+class CriticAddress:
     """An engine elsewhere that gives feedback when a request names it."""
 
     name: str
@@ -219,10 +219,10 @@ class Critic:
     model: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> Critic:
-        name, found, rest = text.partition("=")
+    def parse(cls, text: str) -> CriticAddress:
+        name, _, rest = text.partition("=")
         url, _, model = rest.partition("|")
-        if not found or not name or not url.startswith(("http://", "https://")):
+        if not name or not url.startswith(("http://", "https://")):
             raise ConfigError(
                 f"--critic is {text!r}, expected NAME=URL or NAME=URL|MODEL, such as "
                 f"strong=http://127.0.0.1:8001/v1"
@@ -252,8 +252,8 @@ def read_api_keys(config: ServerConfig) -> dict[str, str]:
     for entry in entries:
         if not entry.strip() or entry.lstrip().startswith("#"):
             continue
-        name, found, key = entry.partition(":")
-        if not found or not name.strip() or not key.strip():
+        name, _, key = entry.partition(":")
+        if not name.strip() or not key.strip():
             # The entry itself may be a key, and keys are never shown.
             raise ConfigError("an API key has no name; write each as NAME:KEY")
         keys[key.strip()] = name.strip()

@@ -93,8 +93,8 @@ async def serve(
         return 0
     built = building.result()
     try:
-        rates = Rates(chosen.requests_per_minute, chosen.tokens_per_minute)
-        service = Service(built.model, built.critics, admission(chosen), Metrics(), traces, rates)
+        admission, rates = Admission(chosen), Rates(chosen)
+        service = Service(built.model, built.critics, admission, Metrics(), traces, rates)
         server = Server(build_app(settings, service))
         set_aside()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -175,15 +175,6 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.listening.set_result(None)
-
-
-def admission(chosen: ServerConfig) -> Admission:
-    return Admission(
-        max_loops=chosen.max_loops,
-        max_queue=chosen.max_queue,
-        queue_timeout_s=chosen.queue_timeout_s,
-        max_share=chosen.max_share,
-    )
 
 
 def trace_store(chosen: ServerConfig) -> TraceStore | None:

@@ -17,6 +17,7 @@ from redraft.server.admission import (
     Rates,
     Rejected,
 )
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.model import ServedModel
 from redraft.server.refine.asking import Asker
@@ -59,10 +60,10 @@ class Draining(EngineUnavailable):
 class Service:
     model: ServedModel
     critics: Mapping[str, ServedModel] = field(default_factory=dict)
-    admission: Admission = field(default_factory=Admission)
+    admission: Admission = field(default_factory=lambda: Admission(ServerConfig()))
     metrics: Metrics = field(default_factory=Metrics)
     traces: TraceStore | None = None
-    rates: Rates = field(default_factory=Rates)
+    rates: Rates = field(default_factory=lambda: Rates(ServerConfig()))
     draining: bool = False
     _running: set[Interrupt] = field(default_factory=set)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)

@@ -31,16 +31,20 @@ ALLOWED = {
     "redraft.server.options": ("redraft.server.options",),
     "redraft.train": (
         "redraft.train",
+        "redraft.child_process",
+        "redraft.server.build",
+        "redraft.server.config",
         "redraft.server.refine",
         "redraft.server.engine",
-        "redraft.server.options",
         "redraft.server.jsonl",
         "redraft.server.retry",
+        "redraft.server.options",
     ),
     "redraft.clients": ("redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks": (
         "redraft.benchmarks",
         "redraft.clients",
+        "redraft.child_process",
         "redraft.server.refine",
         "redraft.server.engine",
         "redraft.server.options",
@@ -52,8 +56,12 @@ ALLOWED = {
 # library -> the only modules that may import it
 RESERVED = {
     "vllm": ("redraft.server.engine.vllm_engine",),
-    "trl": ("redraft.train.stages.sft", "redraft.train.stages.dpo", "redraft.train.stages.merge"),
-    "peft": ("redraft.train.stages.sft", "redraft.train.stages.dpo", "redraft.train.stages.merge"),
+    "trl": ("redraft.train.stages.sft", "redraft.train.stages.dpo"),
+    "peft": (
+        "redraft.train.trl_settings",
+        "redraft.train.stages.dpo",
+        "redraft.train.stages.merge",
+    ),
     "httpx": ("redraft.server.engine.http_engine", "redraft.clients"),
     "openai": ("redraft.clients.openai_sdk",),
 }

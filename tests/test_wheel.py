@@ -36,7 +36,8 @@ def test_every_file_of_the_packages_is_in_it(wheel: Path, root: Path) -> None:
     files = {name for name in listed.stdout.splitlines() if (root / name).is_file()}
     wanted = {f"redraft/{name}" for name in files if not name.startswith("clients/node/")}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert packed == wanted | {"redraft/__init__.py", "redraft/py.typed"}
+    own = {f"redraft/{name}" for name in ("__init__.py", "child_process.py", "py.typed")}
+    assert packed == wanted | own
 
 
 READS_ITS_FILES = """

@@ -1,4 +1,4 @@
-"""The stages by name: ``redraft train STAGE ...`` and ``python -m redraft.train STAGE ...``."""
+"""The trainer's commands by name: ``redraft train STAGE ...``."""
 
 from __future__ import annotations
 
@@ -9,32 +9,26 @@ from importlib import import_module
 from redraft.train.program import run
 from redraft.train.stages import STAGES
 
-# In the order you run them; "run" runs the whole of a recipe.
-_TOLD = {
-    "collect": "drafts of the base model, a critic's feedback and refinements",
-    "filter": "keep complete feedback and refinements that are no worse than their drafts",
-    "sft": "stage one: learn to give feedback and refine (also base training)",
-    "preferences": "the tuned model's own drafts and refinements, as pairs",
-    "dpo": "stage two: prefer the refinement",
-    "agreement": "how far the model's scores agree with given judgements",
-    "merge": "weights, tokenizer and redraft.json, ready to serve",
-    "run": "all stages of a recipe; goes on where it stopped",
-    "exact": "serve the workbench's exact critic and judge over HTTP",
+# name: the module whose ``main`` runs it, and what it does
+_COMMANDS = {
+    **{name: (stage.path, stage.description) for name, stage in STAGES.items()},
+    "run": ("redraft.train.run", "all stages of a recipe; goes on where it stopped"),
+    "exact": ("redraft.train.exact.serve", "serve the workbench's exact critic and judge"),
 }
-_MODULES = {**STAGES, "run": "redraft.train.recipe", "exact": "redraft.train.exact.serve"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: redraft train STAGE [options]; each stage has --help\n")
-        print("\n".join(f"  {name:12} {what}" for name, what in _TOLD.items()))
+        print("\n".join(f"  {name:12} {what}" for name, (_, what) in _COMMANDS.items()))
         return 0
-    stage, *rest = argv
-    if stage not in _MODULES:
-        print(f"unknown stage {stage!r}; stages: {', '.join(_TOLD)}", file=sys.stderr)
+    name, *rest = argv
+    if name not in _COMMANDS:
+        print(f"unknown stage {name!r}; stages: {', '.join(_COMMANDS)}", file=sys.stderr)
         return 2
-    return run(import_module(_MODULES[stage]).main, rest)
+    module, _ = _COMMANDS[name]
+    return run(import_module(module).main, rest)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is trained in a folder, how far it came, and which checkpoint can be trusted."""
+"""What is trained in a folder, whether it is finished, and its newest complete checkpoint."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _STATE = "training.json"  # in the output folder: what is trained there, and whe
 
 def latest(output: Path) -> Path | None:
     """The newest complete checkpoint. One that a kill left half-written is removed."""
-    found = None
+    newest = None
     for folder in sorted(output.glob("checkpoint-*"), key=lambda f: int(f.name.split("-")[1])):
         if (folder / COMPLETE).is_file():
-            found = folder
+            newest = folder
         elif first_process():
             shutil.rmtree(folder)
-    return found
+    return newest
 
 
 def first_process() -> bool:
-    """One of the processes of a training writes and speaks for all."""
+    """Whether this process writes and prints for a training on several."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -84,6 +84,6 @@ def train(trainer: Any, output: Path) -> Mapping[str, Any]:
 
 
 def finish(output: Path, name: str, figures: Mapping[str, Any]) -> None:
-    """Say that it is done; what only a resumed training would need is removed."""
+    """Record that the training is done and remove its checkpoints."""
     jsonl.write_json(output / _STATE, {"identity": name, "finished": True, **figures})
     remove(output)

@@ -1,18 +1,22 @@
-"""Critics: who writes feedback and a refinement for a draft, and scores a response apart from it.
+"""Critics: they write feedback and a refinement for a draft, and score a response on its own.
 
-How to add a critic: write a class with the members of ``Critic`` below; give it a name in
-``of``; add it to the table in tests/test_train_critics.py.
+How to add a critic: write a class with the members of ``LessonCritic`` below; name it in
+``prepared`` of stages/collect.py; add it to the table in tests/train/test_critics.py.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from redraft.server.engine.base import Chat, Message, Sampling, Tokens
 from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
 from redraft.server.refine.srt_format import (
+    HIGHEST_SCORE,
+    LOWEST_SCORE,
     FormatError,
     SrtFormat,
     parse_feedback,
@@ -20,8 +24,8 @@ from redraft.server.refine.srt_format import (
     render_feedback,
 )
 from redraft.server.refine.trace import Instruction
-from redraft.train.asking import PaidEngine, Refused
 from redraft.train.data.records import Example
+from redraft.train.paid_engine import PaidEngine, Refused
 from redraft.train.workbench import critic as exact
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import UnknownInstruction, task_for
@@ -50,7 +54,7 @@ class Taught:
     cut: bool = False  # the completion ended at its token limit
 
 
-class Critic(Protocol):
+class LessonCritic(Protocol):
     name: str
 
     async def teach(self, example: Example, draft: str) -> Taught: ...
@@ -115,11 +119,11 @@ class SrtCritic:
     async def teach(self, example: Example, draft: str) -> Taught:
         chat, written = await self._ids(example, draft)
         prompt = self._format.feedback_prompt(chat, written)
-        said = await self._paid.ask("feedback", Tokens(prompt), self._sampling)
-        prompt = self._format.refinement_prompt(chat, written, said.token_ids)
-        better = await self._paid.ask("refinement", Tokens(prompt), self._sampling)
-        cut = "length" in (said.finish_reason, better.finish_reason)
-        return Taught(said.text, better.text, cut)
+        feedback = await self._paid.ask("feedback", Tokens(prompt), self._sampling)
+        prompt = self._format.refinement_prompt(chat, written, feedback.token_ids)
+        refinement = await self._paid.ask("refinement", Tokens(prompt), self._sampling)
+        cut = "length" in (feedback.finish_reason, refinement.finish_reason)
+        return Taught(feedback.text, refinement.text, cut)
 
     async def score(self, example: Example, response: str) -> int | None:
         chat, written = await self._ids(example, response)
@@ -132,6 +136,43 @@ class SrtCritic:
     ) -> tuple[tuple[int, ...], tuple[int, ...]]:
         engine = self._paid.engine
         return await engine.encode_chat(example.messages), await engine.encode(response)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    draft: int | None
+    refinement: int | None
+
+
+async def independent(
+    critic: LessonCritic, example: Example, draft: str, refinement: str
+) -> Scores:
+    """The critic's scores of both, each given without sight of the other or of any feedback.
+    The same text gets the same score, without a second call."""
+    if draft.strip() == refinement.strip():
+        score = await critic.score(example, draft)
+        return Scores(score, score)
+    scores = await asyncio.gather(critic.score(example, draft), critic.score(example, refinement))
+    return Scores(*scores)
+
+
+def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
+    """Agreement of two critics beyond chance, quadratic weights: 1 is perfect, 0 is chance.
+
+    None when chance alone explains everything: a critic that gives one score to all."""
+    if len(first) != len(second):
+        raise ValueError(f"{len(first)} scores against {len(second)}")
+    scale = range(LOWEST_SCORE, HIGHEST_SCORE + 1)
+    count = len(first)
+    share_first = {s: first.count(s) / count for s in scale} if count else {}
+    share_second = {s: second.count(s) / count for s in scale} if count else {}
+    by_chance = sum(
+        (a - b) ** 2 * share_first[a] * share_second[b] for a in share_first for b in share_second
+    )
+    if not by_chance:
+        return None
+    observed = sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) / count
+    return 1 - observed / by_chance
 
 
 def split(text: str) -> tuple[str, str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
-from redraft.train.asking import Limits
-from redraft.train.budget import Price
 from redraft.train.data.tokens import weights_fingerprint
+from redraft.train.paid_engine import Limits, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +50,27 @@ class EngineSpec:
         return Limits(concurrency, self.per_minute, self.retries, self.first_wait_s, self.timeout_s)
 
 
-def identity(wanted: EngineSpec) -> str:
+def identity(source: EngineSpec) -> str:
     """The model in a ledger key: a folder may hold other weights after the next training."""
-    return wanted.model if wanted.url else weights_fingerprint(Path(wanted.model))
+    return source.model if source.url else weights_fingerprint(Path(source.model))
 
 
-def spec(given: Mapping[str, Any], what: str) -> EngineSpec:
-    return build(EngineSpec, given, what)
+def spec(content: Mapping[str, Any], what: str) -> EngineSpec:
+    return build(EngineSpec, content, what)
 
 
 @asynccontextmanager
-async def opened(wanted: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
-    """The engine of a spec, closed at the end. Patience with a URL is the engine's own only for
-    whoever does not ask through ``PaidEngine``, which has its own and counts it."""
-    if not wanted.url and not is_local(wanted):
+async def opened(source: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
+    """The engine of a spec, closed at the end. ``retries`` are the HTTP engine's own; a
+    ``PaidEngine`` around it retries and counts itself, and leaves them at 0."""
+    if not source.url and not is_local(source):
         raise ConfigError(
-            f"no model folder {wanted.model!r}; give the folder with the weights, or a url"
+            f"no model folder {source.model!r}; give the folder with the weights, or a url"
         )
-    if wanted.url:
-        engine: Engine = await _from_url(wanted, wanted.url, retries)
+    if source.url:
+        engine: Engine = await _from_url(source, source.url, retries)
     else:
-        engine = await _in_process(wanted)
+        engine = await _in_process(source)
     try:
         await engine.check()
         yield engine
@@ -78,41 +78,34 @@ async def opened(wanted: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
         await engine.close()
 
 
-def is_local(wanted: EngineSpec) -> bool:
-    return Path(wanted.model).is_dir()
+def is_local(source: EngineSpec) -> bool:
+    return Path(source.model).is_dir()
 
 
-async def _from_url(wanted: EngineSpec, url: str, retries: int) -> Engine:
-    from redraft.server.engine.http_engine import HttpEngine, Upstream
+async def _from_url(source: EngineSpec, url: str, retries: int) -> Engine:
+    from redraft.server.build import upstream_at
+    from redraft.server.engine.http_engine import HttpEngine
 
-    key = None
-    if wanted.key_env and not (key := os.environ.get(wanted.key_env)):
-        raise ConfigError(f"the environment variable {wanted.key_env} with the API key is not set")
-    upstream = Upstream(
-        url,
-        wanted.model,
-        key,
-        window=wanted.window,
-        first_token_s=wanted.timeout_s,
-        retries=retries,
-    )
-    return await HttpEngine.connect(upstream)
+    key = ""
+    if source.key_env and not (key := os.environ.get(source.key_env, "")):
+        raise ConfigError(f"the environment variable {source.key_env} with the API key is not set")
+    config = ServerConfig(upstream_first_token_s=source.timeout_s, upstream_retries=retries)
+    address = replace(upstream_at(config, url, source.model, key), window=source.window)
+    return await HttpEngine.connect(address)
 
 
-async def _in_process(wanted: EngineSpec) -> Engine:
-    within = wanted.within
+async def _in_process(source: EngineSpec) -> Engine:
+    within = source.within
     if within == "auto":
         within = "vllm" if find_spec("vllm") else "transformers"
     if within == "transformers":
         from redraft.train.transformers_engine import TransformersEngine
 
-        return TransformersEngine.load(Path(wanted.model), wanted.window, wanted.batch)
-    from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+        return TransformersEngine.load(Path(source.model), source.window, source.batch)
+    from redraft.server.build import vllm_settings
+    from redraft.server.engine.vllm_engine import VllmEngine
 
-    settings = VllmSettings(
-        Path(wanted.model),
-        max_model_len=wanted.window,
-        max_num_seqs=wanted.batch,
-        tensor_parallel_size=wanted.gpus,
+    config = ServerConfig(
+        max_model_len=source.window, max_num_seqs=source.batch, tensor_parallel_size=source.gpus
     )
-    return await VllmEngine.start(settings)
+    return await VllmEngine.start(vllm_settings(config, Path(source.model)))

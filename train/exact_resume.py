@@ -1,5 +1,5 @@
-"""What makes a training that was killed end at the same weights: whole checkpoints, and an order
-of the data that does not depend on how often it was started."""
+"""A killed training ends at the weights of one never killed: checkpoints are marked when complete,
+and the order of the data does not depend on how often the process was started."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from redraft.server import jsonl
 from redraft.train.checkpoints import COMPLETE
 
 
-class MarkComplete(TrainerCallback):
-    """Says of each checkpoint, once all of it is on disk, that it can be trusted."""
+class MarkComplete(TrainerCallback):  # type: ignore[misc]
+    """Marks each checkpoint complete once all of it is on disk."""
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if not state.is_world_process_zero:
@@ -40,8 +40,7 @@ def _sync(file: Path) -> None:
 class SameOrder(torch.utils.data.Sampler[int]):
     """Sequences of like length together, in an order that only seed and epoch decide.
 
-    Like length together wastes less padding. The order must not depend on how often the process
-    was started: that is what makes a resumed training end at the same weights."""
+    Like length together wastes less padding."""
 
     _CHUNK = 50  # batches that are sorted by length together; more would bias batches by length
 

@@ -1,14 +1,14 @@
-"""Progress bars: rate and remaining time, redrawn seldom where nobody watches."""
+"""Progress bars: rate and remaining time, redrawn seldom when the output is no terminal."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any
 
-from tqdm import tqdm
 
+def bar(total: int, what: str, unit: str) -> Any:
+    from tqdm import tqdm
 
-def bar(total: int, what: str, unit: str) -> tqdm[Any]:
     watched = sys.stderr.isatty()
     return tqdm(
         total=total,

@@ -1,4 +1,4 @@
-"""The tuned model at work on itself: the server's own loop, each trace in the ledger."""
+"""The tuned model refines its own drafts: the server's loop, each trace kept in the ledger."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from redraft.server.refine.loop import Given, NoDraft, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.server.refine.trace import Instruction, Trace
-from redraft.train.asking import GivenUp
-from redraft.train.data import traces
+from redraft.server.refine.trace_json import read_trace, record_json
 from redraft.train.data.ledger import Entry, Ledger, key_of
 from redraft.train.data.records import Example
+from redraft.train.paid_engine import GivenUp
 from redraft.train.progress import bar
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class LoopSettings:
     """How the model drafts and refines."""
 
-    iterations: int = 1
-    temperature: float = 0.7  # of drafts; feedback and refinements are greedy (section 4.1)
-    max_tokens: int = 2048  # of each phase
-    seed: int = 0
+    iterations: int
+    temperature: float  # of drafts; feedback and refinements are greedy (section 4.1)
+    max_tokens: int  # of each phase
+    seed: int
 
     def policy(self, name: str) -> Policy:
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         return Policy(
             max_iterations=self.iterations,
-            # Best scores the last refinement too, apart from the feedback it came from: the
-            # independent scores that pairs are made by.
+            # "best" scores the last refinement too, in a fresh context: pairs are made by such
+            # independent scores.
             keep="best",
             seed=int.from_bytes(digest[:4], "big") >> 1,
             draft=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),
@@ -55,28 +55,28 @@ class SelfFeedback:
     engine: Engine
     model: str  # identity of its weights, part of every ledger key
     srt_format: SrtFormat | None  # None: an instruct model, asked by messages
-    setting: Setting
+    setting: LoopSettings
     ledger: Ledger
-    concurrency: int = 16
+    concurrency: int
     reused: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
-    found: dict[int, Trace] = field(default_factory=dict)
+    traces: dict[int, Trace] = field(default_factory=dict)
 
     async def run(self, examples: Sequence[Example]) -> list[Trace]:
         """The traces, in the order of the examples; those that failed are in ``failures``."""
         queue = iter(enumerate(examples))
-        with bar(len(examples), "self-feedback", "trace") as shown:
+        with bar(len(examples), "self-feedback", "trace") as progress:
             workers = min(len(examples), self.concurrency)
-            await asyncio.gather(*(self._work(queue, shown) for _ in range(workers)))
-        return [self.found[index] for index in sorted(self.found)]
+            await asyncio.gather(*(self._work(queue, progress) for _ in range(workers)))
+        return [self.traces[index] for index in sorted(self.traces)]
 
-    async def _work(self, queue: Iterator[tuple[int, Example]], shown: Any) -> None:
+    async def _work(self, queue: Iterator[tuple[int, Example]], progress: Any) -> None:
         for index, example in queue:
             try:
-                self.found[index] = await self._trace(example)
+                self.traces[index] = await self._trace(example)
             except (EngineError, NoDraft, GivenUp) as error:
                 self.failures.append({"id": example.id, "reason": str(error)})
-            shown.update()
+            progress.update()
 
     async def _trace(self, example: Example) -> Trace:
         key = key_of(
@@ -85,9 +85,9 @@ class SelfFeedback:
             setting=asdict(self.setting),
             template=self.srt_format.hash if self.srt_format else "prompted",
         )
-        if (known := self.ledger.get(key)) is not None:
+        if (entry := self.ledger.get(key)) is not None:
             self.reused += 1
-            return traces.from_json(json.loads(known.text))
+            return read_trace(json.loads(entry.text))
         started = time.monotonic()
         trace = await self._loop(example)
         if trace.stop_reason == "engine_failure":
@@ -96,7 +96,7 @@ class SelfFeedback:
         entry = Entry(
             key,
             "trace",
-            json.dumps(traces.to_json(trace), ensure_ascii=False),
+            json.dumps(record_json(trace, token_ids=True)),
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             seconds=round(time.monotonic() - started, 3),

@@ -20,7 +20,7 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a recipe expects of data and machines: for the plan only, nothing is trained by it."""
+    """What a recipe expects of data and machines; only the plan reads it."""
 
     sequences: int = option("lessons that pass the filter; paper section 4.1: 22000", 22_000)
     sequence_tokens: int = option("mean tokens of a lesson", 1_000)
@@ -51,7 +51,7 @@ class Shape:
         return round(self.layers * layer + 2 * self.vocabulary * self.hidden)
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of LoRA on every linear layer."""
+        """The parameters of LoRA on every linear layer."""
         widths = 4 * 2 * self.hidden + 3 * (self.hidden + self.intermediate)
         return self.layers * rank * widths
 
@@ -65,7 +65,7 @@ KNOWN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class TrainingSize:
     """What one training takes."""
 
     steps: int
@@ -89,15 +89,15 @@ def shape_of(model: str) -> Shape:
     """From the model's config.json, or the table above by the name of the folder."""
     config = Path(model) / "config.json"
     if config.is_file():
-        told = json.loads(config.read_text(encoding="utf-8"))
-        heads = told["num_attention_heads"]
+        content = json.loads(config.read_text(encoding="utf-8"))
+        heads = content["num_attention_heads"]
         return Shape(
-            told["hidden_size"],
-            told["num_hidden_layers"],
+            content["hidden_size"],
+            content["num_hidden_layers"],
             heads,
-            told.get("num_key_value_heads", heads),
-            told["intermediate_size"],
-            told["vocab_size"],
+            content.get("num_key_value_heads", heads),
+            content["intermediate_size"],
+            content["vocab_size"],
         )
     for name, shape in KNOWN.items():
         if Path(model).name.startswith(name):
@@ -113,8 +113,8 @@ def size(
     pairs: bool = False,
     lora: Mapping[str, Any] | None = None,
     quantized: bool = False,
-) -> Size:
-    """Of stage one, or with ``pairs`` of stage two."""
+) -> TrainingSize:
+    """The size of stage one, or with ``pairs`` of stage two."""
     rows = plan.pairs if pairs else plan.sequences
     row_tokens = plan.pair_tokens if pairs else plan.sequence_tokens
     batch = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps
@@ -132,7 +132,7 @@ def size(
     memory = _weights(shape, plan, pairs, lora or {}, quantized)
     memory += _activations(shape, arguments, longest * (2 if pairs else 1))
     cost = hours * plan.gpus * plan.gpu_hour
-    return Size(steps, tokens, batch, memory / _GIB, hours, cost)
+    return TrainingSize(steps, tokens, batch, memory / _GIB, hours, cost)
 
 
 def _weights(
@@ -146,7 +146,7 @@ def _weights(
 
 
 def _activations(shape: Shape, arguments: Any, longest: int) -> float:
-    """bfloat16; with recomputation one layer in full and the input of every other."""
+    """In bfloat16; with recomputation one layer in full and the input of every other."""
     tokens = arguments.per_device_train_batch_size * longest
     layer = tokens * (16 * shape.hidden + 6 * shape.intermediate) * 2
     if not arguments.gradient_checkpointing:

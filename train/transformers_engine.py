@@ -1,7 +1,7 @@
 """An engine over a transformers model in this process, for machines and tests without vLLM.
 
 Calls that come together are generated together, left-padded, sorted by length. It gives whole
-completions, one chunk each: the stages wait for the end anyway.
+completions, one chunk each: the stages wait for the end.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class TransformersEngine:
         self,
         model: Any,
         tokenizer: Tokenizer,
-        name: str = "local",
-        window: int = 4096,
-        batch: int = 64,
+        name: str,
+        window: int,
+        batch: int,
     ) -> None:
         self.name, self.model, self.window = name, name, window
         self._model, self._tokenizer, self._batch = model, tokenizer, batch
@@ -108,7 +108,7 @@ class TransformersEngine:
         return _Row(ids, sampling, ends, limit, random, asyncio.Future())
 
     async def _work(self) -> None:
-        await asyncio.sleep(0)  # let everyone who asks at this moment join the batch
+        await asyncio.sleep(0)  # let all calls of this moment join the batch
         while self._pending:
             self._pending.sort(key=lambda row: len(row.prompt))
             batch = self._pending[: self._batch]
@@ -129,8 +129,8 @@ class TransformersEngine:
         device = self._model.device
         longest = max(len(row.prompt) for row in rows)
         padded = [[0] * (longest - len(r.prompt)) + list(r.prompt) for r in rows]
-        shown = [[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows]
-        ids, mask = torch.tensor(padded, device=device), torch.tensor(shown, device=device)
+        attended = [[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows]
+        ids, mask = torch.tensor(padded, device=device), torch.tensor(attended, device=device)
         position, cache, running = (mask.cumsum(1) - 1).clamp(min=0), None, list(rows)
         while running:
             out = self._model(
@@ -173,10 +173,10 @@ class TransformersEngine:
 
     def _stopped(self, row: _Row) -> bool:
         text = self._text(row.ids)
-        found = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
-        if not found:
+        stops = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
+        if not stops:
             return False
-        while row.ids and len(self._text(row.ids)) > min(found):
+        while row.ids and len(self._text(row.ids)) > min(stops):
             row.ids.pop()
         return True
 

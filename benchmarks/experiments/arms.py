@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from redraft.benchmarks.load.programs import Run, module_command, run_to_end
+from redraft.benchmarks.load.programs import Run, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.benchmarks.workbench.judge import judged
+from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train.workbench.families import FAMILIES
@@ -111,7 +112,7 @@ def _made(arm: Arm, shop: Shop, folder: Path) -> Path:
     if only:
         sets = [part for change in changes for part in ("--set", change)]
         command = ["run", shop.recipe, "--output", str(folder), "--only", *only, *sets]
-        shop.tools.run(module_command("redraft.train", *command), folder / "log.txt")
+        shop.tools.run(python_module("redraft.train", *command), folder / "log.txt")
     return folder / "model" if arm.components else trained
 
 

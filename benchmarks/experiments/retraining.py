@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from redraft.benchmarks.experiments.arms import Arm, MeasuredArm, Shop, Tools, measured
-from redraft.benchmarks.load.programs import module_command
 from redraft.benchmarks.output.results import Result, publish
+from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 
@@ -49,7 +49,7 @@ def lesson_shop(options: RetrainingOptions, tools: Tools) -> Shop:
     if not (options.base and options.lessons):
         print(f"{options.recipe}: base model and lessons in {made}", file=sys.stderr, flush=True)
         command = ["run", options.recipe, "--output", str(made), "--until", "filter"]
-        tools.run(module_command("redraft.train", *command), options.out / "recipe.log")
+        tools.run(python_module("redraft.train", *command), options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"
     return shop(options, tools, "stage1", base, of_families(options, lessons))

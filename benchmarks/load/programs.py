@@ -1,7 +1,7 @@
 """Programs that a measurement starts, and stops again when it ends.
 
-    with served("redraft", module_command("redraft.server"), "/ready", logs) as running: ...
-    run_to_end(module_command("redraft.train", "run", "workbench"), log)
+    with served("redraft", python_module("redraft.server"), "/ready", logs) as running: ...
+    run_to_end(python_module("redraft.train", "run", "workbench"), log)
 
 Each runs in a session of its own, so that what it has started is stopped with it and Ctrl-C
 reaches only the measurement. Its output goes to a log; a failure quotes the end of it.
@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -23,6 +22,7 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.load.usage import Running
+from redraft.child_process import environment
 
 # Starting takes seconds, and minutes where others keep the processors busy.
 START_S, STOP_S = 1200.0, 60.0
@@ -34,23 +34,18 @@ class ProgramFailed(MeasurementFailed):
     """A program that a measurement needs did not come up or did not succeed."""
 
 
-def module_command(name: str, *arguments: str) -> list[str]:
-    """The command line of a module; -P: not of a file of its name in the current folder."""
-    return [sys.executable, "-P", "-m", name, *arguments]
-
-
 @contextmanager
 def served(
     name: str,
     command: Sequence[str],
     ready: str,
     logs: Path,
-    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
     """A server on a free port, from when it answers at the path ``ready``."""
     port, log = _free_port(), logs / f"{name}.log"
     log.unlink(missing_ok=True)
-    process = _start([*command, "--port", str(port)], log, environment or {})
+    process = _start([*command, "--port", str(port)], log, variables or {})
     try:
         _wait_until_ready(name, process, f"http://127.0.0.1:{port}{ready}", log)
         yield Running(f"http://127.0.0.1:{port}/v1", (process.pid,))
@@ -78,7 +73,7 @@ def _free_port() -> int:
 
 
 def _start(
-    command: Sequence[str], log: Path, environment: Mapping[str, str]
+    command: Sequence[str], log: Path, variables: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
@@ -86,7 +81,7 @@ def _start(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**environment(), **variables},
             start_new_session=True,
         )
 

@@ -12,8 +12,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from redraft.benchmarks.load.programs import module_command, served
+from redraft.benchmarks.load.programs import served
 from redraft.benchmarks.load.usage import Running
+from redraft.child_process import python_module
 
 WORKER_EXTENSION = "redraft.server.engine.vllm_engine.worker.WorkerExtension"
 
@@ -48,7 +49,7 @@ def redraft(
     served_name: str = "model",
 ) -> AbstractContextManager[Running]:
     """A Redraft server, as ``redraft serve`` starts it; without settings, with its own."""
-    command = module_command("redraft.server", "--model", str(model), "--served-name", served_name)
+    command = python_module("redraft.server", "--model", str(model), "--served-name", served_name)
     command += ["--log-level", "warning", *more]
     command += settings.arguments() if settings else []
     return served("redraft", command, "/ready", logs)
@@ -56,13 +57,13 @@ def redraft(
 
 def exact(noise: float, seed: int, logs: Path) -> AbstractContextManager[Running]:
     """The workbench's exact judge and critic, wrong in a share of the critic's verdicts."""
-    command = module_command("redraft.train", "exact", "--noise", str(noise), "--seed", str(seed))
+    command = python_module("redraft.train", "exact", "--noise", str(noise), "--seed", str(seed))
     return served(f"exact-{noise:g}", command, "/health", logs)
 
 
 def scripted(logs: Path) -> AbstractContextManager[Running]:
     """A Redraft server whose engine takes no time."""
-    command = module_command("redraft.server", "--engine", "scripted", "--log-level", "warning")
+    command = python_module("redraft.server", "--engine", "scripted", "--log-level", "warning")
     return served("scripted", command, "/ready", logs)
 
 
@@ -71,7 +72,7 @@ def vllm(model: Path, settings: EngineSettings, logs: Path) -> AbstractContextMa
     worker in the engine's process, on one thread. By itself it takes a third process, and on few
     cores is slower for it."""
     # The entry point itself: the wheel for CPUs has no working `vllm` command.
-    command = module_command("vllm.entrypoints.launchers.api_server.entry", "--model", str(model))
+    command = python_module("vllm.entrypoints.launchers.api_server.entry", "--model", str(model))
     command += ["--served-model-name", "model", "--host", "127.0.0.1"]
     command += ["--uvicorn-log-level", "warning"]
     command += ["--enable-prompt-tokens-details", *settings.arguments()]

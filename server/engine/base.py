@@ -10,7 +10,7 @@ How to add an engine:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -24,6 +24,14 @@ class Message:
     role: str
     content: str
     name: str | None = None
+
+    def to_json(self) -> dict[str, str]:
+        named = {"name": self.name} if self.name else {}
+        return {"role": self.role, "content": self.content, **named}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Message:
+        return cls(row["role"], row["content"], row.get("name"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,16 @@ environment and the file the program decides (``file_wins``), and its ``--help``
 
 from redraft.server.options.fields import flag, option, secret, variable
 from redraft.server.options.reader import build, read
-from redraft.server.options.values import ConfigError, read_file
+from redraft.server.options.values import ConfigError, read_file, read_yaml
 
-__all__ = ["ConfigError", "build", "flag", "option", "read", "read_file", "secret", "variable"]
+__all__ = [
+    "ConfigError",
+    "build",
+    "flag",
+    "option",
+    "read",
+    "read_file",
+    "read_yaml",
+    "secret",
+    "variable",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
@@ -33,7 +34,7 @@ class CommandLine(argparse.ArgumentParser):
         super().__init__(
             prog=program,
             usage=" ".join([program, *self._positional_usage(), "[options]"]),
-            description=(about or cls.__doc__ or "").strip(),
+            description=about.strip() or inspect.getdoc(cls),
             epilog=f"An option comes from the command line, else {order[0]},\n"
             f"else {order[1]}, else its default.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -87,20 +88,19 @@ class CommandLine(argparse.ArgumentParser):
         return element_type(self._hints[field.name])[0] in (tuple, Mapping)
 
     def _add(self, field: Field[Any], group: Any) -> None:
-        kind, choices = element_type(self._hints[field.name])
+        several, hint = self._takes_several(field), self._hints[field.name]
         if name := field.metadata["positional"]:
-            count = "*" if self._takes_several(field) else "?"
-            same = f"same as {flag(field.name)}"
+            count, same = "*" if several else "?", f"same as {flag(field.name)}"
             self.add_argument(field.name, nargs=count, metavar=name, help=same)
         arguments: dict[str, Any] = {"help": self._help(field).replace("%", "%%")}
-        if kind is bool:
+        if element_type(hint)[0] is bool:
             arguments["action"] = argparse.BooleanOptionalAction
-        elif self._takes_several(field):
-            arguments["metavar"] = "VALUE" if kind is tuple else "KEY=VALUE"
-            repeat = field.metadata["repeat"]
-            arguments |= {"action": "append"} if repeat else {"action": "extend", "nargs": "*"}
         else:
-            arguments["metavar"] = "|".join(map(str, choices)) or kind.__name__.upper()
+            arguments["metavar"] = _metavar(hint)
+        if several and field.metadata["repeat"]:
+            arguments["action"] = "append"
+        elif several:
+            arguments |= {"action": "extend", "nargs": "*"}
         group.add_argument(flag(field.name), **arguments)
 
     def _help(self, field: Field[Any]) -> str:
@@ -116,3 +116,11 @@ class CommandLine(argparse.ArgumentParser):
         else:
             shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
         return f"{field.metadata['help']} [{shown}; {variable(field.name, self._prefix)}]"
+
+
+def _metavar(hint: Any) -> str:
+    """What stands for a value in the help; for one of several, in a list."""
+    kind, choices = element_type(hint)
+    if kind is tuple:
+        return _metavar(typing.get_args(hint)[0])
+    return "KEY=VALUE" if kind is Mapping else "|".join(map(str, choices)) or kind.__name__.upper()

@@ -43,15 +43,15 @@ def read(
     ``prefix`` starts the names of its environment variables; ``file_wins``: over the environment;
     ``about`` heads its ``--help`` in place of the docstring of ``cls``.
     """
-    given = CommandLine(cls, program, prefix, file_wins, about).values(arguments)
-    file = given.pop("config", None) or environ.get(f"{prefix}CONFIG")
+    flags = CommandLine(cls, program, prefix, file_wins, about).values(arguments)
+    file = flags.pop("config", None) or environ.get(f"{prefix}CONFIG")
     sources: list[Source] = [
         (_environment(cls, environ, prefix), lambda name: variable(name, prefix)),
         (_file(cls, Path(file), prefix) if file else {}, lambda name: f"{name} in {file}"),
     ]
     if not file_wins:
         sources.reverse()
-    return _made(cls, [*sources, (given, flag)], program)
+    return _made(cls, [*sources, (flags, flag)], program)
 
 
 def build(

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 VERSION = "srt/1"
 LOWEST_SCORE, HIGHEST_SCORE = 1, 10
 
-# The text of the markers for a tokenizer without special tokens of its own for them. The words
-# are the paper's (Table 1); the workbench's tokenizer has one special token for each instead.
+# The markers of a tokenizer made for Redraft, such as the workbench's: a special token each.
+FEEDBACK_TOKEN, REFINEMENT_TOKEN = "<|feedback|>", "<|refinement|>"
+# The markers of any other tokenizer, as text. The words are the paper's (Table 1).
 PLAIN_FEEDBACK = "\n\n### Feedback\n"
 PLAIN_REFINEMENT = "\n\n### Improved Response\n"
 

@@ -1,28 +1,33 @@
-"""THE JSON form of a trace: in ``/v1/refine`` responses, ``refine.trace`` of a chat, the store."""
+"""The JSON form of a trace, written and read: in ``/v1/refine`` responses, ``refine.trace`` of a
+chat, the trace store, and the trainer's ledger."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from redraft.server.engine.base import Message, Usage
 from redraft.server.refine.trace import (
     Candidate,
     Feedback,
+    Instruction,
     Iteration,
     Phase,
     ResponseText,
     Trace,
 )
 
+Json = dict[str, Any]
 PHASES: tuple[Phase, ...] = ("draft", "feedback", "refinement")
 
 
-def trace_json(trace: Trace) -> dict[str, Any]:
-    """All but the instruction, which whoever asked has."""
+def trace_json(trace: Trace, *, token_ids: bool = False) -> Json:
+    """All but the instruction, which the caller of the API has; with ``token_ids`` what training
+    on exactly what was sampled needs."""
     return {
-        "drafts": [candidate_json(draft) for draft in trace.drafts],
+        "drafts": [candidate_json(draft, token_ids) for draft in trace.drafts],
         "picked": trace.picked,
-        "iterations": [_iteration(iteration) for iteration in trace.iterations],
+        "iterations": [_iteration_json(iteration, token_ids) for iteration in trace.iterations],
         "kept": trace.kept,
         "scores": list(trace.scores),
         "stop_reason": trace.stop_reason,
@@ -31,56 +36,115 @@ def trace_json(trace: Trace) -> dict[str, Any]:
     }
 
 
-def instruction_json(messages: tuple[Message, ...]) -> list[dict[str, str]]:
-    return [
-        {"role": m.role, "content": m.content} | ({"name": m.name} if m.name else {})
-        for m in messages
-    ]
+def record_json(trace: Trace, *, token_ids: bool = False) -> Json:
+    """A trace that stands for itself, on disk: instruction, answer and usage too."""
+    return {
+        "instruction": [message.to_json() for message in trace.instruction.messages],
+        "answer": trace.answer.text,
+        **trace_json(trace, token_ids=token_ids),
+        "usage": usage_by_phase(trace),
+    }
+
+
+def read_trace(row: Mapping[str, Any]) -> Trace:
+    """The trace of a record, or of a response of ``/v1/refine`` or of a chat with ``messages``
+    put beside it. KeyError, TypeError or IndexError when it is neither.
+
+    Usage is not read back: it is about a run, not about the texts."""
+    refined = row.get("refine")
+    holder = refined if isinstance(refined, Mapping) else row
+    content = holder.get("trace") or holder
+    messages = row["instruction"] if "instruction" in row else row["messages"]
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    return Trace(
+        instruction=Instruction(tuple(map(Message.from_json, messages))),
+        drafts=tuple(map(_candidate, content["drafts"])),
+        picked=content["picked"],
+        iterations=tuple(map(_iteration, content["iterations"])),
+        kept=content["kept"],
+        stop_reason=content["stop_reason"],
+        malformed=content.get("malformed", 0),
+        failure=content.get("failure"),
+    )
 
 
 def usage_by_phase(trace: Trace) -> dict[str, dict[str, int | float]]:
     """What each kind of phase cost; those that did not happen cost nothing."""
     return {
-        phase: {**_usage(totals.usage), "seconds": round(totals.seconds, 6)}
+        phase: {**_usage_json(totals.usage), "seconds": round(totals.seconds, 6)}
         for phase in PHASES
         if (totals := trace.totals.get(phase))
     }
 
 
-def feedback_json(feedback: Feedback) -> dict[str, Any]:
-    return {
+def feedback_json(feedback: Feedback, token_ids: bool = False) -> Json:
+    content: Json = {
         "text": feedback.text,
         "weaknesses": feedback.weaknesses,
         "suggestions": feedback.suggestions,
         "score": feedback.score,
     }
+    return content | ({"token_ids": list(feedback.token_ids)} if token_ids else {})
 
 
-def response_json(response: ResponseText) -> dict[str, Any]:
-    return {
+def response_json(response: ResponseText, token_ids: bool = False) -> Json:
+    content: Json = {
         "text": response.text,
         "finish_reason": response.finish_reason,
         "tokens": response.tokens,
     }
+    return content | ({"token_ids": list(response.token_ids)} if token_ids else {})
 
 
-def candidate_json(candidate: Candidate) -> dict[str, Any]:
-    scored = {"feedback": feedback_json(candidate.feedback)} if candidate.feedback else {}
-    return {**response_json(candidate.response), **scored}
+def candidate_json(candidate: Candidate, token_ids: bool = False) -> Json:
+    content = response_json(candidate.response, token_ids)
+    if candidate.feedback:
+        content["feedback"] = feedback_json(candidate.feedback, token_ids)
+    return content
 
 
-def _iteration(iteration: Iteration) -> dict[str, Any]:
+def _iteration_json(iteration: Iteration, token_ids: bool) -> Json:
     refinement = iteration.refinement
     return {
-        "feedback": feedback_json(iteration.feedback),
-        "refinement": response_json(refinement) if refinement else None,
+        "feedback": feedback_json(iteration.feedback, token_ids),
+        "refinement": response_json(refinement, token_ids) if refinement else None,
     }
 
 
-def _usage(usage: Usage) -> dict[str, int]:
+def _usage_json(usage: Usage) -> dict[str, int]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "cached_tokens": usage.cached_tokens,
         "calls": usage.calls,
     }
+
+
+def _candidate(content: Mapping[str, Any]) -> Candidate:
+    feedback = content.get("feedback")
+    return Candidate(_response(content), _feedback(feedback) if feedback else None)
+
+
+def _iteration(content: Mapping[str, Any]) -> Iteration:
+    refinement = content.get("refinement")
+    return Iteration(_feedback(content["feedback"]), _response(refinement) if refinement else None)
+
+
+def _response(content: Mapping[str, Any]) -> ResponseText:
+    return ResponseText(
+        content["text"],
+        tuple(content.get("token_ids", ())),
+        finish_reason=content.get("finish_reason", "stop"),
+        tokens=content.get("tokens", 0),
+    )
+
+
+def _feedback(content: Mapping[str, Any]) -> Feedback:
+    return Feedback(
+        content["text"],
+        tuple(content.get("token_ids", ())),
+        score=content.get("score"),
+        weaknesses=content.get("weaknesses", ""),
+        suggestions=content.get("suggestions", ""),
+    )

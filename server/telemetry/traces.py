@@ -1,7 +1,6 @@
 """The trace store: every finished loop as one line of JSON, for training on production traces.
 
-``read_traces(directory)`` reads what ``TraceStore(directory)`` wrote, one object per loop: id,
-time, model, instruction, answer, the fields of ``trace_json``, and usage by phase.
+``redraft train preferences --traces DIR`` reads the files, those of a running server included.
 
 A thread of its own writes the lines, each with one ``write``: a line is whole, or torn and the
 last of its file. Once written, moments after its loop ended, it survives the death of this
@@ -12,15 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.refine.trace import Trace
-from redraft.server.refine.trace_json import instruction_json, trace_json, usage_by_phase
+from redraft.server.refine.trace_json import record_json
 
 MOST_WAITING = 10_000  # lines; a disk that hangs must not fill the memory
 _PATTERN = "traces-*.jsonl"
@@ -99,24 +96,9 @@ class TraceStore:
         return self.directory / f"traces-{number:06d}.jsonl"
 
 
-def read_traces(directory: Path | str) -> Iterator[dict[str, Any]]:
-    """The stored traces, oldest first, the files of a running server included. A line torn by a
-    crash is passed over; anything else unreadable is a ValueError."""
-    for path in sorted(Path(directory).glob(_PATTERN)):
-        yield from jsonl.read(path, torn_end=True)
-
-
 def _line(request_id: str, model: str, ended: float, trace: Trace) -> bytes:
-    record = {
-        "id": request_id,
-        "time": round(ended, 3),
-        "model": model,
-        "instruction": instruction_json(trace.instruction.messages),
-        "answer": trace.answer.text,
-        **trace_json(trace),
-        "usage": usage_by_phase(trace),
-    }
-    return jsonl.encode(record)
+    about = {"id": request_id, "time": round(ended, 3), "model": model}
+    return jsonl.encode(about | record_json(trace))
 
 
 def _last_number(directory: Path) -> int:

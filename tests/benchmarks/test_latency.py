@@ -183,7 +183,7 @@ def test_a_summary_holds_every_request_and_every_failure() -> None:
     assert found.first_answer_s.estimate == 2
     assert found.tokens_per_s.estimate == 10
     assert found.cpu_per_token_s.estimate == 0.1  # the second was not measured
-    assert found.server_cpu_per_token.estimate == 0.025
+    assert found.server_cpu_per_token_s.estimate == 0.025
     assert Batch.of(json.loads(json.dumps(first.json()))) == first
 
 

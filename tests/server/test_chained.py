@@ -12,7 +12,7 @@ import pytest
 
 from redraft.server.api.app import build_app
 from redraft.server.api.settings import ApiSettings
-from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine import HttpEngine
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
     ServedModel,
@@ -21,6 +21,7 @@ from redraft.server.service import (
     Service,
 )
 from tests.server.api.test_disconnect import connection
+from tests.support.configured import upstream_at
 from tests.support.loops import feedback
 from tests.support.serving import Pause, Served, answering, serving
 
@@ -33,7 +34,7 @@ class Front:
     """The app in front. Its engine connects on the event loop that will use it."""
 
     def __init__(self, behind: Served) -> None:
-        self._upstream = Upstream(behind.v1, "scripted:direct", tokens=False)
+        self._upstream = upstream_at(behind.v1, model="scripted:direct", tokens=False)
         self._app: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -74,12 +74,12 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         "import sys\n"
         "class Nowhere:\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'tqdm':\n"
-        "            raise ModuleNotFoundError('none', name='tqdm')\n"
+        "        if name == 'torch':\n"
+        "            raise ModuleNotFoundError('none', name='torch')\n"
         "sys.meta_path.insert(0, Nowhere())\n"
     )
     said = subprocess.run(
-        [sys.executable, "-m", "redraft.server.cli", "train", "collect", "--help"],
+        [sys.executable, "-m", "redraft.server.cli", "train", "base_model", "--output", tmp_path],
         cwd=root,
         env={"PYTHONPATH": f"{tmp_path}:{root}"},
         capture_output=True,
@@ -88,4 +88,4 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         check=False,
     )
     assert said.returncode == 2
-    assert said.stderr == "redraft: train needs 'tqdm'; run: pip install 'redraft[train]'\n"
+    assert said.stderr == "redraft: train needs 'torch'; run: pip install 'redraft[train]'\n"

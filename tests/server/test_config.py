@@ -10,6 +10,8 @@ import pytest
 
 from redraft.server import config
 from redraft.server.config import ServerConfig
+from redraft.server.engine.http_engine import Upstream
+from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import ConfigError, flag, variable
 
 FIELDS = dataclasses.fields(ServerConfig)
@@ -26,6 +28,15 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
         read("--help")
     assert exit.value.code == 0
     return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("cls", [Upstream, VllmSettings])
+def test_a_default_of_the_server_is_written_nowhere_else(cls: type[Any]) -> None:
+    """Whoever makes one says what the configuration says; see server/build.py."""
+    options = {field.name for field in FIELDS}
+    options |= {name.removeprefix("upstream_") for name in options}
+    with_default = {f.name for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
+    assert not with_default & options
 
 
 def test_without_any_option_the_defaults_hold() -> None:
@@ -94,6 +105,7 @@ def test_a_secret_comes_from_the_environment_only_and_is_never_shown(
         (["--good-enough", "11"], {}, "scores go from 1 to 10"),
         (["--max-iterations", "9"], {}, "raise the cap"),
         (["--max-share", "1.5"], {}, "from 0 to 1"),
+        (["--max-loops", "0"], {}, "--max-loops is 0; the least is 1"),
         (["--engine", "http"], {}, "--engine http needs --upstream"),
         (["--upstream", "http://127.0.0.1:1/v1"], {}, "the engine is vllm"),
         (["--upstream-priority"], {}, "the engine is vllm"),

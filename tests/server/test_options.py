@@ -75,6 +75,15 @@ def test_help_names_the_precedence_of_the_program(capsys: pytest.CaptureFixture[
     assert first in help_text(capsys, file_wins=True)
 
 
+def test_help_begins_with_the_docstring_or_what_the_program_says_of_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "usage: test [options] Options for a test. options:" in help_text(capsys)
+    with pytest.raises(SystemExit):
+        read(Options, "test", ["--help"], {}, about="\nMeasures.\n\n    test --rate 1\n")
+    assert "usage: test [options]\n\nMeasures.\n\n    test --rate 1\n" in capsys.readouterr().out
+
+
 def test_help_names_default_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
     shown = help_text(capsys)
     assert "how fast [0.5; TEST_RATE]" in shown
@@ -83,6 +92,8 @@ def test_help_names_default_and_variable(capsys: pytest.CaptureFixture[str]) -> 
     assert "which engine [off; TEST_ENGINE]" in shown
     assert "of what [1,2; TEST_SIZES]" in shown
     assert "--kind none|full|part" in shown
+    assert "--sizes [INT ...]" in shown
+    assert "--others [KEY=VALUE ...]" in shown
     assert "[TEST_CONFIG]" in shown
     assert "from the environment only: TEST_TOKEN an API key" in shown
 
@@ -141,6 +152,7 @@ def test_key_value_pairs_or_the_shorthand_give_a_mapping() -> None:
 def test_lists_have_the_type_of_their_values() -> None:
     assert given("--sizes", "3", "4", "--sizes", "5").sizes == (3, 4, 5)
     assert given(environ={"TEST_SIZES": "3,4"}).sizes == (3, 4)
+    assert given("--sizes").sizes == ()
     assert given("--stage", "2", "--output", "there").output == Path("there")
 
 

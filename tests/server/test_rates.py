@@ -15,6 +15,7 @@ from redraft.server.admission import (
     Rejected,
 )
 from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.model import (
     ServedModel,
@@ -43,7 +44,7 @@ def refused(rates: Rates, client: str = "alice") -> Rejected:
 
 def test_the_requests_of_a_minute_may_come_at_once_and_no_more() -> None:
     async def test() -> None:
-        rates = Rates(requests_per_minute=3)
+        rates = Rates(ServerConfig(requests_per_minute=3))
         for _ in range(3):
             rates.take("alice")
         assert refused(rates).reason == "requests_per_minute"
@@ -54,7 +55,7 @@ def test_the_requests_of_a_minute_may_come_at_once_and_no_more() -> None:
 
 def test_they_come_back_as_time_goes_by() -> None:
     async def test() -> None:
-        rates = Rates(requests_per_minute=3)
+        rates = Rates(ServerConfig(requests_per_minute=3))
         for _ in range(3):
             rates.take("alice")
         assert refused(rates).retry_after_s == 20
@@ -71,7 +72,7 @@ def test_they_come_back_as_time_goes_by() -> None:
 
 def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() -> None:
     async def test() -> None:
-        rates = Rates(tokens_per_minute=600)
+        rates = Rates(ServerConfig(tokens_per_minute=600))
         rates.take("alice")
         rates.spend("alice", 700)
         rejected = refused(rates)
@@ -85,7 +86,7 @@ def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() ->
 
 def test_the_hint_is_never_longer_than_clients_wait() -> None:
     async def test() -> None:
-        rates = Rates(tokens_per_minute=10)
+        rates = Rates(ServerConfig(tokens_per_minute=10))
         rates.take("alice")
         rates.spend("alice", 10_000)
         assert refused(rates).retry_after_s == 120
@@ -96,7 +97,7 @@ def test_the_hint_is_never_longer_than_clients_wait() -> None:
 def service(registry: CollectorRegistry, layer: Layer | None = None, **limits: int) -> Service:
     engine = ScriptedEngine(reply=demo_reply)
     model = ServedModel(engine, direct=layer.app) if layer else srt_model(engine)
-    return Service(model, metrics=Metrics(registry), rates=Rates(**limits))
+    return Service(model, metrics=Metrics(registry), rates=Rates(ServerConfig(**limits)))
 
 
 async def ask(asked: Service, key: str, path: str = "/v1/refine", body: Any = None) -> Any:
@@ -156,7 +157,7 @@ def test_what_the_engines_own_layer_spends_counts(layer: Layer, spent: int) -> N
 
 def test_without_limits_nobody_is_turned_away() -> None:
     async def test() -> None:
-        rates = Rates()
+        rates = Rates(ServerConfig())
         for _ in range(1000):
             rates.take("alice")
             rates.spend("alice", 10**9)

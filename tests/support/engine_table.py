@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 import httpx
 
 from redraft.server.engine.base import Engine, Sampling
-from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine import HttpEngine
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from tests.support import tiny_model
+from tests.support.configured import upstream_at
 from tests.support.serving import serving
 from tests.support.upstream import WINDOW, Scene
 from tests.support.vllm_server import vllm_server
@@ -73,7 +74,7 @@ def scripted_chat(directory: Path) -> AbstractContextManager[Running]:
 def http(directory: Path, vllm: bool = True) -> Iterator[Running]:
     scene = Scene(reply=essay, vllm=vllm)
     with serving(scene.app()) as served, _loop() as run:
-        engine = run(HttpEngine.connect(Upstream(served.v1)))
+        engine = run(HttpEngine.connect(upstream_at(served.v1)))
         yield Running(engine, run, lambda: scene.generating, scene.words.decode)
         run(engine.close())
 
@@ -99,7 +100,7 @@ def vllm(directory: Path) -> Iterator[Running]:
 def http_to_vllm(directory: Path) -> Iterator[Running]:
     model = tiny_model.build(directory / "model")
     with vllm_server(model, directory / "log") as url, _loop() as run:
-        engine = run(HttpEngine.connect(Upstream(url)))
+        engine = run(HttpEngine.connect(upstream_at(url)))
         yield Running(engine, run, lambda: _requests_at(url), _tiny_decode)
         run(engine.close())
 

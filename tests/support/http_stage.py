@@ -1,5 +1,6 @@
 """One server for all tests of the HTTP engine, and a scene on it for each.
 
+from tests.support.configured import upstream_at
 from tests.support.http_stage import ask, stage     # stage: the fixture that keeps the server
 """
 
@@ -21,7 +22,8 @@ from redraft.server.engine.base import (
     Sampling,
     complete,
 )
-from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine import HttpEngine
+from tests.support.configured import upstream_at
 from tests.support.serving import Served, serving
 from tests.support.upstream import Scene
 
@@ -32,7 +34,7 @@ PATIENT: dict[str, Any] = {"backoff_s": 0.001}
 
 @asynccontextmanager
 async def connected(served: Served, **options: Any) -> AsyncIterator[HttpEngine]:
-    engine = await HttpEngine.connect(Upstream(served.v1, **(PATIENT | options)))
+    engine = await HttpEngine.connect(upstream_at(served.v1, **(PATIENT | options)))
     try:
         yield engine
     finally:

@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 from redraft.server.engine.base import Call, Chat, Completion, Message, Prompt, Sampling, complete
 from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
 from tests.support import tiny_model
+from tests.support.configured import vllm_settings
 
 T = TypeVar("T")
 WAIT_S = 240
@@ -58,7 +59,7 @@ def tiny_settings(directory: Path, **changes: Any) -> VllmSettings:
     if not (directory / "config.json").exists():
         tiny_model.build(directory)
     chosen = {"served_name": "tiny", "kv_cache_memory_bytes": 64 << 20, **changes}
-    return VllmSettings(model=directory, **chosen)
+    return vllm_settings(directory, **chosen)
 
 
 @contextmanager

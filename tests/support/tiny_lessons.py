@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.data.records import Lesson, Pair
+from redraft.train.data.records import Lesson, PreferencePair
 from tests.support import tiny_model
 
 WORDS = ("ant", "bear", "cow", "dog", "elk", "fox")
@@ -17,7 +17,7 @@ def write(folder: Path) -> Path:
     tiny_model.build(folder / "model")
     lessons = [_lesson(count) for count in range(1, len(WORDS))]
     jsonl.write(folder / "lessons.jsonl", (lesson.to_json() for lesson in lessons))
-    pairs = [Pair(le.messages, le.refinement, le.draft, 9, 2) for le in lessons]
+    pairs = [PreferencePair(le.messages, le.refinement, le.draft, 9, 2) for le in lessons]
     jsonl.write(folder / "pairs.jsonl", (pair.to_json() for pair in pairs))
     return folder
 

@@ -10,12 +10,20 @@ import pytest
 
 from redraft.server.engine.base import Chat, Message, Tokens
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.train.asking import PaidEngine, Refused
-from redraft.train.budget import Budget, CostReached, Price
-from redraft.train.critics import TABLE_1, ExactCritic, PromptedCritic, SrtCritic, split
+from redraft.train.critics import (
+    TABLE_1,
+    ExactCritic,
+    PromptedCritic,
+    Scores,
+    SrtCritic,
+    independent,
+    split,
+    weighted_kappa,
+)
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
-from redraft.train.scoring import Scores, independent, weighted_kappa
+from redraft.train.engines import EngineSpec
+from redraft.train.paid_engine import Budget, CostReached, PaidEngine, Price, Refused
 from redraft.train.workbench.tasks import answer, sample
 from tests.support.loops import FORMAT
 
@@ -63,7 +71,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def paid(engine: ScriptedEngine, ledger: Ledger, budget: Budget | None = None) -> PaidEngine:
     price = Price(0.0, 1_000_000)  # one a token
-    return PaidEngine(engine, ledger, "scripted", budget or Budget(), price)
+    return PaidEngine(engine, ledger, "scripted", EngineSpec().limits, budget or Budget(), price)
 
 
 def test_scores_are_asked_for_in_calls_that_show_neither_feedback_nor_the_other(

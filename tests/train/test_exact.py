@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from redraft.server.engine.base import Chat, Message
-from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine import HttpEngine
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
     ServedModel,
@@ -40,6 +40,7 @@ from redraft.train.workbench.families.family import steady_random
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import UnknownInstruction, answer, sample, task_for
 from tests.support.asgi import srt_model
+from tests.support.configured import upstream_at
 from tests.support.serving import Served, answering, serving
 
 ASKED, RIGHT, WRONG = "Add 17, 25, 8.", "The total is 50.", "The total is 49."
@@ -186,7 +187,7 @@ def test_redrafts_server_uses_it_as_a_critic_by_name() -> None:
     engine = ScriptedEngine(WRONG, RIGHT)
 
     async def connect(url: str) -> ServedModel:
-        return ServedModel(await HttpEngine.connect(Upstream(url, name="exact")))
+        return ServedModel(await HttpEngine.connect(upstream_at(url, name="exact")))
 
     with serving(build_app(Noise())) as critic:
         service = Service(srt_model(engine))

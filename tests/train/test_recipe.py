@@ -1,23 +1,19 @@
-"""Recipes: read, changed, planned, run whole; the smoke recipe from nothing to a served model."""
+"""Recipes: their values resolved, changed and checked; those that are released."""
 
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from redraft.server.options import ConfigError
 from redraft.train import recipe as recipes
 from redraft.train.sizing import KNOWN
-from tests.support.killed import run_killed
-from tests.support.program import running
+from redraft.train.stages.tasks import TasksOptions
+from redraft.train.trl_settings import quantization
 
-pytestmark = pytest.mark.timeout(3600)  # the recipe takes two minutes on a quiet machine
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted(path.stem for path in recipes.RECIPES.glob("*.yaml"))
 
@@ -47,16 +43,51 @@ def recipe(folder: Path, text: str = RECIPE) -> str:
 
 def test_values_of_the_recipe_are_filled_in_and_scaled(tmp_path: Path) -> None:
     found = recipes.load(recipe(tmp_path), ["scale=3"])
-    assert found.steps[0].options == {
-        "output": f"{tmp_path}/out/tasks.jsonl",
-        "count": 30,
-        "seed": 1,
-    }
+    assert found.steps[0].options == TasksOptions(f"{tmp_path}/out/tasks.jsonl", count=30, seed=1)
+
+
+def test_a_learning_rate_that_is_set_is_a_number(tmp_path: Path) -> None:
+    text = RECIPE + "  train: {stage: sft, model: m, output: o, trainer: {}}\n"
+    changes = ["steps.train.trainer.learning_rate=1e-5"]
+    found = recipes.load(recipe(tmp_path, text), changes)
+    assert found.steps[-1].options.trainer == {"learning_rate": 1e-5}
+
+
+def test_the_recipe_wins_over_the_environment_over_the_default(tmp_path: Path) -> None:
+    environ = {"REDRAFT_TASKS_COUNT": "3", "REDRAFT_TASKS_SEED": "4", "REDRAFT_SFT_SEED": "5"}
+    draw, again = recipes.load(recipe(tmp_path), environ=environ).steps
+    assert (draw.options.count, draw.options.seed) == (20, 1)
+    assert (again.options.count, again.options.seed, again.options.split) == (5, 4, "train")
+
+
+def test_a_step_is_known_by_every_value_in_force_and_by_the_steps_before(tmp_path: Path) -> None:
+    plain = recipes.load(recipe(tmp_path)).steps[1]
+    same = recipes.load(recipe(tmp_path), ["steps.again.seed=0"]).steps[1]
+    other = recipes.load(recipe(tmp_path), environ={"REDRAFT_TASKS_SEED": "4"}).steps[1]
+    assert plain.identity("before") == same.identity("before")
+    assert plain.identity("before") != other.identity("before")
+    assert plain.identity("before") != plain.identity("after")
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+@pytest.mark.parametrize(("word", "quantized"), [("none", False), ("4bit", True)])
+def test_quantize_none_is_unquantised(
+    stage: str, word: str, quantized: bool, tmp_path: Path
+) -> None:
+    paths = "lessons: [l]" if stage == "sft" else "pairs: p"
+    text = RECIPE + f"  last: {{stage: {stage}, model: m, output: o, {paths}, quantize: {word}}}\n"
+    options = recipes.load(recipe(tmp_path, text)).steps[-1].options
+    assert options.quantize == word
+    if quantized:
+        with pytest.raises(ConfigError, match="4bit needs bitsandbytes"):
+            quantization(options.quantize)
+    else:
+        assert quantization(options.quantize) is None
 
 
 def test_any_value_can_be_set_from_the_command_line(tmp_path: Path) -> None:
-    found = recipes.load(recipe(tmp_path), ["steps.draw.count=7", f"output={tmp_path}/other"])
-    assert found.steps[0].options["count"] == 7
+    found = recipes.load(recipe(tmp_path), ["steps.draw.count=7"], str(tmp_path / "other"))
+    assert found.steps[0].options.count == 7
     assert found.output == tmp_path / "other"
 
 
@@ -73,11 +104,6 @@ def test_steps_to_run_can_be_named(
     tmp_path: Path, only: list[str], until: str | None, expected: tuple[str, ...]
 ) -> None:
     assert recipes.selected(recipes.load(recipe(tmp_path)), only, until) == expected
-
-
-def test_only_the_named_steps_run(tmp_path: Path) -> None:
-    assert recipes.main([recipe(tmp_path), "--only", "again"]) == 0
-    assert [path.name for path in (tmp_path / "out").glob("*.jsonl")] == ["again.jsonl"]
 
 
 def test_a_step_that_is_not_in_the_recipe_cannot_be_named(tmp_path: Path) -> None:
@@ -108,41 +134,6 @@ def test_an_unknown_recipe_is_told_the_known_ones() -> None:
         recipes.load("smok")
 
 
-def test_what_is_done_is_not_done_again_unless_it_changed(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    name = recipe(tmp_path)
-    assert recipes.main([name]) == 0
-    first = capfd.readouterr().out
-    assert "tasks: 20 in" in first
-    assert recipes.main([name]) == 0
-    assert capfd.readouterr().out.count("done before") == 2
-    assert recipes.main([name, "--set", "steps.again.count=6"]) == 0
-    third = capfd.readouterr().out
-    assert third.count("done before") == 1
-    assert "tasks: 6 in" in third
-
-
-def test_a_step_that_fails_stops_the_recipe_and_is_tried_again(tmp_path: Path) -> None:
-    name = recipe(tmp_path, RECIPE.replace("count: 5", "count: 5\n    split: dev"))
-    (tmp_path / "out" / "again.jsonl").mkdir(parents=True)  # nothing can be written there
-    assert recipes.main([name]) != 0
-    (tmp_path / "out" / "again.jsonl").rmdir()
-    assert recipes.main([name]) == 0
-
-
-@pytest.mark.train
-@pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_has_a_plan(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert recipes.main([name, "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert "DOES NOT FIT" not in told
-    assert "SFTConfig takes every argument" in told
-    if name.startswith("tulu2"):
-        assert "GiB a GPU" in told
-        assert "cost" in told
-
-
 @pytest.mark.train
 @pytest.mark.parametrize(
     ("name", "steps"), [("tulu2-13b", (3440, 1969)), ("tulu2-70b", (3440, 1969))]
@@ -152,7 +143,7 @@ def test_the_papers_recipes_have_its_batch_and_steps(name: str, steps: tuple[int
 
     found = recipes.load(name)
     plans = [
-        show(step.stage, step.options, found.plan, found.base, None)
+        show(replace(step, accelerate=None), found.plan, found.base)
         for step in found.steps
         if step.stage in ("sft", "dpo")
     ]
@@ -184,74 +175,3 @@ def test_every_value_of_a_released_recipe_says_where_it_comes_from(name: str) ->
         if inside and name.startswith("tulu2"):
             paired = "gradient_accumulation_steps" in line or before.strip().startswith("#")
             assert "#" in line or paired, f"{name}: {line}"
-
-
-SMOKE = [sys.executable, "-m", "redraft.train", "run", "smoke", "--output"]
-
-
-@dataclass(frozen=True)
-class Smoke:
-    output: Path
-    said: str  # by the run that ended it
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Smoke:
-    """The smoke recipe, killed in the middle of stage one and run again."""
-    output = tmp_path_factory.mktemp("smoke") / "run"
-    place = "mkdir .*/stage1/checkpoint-40$"  # checkpoint-20 is whole
-    run_killed([*SMOKE, str(output)], place, output.parent, cwd=ROOT)
-    assert not (output / ".steps" / "stage1.json").exists()
-    done = subprocess.run(
-        [*SMOKE, str(output)], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return Smoke(output, done.stdout)
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
-    return dict(load_file(folder / "model.safetensors"))
-
-
-@pytest.mark.train
-@pytest.mark.slow
-def test_the_smoke_recipe_moves_every_weight_in_every_stage(smoke: Smoke) -> None:
-    stages = [weights(smoke.output / name) for name in ("initial", "base", "stage1", "stage2")]
-    for before, after in itertools.pairwise(stages):
-        for name, value in before.items():
-            assert not value.equal(after[name]), f"{name} has not changed"
-
-
-@pytest.mark.train
-@pytest.mark.slow
-def test_a_killed_recipe_goes_on_in_the_step_it_was_killed_in(smoke: Smoke) -> None:
-    for step in ("initial", "base_tasks", "base", "collect", "filter"):
-        assert f"] {step}: done before" in smoke.said
-    for step in ("stage1: sft", "stage2: dpo", "merge: merge"):
-        assert f"] {step}" in smoke.said
-    assert f"going on from {smoke.output / 'stage1' / 'checkpoint-20'}" in smoke.said
-
-
-@pytest.mark.train
-@pytest.mark.slow
-@pytest.mark.vllm
-def test_the_smoke_recipes_model_is_served_and_answers_through_the_openai_sdk(
-    smoke: Smoke,
-) -> None:
-    import openai
-
-    with running(str(smoke.output / "model"), "--max-iterations", "1") as program:
-        client = openai.OpenAI(base_url=f"{program.url}/v1", api_key="none", max_retries=0)
-        (model, *_) = client.models.list()
-        answer = client.chat.completions.create(
-            model=model.id,
-            messages=[{"role": "user", "content": "Find the sum of these numbers: 6, 39, 23."}],
-            max_tokens=64,
-        )
-        assert answer.choices[0].finish_reason in ("stop", "length")
-        assert answer.usage is not None
-        assert answer.usage.completion_tokens > 0
-        told = answer.model_extra
-        assert told is not None
-        assert told["refine"]["stop_reason"]

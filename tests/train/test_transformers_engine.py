@@ -29,7 +29,7 @@ def run(model: Any, *asked: tuple[tuple[int, ...], Sampling], batch: int = 64) -
     from redraft.train.transformers_engine import TransformersEngine
 
     async def all_at_once() -> list[Completion]:
-        engine = TransformersEngine(model[0], model[1], batch=batch)
+        engine = TransformersEngine(model[0], model[1], "tiny", 4096, batch)
         calls = (
             complete(engine, Tokens(ids), how, Call(str(n))) for n, (ids, how) in enumerate(asked)
         )

@@ -1,4 +1,4 @@
-"""What is in a set of pairs besides the preference: length, duplicates, margins."""
+"""Figures of a set of pairs that DPO could learn by mistake: length, duplicates, margins."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from redraft.train.data.records import Pair, messages_json
+from redraft.train.data.records import PreferencePair
 
 
-def audit(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The figures. Lengths are in characters: they compare across tokenizers."""
+def audit(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
+    """Lengths are in characters, which compare across tokenizers."""
     if not pairs:
         return {}
     chosen = [len(pair.chosen) for pair in pairs]
@@ -19,8 +19,8 @@ def audit(pairs: Sequence[Pair]) -> dict[str, Any]:
     shorter = sum(c < r for c, r in zip(chosen, rejected, strict=True))
     scored = [p for p in pairs if p.chosen_score is not None and p.rejected_score is not None]
     margins = Counter(round((p.chosen_score or 0) - (p.rejected_score or 0)) for p in scored)
-    asked = Counter(str(messages_json(pair.messages)) for pair in pairs)
-    whole = Counter((str(messages_json(p.messages)), p.chosen, p.rejected) for p in pairs)
+    instructions = Counter(pair.messages for pair in pairs)
+    whole = Counter((p.messages, p.chosen, p.rejected) for p in pairs)
     return {
         "pairs": len(pairs),
         "chosen_longer": longer / len(pairs),
@@ -28,9 +28,9 @@ def audit(pairs: Sequence[Pair]) -> dict[str, Any]:
         "length_ratio": sum(chosen) / max(1, sum(rejected)),
         "margins": {str(margin): margins[margin] for margin in sorted(margins)},
         "mean_margin": sum(m * n for m, n in margins.items()) / max(1, len(scored)),
-        "instructions": len(asked),
+        "instructions": len(instructions),
         "duplicate_pairs": len(pairs) - len(whole),
-        "most_pairs_of_one_instruction": max(asked.values()),
+        "most_pairs_of_one_instruction": max(instructions.values()),
     }
 
 

@@ -1,7 +1,7 @@
 """Instructions from data sets and files of the usual shapes, single-turn, picked by hash.
 
 How to add a shape: write a function from a row to its messages, add it to ``SHAPES`` with the
-keys it is recognised by, and add a row to the table in tests/test_train_instructions.py.
+keys it is recognised by, and add a row to the table in tests/train/data/test_instructions.py.
 """
 
 from __future__ import annotations
@@ -67,27 +67,27 @@ def read(
     They come in the order of a hash of seed and content, so the pick does not depend on the
     order of the rows, and ``skip`` gives stage two instructions that stage one has not seen.
     """
-    found = Instructions()
-    seen: dict[str, Example] = {}
+    result = Instructions()
+    examples: dict[str, Example] = {}
     for source in sources:
-        for origin, row in rows(source, found):
-            found.num_rows += 1
+        for origin, row in rows(source, result):
+            result.num_rows += 1
             try:
                 example = to_example(row, origin, shape)
             except BadRow as error:
-                found.bad.append((origin, str(error)))
+                result.bad.append((origin, str(error)))
                 continue
             if example is None:
-                found.num_multi_turn += 1
-            elif example.id in seen:
-                found.num_duplicates += 1
+                result.num_multi_turn += 1
+            elif example.id in examples:
+                result.num_duplicates += 1
             else:
-                seen[example.id] = example
-    ordered = sorted(seen, key=lambda id: hashlib.sha256(f"{seed}/{id}".encode()).digest())
+                examples[example.id] = example
+    ordered = sorted(examples, key=lambda id: hashlib.sha256(f"{seed}/{id}".encode()).digest())
     picked = ordered[skip : None if limit is None else skip + limit]
-    found.num_not_picked = len(ordered) - len(picked)
-    found.examples = [seen[id] for id in picked]
-    return found
+    result.num_not_picked = len(ordered) - len(picked)
+    result.examples = [examples[id] for id in picked]
+    return result
 
 
 def to_example(row: Mapping[str, Any], origin: str, shape: str = "auto") -> Example | None:
@@ -100,18 +100,18 @@ def to_example(row: Mapping[str, Any], origin: str, shape: str = "auto") -> Exam
         raise BadRow("the instruction is empty")
     if sum(m.role == "user" for m in messages) > 1:
         return None
-    *asked, last = messages
+    *prompt, last = messages
     response = None
     if last.role == "assistant":
         response = last.content
     else:
-        asked = [*asked, last]
-    if not asked or asked[-1].role != "user":
+        prompt = [*prompt, last]
+    if not prompt or prompt[-1].role != "user":
         raise BadRow("no user message to answer")
     meta = row.get("meta") or {}
     if not isinstance(meta, Mapping):
         raise BadRow(f"meta is {type(meta).__name__}, expected an object")
-    return Example(tuple(asked), origin, response, meta)
+    return Example(tuple(prompt), origin, response, meta)
 
 
 def detect(row: Mapping[str, Any]) -> str:
@@ -119,15 +119,15 @@ def detect(row: Mapping[str, Any]) -> str:
     for name, (keys, _) in SHAPES.items():
         if all(row.get(key) is not None for key in keys):
             return name
-    wanted = "; ".join(f"{n}: {', '.join(keys)}" for n, (keys, _) in SHAPES.items())
-    raise BadRow(f"has {', '.join(sorted(row)) or 'no keys'}; known shapes need {wanted}")
+    needs = "; ".join(f"{n}: {', '.join(keys)}" for n, (keys, _) in SHAPES.items())
+    raise BadRow(f"has {', '.join(sorted(row)) or 'no keys'}; known shapes need {needs}")
 
 
 def _messages(row: Mapping[str, Any]) -> list[Message]:
-    said = [_message(m, "role", "content") for m in _list(row, "messages")]
+    messages = [_message(m, "role", "content") for m in _list(row, "messages")]
     if isinstance(row.get("response"), str):
-        said.append(Message("assistant", row["response"]))
-    return said
+        messages.append(Message("assistant", row["response"]))
+    return messages
 
 
 def _sharegpt(row: Mapping[str, Any]) -> list[Message]:
@@ -136,8 +136,8 @@ def _sharegpt(row: Mapping[str, Any]) -> list[Message]:
 
 def _alpaca(row: Mapping[str, Any]) -> list[Message]:
     instruction = _text(row, "instruction")
-    if given := row.get("input"):
-        instruction = f"{instruction}\n\n{given}"
+    if context := row.get("input"):
+        instruction = f"{instruction}\n\n{context}"
     return _single(instruction, row.get("output", row.get("response")))
 
 
@@ -163,10 +163,10 @@ SHAPES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[Mess
 
 
 def _single(instruction: str, response: Any) -> list[Message]:
-    said = [Message("user", instruction)]
+    messages = [Message("user", instruction)]
     if isinstance(response, str) and response:
-        said.append(Message("assistant", response))
-    return said
+        messages.append(Message("assistant", response))
+    return messages
 
 
 def _list(row: Mapping[str, Any], key: str) -> list[Any]:
@@ -183,24 +183,24 @@ def _text(row: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _message(said: Any, role_key: str, text_key: str) -> Message:
-    if not isinstance(said, Mapping) or not isinstance(said.get(text_key), str):
+def _message(message: Any, role_key: str, text_key: str) -> Message:
+    if not isinstance(message, Mapping) or not isinstance(message.get(text_key), str):
         raise BadRow(f"a message without {text_key}")
-    role = _ROLES.get(str(said.get(role_key)))
+    role = _ROLES.get(str(message.get(role_key)))
     if role is None:
-        raise BadRow(f"a message from {said.get(role_key)!r}; known: {', '.join(_ROLES)}")
-    return Message(role, said[text_key])
+        raise BadRow(f"a message from {message.get(role_key)!r}; known: {', '.join(_ROLES)}")
+    return Message(role, message[text_key])
 
 
-def rows(source: str, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Origin and content of every row of a file or data set; what is no row goes to ``bad``."""
+def rows(source: str, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Origin and content of every row of a file or data set; what is not a row goes to ``bad``."""
     path = Path(source)
     if not path.exists():
         return _dataset_rows(source)
     if path.suffix == ".jsonl":
-        return _jsonl_rows(path, found)
+        return _jsonl_rows(path, result)
     if path.suffix == ".json":
-        return _json_rows(path, found)
+        return _json_rows(path, result)
     if path.suffix == ".parquet":
         return _parquet_rows(path)
     if path.is_dir():
@@ -208,18 +208,18 @@ def rows(source: str, found: Instructions) -> Iterator[tuple[str, Mapping[str, A
     raise ConfigError(f"{path} is {path.suffix or 'no'} file; expected .jsonl, .json or .parquet")
 
 
-def _jsonl_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _jsonl_rows(path: Path, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for line in jsonl.lines(path):
         try:
             row = line.row()
         except jsonl.LineError as error:
-            found.num_rows += 1
-            found.bad.append((line.where, str(error).removeprefix(f"{line.where} ")))
+            result.num_rows += 1
+            result.bad.append((line.where, str(error).removeprefix(f"{line.where} ")))
         else:
             yield line.where, row
 
 
-def _json_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_rows(path: Path, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
     rows = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(rows, list):
         raise ConfigError(f"{path} holds {type(rows).__name__}, expected a list of rows")
@@ -227,8 +227,8 @@ def _json_rows(path: Path, found: Instructions) -> Iterator[tuple[str, Mapping[s
         if isinstance(row, dict):
             yield f"{path}:{number}", row
         else:
-            found.num_rows += 1
-            found.bad.append((f"{path}:{number}", f"holds {type(row).__name__}"))
+            result.num_rows += 1
+            result.bad.append((f"{path}:{number}", f"holds {type(row).__name__}"))
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -250,8 +250,8 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
     name, _, split = source.partition(":")
     try:
-        found = datasets.load_dataset(name, split=split or "train")
+        loaded = datasets.load_dataset(name, split=split or "train")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise ConfigError(f"no file and no data set {source!r}: {error}") from error
-    for number, row in enumerate(found, 1):
+    for number, row in enumerate(loaded, 1):
         yield f"{source}:{number}", row

@@ -1,4 +1,4 @@
-"""Judged pairs from the shapes preference data comes in: who judged said the first is better.
+"""Judged pairs, read from the usual shapes of preference data.
 
 {"messages": [...], "chosen": "...", "rejected": "..."}            as preferences writes them
 {"prompt": ..., "chosen": "...", "rejected": "..."}                text or messages
@@ -14,50 +14,52 @@ from typing import Any
 
 from redraft.server.engine.base import Message
 from redraft.train.data.instructions import BadRow, Instructions, rows
-from redraft.train.data.records import Pair, messages_from
+from redraft.train.data.records import PreferencePair
 
 _TURN = re.compile(r"\n\n(Human|Assistant): ?")
 _ROLES = {"Human": "user", "Assistant": "assistant"}
 
 
-def read(source: str, limit: int | None = None) -> list[Pair]:
-    """The pairs of a file or data set; rows that hold none are counted aloud."""
-    told = Instructions()
-    pairs: list[Pair] = []
-    for origin, row in rows(source, told):
+def read(source: str, limit: int | None = None) -> list[PreferencePair]:
+    """The pairs of a file or data set; how many rows hold none is printed."""
+    result = Instructions()
+    pairs: list[PreferencePair] = []
+    for origin, row in rows(source, result):
         if limit is not None and len(pairs) >= limit:
             break
         try:
             pairs.append(to_pair(row))
         except BadRow as error:
-            told.bad.append((origin, str(error)))
-    if told.bad:
-        print(f"judgements: {len(pairs)} pairs, {len(told.bad)} bad rows; first: {told.bad[0]}")
+            result.bad.append((origin, str(error)))
+    if result.bad:
+        print(f"judgements: {len(pairs)} pairs, {len(result.bad)} bad rows; first: {result.bad[0]}")
     return pairs
 
 
-def to_pair(row: Mapping[str, Any]) -> Pair:
+def to_pair(row: Mapping[str, Any]) -> PreferencePair:
     if "chosen" not in row or "rejected" not in row:
         raise BadRow(f"has {', '.join(sorted(row))}; a judged pair has chosen and rejected")
-    asked = row.get("messages", row.get("prompt"))
-    if isinstance(asked, str):
-        asked = [{"role": "user", "content": asked}]
-    if asked and isinstance(row["chosen"], str):
-        return Pair(messages_from(asked), row["chosen"], row["rejected"])
+    messages = row.get("messages", row.get("prompt"))
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    if messages and isinstance(row["chosen"], str):
+        return PreferencePair(
+            tuple(map(Message.from_json, messages)), row["chosen"], row["rejected"]
+        )
     better, worse = (list(_conversation(row[which])) for which in ("chosen", "rejected"))
     if not better or not worse or better[:-1] != worse[:-1]:
         raise BadRow("chosen and rejected do not answer the same conversation")
     if better[-1].role != "assistant" or worse[-1].role != "assistant":
         raise BadRow("chosen or rejected does not end with the assistant's message")
-    return Pair(tuple(better[:-1]), better[-1].content, worse[-1].content)
+    return PreferencePair(tuple(better[:-1]), better[-1].content, worse[-1].content)
 
 
-def _conversation(told: Any) -> Iterator[Message]:
-    if isinstance(told, list):
-        yield from messages_from(told)
+def _conversation(side: Any) -> Iterator[Message]:
+    if isinstance(side, list):
+        yield from map(Message.from_json, side)
         return
-    if not isinstance(told, str):
-        raise BadRow(f"chosen or rejected is {type(told).__name__}, expected text or messages")
-    _, *turns = _TURN.split(told)
-    for who, said in zip(turns[::2], turns[1::2], strict=True):
-        yield Message(_ROLES[who], said.strip())
+    if not isinstance(side, str):
+        raise BadRow(f"chosen or rejected is {type(side).__name__}, expected text or messages")
+    _, *turns = _TURN.split(side)
+    for speaker, text in zip(turns[::2], turns[1::2], strict=True):
+        yield Message(_ROLES[speaker], text.strip())

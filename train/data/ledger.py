@@ -40,9 +40,9 @@ class Entry:
 
 
 def key_of(**parts: Any) -> str:
-    """The content address of a call."""
-    said = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=_jsonable)
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+    """The key of a call: a hash of all that decides its completion."""
+    content = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=_jsonable)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 def _jsonable(value: Any) -> Any:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
+from redraft.server.refine.trace import Trace
+from redraft.server.refine.trace_json import read_trace
 
 T = TypeVar("T")
 
@@ -26,11 +28,11 @@ class Example:
 
     @property
     def id(self) -> str:
-        said = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
-        return hashlib.sha256(said.encode()).hexdigest()[:16]
+        content = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        content: dict[str, Any] = {"messages": messages_json(self.messages)}
+        content: dict[str, Any] = {"messages": [message.to_json() for message in self.messages]}
         if self.response is not None:
             content["response"] = self.response
         return content | {"origin": self.origin, "meta": dict(self.meta)}
@@ -38,7 +40,7 @@ class Example:
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Example:
         return cls(
-            messages_from(row["messages"]),
+            tuple(map(Message.from_json, row["messages"])),
             row.get("origin", ""),
             row.get("response"),
             row.get("meta") or {},
@@ -62,29 +64,15 @@ class Lesson:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "messages": messages_json(self.messages),
-            "draft": self.draft,
-            "feedback": self.feedback,
-            "refinement": self.refinement,
-            "draft_score": self.draft_score,
-            "refinement_score": self.refinement_score,
-            "draft_ids": list(self.draft_ids),
-            "tokenizer": self.tokenizer,
-            "cut": self.cut,
-            "critic": self.critic,
-            "meta": dict(self.meta),
-        }
+        return _fields_json(self)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Lesson:
-        rest = {k: v for k, v in row.items() if k not in ("messages", "draft_ids")}
-        ids = tuple(row.get("draft_ids", ()))
-        return cls(messages=messages_from(row["messages"]), draft_ids=ids, **rest)
+        return cls(**_fields(row, "draft_ids"))
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PreferencePair:
     """Two responses to one instruction, the better one first: what stage two trains on."""
 
     messages: tuple[Message, ...]
@@ -98,49 +86,47 @@ class Pair:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "messages": messages_json(self.messages),
-            "chosen": self.chosen,
-            "rejected": self.rejected,
-            "chosen_score": self.chosen_score,
-            "rejected_score": self.rejected_score,
-            "chosen_ids": list(self.chosen_ids),
-            "rejected_ids": list(self.rejected_ids),
-            "tokenizer": self.tokenizer,
-            "meta": dict(self.meta),
-        }
+        return _fields_json(self)
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Pair:
-        lists = ("messages", "chosen_ids", "rejected_ids")
-        rest = {k: v for k, v in row.items() if k not in lists}
-        return cls(
-            messages=messages_from(row["messages"]),
-            chosen_ids=tuple(row.get("chosen_ids", ())),
-            rejected_ids=tuple(row.get("rejected_ids", ())),
-            **rest,
-        )
+    def from_json(cls, row: Mapping[str, Any]) -> PreferencePair:
+        return cls(**_fields(row, "chosen_ids", "rejected_ids"))
 
 
-def messages_json(messages: Iterable[Message]) -> list[dict[str, str]]:
-    return [{"role": m.role, "content": m.content} for m in messages]
+def _fields_json(record: Lesson | PreferencePair) -> dict[str, Any]:
+    content = {each.name: getattr(record, each.name) for each in fields(record)}
+    messages = [message.to_json() for message in record.messages]
+    return content | {"messages": messages, "meta": dict(record.meta)}
 
 
-def messages_from(rows: Iterable[Mapping[str, Any]]) -> tuple[Message, ...]:
-    return tuple(Message(row["role"], row["content"]) for row in rows)
+def _fields(row: Mapping[str, Any], *token_ids: str) -> dict[str, Any]:
+    messages = tuple(map(Message.from_json, row["messages"]))
+    return {**row, "messages": messages} | {name: tuple(row.get(name, ())) for name in token_ids}
 
 
 def read_lessons(path: Path) -> Iterator[Lesson]:
     return _read(path, Lesson.from_json, "a lesson")
 
 
-def read_pairs(path: Path) -> Iterator[Pair]:
-    return _read(path, Pair.from_json, "a pair")
+def read_pairs(path: Path) -> Iterator[PreferencePair]:
+    return _read(path, PreferencePair.from_json, "a pair")
 
 
-def _read(path: Path, from_json: Callable[[jsonl.Row], T], what: str) -> Iterator[T]:
-    for line in jsonl.lines(path):
+def read_traces(path: Path) -> Iterator[Trace]:
+    """The traces of a file, or of all .jsonl files of a folder (a server's trace store), oldest
+    first."""
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    if not files:
+        raise FileNotFoundError(f"no .jsonl files in {path}")
+    for file in files:
+        yield from _read(file, read_trace, "a trace", torn_end=True)
+
+
+def _read(
+    path: Path, from_json: Callable[[jsonl.Row], T], what: str, torn_end: bool = False
+) -> Iterator[T]:
+    for line in jsonl.lines(path, torn_end=torn_end):
         try:
             yield from_json(line.row())
-        except (KeyError, TypeError) as error:
-            raise line.error(f"{what} ({error})") from error
+        except (KeyError, TypeError, IndexError) as error:
+            raise line.error(f"{what} ({error!r})") from error

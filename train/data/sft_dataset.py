@@ -1,4 +1,4 @@
-"""Lessons and responses as token ids with a loss mask; nothing is cut without being said.
+"""Lessons and responses as token ids with a loss mask; nothing is cut.
 
     [chat prompt][draft][FEEDBACK][feedback][REFINEMENT][refinement][eos]     a lesson
     [chat prompt][response][eos]                                              base training
@@ -10,7 +10,6 @@ paper puts it on everything after (equation 1).
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +24,9 @@ from redraft.server.refine.srt_format import (
     parse_feedback,
     render_score,
 )
+from redraft.train.data import token_rows
 from redraft.train.data.records import Example, Lesson
+from redraft.train.data.token_rows import fitting
 from redraft.train.data.tokens import Tokenizer
 
 IGNORED = -100  # the label that bears no loss
@@ -48,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """What the check of lengths found."""
+    """Figures of the rows that are trained on."""
 
     num_rows: int
     num_tokens: int
@@ -117,44 +118,31 @@ def checked(
 ) -> tuple[list[Row], Lengths]:
     """The rows that fit, and what was found. A row that does not fit is left out whole: cut, it
     would lose its refinement and teach the model to break off."""
-    all_rows = list(rows)
-    if not all_rows:
-        raise ConfigError("there is nothing to train on: the data holds no rows")
-    limit = min(window, max_length or window)
-    fitting = [row for row in all_rows if len(row.ids) <= limit]
-    dropped = len(all_rows) - len(fitting)
-    longest = max(len(row.ids) for row in all_rows)
-    if dropped > max_dropped * len(all_rows):
-        lengths = sorted(len(row.ids) for row in all_rows)
-        enough = lengths[min(len(lengths) - 1, int(len(lengths) * (1 - max_dropped)))]
-        raise ConfigError(
-            f"{dropped} of {len(all_rows)} sequences are longer than {limit} tokens, more than "
-            f"{max_dropped:.1%}; the longest has {longest}. Set max_length to at least {enough}, "
-            f"up to the model's window of {window}"
-        )
-    if empty := sum(len(row.ids) <= row.prompt + row.masked for row in fitting):
+    every = list(rows)
+    fit = fitting(
+        every,
+        lambda row: len(row.ids),
+        "sequences",
+        window=window,
+        max_length=max_length,
+        max_dropped=max_dropped,
+    )
+    if empty := sum(len(row.ids) <= row.prompt + row.masked for row in fit):
         raise ConfigError(f"{empty} sequences have no token that bears loss")
-    counted = sum(len(row.ids) - row.prompt - row.masked for row in fitting)
-    total = sum(len(row.ids) for row in fitting)
-    fits = max((len(row.ids) for row in fitting), default=0)
-    return fitting, Lengths(len(fitting), total, counted, longest, dropped, fits)
+    return fit, Lengths(
+        num_rows=len(fit),
+        num_tokens=sum(len(row.ids) for row in fit),
+        num_loss_tokens=sum(len(row.ids) - row.prompt - row.masked for row in fit),
+        longest=max(len(row.ids) for row in every),
+        dropped=len(every) - len(fit),
+        max_length=max((len(row.ids) for row in fit), default=0),
+    )
 
 
 def dataset(rows: Iterable[Row]) -> Any:
-    """The rows as a data set, in flat arrays: a list of int objects takes ten times the memory."""
-    import pyarrow as pa
-    from datasets import Dataset
-
-    ids, labels, ends = array("i"), array("i"), array("i", [0])
-    for row in rows:
-        ids.extend(row.ids)
-        labels.extend(row.labels)
-        ends.append(len(ids))
-    columns = {
-        name: pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(flat, pa.int32()))
-        for name, flat in (("input_ids", ids), ("labels", labels))
-    }
-    return Dataset(pa.table(columns))
+    return token_rows.dataset(
+        rows, {"input_ids": lambda row: row.ids, "labels": lambda row: row.labels}
+    )
 
 
 def shown(rows: Iterable[Row], tokenizer: Tokenizer, count: int = 1) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Text to token ids, exactly as the server does it, and the SRT format of a tokenizer.
 
 Message content is text, whatever it spells: a special token written out in it must not become
-one, or an instruction could forge a phase. The code that sees to it is the server's own.
+one, or an instruction could forge a phase. The server's own code encodes it.
 """
 
 from __future__ import annotations
@@ -11,27 +11,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.server.engine.base import Message
-from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import tokenizer_sha256
-from redraft.server.refine.srt_format import PLAIN_FEEDBACK, PLAIN_REFINEMENT, Marker, SrtFormat
+from redraft.server.refine.srt_format import (
+    FEEDBACK_TOKEN,
+    PLAIN_FEEDBACK,
+    PLAIN_REFINEMENT,
+    REFINEMENT_TOKEN,
+    Marker,
+    SrtFormat,
+)
 
-# What a tokenizer made for Redraft calls its markers; others have them as plain text.
-FEEDBACK_TOKEN, REFINEMENT_TOKEN = "<|feedback|>", "<|refinement|>"
+if TYPE_CHECKING:
+    from redraft.server.engine.vllm_engine.prompts import Prompts
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A tokenizer for training: the server's reading of text over the one transformers loads."""
+    """A tokenizer loaded by transformers that encodes as the server does."""
 
     loaded: Any  # transformers' PreTrainedTokenizerBase, which is not typed
-    fingerprint: str  # ids made by a tokenizer with another one mean other words
+    fingerprint: str  # token ids are valid only for the tokenizer they came from
 
     @cached_property
     def _prompts(self) -> Prompts:
+        from redraft.server.engine.vllm_engine.prompts import Prompts  # needs jinja2, tokenizers
+
         return Prompts(self.loaded, None)
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -68,8 +76,8 @@ def load(model: Path | str) -> Tokenizer:
     from transformers import AutoTokenizer
 
     path = Path(model)
-    known = tokenizer_sha256(path) if path.is_dir() else str(model)
-    return Tokenizer(AutoTokenizer.from_pretrained(str(model)), known)
+    fingerprint = tokenizer_sha256(path) if path.is_dir() else str(model)
+    return Tokenizer(AutoTokenizer.from_pretrained(str(model)), fingerprint)
 
 
 def weights_fingerprint(directory: Path) -> str:

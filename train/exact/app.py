@@ -4,8 +4,7 @@
     POST /v1/judge              {"prompt", "response"} -> {"right", "score", "problems"}
     GET  /v1/models, /health
 
-The judge knows no noise: with --noise the same server still tells the truth at /v1/judge and in
-comparisons. Errors have OpenAI's shape.
+--noise is about the critic: /v1/judge and comparisons stay exact. Errors have OpenAI's shape.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from starlette.exceptions import HTTPException
 
 from redraft.server.engine.base import Message
 from redraft.server.refine.asking import REFINEMENT_HEADING
-from redraft.train.exact.asked import Comparison, NotUnderstood, Review, read
 from redraft.train.exact.opinion import Noise, judged, opinion
+from redraft.train.exact.requests import ComparisonRequest, NotUnderstood, ReviewRequest, read
 from redraft.train.workbench.tasks import UnknownInstruction
 
 MODEL = "exact"
@@ -35,19 +34,19 @@ LEAST_LOGPROB = -9999.0  # as OpenAI writes a probability of nothing
 EVEN_LOGPROB = math.log(0.5)
 
 
-class ChatMessage(BaseModel):
+class MessageBody(BaseModel):
     role: str
     content: str
 
 
-class ChatRequest(BaseModel):
-    messages: list[ChatMessage]
+class ChatBody(BaseModel):
+    messages: list[MessageBody]
     stream: bool = False
     max_tokens: int | None = None
     stop: str | list[str] | None = None
 
 
-class JudgeRequest(BaseModel):
+class JudgeBody(BaseModel):
     prompt: str
     response: str
 
@@ -65,17 +64,21 @@ def build_app(noise: Noise) -> FastAPI:
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "redraft"}]}
 
     @app.post("/v1/judge")
-    def judge_one(body: JudgeRequest) -> dict[str, Any]:
-        found = judged(body.prompt, body.response)
-        return {"right": found.right, "score": found.score, "problems": list(found.problems)}
+    def judge_one(body: JudgeBody) -> dict[str, Any]:
+        judgement = judged(body.prompt, body.response)
+        return {
+            "right": judgement.right,
+            "score": judgement.score,
+            "problems": list(judgement.problems),
+        }
 
     @app.post("/v1/chat/completions", response_model=None)
-    def chat(body: ChatRequest) -> dict[str, Any] | StreamingResponse:
-        asked = read([Message(m.role, m.content) for m in body.messages])
-        if isinstance(asked, Comparison):
-            text, logprobs = _better(asked)
+    def chat(body: ChatBody) -> dict[str, Any] | StreamingResponse:
+        request = read([Message(m.role, m.content) for m in body.messages])
+        if isinstance(request, ComparisonRequest):
+            text, logprobs = _better(request)
         else:
-            text, logprobs = _reviewed(asked, noise), None
+            text, logprobs = _reviewed(request, noise), None
         reply = _completion(body, text, logprobs)
         if not body.stream:
             return reply
@@ -84,26 +87,26 @@ def build_app(noise: Noise) -> FastAPI:
     return app
 
 
-def _reviewed(asked: Review, noise: Noise) -> str:
-    said = opinion(asked.instruction, asked.response, noise)
-    if not asked.refinement:
-        return said.feedback
-    if not asked.feedback:
-        return said.refinement
-    return f"{said.feedback}\n\n{REFINEMENT_HEADING}\n{said.refinement}"
+def _reviewed(request: ReviewRequest, noise: Noise) -> str:
+    review = opinion(request.instruction, request.response, noise)
+    if not request.refinement:
+        return review.feedback
+    if not request.feedback:
+        return review.refinement
+    return f"{review.feedback}\n\n{REFINEMENT_HEADING}\n{review.refinement}"
 
 
-def _better(asked: Comparison) -> tuple[str, dict[str, float]]:
+def _better(request: ComparisonRequest) -> tuple[str, dict[str, float]]:
     """The name of the better answer, and the log-probability of each name: sure, or a tie."""
-    one, other = (judged(asked.instruction, answer).score for answer in asked.answers)
-    first, second = asked.names
+    one, other = (judged(request.instruction, answer).score for answer in request.answers)
+    first, second = request.names
     if one == other:
         return first, {first: EVEN_LOGPROB, second: EVEN_LOGPROB}
     best, worst = (first, second) if one > other else (second, first)
     return best, {best: 0.0, worst: LEAST_LOGPROB}
 
 
-def _completion(body: ChatRequest, text: str, logprobs: dict[str, float] | None) -> dict[str, Any]:
+def _completion(body: ChatBody, text: str, logprobs: dict[str, float] | None) -> dict[str, Any]:
     """In OpenAI's shape; a token is a word with the space before it."""
     for stop in [body.stop] if isinstance(body.stop, str) else body.stop or []:
         text = text.partition(stop)[0]
@@ -134,7 +137,7 @@ def _completion(body: ChatRequest, text: str, logprobs: dict[str, float] | None)
 
 
 def _events(reply: dict[str, Any]) -> Iterator[str]:
-    """The same reply as a stream; there is nothing to wait for, so it comes in one piece."""
+    """The same reply as a stream, in one piece."""
     (whole,) = reply["choices"]
     rest = {key: value for key, value in whole.items() if key not in ("message", "finish_reason")}
     head = {**reply, "object": "chat.completion.chunk"}

@@ -1,10 +1,10 @@
-"""What the exact critic says of a response; with noise, a given share of its verdicts is wrong.
+"""The exact critic's opinion of a response; with noise, a share of its verdicts is wrong.
 
-A wrong verdict is one a careless critic might give. A right response is told wrong by the working
-of the instruction with one thing in it misread, and the advice is wrong accordingly. A wrong
-response is told right as if it said what the working arrives at. Whether a verdict is wrong, and
-how, depends on the seed and the texts alone; what is told wrongly with little noise also is with
-more.
+A wrong verdict is one a careless critic might give. A right response is called wrong by working
+through the instruction with one thing in it misread, and the advice is wrong accordingly. A wrong
+response is called right as if it said what the working arrives at. Whether a verdict is wrong, and
+how, depends on the seed and the texts alone; a verdict that is wrong with little noise is wrong
+with more.
 """
 
 from __future__ import annotations

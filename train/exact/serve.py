@@ -2,7 +2,7 @@
 
     redraft train exact --port 8001 --noise 0.2 --seed 1
 
-Says where it listens in its one line of output; ``--port 0`` takes a free port.
+Prints where it listens; ``--port 0`` takes a free port.
 """
 
 from __future__ import annotations
@@ -13,11 +13,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import uvicorn
-
 from redraft.server.options import ConfigError, option
-from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise
 from redraft.train.program import read
 
 
@@ -35,6 +31,11 @@ def main(argv: Sequence[str]) -> int:
     options = read(ExactOptions, "exact", argv)
     if not 0 <= options.noise <= 1:
         raise ConfigError(f"exact option 'noise' is {options.noise:g}, expected a share, 0 to 1")
+    import uvicorn
+
+    from redraft.train.exact.app import build_app
+    from redraft.train.exact.opinion import Noise
+
     app = build_app(Noise(options.noise, options.seed))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,4 +57,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _stopped(*_: object) -> None:
-    """uvicorn has ended what was under way; to be told to stop is no failure."""
+    """uvicorn has shut down by now and raises the signal again; a stop is no failure."""

@@ -1,4 +1,4 @@
-"""The stages a recipe can name, and the options each takes.
+"""The stages a recipe can name, in the order they are run.
 
 How to add a stage: write a module with a frozen dataclass of options and ``main(argv)`` that
 reads them with ``program.read``; name both here; use it in a recipe.
@@ -6,26 +6,39 @@ reads them with ``program.read``; name both here; use it in a recipe.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-# stage: the module that runs it, and the dataclass of its options
-_STAGES = {
-    "base_model": ("redraft.train.stages.base_model", "BaseModelOptions"),
-    "tasks": ("redraft.train.stages.tasks", "TasksOptions"),
-    "collect": ("redraft.train.stages.collect", "CollectOptions"),
-    "filter": ("redraft.train.stages.filter", "FilterOptions"),
-    "sft": ("redraft.train.stages.sft", "SftOptions"),
-    "preferences": ("redraft.train.stages.preferences", "PreferencesOptions"),
-    "dpo": ("redraft.train.stages.dpo", "DpoOptions"),
-    "agreement": ("redraft.train.stages.agreement", "AgreementOptions"),
-    "merge": ("redraft.train.stages.merge", "MergeOptions"),
-}
-STAGES = {stage: module for stage, (module, _) in _STAGES.items()}
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage by name, so that the menu need not import it."""
+
+    module: str  # in this package
+    options: str  # the dataclass of its options
+    description: str
+
+    @property
+    def path(self) -> str:
+        return f"{__name__}.{self.module}"
+
+
+_STAGES = (
+    Stage("base_model", "BaseModelOptions", "the workbench's model, untrained"),
+    Stage("tasks", "TasksOptions", "the workbench's instructions, with right responses"),
+    Stage("collect", "CollectOptions", "drafts, and a critic's feedback and refinements"),
+    Stage("filter", "FilterOptions", "keep complete feedback and refinements that are no worse"),
+    Stage("sft", "SftOptions", "stage one: learn feedback and refinement; also base training"),
+    Stage("preferences", "PreferencesOptions", "the tuned model's own responses, as pairs"),
+    Stage("dpo", "DpoOptions", "stage two: prefer the refinement"),
+    Stage("agreement", "AgreementOptions", "how far the model's scores agree with judgements"),
+    Stage("merge", "MergeOptions", "weights, tokenizer and redraft.json, ready to serve"),
+)
+STAGES = {stage.module: stage for stage in _STAGES}
 
 
 def options_of(stage: str) -> type[Any]:
     """The dataclass of a stage's options."""
-    module, name = _STAGES[stage]
-    found: type[Any] = getattr(import_module(module), name)
-    return found
+    options: type[Any] = getattr(import_module(STAGES[stage].path), STAGES[stage].options)
+    return options

@@ -22,7 +22,7 @@ from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.train.critics import readable_score
 from redraft.train.data import judgements, tokens
-from redraft.train.data.records import Pair
+from redraft.train.data.records import PreferencePair
 from redraft.train.engines import opened, spec
 from redraft.train.program import read
 
@@ -44,8 +44,8 @@ class AgreementOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """Pairs, and how the model's scores order them."""
+class JudgementAgreement:
+    """How many pairs the model's scores order as the judgements do."""
 
     right: int
     ties: int
@@ -70,17 +70,17 @@ class Agreement:
         return {**asdict(self), "share": self.share}
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> Agreement:
-        return cls(told["right"], told["ties"], told["wrong"], told["unreadable"])
+    def from_json(cls, content: Mapping[str, Any]) -> JudgementAgreement:
+        return cls(content["right"], content["ties"], content["wrong"], content["unreadable"])
 
 
 async def measure(
     engine: Engine,
     srt_format: SrtFormat,
-    pairs: Sequence[Pair],
-    max_tokens: int = 1024,
-    at_once: int = 128,
-) -> Agreement:
+    pairs: Sequence[PreferencePair],
+    max_tokens: int,
+    at_once: int,
+) -> JudgementAgreement:
     """Both responses of every pair scored by the model, apart from each other."""
     free = asyncio.Semaphore(at_once)
     sampling = Sampling(
@@ -106,15 +106,15 @@ async def measure(
     return counted(list(zip(scores[::2], scores[1::2], strict=True)))
 
 
-def counted(scores: Sequence[tuple[int | None, int | None]]) -> Agreement:
-    """(better, worse) scores."""
+def counted(scores: Sequence[tuple[int | None, int | None]]) -> JudgementAgreement:
+    """From the scores of the better and the worse response of each pair."""
     both = [(b, w) for b, w in scores if b is not None and w is not None]
     right, ties = sum(b > w for b, w in both), sum(b == w for b, w in both)
-    return Agreement(right, ties, len(both) - right - ties, len(scores) - len(both))
+    return JudgementAgreement(right, ties, len(both) - right - ties, len(scores) - len(both))
 
 
-def fall(before: Agreement, after: Agreement, allowed: float) -> str | None:
-    """What to say when the agreement fell further than allowed."""
+def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) -> str | None:
+    """The problem when the agreement fell further than allowed; None when it did not."""
     fell = before.share - after.share
     if fell <= allowed:
         return None
@@ -125,26 +125,28 @@ def fall(before: Agreement, after: Agreement, allowed: float) -> str | None:
     )
 
 
-async def _measured(options: AgreementOptions) -> Agreement:
-    wanted = spec(options.model, "model")
-    srt_format = tokens.load(options.tokenizer or wanted.model).srt_format()
+async def _measured(options: AgreementOptions) -> JudgementAgreement:
+    model = spec(options.model, "model")
+    srt_format = tokens.load(options.tokenizer or model.model).srt_format()
     pairs = judgements.read(options.pairs, options.limit)
-    async with opened(wanted, wanted.retries) as engine:
+    async with opened(model, model.retries) as engine:
         if not engine.has_tokens:
-            raise ConfigError(f"{wanted.url} does not take token ids; agreement needs them")
-        at_once = wanted.limits.concurrency
+            raise ConfigError(f"{model.url} does not take token ids; agreement needs them")
+        at_once = model.limits.concurrency
         return await measure(engine, srt_format, pairs, options.max_tokens, at_once)
 
 
 def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
-    found = asyncio.run(_measured(options))
-    print(f"agreement: {found}")
-    jsonl.write_json(Path(options.output), found.to_json())
+    agreement = asyncio.run(_measured(options))
+    print(f"agreement: {agreement}")
+    jsonl.write_json(Path(options.output), agreement.to_json())
     if options.before is None:
         return 0
-    known = Agreement.from_json(json.loads(Path(options.before).read_text(encoding="utf-8")))
-    if problem := fall(known, found, options.max_fall):
+    before = JudgementAgreement.from_json(
+        json.loads(Path(options.before).read_text(encoding="utf-8"))
+    )
+    if problem := fall(before, agreement, options.max_fall):
         print(f"agreement: {problem}")
         return FELL
     return 0

@@ -1,5 +1,4 @@
-"""The workbench's model before any training: its own tokenizer, random weights with a head start
-(copying.py).
+"""The workbench's model before any training: its own tokenizer, random weights with a head start.
 
     redraft train base_model --output DIR
 

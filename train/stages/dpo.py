@@ -19,14 +19,15 @@ from typing import Any, Literal
 
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
-from redraft.train import checkpoints
+from redraft.train import checkpoints, trl_settings
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
 from redraft.train.data.records import read_pairs
 from redraft.train.program import read
-from redraft.train.stages.agreement import FELL, Agreement, fall, measure
-from redraft.train.stages.sft import Data, How, lora_config, quantization
-from redraft.train.trl_arguments import arguments, defaults
+from redraft.train.stages.agreement import FELL, JudgementAgreement, fall, measure
+from redraft.train.trl_settings import TrainingData, TrlSettings
+
+MEASURED_AT_ONCE = 64  # feedback generated in one batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +62,27 @@ def trainer_arguments(options: DpoOptions) -> Any:
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.1,
     }
-    ours = defaults(options.output, options.seed, whole)
-    return arguments(DPOConfig, {**ours, **papers}, options.trainer)
+    values = trl_settings.defaults(options.output, options.seed, whole)
+    return trl_settings.arguments(DPOConfig, {**values, **papers}, options.trainer)
 
 
 def train(options: DpoOptions) -> int:
     """Train to the end; the exit status."""
     from transformers import AutoConfig
 
-    how = How(trainer_arguments(options), lora_config(options.lora), quantization(options.quantize))
+    settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
     tokenizer = tokens.load(options.model)
     config = AutoConfig.from_pretrained(_whole(options.model)).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
     if options.dry_run:
         return 0
-    judged = (options.judgements,) if options.judgements else ()
-    name = checkpoints.identity(asdict(options), options.model, (options.pairs, *judged))
+    judgement_files = (options.judgements,) if options.judgements else ()
+    name = checkpoints.identity(asdict(options), options.model, (options.pairs, *judgement_files))
     output = Path(options.output)
     if checkpoints.claim(output, name):
         print(f"dpo: {output} is finished already")
         return _verdict(options, output)
-    trainer = _trainer(options, how, tokenizer, data)
+    trainer = _trainer(options, settings, tokenizer, data)
     _agreement(options, trainer, tokenizer, "before")
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
     _agreement(options, trainer, tokenizer, "after")
@@ -93,23 +94,25 @@ def train(options: DpoOptions) -> int:
 
 def _data(
     options: DpoOptions, tokenizer: tokens.Tokenizer, window: int
-) -> tuple[Data, PairLengths]:
-    made = rows(read_pairs(Path(options.pairs)), tokenizer, options.limit)
-    fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
+) -> tuple[TrainingData, PairLengths]:
+    pair_rows = rows(read_pairs(Path(options.pairs)), tokenizer, options.limit)
+    fitting, lengths = checked(pair_rows, window, options.max_length, options.max_dropped)
     if checkpoints.first_process():
         print(
             f"dpo: {lengths.num_pairs} pairs, {lengths.num_tokens} tokens, longest "
             f"{lengths.longest}, {lengths.dropped} too long and left out"
         )
-    return Data(dataset(fitting), [row.length for row in fitting]), lengths
+    return TrainingData(dataset(fitting), [row.length for row in fitting]), lengths
 
 
-def _trainer(options: DpoOptions, how: How, tokenizer: tokens.Tokenizer, data: Data) -> Any:
+def _trainer(
+    options: DpoOptions, settings: TrlSettings, tokenizer: tokens.Tokenizer, data: TrainingData
+) -> Any:
     from trl import DPOTrainer
 
     from redraft.train.exact_resume import MarkComplete, SameOrder
 
-    class Trainer(DPOTrainer):  # type: ignore[misc]
+    class OrderedDpoTrainer(DPOTrainer):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset  # token ids already; TRL would make them from text, unlike the server
 
@@ -137,19 +140,19 @@ def _trainer(options: DpoOptions, how: How, tokenizer: tokens.Tokenizer, data: D
         # Loaded as trainable, TRL keeps a frozen copy as the reference; loaded any other way, the
         # reference would silently be the base model (huggingface/trl#1193).
         model = AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
-    return Trainer(
+    return OrderedDpoTrainer(
         model=model,
-        args=how.arguments,
+        args=settings.arguments,
         processing_class=tokenizer.loaded,
         train_dataset=data.train,
-        peft_config=how.lora,
-        quantization_config=how.quantized,
+        peft_config=settings.lora,
+        quantization_config=settings.quantization,
         callbacks=[MarkComplete()],
     )
 
 
 def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, when: str) -> None:
-    """Measure once and keep it: a resumed training must not take its own middle for the start."""
+    """Measured once and kept: a resumed training must not measure "before" in its middle."""
     if options.judgements is None:
         return
     if trainer.args.world_size > 1:
@@ -164,17 +167,23 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
 
     pairs = judgements.read(options.judgements)
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
-    engine = TransformersEngine(model, tokenizer)
-    found = asyncio.run(measure(engine, tokenizer.srt_format(), pairs, options.feedback_tokens))
-    print(f"dpo: agreement {when}: {found}")
-    jsonl.write_json(file, found.to_json())
+    window = model.config.get_text_config().max_position_embeddings
+    engine = TransformersEngine(model, tokenizer, "tuned", window, MEASURED_AT_ONCE)
+    measured = measure(
+        engine, tokenizer.srt_format(), pairs, options.feedback_tokens, MEASURED_AT_ONCE
+    )
+    agreement = asyncio.run(measured)
+    print(f"dpo: agreement {when}: {agreement}")
+    jsonl.write_json(file, agreement.to_json())
 
 
 def _verdict(options: DpoOptions, output: Path) -> int:
     if options.judgements is None:
         return 0
     before, after = (
-        Agreement.from_json(json.loads((output / f"agreement_{when}.json").read_text("utf-8")))
+        JudgementAgreement.from_json(
+            json.loads((output / f"agreement_{when}.json").read_text("utf-8"))
+        )
         for when in ("before", "after")
     )
     if problem := fall(before, after, options.max_fall):
@@ -188,7 +197,7 @@ def _is_adapter(model: str) -> bool:
 
 
 def _whole(model: str) -> str:
-    """Where the config of the whole model is."""
+    """The model itself, or the base of an adapter."""
     if not _is_adapter(model):
         return model
     named = json.loads((Path(model) / "adapter_config.json").read_text(encoding="utf-8"))

@@ -55,7 +55,7 @@ def rejection(lesson: Lesson, need_scores: bool = True) -> str | None:
 
 
 def run(options: FilterOptions) -> dict[str, int]:
-    """Reasons and how many lessons each rejected; ``kept`` among them."""
+    """How many lessons were rejected for each reason, and how many were ``kept``."""
     output = Path(options.output)
     kept: list[Lesson] = []
     rejected: list[dict[str, object]] = []

@@ -70,7 +70,7 @@ def merge(options: MergeOptions) -> Path:
 
 
 def write(directory: Path, srt_format: SrtFormat, options: MergeOptions) -> Path:
-    """The manifest, from the options and what was measured."""
+    """Write the manifest, from the options and what was measured."""
     return manifest.write(
         directory,
         srt_format,
@@ -81,21 +81,21 @@ def write(directory: Path, srt_format: SrtFormat, options: MergeOptions) -> Path
 
 
 def _components(options: MergeOptions) -> tuple[str, ...]:
-    given = tuple(name for name in options.components if name)
-    if unknown := set(given) - set(COMPONENTS):
+    components = tuple(name for name in options.components if name)
+    if unknown := set(components) - set(COMPONENTS):
         known = ", ".join(COMPONENTS)
         raise ConfigError(f"unknown feedback component {min(unknown)!r}; known: {known}")
-    if not given:
+    if not components:
         raise ConfigError(
             "a model that was taught no feedback has nothing to refine with; serve its folder as "
             "it is, for direct answers"
         )
-    if "score" not in given and (options.good_enough is not None or options.keep == "best"):
+    if "score" not in components and (options.good_enough is not None or options.keep == "best"):
         raise ConfigError(
             "good_enough and keep best need scores, and the components of the feedback are "
-            f"{', '.join(given)}; leave them out"
+            f"{', '.join(components)}; leave them out"
         )
-    return in_order(given)
+    return in_order(components)
 
 
 def _model(source: Path, options: MergeOptions) -> Any:

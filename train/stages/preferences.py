@@ -21,20 +21,16 @@ from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
-from redraft.server.refine.trace import (
-    ResponseText,
-    Trace,
-)
-from redraft.train.asking import CallFailed, PaidEngine
-from redraft.train.budget import Budget, CostReached
-from redraft.train.critics import Critic, ExactCritic, PromptedCritic
-from redraft.train.data import instructions, tokens, traces
+from redraft.server.refine.trace import Trace
+from redraft.train.critics import ExactCritic, LessonCritic, PromptedCritic
+from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_lessons
+from redraft.train.data.records import Example, Lesson, PreferencePair, read_lessons, read_traces
 from redraft.train.engines import identity, is_local, opened, spec
+from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed, PaidEngine
 from redraft.train.program import read
-from redraft.train.self_feedback import SelfFeedback, Setting
+from redraft.train.self_feedback import LoopSettings, SelfFeedback
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +63,15 @@ class PreferencesOptions:
 
 @dataclass(slots=True)
 class Paired:
-    """The pairs, and what became of every other trace."""
+    """The pairs, and why the other traces gave none."""
 
-    pairs: list[Pair] = field(default_factory=list)
+    pairs: list[PreferencePair] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
 
 
 def pair_of(
     trace: Trace, scores: Sequence[int | None], min_margin: int, tokenizer: str
-) -> Pair | str:
+) -> PreferencePair | str:
     """The pair a trace holds, or why it holds none."""
     if trace.stop_reason == "malformed_feedback":
         return "malformed feedback"
@@ -96,7 +92,7 @@ def pair_of(
         return "refinement repeats its draft"
     if score - scores[0] < min_margin:
         return "refinement not scored above its draft"
-    return Pair(
+    return PreferencePair(
         trace.instruction.messages,
         best.text,
         draft.text,
@@ -108,14 +104,14 @@ def pair_of(
     )
 
 
-def pair_of_lesson(lesson: Lesson, min_margin: int) -> Pair | str:
+def pair_of_lesson(lesson: Lesson, min_margin: int) -> PreferencePair | str:
     """A critic's refinement against the draft it improved: for models whose own refinements are
     still no better than their drafts."""
     if lesson.draft_score is None or lesson.refinement_score is None:
         return "not scored"
     if lesson.refinement_score - lesson.draft_score < min_margin:
         return "refinement not scored above its draft"
-    return Pair(
+    return PreferencePair(
         lesson.messages,
         lesson.refinement,
         lesson.draft,
@@ -127,42 +123,38 @@ def pair_of_lesson(lesson: Lesson, min_margin: int) -> Pair | str:
     )
 
 
-async def rescored(critic: Critic, trace: Trace) -> list[int | None]:
-    """Every response scored by someone else, each apart; the same text once."""
+async def rescored(critic: LessonCritic, trace: Trace) -> list[int | None]:
+    """Every response scored by a critic, each on its own; the same text once."""
     example = Example(trace.instruction.messages)
-    known: dict[str, int | None] = {}
-    for response in _different(trace.responses):
-        known[response.text] = await critic.score(example, response.text)
-    return [known[response.text] for response in trace.responses]
-
-
-def _different(responses: Sequence[ResponseText]) -> list[ResponseText]:
-    return list({response.text: response for response in responses}.values())
+    score_of: dict[str, int | None] = {}
+    for text in dict.fromkeys(response.text for response in trace.responses):
+        score_of[text] = await critic.score(example, text)
+    return [score_of[response.text] for response in trace.responses]
 
 
 async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Trace], str, int]:
     """The traces, the tokenizer of their ids, and how many instructions failed."""
     if not options.data:
-        read = [trace for source in options.traces for trace in traces.read(Path(source))]
-        return read, "", 0
-    found = instructions.read(
-        options.data, options.shape, options.limit, options.skip, options.seed
+        traces = [trace for source in options.traces for trace in read_traces(Path(source))]
+        return traces, "", 0
+    data = instructions.read(options.data, options.shape, options.limit, options.skip, options.seed)
+    print(data.summary())
+    model = spec(options.model, "model")
+    folder = options.tokenizer or (model.model if is_local(model) else None)
+    tokenizer = tokens.load(folder) if folder else None
+    setting = LoopSettings(
+        options.iterations, options.temperature, options.max_tokens, options.seed
     )
-    print(found.summary())
-    wanted = spec(options.model, "model")
-    source = options.tokenizer or (wanted.model if is_local(wanted) else None)
-    tokenizer = tokens.load(source) if source else None
-    setting = Setting(options.iterations, options.temperature, options.max_tokens, options.seed)
-    async with opened(wanted, wanted.retries) as engine:
+    async with opened(model, model.retries) as engine:
         run = SelfFeedback(
             engine,
-            identity(wanted),
+            identity(model),
             tokenizer.srt_format() if tokenizer and engine.has_tokens else None,
             setting,
             ledger,
-            wanted.limits.concurrency,
+            model.limits.concurrency,
         )
-        done = await run.run(found.examples)
+        done = await run.run(data.examples)
     print(f"preferences: {len(done)} traces, {run.reused} from the ledger")
     for failure in run.failures[:5]:
         print(f"  failed: {failure['reason']}")
@@ -179,13 +171,13 @@ async def _pair(
         async def scored(trace: Trace) -> Sequence[int | None]:
             try:
                 return trace.scores if critic is None else await rescored(critic, trace)
-            except (CallFailed, CostReached):
+            except (PaidCallFailed, CostReached):
                 return [None] * len(trace.responses)
 
         scores = await asyncio.gather(*(scored(trace) for trace in done))
     results = [
-        pair_of(trace, given, options.min_margin, tokenizer)
-        for trace, given in zip(done, scores, strict=True)
+        pair_of(trace, trace_scores, options.min_margin, tokenizer)
+        for trace, trace_scores in zip(done, scores, strict=True)
     ]
     for file in options.lessons:
         results += [pair_of_lesson(le, options.min_margin) for le in read_lessons(Path(file))]
@@ -199,15 +191,15 @@ async def _pair(
 
 async def _critic(
     options: PreferencesOptions, stack: AsyncExitStack, ledger: Ledger
-) -> Critic | None:
+) -> LessonCritic | None:
     if not options.critic:
         return None
     if options.critic.get("model") == "exact":
         return ExactCritic()
-    wanted = spec(options.critic, "critic")
-    engine = await stack.enter_async_context(opened(wanted))
+    model = spec(options.critic, "critic")
+    engine = await stack.enter_async_context(opened(model))
     budget = Budget(options.max_cost)
-    paid = PaidEngine(engine, ledger, identity(wanted), budget, wanted.price, wanted.limits)
+    paid = PaidEngine(engine, ledger, identity(model), model.limits, budget, model.price)
     return PromptedCritic(paid)
 
 
@@ -231,14 +223,14 @@ async def prefer(options: PreferencesOptions) -> int:
         "audit": audit(paired.pairs),
     }
     jsonl.write_json(output / "preferences.json", summary)
-    print(_told(summary))
+    print(_summary_text(summary))
     if problem := _problem(options, summary, len(done)):
         print(f"preferences: {problem}")
         return 1
     return 0
 
 
-def _told(summary: Mapping[str, Any]) -> str:
+def _summary_text(summary: Mapping[str, Any]) -> str:
     lines = [
         f"preferences: {summary['pairs']} pairs, {summary['completion_tokens']} completion tokens "
         f"and cost {summary['cost']:.4f} in the ledger, {summary['seconds']:.0f} s"

@@ -17,12 +17,12 @@ from typing import Any, Literal
 
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
-from redraft.train import checkpoints
+from redraft.train import checkpoints, trl_settings
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import read_lessons
 from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
 from redraft.train.program import read
-from redraft.train.trl_arguments import arguments, defaults
+from redraft.train.trl_settings import TrainingData, TrlSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
             count += 1
             yield maker.lesson(lesson)
     if options.responses:
-        found = instructions.read(options.responses, seed=options.seed)
-        print(found.summary())
-        for example in found.examples:
+        source = instructions.read(options.responses, seed=options.seed)
+        print(source.summary())
+        for example in source.examples:
             yield maker.response(example)
 
 
@@ -66,37 +66,8 @@ def trainer_arguments(options: SftOptions) -> Any:
     from trl import SFTConfig
 
     whole = not (options.lora or options.quantize == "4bit")
-    ours = defaults(options.output, options.seed, whole)
-    return arguments(SFTConfig, ours, options.trainer)
-
-
-def lora_config(given: Mapping[str, Any]) -> Any:
-    from peft import LoraConfig
-
-    if not given:
-        return None
-    try:
-        return LoraConfig(task_type="CAUSAL_LM", **given)
-    except TypeError as error:
-        raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
-
-
-def quantization(kind: str) -> Any:
-    if kind == "none":
-        return None
-    from importlib.util import find_spec
-
-    if find_spec("bitsandbytes") is None:
-        raise ConfigError("quantize 4bit needs bitsandbytes: install redraft[train,qlora]")
-    import torch
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
+    values = trl_settings.defaults(options.output, options.seed, whole)
+    return trl_settings.arguments(SFTConfig, values, options.trainer)
 
 
 def train(options: SftOptions) -> dict[str, Any]:
@@ -105,12 +76,12 @@ def train(options: SftOptions) -> dict[str, Any]:
 
     if not (options.lessons or options.responses):
         raise ConfigError("sft needs --lessons or --responses")
-    how = How(trainer_arguments(options), lora_config(options.lora), quantization(options.quantize))
+    settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
     config = AutoConfig.from_pretrained(options.model).get_text_config()
     maker = _maker(options)
     data, lengths = _data(options, maker, config.max_position_embeddings)
-    if how.arguments.packing:
-        how.arguments.max_length = lengths.max_length
+    if settings.arguments.packing:
+        settings.arguments.max_length = lengths.max_length
     if options.dry_run:
         return asdict(lengths)
     files = (*options.lessons, *options.responses)
@@ -119,38 +90,22 @@ def train(options: SftOptions) -> dict[str, Any]:
     if checkpoints.claim(output, name):
         print(f"sft: {output} is finished already")
         return {}
-    trainer = _trainer(options, how, maker.tokenizer.loaded, data)
+    trainer = _trainer(options, settings, maker.tokenizer.loaded, data)
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
     if trainer.is_world_process_zero():
         checkpoints.finish(output, name, figures)
     return figures
 
 
-@dataclass(frozen=True, slots=True)
-class How:
-    """What TRL is told, checked before anything is written or loaded."""
-
-    arguments: Any
-    lora: Any = None
-    quantized: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What TRL trains on. The rows themselves, a token a Python object, are not kept."""
-
-    train: Any
-    lengths: Sequence[int]  # of each sequence
-    held_out: Any = None
-
-
-def _data(options: SftOptions, maker: RowMaker, window: int) -> tuple[Data, Lengths]:
-    made = rows(options, maker)
-    fitting, lengths = checked(made, window, options.max_length, options.max_dropped)
+def _data(options: SftOptions, maker: RowMaker, window: int) -> tuple[TrainingData, Lengths]:
+    training_rows = rows(options, maker)
+    fitting, lengths = checked(training_rows, window, options.max_length, options.max_dropped)
     _say(lengths, next(shown(fitting, maker.tokenizer)))
     kept = len(fitting) - options.held_out
     held_out = dataset(fitting[kept:]) if options.held_out else None
-    return Data(dataset(fitting[:kept]), [len(r.ids) for r in fitting[:kept]], held_out), lengths
+    return TrainingData(
+        dataset(fitting[:kept]), [len(r.ids) for r in fitting[:kept]], held_out
+    ), lengths
 
 
 def _maker(options: SftOptions) -> RowMaker:
@@ -174,26 +129,26 @@ def _say(lengths: Lengths, first: str) -> None:
     print(f"sft: the first, without loss in [[ ]]:\n{first[:1500]}")
 
 
-def _trainer(options: SftOptions, how: How, tokenizer: Any, data: Data) -> Any:
+def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: TrainingData) -> Any:
     from trl import SFTTrainer
 
     from redraft.train.exact_resume import MarkComplete, SameOrder
 
-    class Trainer(SFTTrainer):  # type: ignore[misc]
+    class OrderedSftTrainer(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            # Packed sequences are all about as long.
+            # Packed sequences are of about the same length.
             lengths = [1] * len(self.train_dataset) if self.args.packing else data.lengths
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
 
-    return Trainer(
+    return OrderedSftTrainer(
         model=options.model,
-        args=how.arguments,
+        args=settings.arguments,
         processing_class=tokenizer,
         train_dataset=data.train,
         eval_dataset=data.held_out,
-        peft_config=how.lora,
-        quantization_config=how.quantized,
+        peft_config=settings.lora,
+        quantization_config=settings.quantization,
         callbacks=[MarkComplete()],
     )
 

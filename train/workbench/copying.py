@@ -10,9 +10,10 @@ trained on from there like any other weight.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _CODE = 32  # dimensions in which tokens are compared
 _CONSTANT = 0.4  # one dimension that is alike for all tokens, to look at positions alone
@@ -20,13 +21,15 @@ _FAST = 6  # pairs of dimensions that rotate fast enough to tell neighbouring po
 _SHARPNESS = 0.8
 _MATCH = 1.6
 _WRITE = 0.16
-_SAY = 0.5  # how loudly what was found is proposed as the next token
-_SPARE = 0.01  # spread of the dimensions not used: at zero they would never get a gradient
-_QUIET = 0.1  # of what everything else writes, so that it does not drown the above
+_SAY = 0.5  # weight of the token found, as the next token
+_SPARE = 0.01  # spread of the dimensions not used
+_QUIET = 0.1  # factor on all other outputs, so that they do not drown these
 
 
 def set_up(model: Any, seed: int) -> None:
     """Overwrite parts of the first two layers and one dimension of the embeddings."""
+    import torch
+
     config, generator = model.config, torch.Generator().manual_seed(seed)
     width, head = config.hidden_size, config.hidden_size // config.num_attention_heads
     frame = torch.linalg.qr(torch.randn(width - 1, width - 1, generator=generator)).Q
@@ -57,7 +60,7 @@ def set_up(model: Any, seed: int) -> None:
 
 
 def _spare(attention: Any, rows: slice, generator: torch.Generator) -> None:
-    """Rows with nothing to say yet, ready to learn."""
+    """Small random weights: at zero they would never get a gradient."""
     for weight in (attention.q_proj.weight, attention.k_proj.weight):
         weight[rows].normal_(0.0, _SPARE, generator=generator)
 

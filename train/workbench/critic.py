@@ -18,6 +18,6 @@ def feedback(task: Task, response: str) -> str:
 
 
 def refinement(task: Task, response: str) -> str:
-    """A right response; the given one, unchanged, when it is right already."""
+    """A right response; the same one when it is right already."""
     findings = FAMILIES[task.family].examine(task.slots, response)
     return response if findings.right else findings.better

@@ -1,4 +1,4 @@
-"""The exact judge: is a response to a workbench task right, and how far from it otherwise."""
+"""The exact judge of responses to workbench tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from redraft.train.workbench.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What is true of a response, whatever any model says of it."""
+    """Whether a response is right, and how far from it."""
 
     right: bool
     score: int  # 1 to 10; 10 exactly when right

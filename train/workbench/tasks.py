@@ -100,8 +100,8 @@ def split_of(family: str, slots: Mapping[str, str]) -> Split:
 def task_for(instruction: str) -> Task:
     """The task whose text this is; UnknownInstruction when there is none."""
     for name, family in FAMILIES.items():
-        if (found := family.read(instruction.strip())) is not None:
-            wording, slots = found
+        if (match := family.read(instruction.strip())) is not None:
+            wording, slots = match
             held_out = wording >= len(family.wordings) - HELD_OUT_WORDINGS
             return Task(name, instruction, MappingProxyType(slots), wording, held_out)
     raise UnknownInstruction(

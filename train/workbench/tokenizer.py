@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import string
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from tokenizers.pre_tokenizers import ByteLevel
-
-from redraft.train.data.tokens import FEEDBACK_TOKEN, REFINEMENT_TOKEN
+from redraft.server.refine.srt_format import FEEDBACK_TOKEN, REFINEMENT_TOKEN
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.families.lexicon import PEOPLE, WORDS
 from redraft.train.workbench.tasks import answer, sample
+
+if TYPE_CHECKING:
+    from tokenizers import pre_tokenizers
 
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 SYSTEM, USER, ASSISTANT = "<|system|>", "<|user|>", "<|assistant|>"
 SPECIAL = (PAD, BOS, EOS, SYSTEM, USER, ASSISTANT, FEEDBACK_TOKEN, REFINEMENT_TOKEN)
 
 # A run of letters, of digits, of signs, each with the space before it; other white space.
-_PIECE = Regex(r" ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s")
+_PIECE = r" ?[A-Za-z]+| ?[0-9]+| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s"
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -41,6 +41,8 @@ _TEXTS_PER_FAMILY = 400
 
 def vocabulary() -> list[str]:
     """Every piece the workbench writes, in a fixed order, in byte-level spelling."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
     counts: Counter[str] = Counter()
     splitter = _pieces()
     for text in _texts():
@@ -53,6 +55,7 @@ def vocabulary() -> list[str]:
 
 def build() -> Any:
     """The tokenizer, as transformers loads it."""
+    from tokenizers import Tokenizer, decoders, models
     from transformers import PreTrainedTokenizerFast
 
     vocab = {piece: number for number, piece in enumerate((*SPECIAL, *vocabulary()))}
@@ -71,7 +74,10 @@ def build() -> Any:
 
 
 def _pieces() -> pre_tokenizers.PreTokenizer:
-    split = pre_tokenizers.Split(_PIECE, "isolated")
+    from tokenizers import Regex, pre_tokenizers
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    split = pre_tokenizers.Split(Regex(_PIECE), "isolated")
     return pre_tokenizers.Sequence([split, ByteLevel(add_prefix_space=False, use_regex=False)])
 
 

@@ -1,6 +1,6 @@
 """The engine that asks an OpenAI-compatible server elsewhere: a vLLM fleet, or a critic's API.
 
-    engine = await HttpEngine.connect(Upstream("http://localhost:8001/v1"))
+    engine = await HttpEngine.connect(upstream)
 
 Where the upstream is vLLM, prompts and completions are token ids, so that the phases of a loop
 find each other in its prefix cache; start it with --enable-prompt-tokens-details, or it does not

@@ -24,7 +24,7 @@ from redraft.server.engine.base import (
 from redraft.server.engine.http_engine.answer import Answer, Retryable, Unsupported
 from redraft.server.engine.http_engine.connection import Connection
 from redraft.server.engine.http_engine.pass_through import PassThrough
-from redraft.server.engine.http_engine.request import Dialect, chat_messages
+from redraft.server.engine.http_engine.request import Dialect
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
 from redraft.server.engine.http_engine.upstream import Patience, Upstream, call_headers
 
@@ -182,7 +182,7 @@ class HttpEngine:
         if isinstance(text, str):
             asked |= {"prompt": text, "add_special_tokens": False}
         else:
-            asked["messages"] = chat_messages(text)
+            asked["messages"] = [message.to_json() for message in text]
         told = await self._ask("POST", f"{self._upstream.root}/tokenize", asked)
         try:
             return [int(i) for i in told["tokens"]], [str(s) for s in told["token_strs"]]

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any
 
-from redraft.server.engine.base import Constraint, EngineRefused, Message, Prompt, Sampling, Tokens
+from redraft.server.engine.base import Constraint, EngineRefused, Prompt, Sampling, Tokens
 from redraft.server.engine.http_engine.answer import Unsupported
 
 log = logging.getLogger(__name__)
@@ -87,17 +87,10 @@ class Dialect:
         raise EngineRefused(f"a {kind} constraint needs a vLLM upstream; use a JSON schema instead")
 
 
-def chat_messages(messages: tuple[Message, ...]) -> list[Json]:
-    return [
-        {"role": m.role, "content": m.content} | ({"name": m.name} if m.name else {})
-        for m in messages
-    ]
-
-
 def _prompt_fields(prompt: Prompt) -> Json:
     if isinstance(prompt, Tokens):
         return {"prompt": list(prompt.ids)}
-    return {"messages": chat_messages(prompt.messages)}
+    return {"messages": [message.to_json() for message in prompt.messages]}
 
 
 def _sampling_fields(sampling: Sampling) -> Json:

@@ -12,19 +12,21 @@ from redraft.server.engine.http_engine.answer import Retryable
 from redraft.server.retry import Backoff
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Upstream:
+    """An OpenAI-compatible server. The defaults are the configuration's: ``build.upstream_at``."""
+
     url: str  # as OpenAI clients take it; a bare host gets /v1
-    model: str = ""  # empty: the first one it lists
-    api_key: str | None = field(default=None, repr=False)
+    model: str  # empty: the first one it lists
+    api_key: str | None = field(repr=False)
     name: str = "default"  # of the engine
-    window: int | None = None  # None: what the upstream tells
-    tokens: bool | None = None  # whether token ids go both ways; None: find out
-    priority: bool = False  # pass Call.priority on; vLLM refuses it without priority scheduling
-    connect_s: float = 5.0
-    first_token_s: float = 120.0  # the wait in the upstream's queue included
-    between_s: float = 30.0  # between any two events after that
-    retries: int = 3
+    window: int | None  # None: what the upstream tells
+    tokens: bool | None  # whether token ids go both ways; None: find out
+    priority: bool  # pass Call.priority on; vLLM refuses it without priority scheduling
+    connect_s: float
+    first_token_s: float  # the wait in the upstream's queue included
+    between_s: float  # between any two events after that
+    retries: int
     backoff_s: float = 0.5  # doubled at each retry
 
     def __post_init__(self) -> None:

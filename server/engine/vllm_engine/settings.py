@@ -13,26 +13,27 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VllmSettings:
-    """One vLLM engine. None means what suits the processor: see ``start.command_line``."""
+    """One vLLM engine. None means what suits the processor: see ``start.command_line``.
+    The defaults are the configuration's: ``build.vllm_settings``."""
 
     model: Path  # a directory with weights, config.json, tokenizer.json and a chat template
     name: str = "default"
-    served_name: str = ""  # empty: the name of the directory
-    dtype: str = "auto"
-    max_model_len: int | None = None  # None: what the model was made for
-    kv_cache_memory_bytes: int | None = None  # None: 256 MiB on a CPU, what is free on a GPU
-    block_size: int | None = None  # None: 32 on a CPU, so that short prefixes are found again
-    max_num_seqs: int = 64
-    enforce_eager: bool | None = None  # None: on a CPU, where compiling costs 11 to 26 s
-    tensor_parallel_size: int = 1
-    pipeline_parallel_size: int = 1
-    data_parallel_size: int = 1
-    in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
+    served_name: str  # empty: the name of the directory
+    dtype: str
+    max_model_len: int | None  # None: what the model was made for
+    kv_cache_memory_bytes: int | None  # None: 256 MiB on a CPU, what is free on a GPU
+    block_size: int | None  # None: 32 on a CPU, so that short prefixes are found again
+    max_num_seqs: int
+    enforce_eager: bool | None  # None: on a CPU, where compiling costs 11 to 26 s
+    tensor_parallel_size: int
+    pipeline_parallel_size: int
+    data_parallel_size: int
+    in_process: bool  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_format: SrtFormat | None = None  # given: speculate from the drafts it marks
-    max_restarts: int = 3  # attempts to bring a dead engine back before giving up
-    extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
+    max_restarts: int  # attempts to bring a dead engine back before giving up
+    extra_args: tuple[str, ...]  # as vLLM's own command line spells them; they win
 
     @property
     def model_name(self) -> str:

@@ -27,8 +27,9 @@ from redraft.benchmarks import report
 from redraft.benchmarks.experiments import ablation, data_curve
 from redraft.benchmarks.experiments.arm_figures import failures, weigh
 from redraft.benchmarks.experiments.arms import TOOLS, Arm, MeasuredArm, Shop, Tools, measured
-from redraft.benchmarks.load.programs import ProgramFailed, module_command, run_to_end
+from redraft.benchmarks.load.programs import ProgramFailed, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
 from redraft.server.options import ConfigError
@@ -76,7 +77,7 @@ class Played:
         return Tools(self._run, self._evaluate)
 
     def _run(self, command: Sequence[str], log: Path) -> None:
-        start = module_command("redraft.train", "run")
+        start = python_module("redraft.train", "run")
         assert list(command[: len(start)]) == start
         recipe, *rest = command[len(start) :]
         self.trainings.append(" ".join(rest))
@@ -85,7 +86,7 @@ class Played:
     def _train(self, recipe: str, rest: list[str]) -> None:
         changes = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
         output = Path(rest[rest.index("--output") + 1])
-        found = recipes.load(recipe, [*changes, f"output={output}"])
+        found = recipes.load(recipe, changes, str(output))
         if "--until" in rest:
             names = recipes.selected(found, [], rest[rest.index("--until") + 1])
             assert names[-1] == "filter"
@@ -97,7 +98,7 @@ class Played:
         for step in found.steps:
             if step.name not in rest[rest.index("--only") + 1 : end]:
                 continue
-            options = dict(step.options)
+            options = step.values()
             before = json.loads((Path(options["model"]) / "learnt.json").read_text())
             if step.stage != "merge":
                 parts = options.get("components", COMPONENTS)

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from redraft.server.admission import Admission
 from redraft.server.api import unsupported
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.model import (
     ServedModel,
@@ -324,7 +325,7 @@ def test_a_layer_that_works_in_tasks_of_its_own_is_told_that_the_client_left() -
 def test_it_takes_a_place_and_a_drain_ends_it(stream: bool) -> None:
     layer = Layer(events=["{}"] if stream else None)
     layer.hold = True
-    service = serve(layer, admission=Admission(max_loops=1, max_queue=0))
+    service = serve(layer, admission=Admission(ServerConfig(max_loops=1, max_queue=0)))
     found: list[httpx.Response] = []
     with answering(ScriptedEngine(), service) as served:
 

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from redraft.server.admission import Admission
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
@@ -86,7 +87,7 @@ def test_leaving_stops_all_drafts_that_are_written_side_by_side(stream: bool) ->
 def test_leaving_the_queue_leaves_no_gap_in_it(stream: bool) -> None:
     pause = Pause("draft-0")
     engine = ScriptedEngine(*LOOP, gate=pause)
-    service = Service(srt_model(engine), admission=Admission(max_loops=1))
+    service = Service(srt_model(engine), admission=Admission(ServerConfig(max_loops=1)))
     path, body = "/v1/chat/completions", {"messages": MESSAGES, "stream": stream}
     with answering(engine, service) as served, connection(served, path, body):
         pause.wait_reached()

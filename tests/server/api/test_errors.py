@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from redraft.server.admission import Admission
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError, EngineRefused, EngineUnavailable, PromptTooLong
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine, demo_reply
 from redraft.server.service import Service
@@ -53,7 +54,9 @@ def test_a_prompt_that_is_too_long_is_named_after_its_field() -> None:
 def test_a_full_server_says_when_to_come_back() -> None:
     pause = Pause("draft-0")
     engine = ScriptedEngine(reply=demo_reply, gate=pause)
-    service = Service(srt_model(engine), admission=Admission(max_loops=1, max_queue=0))
+    service = Service(
+        srt_model(engine), admission=Admission(ServerConfig(max_loops=1, max_queue=0))
+    )
 
     with answering(engine, service) as served:
         url = f"{served.url}/v1/chat/completions"

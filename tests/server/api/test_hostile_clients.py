@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from redraft.server.admission import Admission
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
@@ -76,7 +77,9 @@ def tasks(served: Served) -> int:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_nothing_of_them_stays_behind(seed: int) -> None:
     engine = ScriptedEngine(reply=demo_reply, delay=0.001, keep_history=False)
-    service = Service(srt_model(engine), admission=Admission(max_loops=16, queue_timeout_s=600))
+    service = Service(
+        srt_model(engine), admission=Admission(ServerConfig(max_loops=16, queue_timeout_s=600))
+    )
     with answering(engine, service, keep_alive_s=0.02) as served:
         before = tasks(served)
         answers = asyncio.run(visits(served.port, seed))

@@ -13,6 +13,7 @@ import pytest
 from redraft import __version__
 from redraft.server.admission import Admission
 from redraft.server.api.settings import ApiKey, ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import (
     ServedModel,
@@ -106,7 +107,7 @@ def test_an_engine_that_does_not_say_whether_it_works_counts_as_down() -> None:
 
 def test_a_server_with_a_full_queue_is_not_ready() -> None:
     async def test() -> httpx.Response:
-        full = service(admission=Admission(max_loops=1, max_queue=0))
+        full = service(admission=Admission(ServerConfig(max_loops=1, max_queue=0)))
         async with full.admission.place("somebody", Interrupt()):
             return await send(full, "GET", "/ready")
 

@@ -13,15 +13,17 @@ from redraft.server.admission import Admission
 from redraft.server.api.examples import REFINE
 from redraft.server.api.schema.refine import RefineObject, RefineRequest
 from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine, demo_reply
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
-from redraft.server.telemetry.traces import TraceStore, read_traces
+from redraft.server.telemetry.traces import TraceStore
 from tests.support.asgi import post, send, srt_model
 from tests.support.clock import let_pass
 from tests.support.loops import feedback
+from tests.support.stored import stored_lines
 
 QUESTION = {"prompt": "Capital of France?"}
 
@@ -241,7 +243,7 @@ def test_every_loop_is_stored_where_a_store_is_configured(tmp_path: Any) -> None
     store = TraceStore(tmp_path)
     told = refine(QUESTION, "Lyon.", feedback(2), "Paris.", traces=store)
     store.close()
-    (stored,) = read_traces(tmp_path)
+    (stored,) = stored_lines(tmp_path)
     assert (stored["id"], stored["answer"], stored["model"]) == (told["id"], "Paris.", "scripted")
     assert stored["iterations"] == told["trace"]["iterations"]
 
@@ -249,7 +251,7 @@ def test_every_loop_is_stored_where_a_store_is_configured(tmp_path: Any) -> None
 def test_a_full_server_says_when_to_come_back() -> None:
     async def test() -> None:
         service = Service(
-            srt_model(ScriptedEngine()), admission=Admission(max_loops=1, max_queue=0)
+            srt_model(ScriptedEngine()), admission=Admission(ServerConfig(max_loops=1, max_queue=0))
         )
         async with service.admission.place("somebody", Interrupt()):
             answer = await send(service, "POST", "/v1/refine", json=QUESTION)

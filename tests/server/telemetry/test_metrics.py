@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redraft.server.admission import Admission
 from redraft.server.api.app import build_app
 from redraft.server.api.settings import ApiSettings
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable, Sampling
 from redraft.server.engine.scripted_engine import Entry, Fail, ScriptedEngine
 from redraft.server.refine.interrupt import Interrupt
@@ -166,7 +167,7 @@ def test_a_client_that_leaves_is_counted_as_cancelled_and_so_are_its_tokens() ->
 
 def test_who_is_turned_away_at_the_door_is_counted() -> None:
     async def test() -> None:
-        admission = Admission(max_loops=1, max_queue=0)
+        admission = Admission(ServerConfig(max_loops=1, max_queue=0))
         service = Service(srt_model(ScriptedEngine()), {}, admission, Metrics(CollectorRegistry()))
         async with admission.place("somebody", Interrupt()):
             await send(service, "POST", "/v1/refine", json={"prompt": "Capital of France?"})

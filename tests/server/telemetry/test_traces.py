@@ -23,8 +23,9 @@ from redraft.server.refine.trace import (
     ResponseText,
     Trace,
 )
-from redraft.server.telemetry.traces import TraceStore, read_traces
-from redraft.train.data import traces as training_traces
+from redraft.server.telemetry.traces import TraceStore
+from redraft.train.data.records import read_traces
+from tests.support.stored import stored_lines
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -48,7 +49,7 @@ def test_a_stored_trace_says_what_was_asked_what_was_written_and_why_it_ended(
     store = TraceStore(tmp_path)
     store.append("request-1", "small", trace())
     store.close()
-    (stored,) = read_traces(tmp_path)
+    (stored,) = stored_lines(tmp_path)
     assert stored.pop("time") > 1_700_000_000
     assert stored == {
         "id": "request-1",
@@ -89,7 +90,7 @@ def test_what_the_server_stores_training_reads(tmp_path: Path) -> None:
     store = TraceStore(tmp_path)
     store.append("1", "small", trace())
     store.close()
-    (stored,) = training_traces.read(tmp_path)
+    (stored,) = read_traces(tmp_path)
     assert stored.instruction == trace().instruction
     assert [r.text for r in stored.responses] == [r.text for r in trace().responses]
     assert (stored.scores, stored.kept) == (trace().scores, trace().kept)
@@ -103,7 +104,7 @@ def test_files_are_rotated_by_size_and_read_in_order(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     assert len(files) > 2
     assert all(file.stat().st_size <= 2000 for file in files)
-    assert [stored["id"] for stored in read_traces(tmp_path)] == [str(n) for n in range(20)]
+    assert [stored["id"] for stored in stored_lines(tmp_path)] == [str(n) for n in range(20)]
 
 
 def test_a_restarted_store_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_restarted_store_goes_on_where_the_last_one_ended(tmp_path: Path) -> N
         store.append(str(number), "small", trace())
         store.close()
     assert len(list(tmp_path.iterdir())) == 1
-    assert [stored["id"] for stored in read_traces(tmp_path)] == ["0", "1", "2"]
+    assert [stored["id"] for stored in stored_lines(tmp_path)] == ["0", "1", "2"]
 
 
 def test_a_line_torn_by_a_crash_is_passed_over_and_never_continued(tmp_path: Path) -> None:
@@ -122,32 +123,28 @@ def test_a_line_torn_by_a_crash_is_passed_over_and_never_continued(tmp_path: Pat
     (file,) = tmp_path.iterdir()
     with file.open("ab") as torn:
         torn.write(b'{"id": "torn", "instr')
-    assert [stored["id"] for stored in read_traces(tmp_path)] == ["whole"]
+    assert [stored["id"] for stored in stored_lines(tmp_path)] == ["whole"]
     store = TraceStore(tmp_path)
     store.append("after", "small", trace())
     store.close()
-    assert [stored["id"] for stored in read_traces(tmp_path)] == ["whole", "after"]
-
-
-def test_a_damaged_line_within_a_file_is_an_error_that_says_where(tmp_path: Path) -> None:
-    (tmp_path / "traces-000001.jsonl").write_text("{}\nnot json\n{}\n")
-    with pytest.raises(ValueError, match=r"traces-000001\.jsonl:2 needs a JSON object"):
-        list(read_traces(tmp_path))
+    assert [stored["id"] for stored in stored_lines(tmp_path)] == ["whole", "after"]
 
 
 def test_what_was_stored_survives_the_death_of_the_process(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, time\n"
         "from tests.server.telemetry.test_traces import trace\n"
-        "from redraft.server.telemetry.traces import TraceStore, read_traces\n"
+        "from pathlib import Path\n"
+        "from tests.support.stored import stored_lines\n"
+        "from redraft.server.telemetry.traces import TraceStore\n"
         "store = TraceStore(sys.argv[1])\n"
         "for number in range(50): store.append(str(number), 'small', trace())\n"
-        "while len(list(read_traces(sys.argv[1]))) < 20: time.sleep(0.001)\n"
+        "while len(list(stored_lines(Path(sys.argv[1])))) < 20: time.sleep(0.001)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, check=False)
     assert ended.returncode == -signal.SIGKILL
-    stored = [stored["id"] for stored in read_traces(tmp_path)]
+    stored = [stored["id"] for stored in stored_lines(tmp_path)]
     assert len(stored) >= 20
     assert stored == [str(number) for number in range(len(stored))]
 
@@ -169,7 +166,7 @@ def test_a_disk_that_refuses_loses_traces_not_requests(
     directory.mkdir()
     store.append("third", "small", trace())
     store.close()
-    assert [stored["id"] for stored in read_traces(directory)] == ["third"]
+    assert [stored["id"] for stored in stored_lines(directory)] == ["third"]
 
 
 def test_only_the_owner_can_read_what_users_wrote(tmp_path: Path) -> None:
@@ -188,7 +185,7 @@ def test_any_text_comes_back_as_it_was(
     store = TraceStore(directory)
     store.append("1", "small", trace(instruction, answer))
     store.close()
-    (stored,) = read_traces(directory)
+    (stored,) = stored_lines(directory)
     assert (stored["instruction"][0]["content"], stored["answer"]) == (instruction, answer)
     (file,) = directory.iterdir()
     assert json.loads(file.read_bytes()) == stored

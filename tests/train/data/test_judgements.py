@@ -11,9 +11,9 @@ import pytest
 from redraft.server.engine.base import Message
 from redraft.train.data.instructions import BadRow
 from redraft.train.data.judgements import read, to_pair
-from redraft.train.data.records import Pair
+from redraft.train.data.records import PreferencePair
 
-PAIR = Pair((Message("user", "Name a river."),), "The Elbe.", "Como.")
+PAIR = PreferencePair((Message("user", "Name a river."),), "The Elbe.", "Como.")
 ASKED = {"role": "user", "content": "Name a river."}
 
 

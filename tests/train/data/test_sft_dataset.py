@@ -18,7 +18,7 @@ from redraft.server.refine.loop import Given, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Instruction
 from redraft.train.data import tokens
-from redraft.train.data.records import Example, Lesson, Pair
+from redraft.train.data.records import Example, Lesson, PreferencePair
 from redraft.train.data.sft_dataset import IGNORED, Row, RowMaker, checked, dataset, selected
 from tests.support import tiny_model
 
@@ -150,7 +150,7 @@ def test_the_data_set_holds_the_rows_as_they_are(tokenizer: tokens.Tokenizer) ->
 def test_pairs_end_as_a_first_response_does(tokenizer: tokens.Tokenizer) -> None:
     from redraft.train.data.preference_dataset import rows as pair_rows
 
-    (row,) = pair_rows([Pair(LESSON.messages, "ant, bear", "ant", 9, 4)], tokenizer, None)
+    (row,) = pair_rows([PreferencePair(LESSON.messages, "ant, bear", "ant", 9, 4)], tokenizer, None)
     assert tokenizer.decode(row.chosen, special=True) == "ant, bear<|feedback|>"
     assert tokenizer.decode(row.rejected, special=True) == "ant<|feedback|>"
     assert row.prompt == tokenizer.encode_chat(LESSON.messages)

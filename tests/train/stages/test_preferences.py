@@ -23,11 +23,10 @@ from redraft.server.refine.trace import (
 )
 from redraft.server.refine.trace_json import trace_json
 from redraft.server.telemetry.traces import TraceStore
-from redraft.train.data import traces
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
-from redraft.train.data.records import Example, Lesson, Pair, read_pairs
-from redraft.train.self_feedback import SelfFeedback, Setting
+from redraft.train.data.records import Example, Lesson, PreferencePair, read_pairs, read_traces
+from redraft.train.self_feedback import LoopSettings, SelfFeedback
 from redraft.train.stages import preferences
 from redraft.train.stages.preferences import PreferencesOptions, pair_of, pair_of_lesson
 from redraft.train.workbench.tasks import answer, sample
@@ -54,7 +53,7 @@ def trace(draft_score: int | None = 3, score: int | None = 8, **changes: Any) ->
 def test_a_refinement_that_scores_higher_is_chosen_over_its_draft() -> None:
     made = trace()
     pair = pair_of(made, made.scores, 1, "a-tokenizer")
-    assert pair == Pair(ASKED, "The Elbe.", "Como.", 8, 3, (3,), (1, 2), "a-tokenizer")
+    assert pair == PreferencePair(ASKED, "The Elbe.", "Como.", 8, 3, (3,), (1, 2), "a-tokenizer")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_what_is_no_pair_says_why(made: Trace, reason: str) -> None:
 
 def test_a_margin_can_be_asked_for() -> None:
     made = trace(3, 5)
-    assert isinstance(pair_of(made, made.scores, 2, ""), Pair)
+    assert isinstance(pair_of(made, made.scores, 2, ""), PreferencePair)
     assert pair_of(made, made.scores, 3, "") == "refinement not scored above its draft"
 
 
@@ -89,22 +88,18 @@ def test_the_best_of_several_refinements_is_chosen() -> None:
     middle = Iteration(Feedback("f", score=9), ResponseText("Rhine.", (4,)))
     made = replace(made, iterations=(first, middle, last))
     pair = pair_of(made, made.scores, 1, "")
-    assert isinstance(pair, Pair)
+    assert isinstance(pair, PreferencePair)
     assert (pair.chosen, pair.chosen_score) == ("The Elbe.", 9)
 
 
 def test_a_critics_lesson_can_be_a_pair() -> None:
     lesson = Lesson(ASKED, "Como.", "f", "The Elbe.", 3, 9, (1, 2), "a-tokenizer")
     pair = pair_of_lesson(lesson, 1)
-    assert isinstance(pair, Pair)
+    assert isinstance(pair, PreferencePair)
     assert (pair.chosen, pair.rejected, pair.rejected_ids) == ("The Elbe.", "Como.", (1, 2))
     assert pair_of_lesson(replace(lesson, refinement_score=3), 1) == (
         "refinement not scored above its draft"
     )
-
-
-def test_a_trace_survives_its_json_with_its_token_ids() -> None:
-    assert traces.from_json(json.loads(json.dumps(traces.to_json(trace())))) == trace()
 
 
 def test_what_the_server_stored_is_read_back_torn_end_and_all(tmp_path: Path) -> None:
@@ -115,7 +110,7 @@ def test_what_the_server_stored_is_read_back_torn_end_and_all(tmp_path: Path) ->
     (file,) = tmp_path.glob("*.jsonl")
     with file.open("a") as torn:
         torn.write('{"id": "torn')
-    found = list(traces.read(tmp_path))
+    found = list(read_traces(tmp_path))
     assert [t.scores for t in found] == [(3, 8)] * 3
     assert [r.text for r in found[0].responses] == ["Como.", "The Elbe."]
     assert found[0].instruction.messages == ASKED
@@ -131,7 +126,7 @@ def test_responses_of_the_api_are_traces_too(tmp_path: Path, wrap: str) -> None:
     }[wrap]
     row = {"messages": [{"role": "user", "content": "Name a river."}], **held}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
-    (found,) = traces.read(tmp_path / "a.jsonl")
+    (found,) = read_traces(tmp_path / "a.jsonl")
     assert found.scores == (3, 8)
 
 
@@ -156,7 +151,9 @@ def test_traces_become_pairs_scored_by_someone_else(tmp_path: Path) -> None:
 
 
 def loop(engine: ScriptedEngine, ledger: Ledger) -> SelfFeedback:
-    return SelfFeedback(engine, "weights", FORMAT, Setting(max_tokens=60), ledger)
+    return SelfFeedback(
+        engine, "weights", FORMAT, LoopSettings(1, 0.7, 60, seed=0), ledger, concurrency=16
+    )
 
 
 def test_the_model_works_on_itself_and_a_second_run_costs_nothing(tmp_path: Path) -> None:
@@ -192,9 +189,9 @@ def test_an_engine_that_fails_leaves_no_trace_behind(tmp_path: Path) -> None:
 
 def test_the_audit_shows_length_bias_duplicates_and_margins() -> None:
     pairs = [
-        Pair(ASKED, "a long answer", "short", 8, 3),
-        Pair(ASKED, "a long answer", "short", 8, 3),
-        Pair((Message("user", "Else."),), "no", "yes", 6, 5),
+        PreferencePair(ASKED, "a long answer", "short", 8, 3),
+        PreferencePair(ASKED, "a long answer", "short", 8, 3),
+        PreferencePair((Message("user", "Else."),), "no", "yes", 6, 5),
     ]
     found = audit(pairs)
     assert found["chosen_longer"] == pytest.approx(2 / 3)

@@ -14,10 +14,11 @@ from redraft.server.refine import manifest
 from redraft.train.data import tokens
 from redraft.train.data.sft_dataset import IGNORED
 from redraft.train.stages import agreement, dpo, merge, sft
-from redraft.train.stages.agreement import Agreement, counted, fall
+from redraft.train.stages.agreement import JudgementAgreement, counted, fall
 from redraft.train.stages.dpo import DpoOptions
 from redraft.train.stages.merge import MergeOptions
 from redraft.train.stages.sft import SftOptions
+from redraft.train.trl_settings import TrlSettings
 from tests.support import tiny_lessons, tiny_model
 
 pytestmark = pytest.mark.train
@@ -92,8 +93,8 @@ def test_what_trl_computes_the_loss_on_is_everything_after_the_instruction(folde
     maker = sft._maker(options)
     rows = list(sft.rows(options, maker))
     data, _ = sft._data(options, maker, tiny_model.WINDOW)
-    how = sft.How(sft.trainer_arguments(options))
-    trainer = sft._trainer(options, how, maker.tokenizer.loaded, data)
+    settings = TrlSettings(sft.trainer_arguments(options))
+    trainer = sft._trainer(options, settings, maker.tokenizer.loaded, data)
     for row, held in zip(rows, trainer.train_dataset, strict=True):
         batch = trainer.data_collator([{k: held[k] for k in ("input_ids", "labels")}])
         labels = batch["labels"][0].tolist()
@@ -153,9 +154,9 @@ def test_stage_two_from_an_adapter_has_that_adapter_as_its_reference(
 ) -> None:
     options = dpo_options(folder, "adapter2", model=str(adapter))
     tokenizer = tokens.load(adapter)
-    how = sft.How(dpo.trainer_arguments(options))
+    settings = TrlSettings(dpo.trainer_arguments(options))
     data, _ = dpo._data(options, tokenizer, tiny_model.WINDOW)
-    trainer = dpo._trainer(options, how, tokenizer, data)
+    trainer = dpo._trainer(options, settings, tokenizer, data)
     parameters = dict(trainer.model.named_parameters())
     references = [name for name in parameters if ".ref." in name]
     assert references
@@ -229,12 +230,12 @@ def test_a_manifest_that_contradicts_itself_is_not_written(
 
 def test_agreement_counts_ties_and_unreadable_scores_as_wrong() -> None:
     found = counted([(9, 2), (5, 5), (2, 9), (None, 3), (9, 1)])
-    assert found == Agreement(right=2, ties=1, wrong=1, unreadable=1)
+    assert found == JudgementAgreement(right=2, ties=1, wrong=1, unreadable=1)
     assert found.share == 0.4
 
 
 def test_a_fall_within_what_the_recipe_allows_is_none() -> None:
-    before, after = Agreement(80, 0, 20, 0), Agreement(76, 4, 20, 0)
+    before, after = JudgementAgreement(80, 0, 20, 0), JudgementAgreement(76, 4, 20, 0)
     assert fall(before, after, 0.05) is None
     told = fall(before, after, 0.02)
     assert told is not None

@@ -48,57 +48,57 @@ class Addends(Family):
     def draw(self, rng: random.Random) -> dict[str, str]:
         while True:
             kind = rng.choice(("even", "odd"))
-            asked = rng.choice((3, 4, 5) if kind == "even" else (2, 4))
+            wanted = rng.choice((3, 4, 5) if kind == "even" else (2, 4))
             total = rng.randrange(30, 100, 2)
             first = rng.randint(1, total // 2)
-            if parity(first) == kind and total - first >= 2 * (asked - 1):
-                return {"n": str(asked), "parity": kind, "total": str(total), "first": str(first)}
+            if parity(first) == kind and total - first >= 2 * (wanted - 1):
+                return {"n": str(wanted), "parity": kind, "total": str(total), "first": str(first)}
 
     @staticmethod
     def _say(numbers: Sequence[int]) -> str:
         return f"They are {listed(numbers)}."
 
     def answer(self, slots: Slots, rng: random.Random) -> str:
-        asked, total, numbers = int(slots["n"]), int(slots["total"]), [int(slots["first"])]
-        while len(numbers) < asked - 1:
-            missing = asked - len(numbers)
+        wanted, total, numbers = int(slots["n"]), int(slots["total"]), [int(slots["first"])]
+        while len(numbers) < wanted - 1:
+            missing = wanted - len(numbers)
             largest = total - sum(numbers) - 2 * (missing - 1)
             choices = [n for n in range(1, largest + 1) if parity(n) == slots["parity"]]
             numbers.append(rng.choice(choices[: max(1, 2 * len(choices) // missing)]))
         return self._say([*numbers, total - sum(numbers)])
 
     def examine(self, slots: Slots, response: str) -> Findings:
-        asked, total = int(slots["n"]), int(slots["total"])
+        wanted, total = int(slots["n"]), int(slots["total"])
         items = numbers_in(response)
         working, reached, alike = [], 0, 0
         for item in items:
             fine = parity(item) == slots["parity"] and item > 0
             fine = fine and (alike > 0 or item == int(slots["first"]))
-            if not fine or alike == asked:
+            if not fine or alike == wanted:
                 working.append(f"{item} no.")
                 break
             added = f": {listed(steps(reached, item))}" if reached else ""
             working.append(f"{item} {slots['parity']}{added}.")
             reached, alike = reached + item, alike + 1
-        right = alike == len(items) == asked and reached == total
+        right = alike == len(items) == wanted and reached == total
         outcome = "right" if right else "wrong"
-        verdict = f"So {alike} of {asked} and {reached} of {total}, {outcome}."
+        verdict = f"So {alike} of {wanted} and {reached} of {total}, {outcome}."
         text = " ".join(working) if working else "Nothing is named."
         if right:
             return Findings(True, BEST_SCORE, (), text, verdict, "Keep it.", response)
         advice, better = self._mend(slots, items[:alike])
-        score = partial_score(alike, asked + 1)
+        score = partial_score(alike, wanted + 1)
         return Findings(False, score, (verdict,), text, verdict, advice, self._say(better))
 
     @staticmethod
     def _mend(slots: Slots, good: Sequence[int]) -> tuple[str, list[int]]:
         """Keep as many of the good numbers as leave room for the others."""
-        asked, total = int(slots["n"]), int(slots["total"])
+        wanted, total = int(slots["n"]), int(slots["total"])
         smallest = 2 if slots["parity"] == "even" else 1
-        kept = list(good[: asked - 1]) or [int(slots["first"])]
-        while len(kept) > 1 and total - sum(kept) < smallest * (asked - len(kept)):
+        kept = list(good[: wanted - 1]) or [int(slots["first"])]
+        while len(kept) > 1 and total - sum(kept) < smallest * (wanted - len(kept)):
             kept.pop()
-        small = [smallest] * (asked - len(kept) - 1)
+        small = [smallest] * (wanted - len(kept) - 1)
         better = [*kept, *small, total - sum(kept) - sum(small)]
         left = listed(steps(total, -sum(kept)))
         return f"Keep {listed(kept)}, {sum(kept)}. Left {left}. Say {listed(better)}.", better

@@ -133,7 +133,7 @@ class Story(Family):
         return int(number) if verb in GAINS else -int(number)
 
 
-class Pair(Family):
+class PairSum(Family):
     """Find the two numbers of a list that add up to a given one."""
 
     name = "pair"
@@ -174,8 +174,8 @@ class Pair(Family):
         tried = numbers[: numbers.index(pair[0]) + 1]
         working = [f"{number} needs {target - number}" for number in tried]
         text = f"{', no. '.join(working)}, yes."
-        given = numbers_in(response)
-        if sorted(given) == sorted(pair):
-            given = list(pair)  # either order is right
+        answered = numbers_in(response)
+        if sorted(answered) == sorted(pair):
+            answered = list(pair)  # either order is right
         better = f"They are {listed(pair)}."
-        return examine_list(given, pair, text, better)
+        return examine_list(answered, pair, text, better)

@@ -69,8 +69,8 @@ class Family(ABC):
     def read(self, instruction: str) -> tuple[int, dict[str, str]] | None:
         """Which wording this is and what its slots hold; None: not of this family."""
         for number, pattern in enumerate(self._patterns):
-            if found := pattern.fullmatch(instruction):
-                return number, self.normalise(found.groupdict())
+            if match := pattern.fullmatch(instruction):
+                return number, self.normalise(match.groupdict())
         return None
 
     @cached_property
@@ -89,7 +89,7 @@ class Family(ABC):
 
 
 def numbers_in(text: str) -> list[int]:
-    return [int(found) for found in re.findall(NUMBER, text)]
+    return [int(digits) for digits in re.findall(NUMBER, text)]
 
 
 def known_words_in(text: str) -> list[str]:
@@ -105,39 +105,39 @@ def steady_random(*parts: str) -> random.Random:
     return random.Random(hashlib.sha256("\0".join(parts).encode()).digest())
 
 
-def examine_number(given: Sequence[int], expected: int, working: str, better: str) -> Findings:
+def examine_number(items: Sequence[int], expected: int, working: str, better: str) -> Findings:
     """For an answer that is one number, the last one the response says."""
-    if not given:
+    if not items:
         return _wrong(WORST_SCORE, "The response says no number.", working, f"{expected}", better)
-    said = given[-1]
-    if said == expected:
-        return _right(f"The response says {said}, right.", working, better)
-    distance = abs(said - expected)
+    last = items[-1]
+    if last == expected:
+        return _right(f"The response says {last}, right.", working, better)
+    distance = abs(last - expected)
     score = 6 if distance <= 1 else 4 if distance <= 10 else 2
-    return _wrong(score, f"The response says {said}, wrong.", working, f"{expected}", better)
+    return _wrong(score, f"The response says {last}, wrong.", working, f"{expected}", better)
 
 
-def examine_choice(given: Sequence[str], expected: str, working: str, better: str) -> Findings:
+def examine_choice(items: Sequence[str], expected: str, working: str, better: str) -> Findings:
     """For an answer that is one word, the last known one the response says."""
-    if not given:
+    if not items:
         return _wrong(WORST_SCORE, "The response says none.", working, expected, better)
-    if given[-1] == expected:
+    if items[-1] == expected:
         return _right(f"The response says {expected}, right.", working, better)
-    return _wrong(3, f"The response says {given[-1]}, wrong.", working, expected, better)
+    return _wrong(3, f"The response says {items[-1]}, wrong.", working, expected, better)
 
 
 def examine_list(
-    given: Sequence[object], expected: Sequence[object], working: str, better: str
+    items: Sequence[object], expected: Sequence[object], working: str, better: str
 ) -> Findings:
     """For an answer that is a list in order: item by item up to the first that is wrong."""
     alike = 0
-    while alike < min(len(given), len(expected)) and given[alike] == expected[alike]:
+    while alike < min(len(items), len(expected)) and items[alike] == expected[alike]:
         alike += 1
-    steps = [f"{item} right" for item in given[:alike]]
-    if alike == len(given) == len(expected):
+    steps = [f"{item} right" for item in items[:alike]]
+    if alike == len(items) == len(expected):
         return _right(f"The response says {listed([*steps, 'end right'])}.", working, better)
-    steps.append(f"{given[alike]} wrong" if alike < len(given) else "end wrong")
-    score = max(WORST_SCORE + 1, 1 + 7 * alike // len(expected)) if given else WORST_SCORE
+    steps.append(f"{items[alike]} wrong" if alike < len(items) else "end wrong")
+    score = max(WORST_SCORE + 1, 1 + 7 * alike // len(expected)) if items else WORST_SCORE
     verdict = f"The response says {listed(steps)}."
     return _wrong(score, verdict, working, listed(expected), better)
 

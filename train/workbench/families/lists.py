@@ -137,5 +137,5 @@ class Reverse(Family):
     def examine(self, slots: Slots, response: str) -> Findings:
         expected = slots["words"].split(", ")[::-1]
         text = f"From the end: {listed(expected)}."
-        said = known_words_in(response)
-        return examine_list(said, expected, text, f"In reverse: {listed(expected)}.")
+        items = known_words_in(response)
+        return examine_list(items, expected, text, f"In reverse: {listed(expected)}.")

@@ -21,8 +21,8 @@ def items_in(response: str) -> list[str]:
     return [item for item in re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+|\s+", listing.lower()) if item]
 
 
-def partial_score(good: int, asked: int) -> int:
-    return min(BEST_SCORE - 1, 2 + 6 * good // asked)
+def partial_score(good: int, wanted: int) -> int:
+    return min(BEST_SCORE - 1, 2 + 6 * good // wanted)
 
 
 class Names(Family):
@@ -65,7 +65,7 @@ class Names(Family):
         return self._say(sorted(rng.sample(self._allowed(slots), int(slots["n"]))))
 
     def examine(self, slots: Slots, response: str) -> Findings:
-        asked, allowed, items = int(slots["n"]), self._allowed(slots), items_in(response)
+        wanted, allowed, items = int(slots["n"]), self._allowed(slots), items_in(response)
         good: list[str] = []
         remarks = []
         for item in items:
@@ -74,25 +74,25 @@ class Names(Family):
             if not remark.endswith("fine"):
                 break
             good.append(item)
-        right = len(good) == asked == len(items)
+        right = len(good) == wanted == len(items)
         outcome = "right" if right else "wrong"
-        verdict = f"So {len(good)} of {asked} fine, {outcome}."
+        verdict = f"So {len(good)} of {wanted} fine, {outcome}."
         working = f"{'. '.join(remarks)}." if remarks else "Nothing is named."
         if right:
             return Findings(True, BEST_SCORE, (), working, verdict, "Keep it.", response)
-        better = self._mend(good, asked, allowed)
-        score = partial_score(len(good), asked)
+        better = self._mend(good, wanted, allowed)
+        score = partial_score(len(good), wanted)
         advice = f"Say {listed(better)}."
         return Findings(False, score, (verdict,), working, verdict, advice, self._say(better))
 
     @staticmethod
-    def _mend(good: Sequence[str], asked: int, allowed: Sequence[str]) -> list[str]:
+    def _mend(good: Sequence[str], wanted: int, allowed: Sequence[str]) -> list[str]:
         """Keep as many of the good ones as leave enough words for the others, then the next."""
-        kept = list(good[:asked])
+        kept = list(good[:wanted])
         while True:
             later = [word for word in allowed if not kept or word > kept[-1]]
-            if len(kept) + len(later) >= asked:
-                return [*kept, *later[: asked - len(kept)]]
+            if len(kept) + len(later) >= wanted:
+                return [*kept, *later[: wanted - len(kept)]]
             kept.pop()
 
     @staticmethod

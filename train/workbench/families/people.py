@@ -71,8 +71,8 @@ class Swap(Family):
             working.append(f"{swap}: {holder}")
         last = (first, *others)[-1]
         text = f"At first {'. '.join(working)}."
-        said = [name for name in re.findall(NAME, response) if name in PEOPLE]
-        return examine_choice(said, last, text, f"It is with {last}.")
+        items = [name for name in re.findall(NAME, response) if name in PEOPLE]
+        return examine_choice(items, last, text, f"It is with {last}.")
 
 
 def _pairs(text: str, between: str) -> list[tuple[str, str]]:

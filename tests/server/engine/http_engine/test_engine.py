@@ -22,13 +22,14 @@ from redraft.server.engine.base import (
     Tokens,
     complete,
 )
-from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine import HttpEngine
 from redraft.server.refine.asking import SrtAsker
 from redraft.server.refine.events import Finished
 from redraft.server.refine.loop import refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Trace
 from tests.support import loops
+from tests.support.configured import upstream_at
 from tests.support.http_stage import CHAT, PATIENT, ask, failure, stage, with_engine
 from tests.support.serving import serving
 from tests.support.upstream import MODEL, SPECIAL, WINDOW, Refuse, Scene, Stream, words_then
@@ -55,7 +56,7 @@ def test_a_hosted_api_is_asked_with_chats_only() -> None:
 
 
 def test_an_upstream_that_is_not_there_is_named() -> None:
-    upstream = Upstream("http://127.0.0.1:1", retries=0)
+    upstream = upstream_at("http://127.0.0.1:1", retries=0)
     with pytest.raises(EngineUnavailable, match="cannot reach the upstream"):
         asyncio.run(HttpEngine.connect(upstream))
 
@@ -63,12 +64,12 @@ def test_an_upstream_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://host/v1"])
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="expected http://HOST:PORT/v1"):
-        Upstream(url)
+        upstream_at(url)
 
 
 def test_a_bare_host_gets_the_usual_path() -> None:
-    assert Upstream("http://host:8000/").api == "http://host:8000/v1"
-    assert Upstream("https://host/openai/v1").root == "https://host/openai"
+    assert upstream_at("http://host:8000/").api == "http://host:8000/v1"
+    assert upstream_at("https://host/openai/v1").root == "https://host/openai"
 
 
 # -- asking -----------------------------------------------------------------------------------
@@ -189,7 +190,8 @@ def test_the_api_key_is_sent_and_never_logged(caplog: pytest.LogCaptureFixture) 
     scene.next = [Refuse(401, {"error": {"message": "Incorrect API key provided: sk-secret"}})]
     told = failure(scene, EngineUnavailable, api_key="sk-secret")
     assert scene.completions()[0].headers["authorization"] == "Bearer sk-secret"
-    assert "sk-secret" not in told + caplog.text + repr(Upstream("http://h", api_key="sk-secret"))
+    shown = repr(upstream_at("http://h", api_key="sk-secret"))
+    assert "sk-secret" not in told + caplog.text + shown
 
 
 def test_the_phases_of_a_loop_continue_the_very_tokens_the_upstream_wrote() -> None:
@@ -306,7 +308,7 @@ def test_closing_the_engine_ends_what_runs() -> None:
 def test_check_tells_whether_the_upstream_is_there() -> None:
     async def run() -> None:
         with serving(Scene().app()) as served:
-            engine = await HttpEngine.connect(Upstream(served.v1, **PATIENT))
+            engine = await HttpEngine.connect(upstream_at(served.v1, **PATIENT))
             await engine.check()
         with pytest.raises(EngineUnavailable, match="cannot reach"):
             await engine.check()

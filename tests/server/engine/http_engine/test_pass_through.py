@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from redraft.server.engine.base import EngineUnavailable
-from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine import HttpEngine
+from tests.support.configured import upstream_at
 from tests.support.http_stage import STAGE, Stage, stage
 from tests.support.serving import Served, serving
 from tests.support.upstream import MODEL, Refuse, Scene, Stream, words_then
@@ -27,7 +28,7 @@ ASKED = {"model": "public:direct", "messages": [{"role": "user", "content": "hi"
 def passing(scene: Scene, **options: Any) -> Iterator[Served]:
     """The engine's direct mode on a socket of its own, in front of the scene."""
     STAGE.app = scene.app()
-    upstream = Upstream(STAGE.served.v1, api_key="sk-ours", **options)
+    upstream = upstream_at(STAGE.served.v1, api_key="sk-ours", **options)
     engine = FRONT.served.call(HttpEngine.connect(upstream))
     FRONT.app = engine.direct
     yield FRONT.served
@@ -90,7 +91,7 @@ def test_an_upstreams_error_comes_back_in_openais_shape() -> None:
 def test_an_upstream_that_is_gone_raises_as_any_engine_would() -> None:
     async def run() -> None:
         with serving(Scene().app()) as upstream:
-            engine = await HttpEngine.connect(Upstream(upstream.v1))
+            engine = await HttpEngine.connect(upstream_at(upstream.v1))
         with pytest.raises(EngineUnavailable, match="cannot reach the upstream"):
             await answered(engine)
         await engine.close()
@@ -100,7 +101,7 @@ def test_an_upstream_that_is_gone_raises_as_any_engine_would() -> None:
 
 def test_a_stream_that_breaks_raises_after_what_was_passed_on() -> None:
     async def run() -> list[Any]:
-        engine = await HttpEngine.connect(Upstream(STAGE.served.v1, first_token_s=1.0))
+        engine = await HttpEngine.connect(upstream_at(STAGE.served.v1, first_token_s=1.0))
         sent: list[Any] = []
         with pytest.raises(EngineUnavailable, match="sent nothing"):
             await answered(engine, sent)

@@ -7,7 +7,6 @@ import itertools
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
 
 from redraft.server.engine.base import (
     Call,
@@ -24,46 +23,101 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.http_engine.answer import Retryable
 from redraft.server.retry import Backoff
-from redraft.train.budget import Budget, Price, RateLimit
 from redraft.train.data.ledger import Entry, Ledger, key_of
 
+_MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
 _DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
-_LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # nobody waits for a reply
+_LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # collecting can wait
 
 
-class CallFailed(Exception):
+class PaidCallFailed(Exception):
     """One call did not work; the message says why. A later run makes it again."""
 
     reason = "failed"
 
 
-class GivenUp(CallFailed):
-    """The engine stayed away, whatever the patience."""
+class GivenUp(PaidCallFailed):
+    """The engine still failed after the last retry."""
 
     reason = "given up"
 
 
-class Refused(CallFailed):
-    """The engine will not do this."""
+class Refused(PaidCallFailed):
+    """The engine refuses the call; trying again would not help."""
 
     reason = "refused"
 
 
+class CostReached(Exception):
+    """The next call could go over the cost cap. Everything paid for is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Money per million tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
+        paid = prompt_tokens * self.prompt + completion_tokens * self.completion
+        return paid / _MILLION
+
+
+class Budget:
+    """The cost cap of a run. A call reserves the most it can cost before it is made, so the cap
+    holds whatever the calls under way turn out to cost."""
+
+    def __init__(self, max_cost: float | None = None, spent: float = 0.0) -> None:
+        self.max_cost = max_cost
+        self.spent = spent
+        self._reserved = 0.0
+
+    def reserve(self, cost: float) -> None:
+        at_most = self.spent + self._reserved + cost
+        if self.max_cost is not None and at_most > self.max_cost:
+            raise CostReached(
+                f"spent {self.spent:.4f}, and the calls under way with the next one could bring "
+                f"it to {at_most:.4f}, over --max-cost {self.max_cost:g}"
+            )
+        self._reserved += cost
+
+    def settle(self, reserved: float, paid: float) -> None:
+        self._reserved -= reserved
+        self.spent += paid
+
+
+class RateLimit:
+    """At most so many calls a minute, evenly spaced; None is no limit."""
+
+    def __init__(self, per_minute: float | None = None) -> None:
+        self._interval_s = 60 / per_minute if per_minute else 0.0
+        self._next_at = 0.0
+
+    async def wait(self) -> None:
+        if not self._interval_s:
+            return
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next_at)
+        self._next_at = at + self._interval_s
+        await asyncio.sleep(at - now)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How one engine may be asked."""
+    """How many calls an engine takes, and how patient they are."""
 
-    concurrency: int = 16
-    per_minute: float | None = None
-    retries: int = 6
-    first_wait_s: float = 1.0  # doubles with every retry
-    timeout_s: float = 600.0
+    concurrency: int
+    per_minute: float | None
+    retries: int
+    first_wait_s: float  # doubles with every retry
+    timeout_s: float
 
 
 @dataclass(slots=True)
 class Spent:
-    """What this run paid for, by itself; what the ledger already held is not in it."""
+    """What this run paid for, without what the ledger held before."""
 
     calls: int = 0
     reused: int = 0
@@ -75,14 +129,14 @@ class Spent:
 
 @dataclass(slots=True)
 class PaidEngine:
-    """Ask an engine; what is in the ledger is not asked again."""
+    """An engine whose completions are kept in the ledger; no call is made twice."""
 
     engine: Engine
     ledger: Ledger
-    model: str  # the engine's name for it, or what tells its weights from others in that folder
+    model: str  # its name behind a URL, or a fingerprint of its weights
+    limits: Limits
     budget: Budget = field(default_factory=Budget)
     price: Price = field(default_factory=Price)
-    limits: Limits = field(default_factory=Limits)
     spent: Spent = field(default_factory=Spent)
     _free: asyncio.Semaphore = field(init=False)
     _rate: RateLimit = field(init=False)
@@ -93,14 +147,14 @@ class PaidEngine:
         self._rate = RateLimit(self.limits.per_minute)
 
     async def ask(self, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        """The entry of one call; CallFailed, or CostReached at the cap."""
+        """The entry of one call; PaidCallFailed, or CostReached at the cap."""
         parts = {"kind": kind, "model": self.model, "prompt": asdict(prompt)}
         key = key_of(sampling=asdict(sampling), **parts)
         if (known := self.ledger.get(key)) is not None:
             self.spent.reused += 1
             return known
         if key not in self._under_way:
-            # Two drafts may be the same text: whoever asks second waits for the first's answer.
+            # Two drafts may be the same text: the second call waits for the first.
             task = asyncio.create_task(self._recorded(key, kind, prompt, sampling))
             task.add_done_callback(lambda _: self._under_way.pop(key))
             self._under_way[key] = task
@@ -175,12 +229,8 @@ class PaidEngine:
 
 
 def prompt_tokens(prompt: Prompt) -> int:
-    """About how many tokens a prompt has, rather too many than too few."""
+    """An estimate of a prompt's tokens, on the high side."""
     if isinstance(prompt, Chat):
         characters = sum(len(m.content) + 20 for m in prompt.messages)
         return characters // _CHARACTERS_PER_TOKEN + 1
     return len(prompt.ids)
-
-
-def shown(spent: Spent) -> dict[str, Any]:
-    return asdict(spent)

@@ -1,4 +1,4 @@
-"""What a chat asks the exact critic or the exact judge for.
+"""Chats as requests to the exact critic or the exact judge.
 
 The critic's requests are the server's own (server/refine/asking.py) and the trainer's Table 1;
 the judge's is the one ``redraft bench winrate judge`` sends.
@@ -21,15 +21,15 @@ EXPECTED = (
 
 
 class NotUnderstood(ValueError):
-    """The chat is none of the requests that are answered here."""
+    """The chat is no request the critic or the judge can answer."""
 
     def __init__(self, got: str) -> None:
         super().__init__(f"got {got}, expected {EXPECTED}")
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
-    """Feedback, a refinement or both are wanted for one response."""
+class ReviewRequest:
+    """For feedback on one response, a refinement of it, or both."""
 
     instruction: str
     response: str
@@ -38,42 +38,42 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The name of the better of two answers is wanted."""
+class ComparisonRequest:
+    """For the name of the better of two answers."""
 
     instruction: str
     names: tuple[str, str]
     answers: tuple[str, str]
 
 
-def read(messages: Sequence[Message]) -> Review | Comparison:
-    given = [message for message in messages if message.role != "system"]
-    if not given:
+def read(messages: Sequence[Message]) -> ReviewRequest | ComparisonRequest:
+    chat = [message for message in messages if message.role != "system"]
+    if not chat:
         raise NotUnderstood("no message of a user")
-    first, last = given[0].content, given[-1].content
-    if found := _COMPARISON.search(last):
-        names = (found["first"], found["second"])
-        return Comparison(found["instruction"], names, (found["one"], found["other"]))
-    if len(given) == 3 and last.strip() == REFINEMENT_REQUEST.strip():
+    first, last = chat[0].content, chat[-1].content
+    if match := _COMPARISON.search(last):
+        names = (match["first"], match["second"])
+        return ComparisonRequest(match["instruction"], names, (match["one"], match["other"]))
+    if len(chat) == 3 and last.strip() == REFINEMENT_REQUEST.strip():
         return _review(_FEEDBACK, first, feedback=False, refinement=True)
-    if len(given) > 1:
-        raise NotUnderstood(f"{len(given)} messages, the last of them {_shown(last)}")
+    if len(chat) > 1:
+        raise NotUnderstood(f"{len(chat)} messages, the last of them {_shown(last)}")
     if _TABLE_1.fullmatch(last.strip()):
         return _review(_TABLE_1, last, feedback=True, refinement=True)
     return _review(_FEEDBACK, last, feedback=True, refinement=False)
 
 
-def _review(pattern: re.Pattern[str], text: str, feedback: bool, refinement: bool) -> Review:
-    found = pattern.fullmatch(text.strip())
-    if not found:
+def _review(pattern: re.Pattern[str], text: str, feedback: bool, refinement: bool) -> ReviewRequest:
+    match = pattern.fullmatch(text.strip())
+    if not match:
         raise NotUnderstood(_shown(text))
     # Of a conversation, its last user message is the instruction.
-    instruction = found["instruction"].rpartition("[user]\n")[2]
-    return Review(instruction, found["response"], feedback, refinement)
+    instruction = match["instruction"].rpartition("[user]\n")[2]
+    return ReviewRequest(instruction, match["response"], feedback, refinement)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Reads what ``template.format(...)`` wrote."""
+    """A pattern that matches what ``template.format(...)`` writes."""
     parts = re.split(r"\{(\w+)\}", template.strip())
     texts = (f"(?P<{p}>.*?)" if place % 2 else re.escape(p) for place, p in enumerate(parts))
     return re.compile("".join(texts), re.DOTALL)

@@ -1,0 +1,93 @@
+"""What both training stages give to TRL: default arguments, adapter, quantisation, data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from redraft.server.options import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class TrlSettings:
+    """Made, and so checked, before anything is written or loaded."""
+
+    arguments: Any  # TRL's own
+    lora: Any = None
+    quantization: Any = None
+
+    @classmethod
+    def of(
+        cls, arguments: Any, lora: Mapping[str, Any], quantize: Literal["none", "4bit"]
+    ) -> TrlSettings:
+        return cls(arguments, lora_config(lora), quantization(quantize))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """A data set, and the lengths of its rows."""
+
+    train: Any  # a data set
+    lengths: Sequence[int]  # of each sequence
+    held_out: Any = None
+
+
+def defaults(output: str, seed: int, whole_weights: bool) -> dict[str, Any]:
+    """``whole_weights``: all of them are trained, not an adapter."""
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    values: dict[str, Any] = {
+        "output_dir": output,
+        "max_length": None,  # rows were checked; TRL must not cut any
+        "save_total_limit": 2,  # two: a kill while the newest is written must leave one
+        "report_to": "tensorboard",
+        "bf16": on_gpu,
+        "use_cpu": not on_gpu,
+        "gradient_checkpointing": False,
+        "ddp_find_unused_parameters": False,  # there are none, and looking costs time
+        "dataloader_pin_memory": on_gpu,
+        "seed": seed,
+        "data_seed": seed,
+    }
+    if whole_weights:
+        # Weights of a full fine-tune are kept in 32 bits: updates of 1e-5 vanish in bfloat16.
+        values["model_init_kwargs"] = {"dtype": "float32"}
+    return values
+
+
+def arguments(config: type, values: Mapping[str, Any], trainer: Mapping[str, Any]) -> Any:
+    """An instance of TRL's config class; an argument that it does not know is ConfigError."""
+    try:
+        return config(**{**values, **trainer})
+    except TypeError as error:
+        raise ConfigError(f"trainer: {error}; see TRL's {config.__name__} for the names") from error
+
+
+def lora_config(lora: Mapping[str, Any]) -> Any:
+    from peft import LoraConfig
+
+    if not lora:
+        return None
+    try:
+        return LoraConfig(task_type="CAUSAL_LM", **lora)
+    except TypeError as error:
+        raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
+
+
+def quantization(kind: Literal["none", "4bit"]) -> Any:
+    if kind != "4bit":
+        return None
+    if find_spec("bitsandbytes") is None:
+        raise ConfigError("quantize 4bit needs bitsandbytes: install redraft[train,qlora]")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
