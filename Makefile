@@ -37,7 +37,7 @@ check: $(VENV)/.test lint types unit ## lint, types, unit tests: under 90 second
 lint: $(VENV)/.test ## ruff
 	@$(PY) -m ruff check --quiet . && $(PY) -m ruff format --check --quiet .
 
-types: $(VENV)/.test ## mypy, strict on server and clients
+types: $(VENV)/.test ## mypy, strict
 	@$(PY) -m mypy --no-error-summary
 
 unit: $(VENV)/.test ## the fast tests

@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from redraft.server.engine.sse import DONE, EventReader
 from redraft.server.retry import Backoff, retry_after_s
 
 if TYPE_CHECKING:
@@ -89,22 +90,18 @@ class Session:
     async def stream(self, path: str, body: Body) -> AsyncGenerator[tuple[float, Body], None]:
         """Each event with the clock's seconds at which its last byte arrived. A stream that ends
         without [DONE] failed: what a server cut off must not count as a short answer."""
-        done = False
+        events = EventReader()
         async with self._open(path, body) as reply:
-            async for line in reply.content:
+            async for piece in reply.content.iter_any():
                 at = time.perf_counter()
-                if not line.startswith(b"data:"):
-                    continue
-                data = line[5:].strip()
-                if data == b"[DONE]":
-                    done = True
-                    break
-                event = json.loads(data)
-                if error := event.get("error"):
-                    raise CallFailed("stream_error", str(error)[:200])
-                yield at, event
-        if not done:
-            raise CallFailed("cut_off", "the stream ended without [DONE]")
+                for data in events.read(piece):
+                    if data == DONE:
+                        return
+                    event = json.loads(data)
+                    if error := event.get("error"):
+                        raise CallFailed("stream_error", str(error)[:200])
+                    yield at, event
+        raise CallFailed("cut_off", "the stream ended without [DONE]")
 
     @asynccontextmanager
     async def _open(self, path: str, body: Body) -> AsyncIterator[aiohttp.ClientResponse]:
