@@ -62,7 +62,7 @@ class Accuracy:
 
     @property
     def accuracy(self) -> Interval:
-        """Ties are wrong."""
+        """The share of pairs that are right; a tie counts as wrong."""
         return wilson(self.right, self.right + self.ties + self.wrong).scaled(100)
 
     @property
@@ -138,7 +138,7 @@ def read_side(transcript: str) -> Side | None:
 async def score_all(
     pairs: Sequence[HumanPreference], options: AccuracyOptions
 ) -> tuple[dict[str, int], Counter[str]]:
-    """The score of every side that got one, by its key; what failed, by reason."""
+    """Scores by the key of their side, and the failures by reason."""
     sides = {side.key: side for pair in pairs for side in (pair.chosen, pair.rejected)}
     keys = {key: key_of(f"{options.model}/{options.critic}/{key}") for key in sides}
 

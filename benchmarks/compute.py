@@ -54,8 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     options = read(ComputeOptions, "compute", arguments, __doc__)
     prompts = read_labelled(options.labelled, bool(options.judge))[: options.limit]
     ways = dict(map(_named, options.way)) if options.way else WAYS
-    manner = options.manner(options.url, options.model)
-    asking = ask_and_grade(prompts, ways, manner, options.grader(), options.out)
+    settings = options.ask_settings(options.url, options.model)
+    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
     answers, failures = asyncio.run(asking)
     if empty := [name for name, of_way in answers.items() if not of_way]:
         raise MeasurementFailed(f"no answers from {', '.join(empty)}: {dict(failures)}")

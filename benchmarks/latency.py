@@ -73,14 +73,14 @@ def run(options: LatencyOptions) -> int:
     config = {key: value for key, value in asdict(options).items() if key != "url"}
     config |= {"urls": running.urls, "versions": running.versions}
     report(options.out, config, cells, batches, failures, options.slo_answer_s, options.slo_total_s)
-    asked = sum(len(batch.timings) + batch.failed for batch in batches)
-    return 1 if failures.total() > options.max_failed * asked else 0
+    num_asked = sum(len(batch.timings) + batch.failed for batch in batches)
+    return 1 if failures.total() > options.max_failed * num_asked else 0
 
 
 async def measure(
     options: LatencyOptions, servers: Mapping[str, Running], cells: Sequence[LoadCell]
 ) -> list[Batch]:
-    """Every batch, those of an earlier run that was stopped included."""
+    """All batches, including those of an earlier run that was stopped."""
     model = "model" if options.model else options.served_name
     load = Load(options.phase_tokens, options.temperature)
     batches: list[Batch] = []
@@ -104,8 +104,8 @@ async def measure(
 def turns(
     repeats: int, cells: Sequence[LoadCell], systems: Sequence[System]
 ) -> Iterator[tuple[int, LoadCell, System]]:
-    """Each repeat goes through all cells, so that what slows the machine for a while is spread over
-    them; in a cell the systems follow each other at once, in each repeat another one first."""
+    """The order of batches. Every repeat goes through all cells, which spreads slow phases of the
+    machine over them; within a cell another system is first in each repeat."""
     for repeat, cell in product(range(repeats), cells):
         fitting = [system for system in systems if system_fits(system, cell)]
         first = repeat % max(1, len(fitting))
@@ -114,7 +114,7 @@ def turns(
 
 
 def batch_key(options: LatencyOptions, cell: LoadCell, repeat: int, system: System) -> str:
-    """All that makes a batch the one it is."""
+    """The journal key of a batch, from everything its timings depend on."""
     names = ["model", "served_name", "phase_tokens", "temperature", "seed", "requests", "seconds"]
     names += ["serve_options"]
     setting = "/".join(str(getattr(options, name)) for name in names)
@@ -122,8 +122,8 @@ def batch_key(options: LatencyOptions, cell: LoadCell, repeat: int, system: Syst
 
 
 async def warm_up(system: System, cell: LoadCell, seed: int) -> None:
-    """A server that has waited while others were measured is slow at first, its memory cold; one
-    request brings it back. What is set up once is paid for then, too. Failures will show again."""
+    """Send one request first: a server that was idle has cold caches, and one-time set-up is not
+    measured. A failure here shows again in the batch."""
     alone = LoadCell(cell.prompt_tokens, cell.iterations, 1)
     await batch(system, alone, [next(prompts(cell.prompt_tokens, seed - 1))], 0)
 
@@ -138,10 +138,10 @@ async def one_batch(
     due = due_times(cell, options, repeat)
     # Other prompts for each system, though of the same length: what one has warmed up must not
     # serve the next.
-    asked = prompts(cell.prompt_tokens, f"{options.seed}/{cell.name}/{repeat}/{system.name}")
+    instructions = prompts(cell.prompt_tokens, f"{options.seed}/{cell.name}/{repeat}/{system.name}")
     server = servers[system.name]
     before = server.cpu()
-    timed = await batch(system, cell, list(islice(asked, len(due))), repeat, due)
+    timed = await batch(system, cell, list(islice(instructions, len(due))), repeat, due)
     spent = server.cpu().since(before)
     timed = replace(timed, cpu_s=spent.total_s, server_cpu_s=spent.servers_s)
     print(
@@ -153,12 +153,12 @@ async def one_batch(
 
 
 def system_fits(system: System, cell: LoadCell) -> bool:
-    """optillm has one setting, which is compared with one iteration."""
+    """optillm has no iterations; it is compared with one iteration only."""
     return system.name != "optillm" or cell.iterations == 1
 
 
 def due_times(cell: LoadCell, options: LatencyOptions, repeat: int) -> list[float]:
-    """Open loop: when each request is due. Closed loop: all at once, as places allow."""
+    """When each request is due: by arrival in the open loop, at once in the closed loop."""
     if cell.rate:
         return arrivals(cell.rate, options.seconds, options.seed + repeat)
     return [0.0] * max(options.requests, cell.concurrency)
@@ -171,8 +171,8 @@ async def batch(
     repeat: int,
     due: Sequence[float] = (0.0,),
 ) -> Batch:
-    """In the closed loop a request is due when a place is free; in the open loop when it arrives,
-    however many are still running."""
+    """Closed loop: a request is due when a slot is free. Open loop: when it arrives, however many
+    requests are still running."""
     timings: list[Timing] = []
     failures: Counter[str] = Counter()
     places = asyncio.Semaphore(cell.concurrency or len(instructions) or 1)

@@ -86,7 +86,7 @@ async def measure(
 async def ask(
     session: Session, body: dict[str, Any], options: OverheadOptions
 ) -> tuple[int, Counter[str]]:
-    """The tokens of all answers, and the failures."""
+    """The number of tokens of all answers, and the failures."""
     tokens = 0
     request = {**body, "messages": MESSAGES}
 

@@ -80,7 +80,7 @@ def build(directory: Path, shape: PhasedShape, seed: int = 0) -> Path:
 
 
 def successors(phase_tokens: int, kept: float = 0.0) -> dict[str, tuple[str, ...]]:
-    """What may follow each word, all of it nearly equally likely."""
+    """The words that may follow each word, nearly equally likely."""
     follows: dict[str, tuple[str, ...]] = {}
     for start in STARTS:
         if kept and start == REFINEMENT:
@@ -103,7 +103,7 @@ def successors(phase_tokens: int, kept: float = 0.0) -> dict[str, tuple[str, ...
 
 
 def _choices(phase_tokens: int, kept: float) -> list[str]:
-    """The words to choose from at each step, as letters."""
+    """The choices at each step, one letter for each."""
     if not kept:
         return ["ab"] * phase_tokens
     alike = round(PERIOD * kept)
@@ -111,7 +111,7 @@ def _choices(phase_tokens: int, kept: float) -> list[str]:
 
 
 def _put_feedback_in(steps: list[tuple[str, ...]]) -> None:
-    """Headings at the start and the middle, the score at the end, each as one choice."""
+    """Put headings at the start and in the middle and the score at the end, without choices."""
     weaknesses, suggestions, score = render_feedback("", "", SCORE).splitlines()
     last = [(word,) for word in score.split()]
     if len(steps) < len(last) + 4:

@@ -72,18 +72,18 @@ def main(arguments: Sequence[str]) -> int:
 def run_all(
     prompts: Sequence[LabelledPrompt], options: PilotOptions
 ) -> tuple[list[Loop], Counter[str]]:
-    """Every prompt answered once, with all iterations, whatever the scores; policies are compared
-    on these loops."""
-    manner = options.manner(options.url, options.model)
+    """Answer every prompt once with all iterations, whatever the scores. Policies are compared on
+    these loops."""
+    settings = options.ask_settings(options.url, options.model)
     ways = {WAY: refining(options.max_iterations)}
-    asking = ask_and_grade(prompts, ways, manner, options.grader(), options.out)
+    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
     answers, failures = asyncio.run(asking)
     return [Loop.of(answered) for _, answered in sorted(answers[WAY].items())], failures
 
 
 def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
-    """The cheapest of the best, if it is shown to beat no refinement on the other half of the
-    prompts, whichever half chose it."""
+    """The cheapest of the best policies if it gains on prompts that did not choose it: each half
+    of the prompts chooses a policy that is measured on the other half."""
     able = candidates(max_iterations)
     gains: list[float] = []
     for chosen_on, shown_on in apart(loops):

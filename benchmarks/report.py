@@ -55,12 +55,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def ordered(folders: Sequence[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Every result by its title, in the order of the story."""
+    """Every result by its title, in the order of ``ORDER``."""
     return titled(sorted(results(folders), key=lambda one: place(one[1]["name"])))
 
 
 def results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Each result with the folder its plots are in; other JSON files are passed over."""
+    """Each result with the folder of its plots; other JSON files are skipped."""
     for folder in folders:
         for path in sorted(folder.rglob("*.json")) if folder.is_dir() else [folder]:
             try:
@@ -76,12 +76,12 @@ def place(name: str) -> tuple[int, str]:
 
 
 def titled(
-    found: Sequence[tuple[Path, dict[str, Any]]],
+    results_by_folder: Sequence[tuple[Path, dict[str, Any]]],
 ) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Each result by its name; where several share it, each by its folder as well."""
-    names = Counter(result["name"] for _, result in found)
+    """Results by name; results of the same name are told apart by their folders."""
+    names = Counter(result["name"] for _, result in results_by_folder)
     titles: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for folder, result in found:
+    for folder, result in results_by_folder:
         name = result["name"] if names[result["name"]] == 1 else f"{result['name']}: {folder.name}"
         while name in titles:
             name += "'"

@@ -80,7 +80,7 @@ def _server(options: SoakOptions) -> AbstractContextManager[Running]:
 async def soak(
     options: SoakOptions, server: Running
 ) -> tuple[Counter[str], Counter[str], list[Sample]]:
-    """What was answered and what failed, by kind, and the memory."""
+    """Numbers of answers and failures by kind, and the samples of memory."""
     answered: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     samples: list[Sample] = []
@@ -127,7 +127,7 @@ async def _ask(session: Session, body: dict[str, Any], kind: str) -> None:
 
 
 def growth(samples: Sequence[Sample], settle: float) -> Interval:
-    """Bytes gained over the whole run, by the slope of the windows' medians after the start."""
+    """Bytes gained over the whole run, from the slope of the medians of windows."""
     import numpy as np
 
     seconds, memory = np.array(samples, dtype=float).T

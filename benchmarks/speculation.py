@@ -54,7 +54,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class RefinementBatch:
-    """The refinements one server wrote in one go."""
+    """The refinements of one server in one repeat."""
 
     kept: float
     concurrency: int
@@ -140,12 +140,12 @@ async def measure(options: SpeculationOptions, kept: float, measured: Measuremen
             for name, more in SYSTEMS.items()
         }
         async with AsyncExitStack() as sessions:
-            asked = {}
+            by_name = {}
             for name, server in running.items():
                 endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
                 session = await sessions.enter_async_context(endpoint.session())
-                asked[name] = AskedServer(server, session)
-            await _compare(options, kept, asked, measured)
+                by_name[name] = AskedServer(server, session)
+            await _compare(options, kept, by_name, measured)
 
 
 async def _compare(
@@ -184,7 +184,7 @@ async def _drafted(
     servers: Mapping[str, AskedServer],
     failures: Counter[str],
 ) -> list[Work]:
-    """Drafts of the model itself, written by each server: their caches then hold the same."""
+    """Drafts of the model, written by every server so that their caches hold the same."""
     works: dict[str, Work] = {}
 
     async def draft(numbered: tuple[int, str]) -> None:
@@ -201,8 +201,8 @@ async def _drafted(
             text = reply["choices"][0]["message"]["content"]
             works.setdefault(instruction, Work(instruction, text))
 
-    asked = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
-    failures += await work_through(asked, draft, 8, "drafts")
+    instructions = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
+    failures += await work_through(instructions, draft, 8, "drafts")
     return list(works.values())
 
 
@@ -279,7 +279,7 @@ def _report(options: SpeculationOptions, measured: Measurement) -> None:
 
 
 def _figures(cell: Sequence[RefinementBatch]) -> dict[str, Any]:
-    """Of one model and one number of streams."""
+    """The figures of one model and one concurrency."""
     plain, ours = ([batch for batch in cell if batch.system == name] for name in SYSTEMS)
     tokens = sum(batch.tokens for batch in ours)
     guessed, accepted = sum(b.guessed for b in ours), sum(b.accepted for b in ours)

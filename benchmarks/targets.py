@@ -55,7 +55,7 @@ class TargetOptions:
 
 @dataclass(frozen=True, slots=True)
 class TargetStep:
-    """One measurement. Its options follow from the folder of all steps and its own."""
+    """One measurement. ``options`` takes the folder of all steps and that of this one."""
 
     folder: str
     result: str  # the name of its file
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(name: str, step: TargetStep, out: Path, folder: Path) -> int:
-    """The exit code of a step; one that fails does not end the others."""
+    """The exit code of a step; a failure does not end the others."""
     try:
         return step.measure(step.options(out, folder))
     except MeasurementFailed as error:
@@ -152,7 +152,7 @@ def _latency(name: str, model: str, changes: Mapping[str, Any]) -> TargetStep:
 
 
 def _model(out: Path, name: str) -> Path:
-    """The directory of the model, made if it is not there."""
+    """The directory of a model, which is built if it is missing."""
     directory = out / "models" / name
     if not (directory / "redraft.json").is_file():  # written last
         phased_model.build(directory, PhasedShape(**MODELS[name]))
@@ -160,7 +160,7 @@ def _model(out: Path, name: str) -> Path:
 
 
 def _open_loop(out: Path, folder: Path) -> LatencyOptions:
-    """At half and at four fifths of the rate at which 32 at once were answered."""
+    """Rates of a half and four fifths of the throughput at a concurrency of 32."""
     path = out / "latency-small" / "latency.json"
     cell = json.loads(path.read_text(encoding="utf-8"))["figures"]["400 tokens, 1 iterations, x32"]
     rate = cell["systems"]["redraft"]["answers_per_s"]["estimate"]
@@ -177,7 +177,7 @@ def _open_loop(out: Path, folder: Path) -> LatencyOptions:
 
 
 def _report(out: Path, failed: Sequence[str]) -> list[str]:
-    """The table; which targets were not measured."""
+    """Publish the table; returns the targets that were not measured."""
     values = [(target, measured(target, out)) for target in TARGETS]
     rows: list[tuple[Cell, ...]] = []
     for target, value in values:

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class MeasurementFailed(Exception):
-    """What was to be measured could not be; the message says why and what to do."""
+    """The command has no result; the message says why and what to do."""

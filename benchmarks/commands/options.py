@@ -26,7 +26,7 @@ def read(cls: type[T], command: str, arguments: Sequence[str], about: str | None
 
 @dataclass(frozen=True, kw_only=True)
 class CallOptions:
-    """How a server is called."""
+    """Concurrency, patience and credentials of calls to a server."""
 
     concurrency: int = option("requests under way at once", 8, CALLS, least=1)
     timeout_s: float = option("longest wait for an answer", TIMEOUT_S, CALLS)
@@ -39,7 +39,7 @@ class CallOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions(CallOptions):
-    """A server that runs somewhere, and the model asked there."""
+    """A running server and the name of the model on it."""
 
     url: str = option("of the server, /v1 included", LOCAL_URL)
     model: str = option("its name on the server")

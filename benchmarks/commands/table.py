@@ -60,7 +60,7 @@ class Table:
 
 @contextmanager
 def interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends us as Ctrl-C does, so that programs started here are stopped."""
+    """Turn SIGTERM into KeyboardInterrupt, so that child programs are stopped on the way out."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -55,9 +55,9 @@ def arms(size: int, without: Sequence[str]) -> list[Arm]:
 
 
 def experiment(options: AblationOptions, tools: Tools) -> Result:
-    shop = retraining.lesson_shop(options, tools)
-    size = retraining.size(options, shop)
-    trained = retraining.trained(arms(size, options.without), shop)
+    settings = retraining.lesson_settings(options, tools)
+    size = retraining.size(options, settings)
+    trained = retraining.trained(arms(size, options.without), settings)
     weighed = weigh(trained, ALL, options.seed)
     answers = {each.arm.name: each.answer.scaled(100) for each in weighed}
     plot = bars(options.out / "ablation.svg", answers, "right answers, %", answers[ALL].estimate)

@@ -1,4 +1,4 @@
-"""What the arms of an experiment come to: shares of right answers, each arm against one of them."""
+"""Figures and tables of arms: shares of right answers, compared with one of the arms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DECIDED = ("max_iterations", "no_change", "malformed_feedback")
 
 @dataclass(frozen=True, slots=True)
 class WeighedArm:
-    """One arm. The last response is what the user gets: the refinement, or the only answer."""
+    """The figures of one arm. A user gets the last response: the refinement, or the only answer."""
 
     arm: Arm
     steps: int
@@ -30,7 +30,7 @@ class WeighedArm:
     malformed: int  # answers whose feedback could not be read: the draft stands
 
     def json(self, takes: str) -> dict[str, Any]:
-        """``takes``: what its size counts, lessons or pairs."""
+        """``takes``: what ``arm.size`` counts, "lessons" or "pairs"."""
         refines = bool(self.arm.components)
         return {
             "name": self.arm.name,
@@ -49,18 +49,23 @@ class WeighedArm:
         }
 
 
-def share(found: Interval) -> dict[str, Any]:
-    """As the model card writes shares."""
-    if not found.n:
+def share(interval: Interval) -> dict[str, Any]:
+    """A share in the form of the model card."""
+    if not interval.n:
         return {"count": 0, "of": 0, "low": 0.0, "high": 1.0}
-    count = round(found.estimate * found.n)
-    return {"count": count, "of": found.n, "low": round(found.low, 6), "high": round(found.high, 6)}
+    count = round(interval.estimate * interval.n)
+    return {
+        "count": count,
+        "of": interval.n,
+        "low": round(interval.low, 6),
+        "high": round(interval.high, 6),
+    }
 
 
-def weigh(found: Sequence[MeasuredArm], reference: str, seed: int) -> list[WeighedArm]:
-    """Every arm against the one named ``reference``."""
-    (against,) = (each for each in found if each.arm.name == reference)
-    return [_weighed(each, against, seed) for each in found]
+def weigh(arms: Sequence[MeasuredArm], reference: str, seed: int) -> list[WeighedArm]:
+    """The figures of every arm, compared with the arm named ``reference``."""
+    (against,) = (each for each in arms if each.arm.name == reference)
+    return [_weighed(each, against, seed) for each in arms]
 
 
 def _weighed(one: MeasuredArm, reference: MeasuredArm, seed: int) -> WeighedArm:
@@ -88,11 +93,11 @@ def decided(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row["stop_reason"] in DECIDED]
 
 
-def failures(found: Iterable[MeasuredArm]) -> Counter[str]:
+def failures(arms: Iterable[MeasuredArm]) -> Counter[str]:
     """Loops that ended for a reason that says nothing about their model, by arm and reason."""
     return Counter(
         f"{each.arm.name}: {row['stop_reason']}"
-        for each in found
+        for each in arms
         for row in each.rows
         if row["stop_reason"] not in DECIDED
     )
@@ -134,10 +139,10 @@ def table(
     return Table(title, columns, tuple(rows), f"{note} {NOTE}")
 
 
-def samples(found: Iterable[MeasuredArm]) -> list[dict[str, Any]]:
+def samples(arms: Iterable[MeasuredArm]) -> list[dict[str, Any]]:
     kept = ("family", "instruction", "right", "verdict", "stop_reason", "tokens")
     return [
         {"arm": each.arm.name, **{name: row[name] for name in kept}}
-        for each in found
+        for each in arms
         for row in each.rows
     ]

@@ -1,8 +1,8 @@
 """Arms: models that differ in one thing, trained from the same weights by the same recipe, served,
 and asked the same held-out instructions through the public API.
 
-Each training is a process; what is done is not done again. An arm lies in a folder that is named
-for all that decides it, so experiments share the arms they have in common.
+Each training is a process. The folder of an arm is named by everything its weights depend on, so
+that finished arms are reused, by other experiments too.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ TOOLS = Tools(run_to_end, evaluate)
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
-    """What all arms have in common: how they are made, and how they are measured."""
+class ArmSettings:
+    """How all arms of an experiment are trained and measured."""
 
     recipe: str
     step: str  # of the recipe: the training that differs
@@ -71,39 +71,39 @@ class MeasuredArm:
     rows: tuple[Row, ...]  # one for each instruction
 
 
-def measured(arm: Arm, shop: Shop) -> MeasuredArm:
-    """The arm's answers, judged; trains it first, if it is not there yet."""
-    folder = shop.arms / folder_name(arm, shop)
+def measured(arm: Arm, settings: ArmSettings) -> MeasuredArm:
+    """Train the arm unless that is done, and judge its answers."""
+    folder = settings.arms / folder_name(arm, settings)
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
-    model = _made(arm, shop, folder)
-    asked = "-".join([*shop.families, str(shop.per_family), str(shop.task_seed)])
-    answers = folder / f"answers-{asked}.jsonl"
+    model = _made(arm, settings, folder)
+    instructions = "-".join([*settings.families, str(settings.per_family), str(settings.task_seed)])
+    answers = folder / f"answers-{instructions}.jsonl"
     if not answers.is_file():
         options = EvaluateOptions(
             output=answers,
             model=model,
             iterations=1 if arm.components else 0,
-            per_family=shop.per_family,
-            families=shop.families or tuple(FAMILIES),
-            seed=shop.task_seed,
+            per_family=settings.per_family,
+            families=settings.families or tuple(FAMILIES),
+            seed=settings.task_seed,
         )
-        shop.tools.evaluate(options)
+        settings.tools.evaluate(options)
     training: dict[str, Any] = {}
     if arm.size:
-        training = json.loads((folder / shop.step / _TRAINING).read_text(encoding="utf-8"))
+        training = json.loads((folder / settings.step / _TRAINING).read_text(encoding="utf-8"))
     return MeasuredArm(arm, training.get("steps", 0), tuple(map(judged, jsonl.read(answers))))
 
 
-def _made(arm: Arm, shop: Shop, folder: Path) -> Path:
-    """The model to serve. What gives no feedback has no manifest: its weights are served as they
-    are, for direct answers."""
-    trained = folder / shop.step if arm.size else shop.start
+def _made(arm: Arm, settings: ArmSettings, folder: Path) -> Path:
+    """The folder of the model to serve. An arm without feedback is not merged: it has no manifest
+    and is served for direct answers."""
+    trained = folder / settings.step if arm.size else settings.start
     only: list[str] = []
     changes: list[str] = []
     if arm.size:
-        only.append(shop.step)
-        changes += _set(shop.step, _training(arm, shop, trained))
-        changes += [f"steps.{shop.step}.{change}" for change in shop.changes]
+        only.append(settings.step)
+        changes += _set(settings.step, _training(arm, settings, trained))
+        changes += [f"steps.{settings.step}.{change}" for change in settings.changes]
     if arm.components:
         only.append("merge")
         values: dict[str, Any] = {"model": str(trained), "output": str(folder / "model")}
@@ -111,18 +111,18 @@ def _made(arm: Arm, shop: Shop, folder: Path) -> Path:
         changes += _set("merge", values)
     if only:
         sets = [part for change in changes for part in ("--set", change)]
-        command = ["run", shop.recipe, "--output", str(folder), "--only", *only, *sets]
-        shop.tools.run(python_module("redraft.train", *command), folder / "log.txt")
+        command = ["run", settings.recipe, "--output", str(folder), "--only", *only, *sets]
+        settings.tools.run(python_module("redraft.train", *command), folder / "log.txt")
     return folder / "model" if arm.components else trained
 
 
-def _training(arm: Arm, shop: Shop, output: Path) -> dict[str, Any]:
-    values: dict[str, Any] = {"model": str(shop.start), "output": str(output)}
-    values |= {"limit": arm.size, "seed": shop.seed}
-    if shop.takes == "lessons":
-        values |= {"lessons": [str(shop.data)], "components": arm.components}
+def _training(arm: Arm, settings: ArmSettings, output: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {"model": str(settings.start), "output": str(output)}
+    values |= {"limit": arm.size, "seed": settings.seed}
+    if settings.takes == "lessons":
+        values |= {"lessons": [str(settings.data)], "components": arm.components}
     else:
-        values |= {"pairs": str(shop.data)}
+        values |= {"pairs": str(settings.data)}
     return values
 
 
@@ -130,17 +130,25 @@ def _set(step: str, values: Mapping[str, Any]) -> list[str]:
     return [f"steps.{step}.{name}={json.dumps(value)}" for name, value in values.items()]
 
 
-def folder_name(arm: Arm, shop: Shop) -> str:
-    """Says what it is to a reader, and by its hash all that decides it."""
+def folder_name(arm: Arm, settings: ArmSettings) -> str:
+    """Readable, and unique by a hash of everything the trained weights depend on."""
     parts = "all" if arm.components == COMPONENTS else "-".join(arm.components) or "none"
-    weights = sorted([*shop.start.glob("*.safetensors"), *shop.start.glob("tokenizer.json")])
+    weights = sorted(
+        [*settings.start.glob("*.safetensors"), *settings.start.glob("tokenizer.json")]
+    )
     if not weights:
-        raise FileNotFoundError(errno.ENOENT, "no weights", str(shop.start / "*.safetensors"))
+        raise FileNotFoundError(errno.ENOENT, "no weights", str(settings.start / "*.safetensors"))
     deciding: list[object] = [arm.size, arm.components, *map(_sha256, weights)]
     if arm.size:
-        deciding += [shop.recipe, shop.step, shop.changes, shop.seed, _sha256(shop.data)]
+        deciding += [
+            settings.recipe,
+            settings.step,
+            settings.changes,
+            settings.seed,
+            _sha256(settings.data),
+        ]
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]
-    return f"{shop.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"
+    return f"{settings.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"
 
 
 def _sha256(path: Path) -> str:

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Of labelled pairs; the costs are of one that can be used."""
+    """A source of labelled pairs, and what one usable pair of it costs."""
 
     name: str
     money: float | None
@@ -55,11 +55,11 @@ class Source:
 
 def measure(setting: Setting[CostBenefitOptions]) -> Result:
     options = setting.options
-    found = setting.ask(WAYS)
-    weighed = weigh(found, options.seed)
-    pairs = [pair for pair in found[PAIRING].values() if is_pair(pair)]
-    usable = wilson(len(pairs), len(found[PAIRING])).scaled(100)
-    sources = _sources(found[PAIRING], pairs, options)
+    answers = setting.ask(WAYS)
+    weighed = weigh(answers, options.seed)
+    pairs = [pair for pair in answers[PAIRING].values() if is_pair(pair)]
+    usable = wilson(len(pairs), len(answers[PAIRING])).scaled(100)
+    sources = _sources(answers[PAIRING], pairs, options)
     priced = {each.name: each.money for each in sources if each.money}
     shown = {
         name: Interval(money * 1000, money * 1000, money * 1000, 1)
@@ -78,7 +78,7 @@ def measure(setting: Setting[CostBenefitOptions]) -> Result:
         _inputs_table(options),
     )
     about = "Tokens, money and time of refining against published prices of human judgement."
-    return setting.result("cost-benefit", about, WAYS, figures, tables, (plot,), samples(found))
+    return setting.result("cost-benefit", about, WAYS, figures, tables, (plot,), samples(answers))
 
 
 def is_pair(answered: Answered) -> bool:
@@ -92,7 +92,7 @@ def is_pair(answered: Answered) -> bool:
 
 
 def _sources(
-    asked: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
+    answers: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> list[Source]:
     judged = options.human_agreement, options.judge_agreement
     return [
@@ -100,23 +100,23 @@ def _sources(
         Source(
             "GPT-4 as judge", options.judge_price / 1000, options.judge_seconds / 1000, judged[1]
         ),
-        *(_refining(asked, pairs, options) if pairs else ()),
+        *(_refining(answers, pairs, options) if pairs else ()),
     ]
 
 
 def _refining(
-    asked: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
+    answers: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> Iterator[Source]:
-    """Every prompt asked is paid for, whether a pair comes of it or not."""
+    """Sources that refine. Prompts that give no pair are paid for as well."""
     told_apart = [pair for pair in pairs if pair.course[0] is not pair.course[1]]
     right = wilson(sum(pair.course[1] for pair in told_apart), len(told_apart)).scaled(100)
-    each = len(asked) / len(pairs)  # prompts for a pair
+    each = len(answers) / len(pairs)  # prompts for a pair
     prompt, written = options.pair_prompt_tokens, options.pair_tokens
     if prompt is None:
-        prompt = each * fmean(a.reply.prompt_tokens for a in asked.values())
+        prompt = each * fmean(a.reply.prompt_tokens for a in answers.values())
     if written is None:
-        written = each * fmean(a.reply.tokens for a in asked.values())
-    seconds = each * fmean(a.reply.seconds for a in asked.values()) / options.concurrency
+        written = each * fmean(a.reply.tokens for a in answers.values())
+    seconds = each * fmean(a.reply.seconds for a in answers.values()) / options.concurrency
     tokens = prompt + written
     critic = (prompt * options.critic_price_in + written * options.critic_price_out) / MILLION
     yield Source("refining, at the price of the paper's critic", critic, None, right, tokens)
@@ -127,7 +127,7 @@ def _refining(
 def _money(
     options: CostBenefitOptions, prompt: float, written: float, seconds: float
 ) -> float | None:
-    """By tokens where they have a price, else by the hour."""
+    """The price of the tokens if they have one, else of the machine's time."""
     if options.price_in is not None and options.price_out is not None:
         money: float = (prompt * options.price_in + written * options.price_out) / MILLION
         return money

@@ -1,4 +1,4 @@
-"""How much refining lives on its feedback: an exact critic, worse and worse ones, the model itself.
+"""How much refining depends on its feedback: an exact critic, worse ones, the model itself.
 
     redraft bench experiments critic-quality --workbench models/redraft-workbench
     redraft bench experiments critic-quality --url URL --model NAME --labelled F --critic NAME
@@ -52,31 +52,31 @@ def measure(setting: Setting[CriticQualityOptions]) -> Result:
     for name, critic in by.items():
         ways[name] = refining(1, **{**critic, "good_enough": options.right_score})
         ways[name + ALWAYS] = refining(1, **critic)
-    found = setting.ask(ways)
-    weighed = weigh(found, options.seed)
-    verdicts = {name: verdicts_right(found[name], options.right_score) for name in by}
-    shown = {n: (told.estimate, weighed[n].right) for n, told in verdicts.items() if told.n}
+    answers = setting.ask(ways)
+    weighed = weigh(answers, options.seed)
+    verdicts = {name: verdicts_right(answers[name], options.right_score) for name in by}
+    shown = {n: (share.estimate, weighed[n].right) for n, share in verdicts.items() if share.n}
     labels = ("verdicts on drafts that are right, %", "right after refining once, %")
     plot = scatter(options.out / "critic-quality.svg", shown, labels, from_zero=False)
     figures: dict[str, Any] = {name: each.json() for name, each in weighed.items()}
     figures["verdicts_right"] = verdicts
     about = "The same drafts refined once, on the feedback of critics of known quality."
     tables = (_table(weighed, verdicts),)
-    return setting.result("critic-quality", about, ways, figures, tables, (plot,), samples(found))
+    return setting.result("critic-quality", about, ways, figures, tables, (plot,), samples(answers))
 
 
 def verdicts_right(answers: Answers, right_score: int) -> Interval:
-    """The share of drafts, in percent, that the critic told right from wrong."""
-    told = [
+    """The percentage of drafts on which the critic's verdict was right."""
+    verdicts = [
         (each.reply.scores[0] or 0) >= right_score if each.reply.scores else None
         for each in answers.values()
     ]
     agreed = sum(
         verdict is each.course[0]
-        for verdict, each in zip(told, answers.values(), strict=True)
+        for verdict, each in zip(verdicts, answers.values(), strict=True)
         if verdict is not None
     )
-    return wilson(agreed, len(told) - told.count(None)).scaled(100)
+    return wilson(agreed, len(verdicts) - verdicts.count(None)).scaled(100)
 
 
 def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> Table:

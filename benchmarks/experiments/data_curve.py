@@ -27,7 +27,7 @@ from redraft.benchmarks.experiments.arm_figures import (
     table,
     weigh,
 )
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, Shop, Tools
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, ArmSettings, Tools
 from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Result
@@ -52,28 +52,30 @@ def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
 
 
 def experiment(options: DataCurveOptions, tools: Tools) -> Result:
-    shop = (
-        retraining.lesson_shop(options, tools) if options.stage == 1 else _pair_shop(options, tools)
+    settings = (
+        retraining.lesson_settings(options, tools)
+        if options.stage == 1
+        else _pair_settings(options, tools)
     )
-    whole = retraining.size(options, shop)
+    whole = retraining.size(options, settings)
     sizes = sorted(set(options.sizes or (whole // part for part in PARTS)) - {0})
     if sizes[-1] > whole:
-        raise ConfigError(f"--sizes {sizes[-1]}: there are {whole} {shop.takes}")
+        raise ConfigError(f"--sizes {sizes[-1]}: there are {whole} {settings.takes}")
     # Without a lesson it cannot refine: the base model answers directly.
     start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
-    arms = [start, *(Arm(f"{size} {shop.takes}", size) for size in sizes)]
-    trained = retraining.trained(arms, shop)
+    arms = [start, *(Arm(f"{size} {settings.takes}", size) for size in sizes)]
+    trained = retraining.trained(arms, settings)
     whole_arm = arms[-1].name
     weighed = weigh(trained, whole_arm, options.seed)
     name = f"data-curve-stage{options.stage}"
     plot = lines(
         options.out / f"{name}.svg",
         curves(weighed),
-        (shop.takes, "right, %"),
+        (settings.takes, "right, %"),
         logarithmic=options.stage == 1,
     )
-    figures = {"reference": whole_arm, "arms": [each.json(shop.takes) for each in weighed]}
-    note = f"{retraining.how(options)}; each arm the first so many {shop.takes}."
+    figures = {"reference": whole_arm, "arms": [each.json(settings.takes) for each in weighed]}
+    note = f"{retraining.how(options)}; each arm the first so many {settings.takes}."
     return Result(
         name,
         f"Stage {options.stage} retrained on less and less data, on the same instructions.",
@@ -87,10 +89,10 @@ def experiment(options: DataCurveOptions, tools: Tools) -> Result:
     )
 
 
-def _pair_shop(options: DataCurveOptions, tools: Tools) -> Shop:
+def _pair_settings(options: DataCurveOptions, tools: Tools) -> ArmSettings:
     if not (options.stage1 and options.pairs):
         raise ConfigError("--stage 2 needs --stage1 MODEL and --pairs FILE")
-    return retraining.shop(options, tools, "stage2", options.stage1, options.pairs)
+    return retraining.arm_settings(options, tools, "stage2", options.stage1, options.pairs)
 
 
 def curves(weighed: Sequence[WeighedArm]) -> Mapping[str, Sequence[tuple[float, Interval]]]:

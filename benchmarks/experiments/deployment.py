@@ -1,4 +1,4 @@
-"""What an experiment asks: a server that is there, or the workbench, started for it.
+"""The deployment an experiment asks: a running server, or the workbench, started for it.
 
 The workbench is a model, the exact judge, critics that are exact or wrong in a known share of
 their verdicts, and instructions drawn by seed.
@@ -40,7 +40,7 @@ class Deployment:
 
 @contextmanager
 def deployed(options: ExperimentOptions, noises: Sequence[float] = ()) -> Iterator[Deployment]:
-    """``noises``: of the critics that are wanted beside the model's own feedback."""
+    """The server to ask. ``noises``: a critic with each of these error rates is started as well."""
     if options.url:
         assert options.model, "a server's model has a name"
         yield Deployment(options.url, options.model)
@@ -63,8 +63,8 @@ def deployed(options: ExperimentOptions, noises: Sequence[float] = ()) -> Iterat
 
 
 def draw(path: Path, count: int, seed: int, held_out: bool = False) -> list[LabelledPrompt]:
-    """Test instructions of the workbench, written to ``path`` for the reader of the results. Its
-    judge says what is right, so they need no answers."""
+    """Draw test instructions of the workbench and write them to ``path``. They have no answers:
+    its judge decides what is right."""
     try:
         tasks = sample("test", None, count, seed, held_out)
     except ValueError as error:
@@ -74,7 +74,7 @@ def draw(path: Path, count: int, seed: int, held_out: bool = False) -> list[Labe
 
 
 def fingerprint(model: Path) -> str:
-    """Of all the model's files: another model of the same name is another deployment."""
+    """A hash of the model's files, to tell models of the same name apart."""
     digest = hashlib.sha256()
     for path in sorted(path for path in model.iterdir() if path.is_file()):
         digest.update(path.name.encode())

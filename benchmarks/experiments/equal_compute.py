@@ -39,14 +39,14 @@ KINDS = ("vote of", "best of", "refined best of")
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Mean tokens of one of each."""
+    """Mean tokens of a draft, of a feedback and of a refinement."""
 
     draft: float
     feedback: float
     refinement: float
 
     def drafts_for(self, kind: str, tokens: float) -> int:
-        """The fewest drafts that cost at least so many tokens."""
+        """The fewest drafts that cost at least ``tokens``."""
         each = self.draft if kind == "vote of" else self.draft + self.feedback
         once = self.refinement if kind == "refined best of" else 0.0
         return max(2, math.ceil((tokens - once) / each))
@@ -54,7 +54,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """An alternative with as many drafts as refining so often would buy."""
+    """An alternative with as many drafts as the tokens of ``iterations`` refinements buy."""
 
     iterations: int
     kind: str
@@ -89,26 +89,26 @@ def measure(setting: Setting[EqualComputeOptions]) -> Result:
     options = setting.options
     refined = {k: f"refine {k}" for k in options.iterations}
     ways: dict[str, Way] = {"direct": DIRECT, **{n: refining(k) for k, n in refined.items()}}
-    found = dict(setting.ask(ways))
-    price = prices(found["direct"], found[refined[min(refined)]])
-    dear = {k: weigh({name: found[name]}, options.seed)[name] for k, name in refined.items()}
+    answers = dict(setting.ask(ways))
+    price = prices(answers["direct"], answers[refined[min(refined)]])
+    dear = {k: weigh({name: answers[name]}, options.seed)[name] for k, name in refined.items()}
     rivals = list(_rivals(price, dear, options.most_drafts))
-    found |= setting.ask({rival.name: rival.way for rival in rivals})
-    weighed = weigh(found, options.seed)
+    answers |= setting.ask({rival.name: rival.way for rival in rivals})
+    weighed = weigh(answers, options.seed)
     labels = ("tokens for an answer", "right, %")
     plot = lines(options.out / "equal-compute.svg", _curves(weighed), labels, logarithmic=True)
     figures = {name: each.json() for name, each in weighed.items()} | {
         "refining_minus": {
             f"refine {rival.iterations} - {rival.name}": gain(
-                found[refined[rival.iterations]], found[rival.name], options.seed
+                answers[refined[rival.iterations]], answers[rival.name], options.seed
             )
             for rival in rivals
         }
     }
-    tables = (_compared(found, rivals, options.seed), ways_table("Every way", weighed))
+    tables = (_compared(answers, rivals, options.seed), ways_table("Every way", weighed))
     about = "Refining against votes and longer sampling that cost as many tokens."
     ways |= {rival.name: rival.way for rival in rivals}
-    return setting.result("equal-compute", about, ways, figures, tables, (plot,), samples(found))
+    return setting.result("equal-compute", about, ways, figures, tables, (plot,), samples(answers))
 
 
 def prices(direct: Answers, refined: Answers) -> Prices:
@@ -142,10 +142,10 @@ def _curves(weighed: Mapping[str, Weighed]) -> dict[str, list[tuple[float, Inter
     return curves
 
 
-def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) -> Table:
+def _compared(answers: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for rival in rivals:
-        ours, theirs = found[f"refine {rival.iterations}"], found[rival.name]
+        ours, theirs = answers[f"refine {rival.iterations}"], answers[rival.name]
         compared = gain(ours, theirs, seed)
         rows.append(
             (

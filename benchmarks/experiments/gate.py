@@ -50,19 +50,21 @@ def measure(setting: Setting[GateOptions]) -> Result:
     for gate in options.gates:
         ways[f"until {gate}"] = refining(options.iterations, good_enough=gate)
     ways["direct"] = DIRECT
-    found = setting.ask(ways)
-    compared = {name: _against_open(found, name, options.seed) for name in found}
+    answers = setting.ask(ways)
+    compared = {name: _against_open(answers, name, options.seed) for name in answers}
     labels = ("tokens for an answer", "right, %")
-    shown = points(weigh({name: found[name] for name in found if name != "direct"}, options.seed))
+    shown = points(
+        weigh({name: answers[name] for name in answers if name != "direct"}, options.seed)
+    )
     plot = scatter(options.out / "gate.svg", shown, labels, from_zero=False)
     about = f"The model's own score as a gate, with up to {options.iterations} iterations."
     return setting.result(
-        "gate", about, ways, compared, (_table(compared),), (plot,), samples(found)
+        "gate", about, ways, compared, (_table(compared),), (plot,), samples(answers)
     )
 
 
-def _against_open(found: Mapping[str, Answers], name: str, seed: int) -> dict[str, Any]:
-    ours, all_of_it = found[name], found[OPEN]
+def _against_open(answers: Mapping[str, Answers], name: str, seed: int) -> dict[str, Any]:
+    ours, all_of_it = answers[name], answers[OPEN]
     price = sum(each.reply.tokens for each in all_of_it.values()) / len(all_of_it)
     refined = sum(len(each.reply.responses) > 1 for each in ours.values())
     compared = gain(ours, all_of_it, seed)

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The answers as they are after so many iterations."""
+    """The state of all answers after one iteration."""
 
     iteration: int
     right: Interval
@@ -59,8 +59,8 @@ class Point:
 def measure(setting: Setting[IterationsOptions]) -> Result:
     options = setting.options
     way = refining(options.iterations)
-    found = setting.ask({"refine": way})["refine"]
-    curve = [point(found, k, options.seed) for k in range(options.iterations + 1)]
+    answers = setting.ask({"refine": way})["refine"]
+    curve = [point(answers, k, options.seed) for k in range(options.iterations + 1)]
     labels = ("iterations", "right, %")
     shown = {"right": [(float(each.iteration), each.right) for each in curve]}
     plots = [lines(options.out / "iterations.svg", shown, labels, whole=True)]
@@ -72,7 +72,7 @@ def measure(setting: Setting[IterationsOptions]) -> Result:
     plots.append(lines(options.out / "iterations-flips.svg", flipped, labels, whole=True))
     samples = [
         {"prompt": place, "right": each.course, "scores": each.reply.scores}
-        for place, each in found.items()
+        for place, each in answers.items()
     ]
     about = "What each iteration gains, mends, spoils and costs."
     figures = {str(each.iteration): each.json() for each in curve}
@@ -81,8 +81,8 @@ def measure(setting: Setting[IterationsOptions]) -> Result:
     )
 
 
-def point(found: Answers, iteration: int, seed: int) -> Point:
-    answers = list(found.values())
+def point(by_prompt: Answers, iteration: int, seed: int) -> Point:
+    answers = list(by_prompt.values())
     before, now = (
         [after(answer, k) for answer in answers] for k in (max(0, iteration - 1), iteration)
     )
@@ -103,13 +103,13 @@ def after(answer: Answered, iteration: int) -> bool:
 
 
 def changes(answer: Answered, iteration: int) -> bool:
-    """Did this iteration write a response that is not the one before it?"""
+    """Whether this iteration changed the response."""
     responses = [response.strip() for response in answer.reply.responses]
     return 0 < iteration < len(responses) and responses[iteration] != responses[iteration - 1]
 
 
 def cost(answer: Answered, iteration: int) -> float:
-    """Tokens so far. The share of one feedback in those of the loop is its mean."""
+    """Tokens up to this iteration. Feedback counts with its mean over the loop."""
     reply = answer.reply
     written = max(1, len(reply.scores))  # none could be read: it was paid for all the same
     feedback = reply.feedback_tokens * min(iteration, written) / written

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def prompts(each: int, seed: int) -> Iterator[dict[str, object]]:
-    """Drawn once, said in every language."""
+    """The same questions, worded in every language."""
     drawn = random.Random(seed)
     for _ in range(each):
         for kind, slots, answer in (add(drawn), count(drawn), left(drawn)):

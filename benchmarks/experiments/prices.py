@@ -65,7 +65,7 @@ class Input:
 
 
 def inputs(options: PriceOptions) -> Iterator[Input]:
-    """Every price, its value, and where that is from."""
+    """Every price with its value and the source of that value."""
     for field in fields(PriceOptions):
         value = getattr(options, field.name)
         source = SOURCES[field.name] if value == field.default else "given"

@@ -52,8 +52,8 @@ def measure(setting: Setting[RerankOptions]) -> Result:
     ways: dict[str, Way] = {"direct": DIRECT, "direct, greedy": {**DIRECT, **GREEDY}}
     ways |= {f"{REFINE}, sampled draft": refining(1), REFINE: refining(1, **GREEDY)}
     ways |= {reranked(number): reranking(number) for number in options.drafts}
-    found = setting.ask(ways)
-    weighed = weigh(found, options.seed)
+    answers = setting.ask(ways)
+    weighed = weigh(answers, options.seed)
     against = {number: reranked(number) for number in options.drafts}
     equal = equally_dear(weighed, list(against.values()))
     labels = ("tokens for an answer", "right, %")
@@ -61,13 +61,13 @@ def measure(setting: Setting[RerankOptions]) -> Result:
     figures = {name: each.json() for name, each in weighed.items()} | {
         "equal_tokens": equal,
         "refining_minus": {
-            name: gain(found[REFINE], found[name], options.seed) for name in against.values()
+            name: gain(answers[REFINE], answers[name], options.seed) for name in against.values()
         },
     }
-    compared = _compared(found, against, equal, options.seed)
+    compared = _compared(answers, against, equal, options.seed)
     tables = (compared, table("Every way", weighed))
     about = "Refining once against re-ranking drafts by the model's own score."
-    return setting.result("rerank", about, ways, figures, tables, (plot,), samples(found))
+    return setting.result("rerank", about, ways, figures, tables, (plot,), samples(answers))
 
 
 def reranked(number: int) -> str:
@@ -75,28 +75,28 @@ def reranked(number: int) -> str:
 
 
 def equally_dear(weighed: Mapping[str, Weighed], names: Sequence[str]) -> str | None:
-    """The cheapest of the names that costs no less than refining; None: all cost less."""
+    """The cheapest way that costs at least as much as refining, or None."""
     price = weighed[REFINE].tokens.estimate
     able = [name for name in names if weighed[name].tokens.estimate >= price]
     return min(able, key=lambda name: weighed[name].tokens.estimate, default=None)
 
 
 def _compared(
-    found: Mapping[str, Answers], against: Mapping[int, str], equal: str | None, seed: int
+    answers: Mapping[str, Answers], against: Mapping[int, str], equal: str | None, seed: int
 ) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for number, name in against.items():
         notes = {"equal tokens": name == equal, "the paper's": number == PAPER_DRAFTS}
-        said = [note for note, holds in notes.items() if holds]
-        compared = gain(found[REFINE], found[name], seed)
+        remarks = [note for note, holds in notes.items() if holds]
+        compared = gain(answers[REFINE], answers[name], seed)
         preferred = 100 * (compared.wins + compared.ties / 2) / compared.difference.n
         rows.append(
             (
-                f"{name} ({', '.join(said)})" if said else name,
+                f"{name} ({', '.join(remarks)})" if remarks else name,
                 compared.difference,
                 compared.shown,
                 round(preferred, 1),
-                spent(found[REFINE], found[name], seed).difference,
+                spent(answers[REFINE], answers[name], seed).difference,
                 p_shown(compared.p_value),
             )
         )

@@ -1,6 +1,6 @@
-"""Retraining: the options of experiments whose every arm is a training, and how they are run.
+"""Experiments whose arms are trained: their options, and how they are run.
 
-Weights and lessons are what a recipe makes; steps of it that are not done yet are run first.
+Base weights and lessons come from a recipe, whose missing steps are run first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from redraft.benchmarks.experiments.arms import Arm, MeasuredArm, Shop, Tools, measured
+from redraft.benchmarks.experiments.arms import Arm, ArmSettings, MeasuredArm, Tools, measured
 from redraft.benchmarks.output.results import Result, publish
 from redraft.child_process import python_module
 from redraft.server import jsonl
@@ -43,8 +43,8 @@ Options = TypeVar("Options", bound=RetrainingOptions)
 Experiment = Callable[[Options, Tools], Result]
 
 
-def lesson_shop(options: RetrainingOptions, tools: Tools) -> Shop:
-    """Arms of stage one. The recipe's steps up to its lessons are run if they are not there."""
+def lesson_settings(options: RetrainingOptions, tools: Tools) -> ArmSettings:
+    """Settings of stage-one arms. Runs the recipe up to its lessons if they are missing."""
     made = options.made or Path("runs") / Path(options.recipe).stem
     if not (options.base and options.lessons):
         print(f"{options.recipe}: base model and lessons in {made}", file=sys.stderr, flush=True)
@@ -52,12 +52,11 @@ def lesson_shop(options: RetrainingOptions, tools: Tools) -> Shop:
         tools.run(python_module("redraft.train", *command), options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"
-    return shop(options, tools, "stage1", base, of_families(options, lessons))
+    return arm_settings(options, tools, "stage1", base, of_families(options, lessons))
 
 
 def of_families(options: RetrainingOptions, lessons: Path) -> Path:
-    """The lessons of some families only, in a file of their own: a smaller experiment, which a
-    small model learns sooner."""
+    """The file of the lessons; with ``options.families`` a new file of theirs alone."""
     if not options.families:
         return lessons
     path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
@@ -66,8 +65,10 @@ def of_families(options: RetrainingOptions, lessons: Path) -> Path:
     return path
 
 
-def shop(options: RetrainingOptions, tools: Tools, step: str, start: Path, data: Path) -> Shop:
-    return Shop(
+def arm_settings(
+    options: RetrainingOptions, tools: Tools, step: str, start: Path, data: Path
+) -> ArmSettings:
+    return ArmSettings(
         recipe=options.recipe,
         step=step,
         start=start.resolve(),
@@ -83,27 +84,27 @@ def shop(options: RetrainingOptions, tools: Tools, step: str, start: Path, data:
     )
 
 
-def size(options: RetrainingOptions, shop: Shop) -> int:
-    """How much data an arm gets that gets all."""
-    with shop.data.open("rb") as lines:
+def size(options: RetrainingOptions, settings: ArmSettings) -> int:
+    """The number of lessons or pairs that a full arm is trained on."""
+    with settings.data.open("rb") as lines:
         there = sum(1 for _ in lines)
     if options.limit is not None and options.limit > there:
-        raise ConfigError(f"--limit {options.limit}: {shop.data} has {there} {shop.takes}")
+        raise ConfigError(f"--limit {options.limit}: {settings.data} has {there} {settings.takes}")
     if not there:
-        raise ConfigError(f"{shop.data} has no {shop.takes}")
+        raise ConfigError(f"{settings.data} has no {settings.takes}")
     return options.limit or there
 
 
 def how(options: RetrainingOptions) -> str:
-    """What a reader must know to take the table for what it is."""
+    """One phrase that says how the arms were trained, for notes under tables."""
     changed = f" with {', '.join(options.set)}" if options.set else ""
     families = f", families {', '.join(options.families)} alone" if options.families else ""
     return f"Recipe {Path(options.recipe).stem}{changed}{families}"
 
 
-def trained(arms: Sequence[Arm], shop: Shop) -> list[MeasuredArm]:
-    """One after the other: a training takes all the processors it may have."""
-    return [measured(arm, shop) for arm in arms]
+def trained(arms: Sequence[Arm], settings: ArmSettings) -> list[MeasuredArm]:
+    """Train and measure the arms in turn; a training uses all processors."""
+    return [measured(arm, settings) for arm in arms]
 
 
 def conduct(options: Options, experiment: Experiment[Options], tools: Tools) -> int:

@@ -1,4 +1,4 @@
-"""What every experiment needs: prompts, a deployment to ask, a count of what failed.
+"""What all experiments share: options, a deployment to ask, prompts, a count of failures.
 
     def main(arguments): return conduct(read(GateOptions, NAME, arguments, __doc__), measure)
 
@@ -46,7 +46,7 @@ Options = TypeVar("Options", bound=ExperimentOptions)
 
 
 class NothingAnswered(MeasurementFailed):
-    """A way gave no answer at all, so there is nothing to compare."""
+    """One of the ways to compare gave no answers."""
 
 
 @dataclass(slots=True)
@@ -63,12 +63,12 @@ class Setting(Generic[Options]):
         prompts: Sequence[LabelledPrompt] | None = None,
         grader: Grader | None = None,
     ) -> dict[str, Answers]:
-        """The graded answers of every way; what fails is counted here."""
+        """The graded answers of every way. Failures are added to ``failures``."""
         prompts = self.prompts if prompts is None else prompts
         grader = grader or self.options.grader(self.deployment.judge)
         where = self.deployment
-        manner = self.options.manner(where.url, where.model, where.fingerprint)
-        asking = ask_and_grade(prompts, ways, manner, grader, self.options.out)
+        settings = self.options.ask_settings(where.url, where.model, where.fingerprint)
+        asking = ask_and_grade(prompts, ways, settings, grader, self.options.out)
         answers, failures = asyncio.run(asking)
         self.num_asked += len(prompts) * len(ways)
         self.failures += failures
@@ -87,8 +87,8 @@ class Setting(Generic[Options]):
         samples: Sequence[Mapping[str, Any]],
     ) -> Result:
         where = self.deployment
-        asked = {"url": where.url, "model": where.model, "fingerprint": where.fingerprint}
-        config = {**asdict(self.options), **asked, "prompts": len(self.prompts), "ways": ways}
+        server = {"url": where.url, "model": where.model, "fingerprint": where.fingerprint}
+        config = {**asdict(self.options), **server, "prompts": len(self.prompts), "ways": ways}
         return Result(name, about, config, figures, self.failures, tables, plots, samples)
 
 
@@ -96,13 +96,13 @@ Measure = Callable[[Setting[Options]], Result]
 
 
 def conduct(options: Options, measure: Measure[Options], noises: Sequence[float] = ()) -> int:
-    """``noises``: of the workbench's critics that the experiment needs."""
+    """Run one experiment. ``noises``: error rates of the critics that it needs."""
     with deployed(options, noises) as deployment:
         return run(options, measure, deployment)
 
 
 def run(options: Options, measure: Measure[Options], deployment: Deployment) -> int:
-    """One experiment on what is there already; its exit code."""
+    """Run one experiment on a running deployment; returns the exit code."""
     if options.labelled:
         prompts = read_labelled(options.labelled, judged=bool(options.judge))
     else:

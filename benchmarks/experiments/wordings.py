@@ -52,9 +52,9 @@ def measure(setting: Setting[WordingsOptions]) -> Result:
     weighed: dict[str, Mapping[str, Weighed]] = {}
     answered = []
     for group in _groups(setting, options):
-        found = setting.ask(WAYS, group.prompts, group.grader)
-        weighed[group.name] = weigh(found, options.seed)
-        answered += [{"group": group.name, **sample} for sample in samples(found)]
+        answers = setting.ask(WAYS, group.prompts, group.grader)
+        weighed[group.name] = weigh(answers, options.seed)
+        answered += [{"group": group.name, **sample} for sample in samples(answers)]
     shown = {
         f"{name}, {way}": each.right for name, ways in weighed.items() for way, each in ways.items()
     }
@@ -81,7 +81,7 @@ def _groups(setting: Setting[WordingsOptions], options: WordingsOptions) -> Iter
 
 
 def _named(prompts: Sequence[LabelledPrompt]) -> Iterator[Group]:
-    """By their groups, in the order of the file."""
+    """The groups of the prompts, in the order of the file."""
     order = list(dict.fromkeys(prompt.group for prompt in prompts))
     ordered = sorted(prompts, key=lambda prompt: order.index(prompt.group))
     for name, group in groupby(ordered, key=lambda prompt: prompt.group):

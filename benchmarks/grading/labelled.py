@@ -23,10 +23,10 @@ from redraft.server import jsonl
 
 Match = Literal["exact", "words", "number", "contains"]
 MATCHES: dict[Match, Callable[[str, str], bool]] = {
-    "exact": lambda given, right: given.strip() == right.strip(),
-    "words": lambda given, right: given.lower().split() == right.lower().split(),
-    "number": lambda given, right: gsm8k_answer(given) == gsm8k_answer(right) is not None,
-    "contains": lambda given, right: right.strip().lower() in given.lower(),
+    "exact": lambda text, right: text.strip() == right.strip(),
+    "words": lambda text, right: text.lower().split() == right.lower().split(),
+    "number": lambda text, right: gsm8k_answer(text) == gsm8k_answer(right) is not None,
+    "contains": lambda text, right: right.strip().lower() in text.lower(),
 }
 
 
@@ -41,16 +41,16 @@ class LabelledPrompt:
 
 
 def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
-    """``judged``: a judge decides, so no answers are needed."""
-    found = []
+    """``judged``: a judge decides what is right, so answers are not required."""
+    prompts = []
     needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
     for line in jsonl.lines(path):
         row = line.row()
         if not row.get("prompt") or not (judged or row.get("answers")):
             raise line.error(needed)
         answers = tuple(str(answer) for answer in row.get("answers") or ())
-        found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
-    return found
+        prompts.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
+    return prompts
 
 
 Graded = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
@@ -58,13 +58,13 @@ Graded = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
 
 @dataclass(frozen=True, slots=True)
 class Grades:
-    """Which texts are right."""
+    """The grades of texts, and the reasons why some have none."""
 
     right: dict[Graded, bool]
     unjudged: dict[Graded, str]  # and why
 
     def of(self, prompt: LabelledPrompt, text: str) -> bool:
-        """CallFailed where the judge has not judged: that is neither right nor wrong."""
+        """Raises CallFailed for a text without a grade, which is neither right nor wrong."""
         if (prompt, text) in self.unjudged:
             why = self.unjudged[prompt, text]
             raise CallFailed(f"unjudged_{why}", f"the judge has no verdict on {text[:80]!r}")
@@ -73,15 +73,15 @@ class Grades:
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """By comparing with the answers, or by asking a judge, whose verdicts are kept at ``path``."""
+    """Compares with the answers, or asks a judge and keeps its verdicts at ``path``."""
 
     match: Match = "exact"
     judge: Endpoint | None = None
     path: Path | None = None
     concurrency: int = 8
 
-    async def grade(self, asked: Iterable[Graded]) -> Grades:
-        pairs = list(dict.fromkeys(asked))
+    async def grade(self, graded: Iterable[Graded]) -> Grades:
+        pairs = list(dict.fromkeys(graded))
         if self.judge is None:
             return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in pairs}, {})
         assert self.path, "a judge's verdicts are kept somewhere"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.options import CallOptions
 from redraft.benchmarks.grading.labelled import Grader, Match
-from redraft.benchmarks.grading.ways import Manner
+from redraft.benchmarks.grading.ways import AskSettings
 from redraft.benchmarks.load.endpoint import Endpoint
 from redraft.server.options import option
 
@@ -29,9 +29,9 @@ class PromptOptions(CallOptions):
     max_failed: float = option("share that may fail before the exit code is 1", 0.01)
     out: Path = option("folder for the results", Path("runs"))
 
-    def manner(self, url: str, model: str, deployment: str = "") -> Manner:
+    def ask_settings(self, url: str, model: str, deployment: str = "") -> AskSettings:
         endpoint = self.endpoint(url, model)
-        return Manner(endpoint, self.temperature, self.seed, self.concurrency, deployment)
+        return AskSettings(endpoint, self.temperature, self.seed, self.concurrency, deployment)
 
     def grader(self, default_judge: str = "") -> Grader:
         url = self.judge or default_judge

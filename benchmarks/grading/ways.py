@@ -1,9 +1,10 @@
 """Ways of answering: a name and refine options, or a number of drafts to vote among.
 
-    replies, failures = await ask_all(prompts, {"direct": DIRECT, "vote-8": {"vote": 8}}, manner,
-                                      Path("runs/compute/answers.jsonl"))
+    ways = {"direct": DIRECT, "vote-8": {"vote": 8}}
+    replies, failures = await ask_all(prompts, ways, settings, Path("runs/compute/answers.jsonl"))
 
-Every way is asked every prompt; a reply is paid for once, whoever asks for it again.
+Every prompt is asked in every way. Replies are kept in a journal, so that no reply is paid for
+twice.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ OUTCOMES = (*ENDS, "malformed_feedback", "token_budget")
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How every way is asked."""
+class AskSettings:
+    """The endpoint and sampling that all ways share."""
 
     endpoint: Endpoint
     temperature: float | None = 0.7  # of drafts; None: the model's own
@@ -60,7 +61,7 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one way gave for one prompt, and what it cost."""
+    """The answer of one way to one prompt, and its cost."""
 
     answer: str
     tokens: int  # generated, all phases and drafts
@@ -86,29 +87,29 @@ Replies = dict[str, dict[int, Reply]]  # way -> place of the prompt -> reply
 
 
 async def ask_all(
-    prompts: Sequence[str], ways: Mapping[str, Way], manner: Manner, journal_path: Path
+    prompts: Sequence[str], ways: Mapping[str, Way], settings: AskSettings, journal_path: Path
 ) -> tuple[Replies, Counter[str]]:
     """Two ways that are the same by different names are asked once."""
     keys: dict[tuple[str, int], str] = {}
     for place, prompt in enumerate(prompts):
         for name, way in ways.items():
-            parts: list[Any] = [manner.endpoint.model, manner.deployment, way, prompt]
-            parts += [manner.temperature, manner.seed]
+            parts: list[Any] = [settings.endpoint.model, settings.deployment, way, prompt]
+            parts += [settings.temperature, settings.seed]
             keys[name, place] = key_of(json.dumps(parts, sort_keys=True))
 
     async def ask(session: Session, which: tuple[str, int]) -> Record:
         name, place = which
         body = {
-            "model": manner.endpoint.model,
+            "model": settings.endpoint.model,
             "prompt": prompts[place],
-            "temperature": manner.temperature,
-            "seed": seed_of(prompts[place], manner.seed),
+            "temperature": settings.temperature,
+            "seed": seed_of(prompts[place], settings.seed),
         }
         return await answer(session, ways[name], body)
 
     items = {key: which for which, key in keys.items()}
     records, failures = await record_all(
-        items, ask, manner.endpoint, journal_path, manner.concurrency, "answers"
+        items, ask, settings.endpoint, journal_path, settings.concurrency, "answers"
     )
     replies: Replies = {name: {} for name in ways}
     for (name, place), key in keys.items():
@@ -118,12 +119,12 @@ async def ask_all(
 
 
 def seed_of(prompt: str, seed: int) -> int:
-    """A seed of its own for each prompt, the same for every way: paired in luck, too."""
+    """A seed for each prompt that is the same for all ways, which makes pairs comparable."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{prompt}".encode()).digest()[:4]) & 0x7FFFFFFF
 
 
 async def answer(session: Session, way: Way, body: dict[str, Any]) -> Record:
-    """One answer and its cost; a vote is the commonest of several drafts, the first of equals."""
+    """One answer and its cost. A vote takes the most common draft, the first among equals."""
     if "vote" not in way:
         return await _refined(session, {**body, **way})
     drafts = [

@@ -61,8 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         )
         failures += failed
     _report(options, answered, failures)
-    asked = len(options.model) * sum(map(len, sets.values()))
-    return 1 if failures.total() > options.max_failed * asked else 0
+    num_asked = len(options.model) * sum(map(len, sets.values()))
+    return 1 if failures.total() > options.max_failed * num_asked else 0
 
 
 def limited(documents: Iterator[Document], limit: int | None) -> list[Document]:
@@ -112,8 +112,8 @@ NOTE = "Mean over the groups of a set; 95% intervals over questions within group
 
 
 def score(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> Interval:
-    """Percent: the mean over groups, each question resampled within its group. A single group of
-    right and wrong answers needs no resampling, which would give 0% and 100% no width."""
+    """Percent: the mean over groups, with questions resampled within groups. A single group of
+    right and wrong answers gets Wilson's interval, which has a width at 0% and 100% as well."""
     groups: dict[str, list[float]] = {}
     for row in rows:
         if not math.isnan(row["score"]):
@@ -135,7 +135,7 @@ def score(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> Interval:
 
 
 def paired(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> Comparison:
-    """Points, over the questions scored for both."""
+    """The difference in points over the questions scored for both."""
     pairs = [(a["score"], b["score"]) for a, b in zip(ours, theirs, strict=True)]
     both = [(100 * a, 100 * b) for a, b in pairs if not math.isnan(a + b)]
     return compare([a for a, _ in both], [b for _, b in both])

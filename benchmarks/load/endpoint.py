@@ -35,7 +35,7 @@ IDLE_S = 2.0
 
 
 class CallFailed(Exception):
-    """A call that gave nothing to measure; ``reason`` is what it is counted under."""
+    """A call without a usable reply. Failures are counted by ``reason``."""
 
     def __init__(self, reason: str, message: str, retry_after_s: float = math.inf) -> None:
         super().__init__(f"{reason}: {message}")
@@ -123,5 +123,5 @@ class Session:
 
 
 def _retry_after(reply: aiohttp.ClientResponse) -> float:
-    """Seconds to wait before trying again; infinity where that is hopeless."""
+    """Seconds to wait before a retry; infinity if retrying is pointless."""
     return (retry_after_s(reply.headers) or 0.0) if reply.status in RETRIED else math.inf

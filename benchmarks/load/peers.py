@@ -1,4 +1,4 @@
-"""The servers of a latency measurement: each system that is measured, and where it is asked."""
+"""The servers of a latency measurement, by the system that is measured on them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UPSTREAM = {
 
 @dataclass(frozen=True, kw_only=True)
 class PeerOptions:
-    """Which systems are measured, and where they run."""
+    """The systems to measure, and how or where they run."""
 
     model: Path | None = option("model directory; the servers are started here", None)
     url: tuple[str, ...] = option("SYSTEM=URL of a running server; repeat it", (), repeat=True)
@@ -54,7 +54,7 @@ class Peers:
 
 @contextmanager
 def peers(options: PeerOptions) -> Iterator[Peers]:
-    """Start what is not running somewhere already, and stop it again."""
+    """Start the servers that no ``--url`` names, and stop them again."""
     urls = dict(pair.split("=", 1) for pair in options.url)
     if unknown := urls.keys() - SYSTEMS.keys():
         raise ConfigError(f"--url: unknown system {unknown.pop()!r}; known: {', '.join(SYSTEMS)}")

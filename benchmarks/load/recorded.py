@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def key_of(content: str) -> str:
-    """The key of a record, from all that decides what it holds."""
+    """The key of a record, from everything its content depends on."""
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 

@@ -21,7 +21,7 @@ WORKER_EXTENSION = "redraft.server.engine.vllm_engine.worker.WorkerExtension"
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """Of every vLLM in the comparison."""
+    """Settings that all vLLM engines of a comparison share."""
 
     kv_cache_mib: int = 512
     block_size: int = 32
@@ -30,7 +30,7 @@ class EngineSettings:
     dtype: str = "bfloat16"
 
     def arguments(self) -> list[str]:
-        """Redraft and vLLM spell these alike."""
+        """Command-line arguments that Redraft and vLLM have in common."""
         return [
             *("--kv-cache-memory-bytes", str(self.kv_cache_mib << 20)),
             *("--block-size", str(self.block_size)),
@@ -68,9 +68,8 @@ def scripted(logs: Path) -> AbstractContextManager[Running]:
 
 
 def vllm(model: Path, settings: EngineSettings, logs: Path) -> AbstractContextManager[Running]:
-    """vLLM's own OpenAI server, from this environment's vLLM, on a CPU as Redraft runs it: the
-    worker in the engine's process, on one thread. By itself it takes a third process, and on few
-    cores is slower for it."""
+    """vLLM's own OpenAI server. On a CPU it runs as in Redraft, with the worker in the engine's
+    process and one thread; its default of a third process is slower on few cores."""
     # The entry point itself: the wheel for CPUs has no working `vllm` command.
     command = python_module("vllm.entrypoints.launchers.api_server.entry", "--model", str(model))
     command += ["--served-model-name", "model", "--host", "127.0.0.1"]
@@ -102,7 +101,7 @@ def on_cpu() -> bool:
 
 
 def version(distribution: str) -> str | None:
-    """Of what is installed in this environment."""
+    """The version of a distribution in this environment, or None."""
     with suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(distribution)
     return None

@@ -23,7 +23,7 @@ class System(Protocol):
     name: str
 
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
-        """``due`` is when the request should have been sent, by time.perf_counter."""
+        """``due``: when the request should have been sent, by time.perf_counter."""
 
 
 class RefiningServer:
@@ -47,20 +47,20 @@ class RefiningServer:
                 "refinement": sampling,
             },
         }
-        told: dict[str, Any] = {}
+        outcome: dict[str, Any] = {}
         call = Streamed(due)
         async for at, chunk in self._session.stream("chat/completions", body):
             call.take(at, chunk)
-            told = chunk.get("refine") or told
-        if (why := told.get("stop_reason")) not in DECIDED:
-            raise CallFailed(f"stopped_by_{why}", f"after {told.get('iterations')} iterations")
-        used = told.get("usage") or {}
+            outcome = chunk.get("refine") or outcome
+        if (why := outcome.get("stop_reason")) not in DECIDED:
+            raise CallFailed(f"stopped_by_{why}", f"after {outcome.get('iterations')} iterations")
+        used = outcome.get("usage") or {}
         seconds = {phase: float(spent["seconds"]) for phase, spent in used.items()}
         return call.timing(seconds)
 
 
 class Floor:
-    """One uninterrupted generation of as many tokens: what no loop can be faster than."""
+    """One uninterrupted generation of as many tokens, a lower bound for any loop."""
 
     name = "floor"
 

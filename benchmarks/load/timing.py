@@ -1,4 +1,4 @@
-"""What one answered request took, and what many of them amount to."""
+"""Times of answered requests, and summaries of many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interva
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What every system is asked to do."""
+    """The sampling that all systems share."""
 
     phase_tokens: int  # at most, or exactly where the system lets one say so
     temperature: float = 1.0
@@ -21,7 +21,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class LoadCell:
-    """One setting of the load: so many requests at once, or arriving by themselves at a rate."""
+    """One setting of the load: a number of concurrent requests, or an arrival rate."""
 
     prompt_tokens: int
     iterations: int
@@ -36,7 +36,7 @@ class LoadCell:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds are from the moment the request was due, so that a late start counts."""
+    """Times of one answer, in seconds since the request was due: a late start counts."""
 
     first_token_s: float  # of anything the model wrote
     first_answer_s: float  # of the answer
@@ -64,7 +64,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The requests one system answered in one go."""
+    """The requests of one system in one cell and repeat."""
 
     system: str
     cell: str
@@ -168,8 +168,7 @@ def summarise(batches: Sequence[Batch]) -> Summary:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """The median of ours over theirs, repeat by repeat: what slows the machine for a while slows
-    both, and cancels out."""
+    """The median ratio of the same repeats, in which slow phases of the machine cancel out."""
     pairs = [
         mine / other
         for mine, other in zip(ours, theirs, strict=True)
@@ -183,7 +182,7 @@ def _of_finite(values: Sequence[float]) -> Interval:
 
 
 def goodput(batch: Batch, answer_within_s: float, total_within_s: float) -> float:
-    """Answers a second that began and ended in time; late ones and failures are worth nothing."""
+    """Answers a second that began and ended in time. Late answers and failures do not count."""
     good = sum(
         timing.first_answer_s <= answer_within_s and timing.total_s <= total_within_s
         for timing in batch.timings

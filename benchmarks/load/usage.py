@@ -34,15 +34,15 @@ class Running:
     pids: tuple[int, ...] = ()
 
     def cpu(self) -> Cpu:
-        """So far; not a number where the server runs elsewhere."""
+        """Processor time used so far; NaN for a server that was not started here."""
         if not self.pids:
             return Cpu(math.nan, math.nan)
         servers = sum(map(_cpu_s, self._servers()))
         return Cpu(servers + sum(map(_cpu_s, self._children())), servers)
 
     def memory_bytes(self) -> int:
-        """What all its processes took for themselves. Pages of files are left out: how many of
-        them a process holds, and shares, depends on what else the machine does."""
+        """Private and shared memory of all processes, without file pages: how many of those are
+        resident depends on other programs."""
         import psutil
 
         total = 0

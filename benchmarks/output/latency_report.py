@@ -97,8 +97,8 @@ def _grouped(cells: Sequence[LoadCell], batches: Sequence[Batch]) -> Sequence[Ce
 
 
 def against(measured: Sequence[CellBatches]) -> dict[str, dict[str, Interval]]:
-    """Of one cell, for each other system: our time per token over theirs, our answers a second
-    over theirs, their time to the first token over ours."""
+    """The ratios of one cell by other system: our time per token over theirs, our answers a
+    second over theirs, their time to the first token over ours."""
     systems = {each.system: each.batches for each in measured}
     ours = systems.pop(OURS, ())
     return {
@@ -164,7 +164,7 @@ def _phases(measured: Sequence[CellBatches]) -> Table:
 
 
 def _closed_plots(out: Path, measured: Sequence[CellBatches]) -> list[str]:
-    """At the middle prompt length: throughput by concurrency, phases by iterations."""
+    """Throughput by concurrency and phases by iterations, at the middle prompt length."""
     lengths = sorted({each.cell.prompt_tokens for each in measured})
     middle = [each for each in measured if each.cell.prompt_tokens == lengths[len(lengths) // 2]]
     steps = sorted({each.cell.iterations for each in measured})

@@ -29,7 +29,7 @@ STYLE: dict[Any, Any] = {
 
 
 def _drawing(height: float) -> tuple[Figure, Axes]:
-    """An empty figure, so many inches high, in the style of all plots."""
+    """An empty figure of this height in inches, in the style of all plots."""
     from cycler import cycler
     from matplotlib import rcParams
     from matplotlib.figure import Figure
@@ -45,7 +45,7 @@ def bars(
     label: str,
     line: float | None = None,
 ) -> str:
-    """One horizontal bar with its interval for each name; the name of the file."""
+    """Horizontal bars with intervals; returns the name of the file."""
     figure, axes = _drawing(0.9 + 0.42 * len(values))
     estimates = [v.estimate for v in values.values()]
     axes.barh(list(values), estimates, xerr=_reach(list(values.values())), capsize=3, height=0.6)
@@ -138,7 +138,7 @@ def scatter(
 
 
 def _name(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
-    """Beside each point its name, moved up where it would cover another."""
+    """Label each point, moving labels up where they would overlap."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # or the names would move what they are beside
     placed: list[tuple[float, float]] = []
@@ -155,7 +155,7 @@ def _name(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, Interval
 
 
 def _decades(axes: Axes) -> None:
-    """A logarithmic x axis whose numbers are written as people write them."""
+    """A logarithmic x axis with plain numbers instead of powers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes.set_xscale("log")

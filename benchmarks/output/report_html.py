@@ -15,14 +15,14 @@ from redraft.benchmarks.output import report_markdown
 NUMBER = re.compile(r"[-+<]?[\d,]*\.?\d.*|-")  # a figure, or the lack of one
 
 
-def page(title: str, found: Mapping[str, tuple[Path, dict[str, Any]]]) -> str:
-    anchors = {name: f"{number}-{name}" for number, name in enumerate(found, 1)}
+def page(title: str, results: Mapping[str, tuple[Path, dict[str, Any]]]) -> str:
+    anchors = {name: f"{number}-{name}" for number, name in enumerate(results, 1)}
     contents = "".join(
         f'<li><a href="#{escape(anchors[name])}">{escape(name)}</a> {escape(result["about"])}</li>'
-        for name, (_, result) in found.items()
+        for name, (_, result) in results.items()
     )
     sections = "".join(
-        section(anchors[name], name, folder, result) for name, (folder, result) in found.items()
+        section(anchors[name], name, folder, result) for name, (folder, result) in results.items()
     )
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -33,10 +33,10 @@ def page(title: str, found: Mapping[str, tuple[Path, dict[str, Any]]]) -> str:
 
 
 def section(anchor: str, name: str, folder: Path, result: dict[str, Any]) -> str:
-    told = report_markdown.failures(result)
+    failures = report_markdown.failures(result)
     parts = [
         f'<section id="{escape(anchor)}"><h2>{escape(name)}</h2>',
-        f"<p>{escape(result['about'])} <strong>{escape(told)}</strong></p>",
+        f"<p>{escape(result['about'])} <strong>{escape(failures)}</strong></p>",
         *(plot(folder / name) for name in result["plots"]),
         *(table(each) for each in result["tables"]),
         "<details><summary>Configuration</summary>",
@@ -47,7 +47,7 @@ def section(anchor: str, name: str, folder: Path, result: dict[str, Any]) -> str
 
 
 def plot(path: Path) -> str:
-    """As an image, so that the styles of one plot cannot reach another."""
+    """An ``img`` element: inlined SVGs would share their styles."""
     if not path.is_file():
         return f"<p>The plot {escape(path.name)} is missing.</p>"
     content = base64.b64encode(path.read_bytes()).decode()

@@ -1,5 +1,5 @@
-"""What a measurement leaves behind: one JSON file, its plots, its tables on the terminal, and one
-JSON line last on stdout. ``redraft bench report`` makes a page of these files.
+"""The results of a measurement: a JSON file, plots, tables on the terminal, and one JSON line last
+on stdout. ``redraft bench report`` makes a page of these files.
 
 A result always carries its failures and its whole configuration beside its figures; figures
 that have one carry their interval.
@@ -90,7 +90,7 @@ def publish(result: Result, directory: Path) -> Path:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it; a number that is none becomes null."""
+    """A value as JSON can hold it; NaN and infinity become null."""
     if isinstance(value, Interval):
         return plain(value.json())
     if is_dataclass(value):

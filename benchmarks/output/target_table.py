@@ -1,6 +1,6 @@
-"""The performance targets, each beside what was measured: from the results' own files.
+"""The performance targets, and the figures measured for them, read from result files.
 
-How to add one: a Target in ``TARGETS``, whose ``found`` reads the folder of one run.
+How to add one: a Target in ``TARGETS``, whose ``read_figure`` reads the folder of one run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from redraft.benchmarks.load.timing import ratio
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
 from redraft.server import jsonl
 
-Found = Callable[[Path], Interval]
+ReadFigure = Callable[[Path], Interval]
 PROMPT, ALONE, MANY = 400, 1, 32
 
 
@@ -28,7 +28,7 @@ class Target:
     limit: float
     least: bool  # the limit is the least, else the most, that the figure may be
     run: str  # the folder with its result
-    found: Found
+    read_figure: ReadFigure
     unit: str = "x"
 
     @property
@@ -40,20 +40,20 @@ class Target:
         return value >= self.limit if self.least else value <= self.limit
 
     def sure(self, measured: Interval) -> bool:
-        """Whether the whole interval says the same."""
+        """Whether both ends of the interval give the same verdict."""
         return self.met(_all(measured.low)) == self.met(_all(measured.high))
 
 
 def measured(target: Target, runs: Path) -> Interval:
-    """NOTHING where its run is missing, or did not measure it."""
+    """The figure of a target; NOTHING if its run is missing or did not measure it."""
     try:
-        return target.found(runs / target.run)
+        return target.read_figure(runs / target.run)
     except (FileNotFoundError, KeyError):
         return NOTHING
 
 
-def compared(system: str, figure: str, concurrency: int) -> Found:
-    """Ours over theirs, or theirs over ours, as the latency run has it."""
+def compared(system: str, figure: str, concurrency: int) -> ReadFigure:
+    """Reads a ratio from a latency run."""
 
     def read(folder: Path) -> Interval:
         cell = f"{PROMPT} tokens, 1 iterations, x{concurrency}"
@@ -66,8 +66,8 @@ def direct_requests(folder: Path) -> Interval:
     return _interval(_figures(folder, "overhead")["direct"]["requests_per_cpu_s"])
 
 
-def guessed(kept: float, concurrency: int) -> Found:
-    """Tokens per second of the refinement phase, with guesses from the draft over without."""
+def guessed(kept: float, concurrency: int) -> ReadFigure:
+    """Reads tokens per second of refinements, with guesses over without."""
 
     def read(folder: Path) -> Interval:
         rates: dict[str, dict[int, float]] = {"plain": {}, "speculating": {}}
@@ -85,7 +85,7 @@ def memory_growth(folder: Path) -> Interval:
 
 
 def linearity(folder: Path) -> Interval:
-    """What each of three iterations adds, over what the first one does; repeat by repeat."""
+    """The mean cost of three iterations over the cost of the first, by repeat."""
     totals: dict[int, dict[int, list[float]]] = {}
     for sample in _samples(folder, "latency"):
         for iterations in (0, 1, 3):
@@ -111,7 +111,7 @@ def _figures(folder: Path, name: str) -> Mapping[str, Any]:
 
 
 def _interval(content: Mapping[str, Any]) -> Interval:
-    """As it was written; a number that is none was written as null."""
+    """Read an interval back; null stands for NaN."""
     estimate, low, high = (
         math.nan if content[name] is None else float(content[name])
         for name in ("estimate", "low", "high")
@@ -127,12 +127,16 @@ LOOP, VLLM_LOOP = "loop / one uninterrupted generation", "a client-side loop ove
 GUESSING = "tokens per second of refinements, guessed from their drafts / not"
 
 
-def _at_least(limit: float, what: str, at: str, run: str, found: Found, unit: str = "x") -> Target:
-    return Target(what, at, limit, True, run, found, unit)
+def _at_least(
+    limit: float, what: str, at: str, run: str, read_figure: ReadFigure, unit: str = "x"
+) -> Target:
+    return Target(what, at, limit, True, run, read_figure, unit)
 
 
-def _at_most(limit: float, what: str, at: str, run: str, found: Found, unit: str = "x") -> Target:
-    return Target(what, at, limit, False, run, found, unit)
+def _at_most(
+    limit: float, what: str, at: str, run: str, read_figure: ReadFigure, unit: str = "x"
+) -> Target:
+    return Target(what, at, limit, False, run, read_figure, unit)
 
 
 def _of_model(model: str) -> list[Target]:

@@ -25,7 +25,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate and the interval it lies in; ``n`` observations support it."""
+    """An estimate from ``n`` observations with its confidence interval."""
 
     estimate: float
     low: float
@@ -51,8 +51,7 @@ NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """The share of successes among n, with Wilson's score interval: right near 0 and 1 too,
-    where the textbook interval has no width."""
+    """The share of successes with Wilson's score interval, which has a width at 0 and 1 as well."""
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes among {n}")
     if n == 0:
@@ -79,8 +78,8 @@ def mean_interval(
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """The median between the two order statistics that hold it with this confidence. With fewer
-    than six values no pair of them does: the interval is then the whole range."""
+    """The median with an interval of order statistics. Fewer than six values cannot give this
+    confidence; the interval is then their range."""
     if not values:
         return NOTHING
     ordered = sorted(values)
@@ -95,7 +94,7 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """The means of resamples with replacement, a few at a time: memory stays small."""
+    """Means of resamples with replacement, in chunks to bound memory."""
     import numpy as np
 
     random = np.random.default_rng(seed)

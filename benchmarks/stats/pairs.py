@@ -33,7 +33,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """What refining did to right and wrong answers."""
+    """Numbers of answers by whether they were right before and after refining."""
 
     kept_right: int
     wrong_to_right: int
@@ -43,7 +43,7 @@ class Flips:
 
     @property
     def shown(self) -> str:
-        """As tables have it: mended/spoiled."""
+        """Wrong to right / right to wrong, as tables show it."""
         return f"{self.wrong_to_right}/{self.right_to_wrong}"
 
     @property
@@ -101,5 +101,5 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def p_shown(p_value: float) -> str:
-    """As it is read: three digits are more than anyone needs."""
+    """A p-value with at most three decimals."""
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

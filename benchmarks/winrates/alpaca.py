@@ -46,7 +46,7 @@ class Annotation:
 
     @property
     def win(self) -> float | None:
-        """From 0 (lost) to 1 (won). A preference of 0 is how old files write a tie."""
+        """From 0 (lost) to 1 (won). Old files write a tie as a preference of 0."""
         if self.preference is None:
             return None
         return 0.5 if self.preference == 0 else self.preference - 1
@@ -70,15 +70,17 @@ def read_instructions(path: Path) -> list[SystemAnswer]:
     instructions = []
     for line in jsonl.lines(path):
         row = line.row()
-        asked = row.get("instruction") or row.get("prompt")
-        if not asked:
+        instruction = row.get("instruction") or row.get("prompt")
+        if not instruction:
             raise line.error('"instruction" or "prompt"')
-        instructions.append(SystemAnswer(asked, "", row.get("dataset") or row.get("group") or ""))
+        instructions.append(
+            SystemAnswer(instruction, "", row.get("dataset") or row.get("group") or "")
+        )
     return instructions
 
 
 def write_answers(path: Path, answers: list[SystemAnswer]) -> None:
-    """In the project's own form, so that its tools read it too."""
+    """Write answers in the format of AlpacaEval."""
     rows = [
         {"dataset": a.dataset, "instruction": a.instruction, "output": a.output}
         | {"generator": a.generator}
@@ -95,15 +97,14 @@ def read_annotations(path: Path) -> list[Annotation]:
         return sorted(map(_from_journal, jsonl.read(path)), key=lambda a: a.row)
     return [
         Annotation(
-            row, len(found["output_1"]), len(found["output_2"]), _number(found["preference"])
+            row, len(content["output_1"]), len(content["output_2"]), _number(content["preference"])
         )
-        for row, found in enumerate(_json(path))
+        for row, content in enumerate(_json(path))
     ]
 
 
 def name_of(path: Path) -> str:
-    """The system an annotation file is about: as the file says, else its name, or its folder's
-    where that says more."""
+    """The name of the system an annotation file is about, from the file, its name or its folder."""
     if path.name.endswith((".json", ".json.gz")) and (name := _json(path)[0].get("generator_2")):
         return str(name)
     return path.parent.name if path.stem == "verdicts" else path.stem
@@ -112,8 +113,8 @@ def name_of(path: Path) -> str:
 def read_published(path: Path) -> dict[str, dict[str, float | None]]:
     """Published figures by model: a leaderboard (.csv), or JSON of the same columns."""
     if path.suffix == ".json":
-        found: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        published: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
+        return published
     with path.open(encoding="utf-8", newline="") as file:
         return {
             row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
@@ -123,18 +124,18 @@ def read_published(path: Path) -> dict[str, dict[str, float | None]]:
 
 def _from_table(path: Path) -> Iterator[Annotation]:
     with path.open(encoding="utf-8", newline="") as file:
-        for row, found in enumerate(csv.DictReader(file)):
+        for row, content in enumerate(csv.DictReader(file)):
             yield Annotation(
                 row,
-                int(found["len_reference"]),
-                int(found["len_model"]),
-                _number(found["preference"]),
+                int(content["len_reference"]),
+                int(content["len_model"]),
+                _number(content["preference"]),
             )
 
 
-def _from_journal(found: dict[str, Any]) -> Annotation:
-    lengths = found["reference_length"], found["length"]
-    return Annotation(found["row"], *lengths, found["preference"], found.get("alpaca", True))
+def _from_journal(content: dict[str, Any]) -> Annotation:
+    lengths = content["reference_length"], content["length"]
+    return Annotation(content["row"], *lengths, content["preference"], content.get("alpaca", True))
 
 
 def _json(path: Path) -> list[dict[str, Any]]:
@@ -145,9 +146,9 @@ def _json(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _number(given: str | float | None) -> float | None:
+def _number(text: str | float | None) -> float | None:
     try:
-        found = math.nan if given is None else float(given)
+        number = math.nan if text is None else float(text)
     except ValueError:
         return None  # a word in a column of numbers
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None

@@ -24,8 +24,8 @@ async def annotate(
     path: Path,
     concurrency: int = 8,
 ) -> tuple[list[Annotation], Counter[str]]:
-    """One annotation for every instruction of the reference, and why some are unjudged; answers
-    to instructions the reference lacks are unjudged, too."""
+    """One annotation for every instruction of the reference, and the numbers of unjudged ones by
+    reason, answers to instructions that the reference lacks included."""
     outputs = {answer.instruction: answer.output for answer in answers}
     failures: Counter[str] = Counter()
     pairs = []

@@ -18,7 +18,7 @@ from redraft.benchmarks.winrates.alpaca import SystemAnswer
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a system is asked; part of what names its answers in the journal."""
+    """Sampling and refine options of requests; part of the journal's keys."""
 
     max_tokens: int = 2048
     temperature: float = 0.0

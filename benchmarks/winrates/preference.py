@@ -1,4 +1,4 @@
-"""The win rate: what a judge's preferences amount to, and which of two systems has the better."""
+"""Win rates from a judge's preferences, and the comparison of two systems."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVEN = 50.0
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
-    """Percent; what is unjudged is in no rate."""
+    """Rates in percent, of the annotations that are judged."""
 
     rate: float
     standard_error: float
@@ -92,7 +92,7 @@ def win_rate(
 def compare_win_rates(
     ours: Sequence[Annotation], theirs: Sequence[Annotation], seed: int = 0
 ) -> Comparison:
-    """Win-rate points, on the instructions judged for both."""
+    """The difference in win-rate points on the instructions judged for both."""
     known = {a.row: a.win for a in theirs if a.win is not None}
     both = [(a.win, known[a.row]) for a in ours if a.win is not None and a.row in known]
     return compare([100 * mine for mine, _ in both], [100 * other for _, other in both], seed)

@@ -1,4 +1,4 @@
-"""The win rates of systems as a result: a row of a table and a bar of a plot for each."""
+"""The table and the plot of win rates."""
 
 from __future__ import annotations
 

@@ -57,9 +57,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def computed(recorded: Recorded) -> dict[str, Any]:
-    """Every figure, as redraft.json keeps it."""
+    """All figures in the form of redraft.json."""
     base, tuned = recorded.base, recorded.tuned
-    found: dict[str, Any] = {
+    evaluation: dict[str, Any] = {
         "instructions": len(tuned),
         "accuracy": _plain(figures.quality(base, tuned, ITERATIONS)),
         "flips": _plain(figures.flips(tuned, 1)),
@@ -69,23 +69,23 @@ def computed(recorded: Recorded) -> dict[str, Any]:
         "malformed": sum(answer["malformed"] for answer in tuned),
     }
     if recorded.gated:
-        found["gate"] = figures.gate(tuned, recorded.gated, ITERATIONS)
+        evaluation["gate"] = figures.gate(tuned, recorded.gated, ITERATIONS)
     if recorded.stage1:
-        found["stage1"] = {
+        evaluation["stage1"] = {
             "accuracy": _plain(figures.quality(base, recorded.stage1, ITERATIONS)),
             "flips": _plain(figures.flips(recorded.stage1, 1)),
             "feedback": _plain(figures.feedback(recorded.stage1)),
             "win_rate": figures.win_rate(base, recorded.stage1, 1),
         }
     if recorded.held_out:
-        found["held_out"] = _plain(figures.quality([], recorded.held_out, ITERATIONS))
+        evaluation["held_out"] = _plain(figures.quality([], recorded.held_out, ITERATIONS))
     if recorded.dev:
-        found["dev"] = {
+        evaluation["dev"] = {
             "instructions": len(recorded.dev),
             "accuracy": _plain(figures.quality([], recorded.dev, ITERATIONS)),
             "gate": figures.gate(recorded.dev, recorded.dev_gated, ITERATIONS),
         }
-    return found
+    return evaluation
 
 
 def _family(
@@ -97,7 +97,7 @@ def _family(
 
 
 def _plain(shares: Mapping[str, Share]) -> dict[str, Any]:
-    return {name: asdict(found) for name, found in shares.items()}
+    return {name: asdict(share) for name, share in shares.items()}
 
 
 ABOUT = (
@@ -114,7 +114,7 @@ EXAMPLES = (
 
 
 def best_policy(dev: Mapping[str, Any]) -> manifest.DefaultPolicy:
-    """One iteration, more where they measurably help; stop at a perfect score unless that costs
+    """The fewest iterations that are as good as more, with a gate at 10 unless that costs
     accuracy. ``dev``: figures of instructions that are not reported."""
     accuracy = dev["accuracy"]
     rates = [accuracy[f"refined_{k}"]["count"] for k in range(1, ITERATIONS + 1)]
@@ -132,20 +132,20 @@ def write(options: CardOptions) -> Path:
     known = manifest.read(model)
     if known is None:
         raise ConfigError(f"{model} has no {manifest.NAME}; run 'redraft train merge' first")
-    found = computed(recorded)
+    evaluation = computed(recorded)
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
-    told = {**found, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
-    manifest.write(model, known.srt_format, best_policy(found["dev"]), rows, told)
-    jsonl.write_json(options.answers / "figures.json", found)
+    shown = {**evaluation, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
+    manifest.write(model, known.srt_format, best_policy(evaluation["dev"]), rows, shown)
+    jsonl.write_json(options.answers / "figures.json", evaluation)
     path = model / "README.md"
     steps = _steps(options.recipe) if options.recipe else {}
     results = [json.loads(file.read_text(encoding="utf-8")) for file in options.experiments]
-    path.write_text(card_tables.render(found, steps, results), encoding="utf-8")
+    path.write_text(card_tables.render(evaluation, steps, results), encoding="utf-8")
     return path
 
 
 def _steps(recipe: Path) -> dict[str, float]:
-    """How many seconds each step of the recipe took, in their order."""
+    """The seconds that each step of the recipe took, in order."""
     marks = sorted((recipe / ".steps").glob("*.json"), key=lambda mark: mark.stat().st_mtime)
     return {m.stem: json.loads(m.read_text(encoding="utf-8"))["seconds"] for m in marks}
 

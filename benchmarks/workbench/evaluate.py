@@ -94,7 +94,7 @@ async def _ask_all(
 
 
 async def _ask(session: Session, task: Task, options: EvaluateOptions) -> dict[str, Any]:
-    """One instruction, and the whole trace of its answer."""
+    """The row of one instruction, with the trace of its answer."""
     body = {
         "prompt": task.instruction,
         "max_iterations": options.iterations,

@@ -55,7 +55,7 @@ def measure(options: MeasureOptions) -> Path:
 
 
 def _runs(options: MeasureOptions) -> list[tuple[str, Path, dict[str, Any]]]:
-    """What to record: a name, the model, and how it is asked."""
+    """The runs to record: name, model, and changes to the options."""
     every = card.ITERATIONS
     # Beside the point of the card, so fewer are enough.
     held_out = {"held_out_wordings": True, "per_family": max(1, options.per_family // 4)}

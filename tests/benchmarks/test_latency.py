@@ -18,7 +18,7 @@ pytest.importorskip("aiohttp", reason="the bench extra is not installed")
 
 from redraft.benchmarks import latency
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.load.client_loops import OneChat, OwnPrompts, said
+from redraft.benchmarks.load.client_loops import OneChat, OwnPrompts, message
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.systems import SYSTEMS
 from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing, goodput, ratio, summarise
@@ -94,9 +94,9 @@ def test_a_client_side_loop_makes_a_call_for_each_phase(served: Served, system: 
 
 
 def test_one_chat_goes_on_from_what_was_sent_and_own_prompts_begin_anew() -> None:
-    draft = [said("user", "Name a fish")]
+    draft = [message("user", "Name a fish")]
     chat = OneChat()
-    assert chat.feedback("Name a fish", "Eel")[:2] == [*draft, said("assistant", "Eel")]
+    assert chat.feedback("Name a fish", "Eel")[:2] == [*draft, message("assistant", "Eel")]
     assert chat.refinement("Name a fish", "Eel", "Good")[:3] == chat.feedback("Name a fish", "Eel")
     own = OwnPrompts()
     (asked,) = own.feedback("Name a fish", "Eel")
@@ -233,9 +233,9 @@ def test_a_server_that_does_not_start_is_one_line_that_names_its_log(
 ) -> None:
     nothing = ["--model", str(tmp_path / "none"), "--out", str(tmp_path), "--systems", "redraft"]
     assert bench(["latency", *nothing]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("redraft bench latency: redraft ended with status 2; ")
-    assert str(tmp_path / "logs" / "redraft.log") in said
+    message = capsys.readouterr().err
+    assert message.startswith("redraft bench latency: redraft ended with status 2; ")
+    assert str(tmp_path / "logs" / "redraft.log") in message
 
 
 def test_a_phased_model_says_as_much_in_every_phase_and_feedback_that_can_be_read() -> None:

@@ -132,4 +132,4 @@ def test_a_figure_that_is_no_number_meets_nothing(tmp_path: Path) -> None:
     assert measured(at, tmp_path).estimate == 2.0
     nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
     assert not at.met(nothing)
-    assert not at.sure(at.found(tmp_path))
+    assert not at.sure(at.read_figure(tmp_path))

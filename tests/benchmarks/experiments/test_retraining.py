@@ -26,7 +26,14 @@ import psutil
 from redraft.benchmarks import report
 from redraft.benchmarks.experiments import ablation, data_curve
 from redraft.benchmarks.experiments.arm_figures import failures, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, MeasuredArm, Shop, Tools, measured
+from redraft.benchmarks.experiments.arms import (
+    TOOLS,
+    Arm,
+    ArmSettings,
+    MeasuredArm,
+    Tools,
+    measured,
+)
 from redraft.benchmarks.load.programs import ProgramFailed, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.child_process import python_module
@@ -400,9 +407,9 @@ def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     jsonl.write(kept, written)
     arms = tmp_path / "arms"
-    shop = Shop(str(recipe), "stage1", base, kept, "lessons", arms, TOOLS, per_family=1)
+    settings = ArmSettings(str(recipe), "stage1", base, kept, "lessons", arms, TOOLS, per_family=1)
     arm = Arm("without score", 10, ("weaknesses", "suggestions"))
-    found = measured(arm, shop)
+    found = measured(arm, settings)
     assert found.steps == 2
     assert sorted(row["family"] for row in found.rows) == sorted(FAMILIES)
     assert all(row["verdict"] is None for row in found.rows)
