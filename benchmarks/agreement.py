@@ -17,14 +17,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.load.endpoint import CallFailed, Session
 from redraft.benchmarks.load.recorded import key_of, record_all
 from redraft.benchmarks.output.journal import Record
 from redraft.benchmarks.output.plots import bars
-from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.server import jsonl
 from redraft.server.options import option
@@ -61,31 +60,14 @@ class Accuracy:
     wrong: int
 
     @property
-    def accuracy(self) -> Interval:
-        """The share of pairs that are right; a tie counts as wrong."""
-        return wilson(self.right, self.right + self.ties + self.wrong).scaled(100)
-
-    @property
-    def without_ties(self) -> Interval:
-        return wilson(self.right, self.right + self.wrong).scaled(100)
-
-    @property
-    def tie_share(self) -> Interval:
-        return wilson(self.ties, self.right + self.ties + self.wrong).scaled(100)
-
-    @property
-    def half_ties(self) -> Interval:
-        return wilson(self.right + self.ties / 2, self.right + self.ties + self.wrong).scaled(100)
-
-    def json(self) -> dict[str, Any]:
+    def percentages(self) -> dict[str, Interval]:
+        """``accuracy`` counts a tie as wrong."""
+        scored = self.right + self.ties + self.wrong
         return {
-            "accuracy": self.accuracy,
-            "without_ties": self.without_ties,
-            "ties_half": self.half_ties,
-            "tie_share": self.tie_share,
-            "right": self.right,
-            "ties": self.ties,
-            "wrong": self.wrong,
+            "accuracy": wilson(self.right, scored).scaled(100),
+            "without_ties": wilson(self.right, self.right + self.wrong).scaled(100),
+            "ties_half": wilson(self.right + self.ties / 2, scored).scaled(100),
+            "tie_share": wilson(self.ties, scored).scaled(100),
         }
 
 
@@ -106,13 +88,13 @@ def main(arguments: Sequence[str]) -> int:
     pairs = pairs[: options.pairs]
     scores, failures = asyncio.run(score_all(pairs, options))
     sources = {pair.source for pair in pairs}
-    agreements = {"all": agreement(pairs, scores)}
+    accuracies = {"all": agreement(pairs, scores)}
     if len(sources) > 1:
-        agreements |= {
+        accuracies |= {
             source: agreement([pair for pair in pairs if pair.source == source], scores)
             for source in sorted(sources)
         }
-    _report(options, agreements, failures, pairs, scores)
+    _report(options, accuracies, failures, pairs, scores)
     return 1 if failures.total() > options.max_failed * 2 * len(pairs) else 0
 
 
@@ -177,20 +159,24 @@ def _sign(difference: int) -> int:
 
 def _report(
     options: AccuracyOptions,
-    agreements: dict[str, Accuracy],
+    accuracies: dict[str, Accuracy],
     failures: Counter[str],
     pairs: Sequence[HumanPreference],
     scores: dict[str, int],
 ) -> None:
-    rows = tuple(
-        (name, each.accuracy, each.tie_share, each.without_ties, each.half_ties, each.accuracy.n)
-        for name, each in agreements.items()
-    )
+    percentages = {name: each.percentages for name, each in accuracies.items()}
+    shown = ("accuracy", "tie_share", "without_ties", "ties_half")
+    rows: list[tuple[Cell, ...]] = [
+        (name, *(each[figure] for figure in shown), each["accuracy"].n)
+        for name, each in percentages.items()
+    ]
     columns = ("pairs", "right %, ties wrong", "ties %", "right % of the rest", "ties half", "n")
-    table = Table(f"Agreement with people, {options.model}", columns, rows, "95% Wilson intervals.")
+    table = Table(
+        f"Agreement with people, {options.model}", columns, tuple(rows), "95% Wilson intervals."
+    )
     plot = bars(
         options.out / "agreement.svg",
-        {name: each.accuracy for name, each in agreements.items()},
+        {name: each["accuracy"] for name, each in percentages.items()},
         "pairs where the chosen answer scores higher, %",
         50,
     )
@@ -202,7 +188,7 @@ def _report(
         }
         for pair in pairs
     ]
-    figures = {name: each.json() for name, each in agreements.items()}
+    figures = {name: {**percentages[name], **asdict(each)} for name, each in accuracies.items()}
     about = "Preference accuracy of feedback scores on HH-RLHF."
     config = asdict(options)
     result = Result("agreement", about, config, figures, failures, (table,), (plot,), samples)

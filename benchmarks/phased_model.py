@@ -50,16 +50,15 @@ LEAD = 40.0  # of the right words' logits over all others, which are never drawn
 FAVOUR = 0.125  # of each of the right words over the next: who writes greedily has no doubt
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class PhasedShape:
-    hidden: int = 768
-    layers: int = 12
-    heads: int = 12
-    phase_tokens: int = 64  # of each phase, the end not counted
-    kept: float = 0.0  # share of its draft that a refinement repeats
+    """The size of a model and of its phases."""
 
-
-DEFAULT = PhasedShape()
+    hidden: int = option("size of the hidden states", 768)
+    layers: int = option("number of layers", 12)
+    heads: int = option("attention heads of a layer", 12)
+    phase_tokens: int = option("of each phase, its end not counted", 64)
+    kept: float = option("share of its draft that a refinement repeats", 0.0)
 
 
 def build(directory: Path, shape: PhasedShape, seed: int = 0) -> Path:
@@ -187,22 +186,14 @@ def _write_weights(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhasedModelOptions:
+class PhasedModelOptions(PhasedShape):
     directory: Path = option("folder the model is written to", positional="DIRECTORY")
-    hidden: int = option("size of the hidden states", DEFAULT.hidden)
-    layers: int = option("number of layers", DEFAULT.layers)
-    heads: int = option("attention heads of a layer", DEFAULT.heads)
-    phase_tokens: int = option("of each phase, its end not counted", DEFAULT.phase_tokens)
-    kept: float = option("share of its draft that a refinement repeats", DEFAULT.kept)
     seed: int = option("of the weights", 0)
 
 
 def main(arguments: Sequence[str]) -> int:
     options = read(PhasedModelOptions, "phased-model", arguments, __doc__)
-    shape = PhasedShape(
-        options.hidden, options.layers, options.heads, options.phase_tokens, options.kept
-    )
-    build(options.directory, shape, options.seed)
+    build(options.directory, options, options.seed)
     weights = sum(path.stat().st_size for path in options.directory.glob("*.safetensors"))
     print(json.dumps({"model": str(options.directory), "parameters": weights // 2}))
     return 0

@@ -128,7 +128,11 @@ def run(options: SpeculationOptions) -> int:
 async def measure(options: SpeculationOptions, kept: float, measured: Measurement) -> None:
     """All batches of one model, on servers started for it."""
     size = phased_model.PhasedShape(
-        options.hidden, options.layers, options.heads, options.phase_tokens, kept
+        hidden=options.hidden,
+        layers=options.layers,
+        heads=options.heads,
+        phase_tokens=options.phase_tokens,
+        kept=kept,
     )
     model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
     settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
