@@ -1,27 +1,47 @@
 """The measurements by name: ``redraft bench NAME ...``.
 
-How to add one: a module of this package with ``main(arguments) -> exit code`` and ``parser()``;
-its commands in docs/benchmarks.md, which tests/test_bench_page.py reads.
+How to add one: a module of this package with ``main(arguments) -> exit code``; a row in
+``COMMANDS``; its commands in docs/benchmarks.md, which tests/benchmarks/test_benchmarks_page.py
+reads.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from redraft.benchmarks import menu
+from redraft.benchmarks.commands.table import Table
 
-HERE = Path(__file__).parent
+COMMANDS = Table(
+    "redraft bench",
+    "redraft.benchmarks",
+    {
+        "latency": (".latency", "time of refined answers, against doing it without a server"),
+        "overhead": (".overhead", "processor time of the server itself"),
+        "soak": (".soak", "memory of the server under constant load"),
+        "speculation": (
+            ".speculation",
+            "the same refinements, with guesses from their drafts and without",
+        ),
+        "targets": (".targets", "every performance target beside what is measured here"),
+        "phased-model": (
+            ".phased_model",
+            "make a model to measure time with",
+        ),
+        "compute": (".compute", "right answers against tokens: refining, re-ranking, voting"),
+        "pilot": (".pilot", "whether a model should refine on given work, and how often"),
+        "experiments": (".experiments", "the paper's experiments and the open questions"),
+        "workbench": (".workbench", "the shipped model through the API, and its model card"),
+        "winrate": (".winrate", "AlpacaEval 2.0: answers, a judge, win rates, comparisons"),
+        "tasks": (".tasks", "GSM8K, BBH and TyDiQA through lm-evaluation-harness"),
+        "agreement": (".agreement", "feedback scores against people's preferences (HH-RLHF)"),
+        "report": (".report", "one page of everything measured"),
+    },
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    return menu.run("benchmarks", HERE, "redraft bench", given)
-
-
-def measurements() -> dict[str, str]:
-    return menu.programs(HERE)
+    return COMMANDS.run(sys.argv[1:] if arguments is None else arguments)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     redraft bench compute labelled.jsonl --url URL --model NAME
 
-Every way of answering is asked every labelled prompt; labelled.py says how they look, and how a
-judge (--judge URL) stands in for answers. A way is a name and refine options, or a number of drafts
-to vote among:
+Every way of answering is asked every labelled prompt: {"prompt": "...", "answers": ["...", ...]} in
+each line. With --judge URL, which says what is right, the answers may be left out.
+A way is a name and refine options, or a number of drafts to vote among:
 
     --way 'refine-2={"max_iterations": 2}'  --way 'rerank-8={"drafts": 8, "max_iterations": 0}'
     --way 'vote-8={"vote": 8}'
@@ -15,21 +15,23 @@ goes on; the same seed gives the same table.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.grading.grading import ask_and_grade
-from redraft.benchmarks.grading.labelled import Grader, read_labelled
+from redraft.benchmarks.grading.labelled import read_labelled
+from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
 from redraft.benchmarks.grading.weighing import Answers, points, samples, table, weigh
-from redraft.benchmarks.load import asking_options, endpoint_options
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Result, publish
+from redraft.server.options import ConfigError, option
 
 WAYS: dict[str, Way] = {
     "direct": DIRECT,
@@ -41,60 +43,47 @@ WAYS: dict[str, Way] = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+@dataclass(frozen=True, kw_only=True)
+class ComputeOptions(PromptOptions, ServerOptions):
+    labelled: Path = option("file of labelled prompts", positional="LABELLED")
+    way: tuple[str, ...] = option("NAME=JSON; repeat it. None: all built in", (), repeat=True)
+    out: Path = option("folder for the results", Path("runs/compute"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = read(ComputeOptions, "compute", arguments, __doc__)
     prompts = read_labelled(options.labelled, bool(options.judge))[: options.limit]
     ways = dict(map(_named, options.way)) if options.way else WAYS
-    manner = asking_options.manner(options, options.url, options.model)
-    asked = ask_and_grade(prompts, ways, manner, Grader.of(options), options.out)
-    found, failures = asyncio.run(asked)
-    if not all(found.values()):
-        empty = [name for name, answers in found.items() if not answers]
-        print(f"no answers at all from: {', '.join(empty)}; {dict(failures)}", file=sys.stderr)
-        return 1
-    _report(options, ways, found, failures)
+    settings = options.ask_settings(options.url, options.model)
+    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
+    answers, failures = asyncio.run(asking)
+    if empty := [name for name, of_way in answers.items() if not of_way]:
+        raise MeasurementFailed(f"no answers from {', '.join(empty)}: {dict(failures)}")
+    _report(options, ways, answers, failures)
     return 1 if failures.total() > options.max_failed * len(prompts) * len(ways) else 0
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench compute",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("labelled", type=Path)
-    endpoint_options.add_url(top)
-    top.add_argument("--model", required=True)
-    top.add_argument("--way", action="append", help="NAME=JSON; repeat it. Without: all built in")
-    asking_options.add(top, "runs/compute")
-    return top
 
 
 def _named(text: str) -> tuple[str, Way]:
     name, equals, content = text.partition("=")
     if not equals:
-        raise SystemExit(f"--way: expected NAME=JSON, got {text!r}")
+        raise ConfigError(f"--way: expected NAME=JSON, got {text!r}")
     return name, json.loads(content)
 
 
 def _report(
-    options: argparse.Namespace,
+    options: ComputeOptions,
     ways: Mapping[str, Way],
-    found: Mapping[str, Answers],
+    answers: Mapping[str, Answers],
     failures: Counter[str],
 ) -> None:
-    weighed = weigh(found, options.seed)
+    weighed = weigh(answers, options.seed)
     figures = {name: {**each.json(), "ways": dict(ways[name])} for name, each in weighed.items()}
     labels = ("tokens for an answer", "right, %")
     plot = scatter(options.out / "compute.svg", points(weighed), labels)
     about = "What an answer gains from refining, re-ranking and voting, and what that costs."
-    config = {**vars(options), "way": {name: dict(way) for name, way in ways.items()}}
+    config = {**asdict(options), "way": {name: dict(way) for name, way in ways.items()}}
     tables = (table("Quality against compute", weighed),)
     publish(
-        Result("compute", about, config, figures, failures, tables, (plot,), samples(found)),
+        Result("compute", about, config, figures, failures, tables, (plot,), samples(answers)),
         options.out,
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

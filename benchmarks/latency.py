@@ -15,126 +15,72 @@ one of any size whose phases are all equally long.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, product
-from pathlib import Path
-from typing import Any
 
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
-from redraft.benchmarks.load.optillm_environment import AUTO
-from redraft.benchmarks.load.peers import peers
-from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load.peers import PeerOptions, peers
 from redraft.benchmarks.load.systems import SYSTEMS, System
-from redraft.benchmarks.load.timing import Batch, Load, Timing
+from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import arrivals, prompts
 from redraft.benchmarks.output.journal import Journal
 from redraft.benchmarks.output.latency_report import report
-
-DEFAULT_SYSTEMS = ("redraft", "floor", "client-loop", "client-chat")
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One setting of the load: so many at once, or arriving by themselves at a rate."""
-
-    prompt_tokens: int
-    iterations: int
-    concurrency: int = 0
-    rate: float = 0.0
-
-    @property
-    def name(self) -> str:
-        load = f"{self.rate:g}/s" if self.rate else f"x{self.concurrency}"
-        return f"{self.prompt_tokens} tokens, {self.iterations} iterations, {load}"
-
-    def json(self) -> dict[str, Any]:
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "iterations": self.iterations,
-            "concurrency": self.concurrency,
-            "rate": self.rate,
-        }
+from redraft.server.options import option
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    cells = [
-        Cell(tokens, iterations, concurrency)
-        for tokens, iterations, concurrency in product(
-            options.prompt_tokens, options.iterations, options.concurrency
-        )
-    ]
-    cells += [
-        Cell(tokens, iterations, rate=rate)
-        for tokens, iterations, rate in product(
-            options.prompt_tokens, options.iterations, options.rates
-        )
-    ]
-    try:
-        with peers(options) as running:
-            batches = asyncio.run(measure(options, running.servers, cells))
-    except processes.NotStarted as error:
-        print(f"redraft bench latency: {error}", file=sys.stderr)
-        return 1
+@dataclass(frozen=True, kw_only=True)
+class LatencyOptions(PeerOptions):
+    prompt_tokens: tuple[int, ...] = option("lengths of the prompts", (50, 400, 1500))
+    iterations: tuple[int, ...] = option("refinements of an answer", (0, 1, 2, 3))
+    concurrency: tuple[int, ...] = option("closed loop: requests under way at once", (1, 8, 32))
+    rates: tuple[float, ...] = option("open loop: requests a second", ())
+    seconds: float = option("of arrivals at each rate", 20.0)
+    slo_answer_s: float = option("goodput: first answer token within", 2.0)
+    slo_total_s: float = option("goodput: whole answer within", 10.0)
+    requests: int = option("of each system, cell and repeat, at the least", 8, least=1)
+    repeats: int = option("of all cells", 3, least=1)
+    phase_tokens: int = option("of a phase, its end included", 65, least=1)
+    temperature: float = option("of all phases", 1.0)
+    timeout_s: float = option("longest wait for an answer", 300.0)
+    seed: int = option("of the prompts and arrivals", 0)
+    max_failed: float = option("share of requests that may fail", 0.0)
+
+    def cells(self) -> list[LoadCell]:
+        each = list(product(self.prompt_tokens, self.iterations))
+        closed = [LoadCell(*pair, concurrency=n) for pair in each for n in self.concurrency]
+        return closed + [LoadCell(*pair, rate=rate) for pair in each for rate in self.rates]
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run(read(LatencyOptions, "latency", arguments, __doc__))
+
+
+def run(options: LatencyOptions) -> int:
+    cells = options.cells()
+    with peers(options) as running:
+        batches = asyncio.run(measure(options, running.servers, cells))
     failures: Counter[str] = Counter()
     for each in batches:
         failures.update({f"{each.system}: {why}": n for why, n in each.failures.items()})
-    config = {key: value for key, value in vars(options).items() if key != "url"}
+    config = {key: value for key, value in asdict(options).items() if key != "url"}
     config |= {"urls": running.urls, "versions": running.versions}
     report(options.out, config, cells, batches, failures, options.slo_answer_s, options.slo_total_s)
-    asked = sum(len(batch.timings) + batch.failed for batch in batches)
-    return 1 if failures.total() > options.max_failed * asked else 0
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench latency",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = top.add_argument
-    add("--model", type=Path, help="directory of the model; the servers are started here")
-    add("--url", action="append", default=[], help="SYSTEM=URL of a running server; repeat it")
-    add("--served-name", default="model", help="what running servers call the model")
-    add("--systems", nargs="+", choices=list(SYSTEMS), default=list(DEFAULT_SYSTEMS))
-    add(
-        "--optillm",
-        default=AUTO,
-        help="the optillm program; %(default)s installs it into the user's cache folder",
-    )
-    add("--serve-options", default="", help="further options for redraft serve, in one string")
-    add("--prompt-tokens", type=int, nargs="+", default=[50, 400, 1500])
-    add("--iterations", type=int, nargs="+", default=[0, 1, 2, 3])
-    add("--concurrency", type=int, nargs="*", default=[1, 8, 32])
-    add("--rates", type=float, nargs="*", default=[], help="open loop: requests a second")
-    add("--seconds", type=float, default=20.0, help="of arrivals at each rate")
-    add("--slo-answer-s", type=float, default=2.0, help="goodput: first answer token within")
-    add("--slo-total-s", type=float, default=10.0, help="goodput: whole answer within")
-    add("--requests", type=int, default=8, help="of each system, cell and repeat, at the least")
-    add("--repeats", type=int, default=3)
-    add("--phase-tokens", type=int, default=65, help="of a phase, its end included")
-    add("--temperature", type=float, default=1.0)
-    add("--kv-cache-mib", type=int, default=512)
-    add("--max-model-len", type=int, default=4096)
-    add("--timeout-s", type=float, default=300.0)
-    add("--seed", type=int, default=0)
-    add("--max-failed", type=float, default=0.0, help="share of requests that may fail")
-    add("--out", type=Path, default=Path("runs/latency"))
-    return top
+    num_asked = sum(len(batch.timings) + batch.failed for batch in batches)
+    return 1 if failures.total() > options.max_failed * num_asked else 0
 
 
 async def measure(
-    options: argparse.Namespace, servers: Mapping[str, Running], cells: Sequence[Cell]
+    options: LatencyOptions, servers: Mapping[str, Running], cells: Sequence[LoadCell]
 ) -> list[Batch]:
-    """Every batch, those of an earlier run that was stopped included."""
+    """All batches, including those of an earlier run that was stopped."""
     model = "model" if options.model else options.served_name
     load = Load(options.phase_tokens, options.temperature)
     batches: list[Batch] = []
@@ -149,17 +95,17 @@ async def measure(
             key = batch_key(options, cell, repeat, system)
             if key not in journal:
                 await warm_up(system, cell, options.seed - repeat)
-                found = await one_batch(options, servers, system, cell, repeat)
-                journal.add(key, found.json())
+                measured = await one_batch(options, servers, system, cell, repeat)
+                journal.add(key, measured.json())
             batches.append(Batch.of(journal.records[key]))
     return batches
 
 
 def turns(
-    repeats: int, cells: Sequence[Cell], systems: Sequence[System]
-) -> Iterator[tuple[int, Cell, System]]:
-    """Each repeat goes through all cells, so that what slows the machine for a while is spread over
-    them; in a cell the systems follow each other at once, in each repeat another one first."""
+    repeats: int, cells: Sequence[LoadCell], systems: Sequence[System]
+) -> Iterator[tuple[int, LoadCell, System]]:
+    """The order of batches. Every repeat goes through all cells, which spreads slow phases of the
+    machine over them; within a cell another system is first in each repeat."""
     for repeat, cell in product(range(repeats), cells):
         fitting = [system for system in systems if system_fits(system, cell)]
         first = repeat % max(1, len(fitting))
@@ -167,52 +113,52 @@ def turns(
             yield repeat, cell, system
 
 
-def batch_key(options: argparse.Namespace, cell: Cell, repeat: int, system: System) -> str:
-    """All that makes a batch the one it is."""
+def batch_key(options: LatencyOptions, cell: LoadCell, repeat: int, system: System) -> str:
+    """The journal key of a batch, from everything its timings depend on."""
     names = ["model", "served_name", "phase_tokens", "temperature", "seed", "requests", "seconds"]
     names += ["serve_options"]
     setting = "/".join(str(getattr(options, name)) for name in names)
     return f"{setting}/{cell.name}/{repeat}/{system.name}"
 
 
-async def warm_up(system: System, cell: Cell, seed: int) -> None:
-    """A server that has waited while others were measured is slow at first, its memory cold; one
-    request brings it back. What is set up once is paid for then, too. Failures will show again."""
-    alone = Cell(cell.prompt_tokens, cell.iterations, 1)
+async def warm_up(system: System, cell: LoadCell, seed: int) -> None:
+    """Send one request first: a server that was idle has cold caches, and one-time set-up is not
+    measured. A failure here shows again in the batch."""
+    alone = LoadCell(cell.prompt_tokens, cell.iterations, 1)
     await batch(system, alone, [next(prompts(cell.prompt_tokens, seed - 1))], 0)
 
 
 async def one_batch(
-    options: argparse.Namespace,
+    options: LatencyOptions,
     servers: Mapping[str, Running],
     system: System,
-    cell: Cell,
+    cell: LoadCell,
     repeat: int,
 ) -> Batch:
     due = due_times(cell, options, repeat)
     # Other prompts for each system, though of the same length: what one has warmed up must not
     # serve the next.
-    asked = prompts(cell.prompt_tokens, f"{options.seed}/{cell.name}/{repeat}/{system.name}")
+    instructions = prompts(cell.prompt_tokens, f"{options.seed}/{cell.name}/{repeat}/{system.name}")
     server = servers[system.name]
     before = server.cpu()
-    found = await batch(system, cell, list(islice(asked, len(due))), repeat, due)
+    timed = await batch(system, cell, list(islice(instructions, len(due))), repeat, due)
     spent = server.cpu().since(before)
-    found = replace(found, cpu_s=spent.total_s, server_cpu_s=spent.servers_s)
+    timed = replace(timed, cpu_s=spent.total_s, server_cpu_s=spent.servers_s)
     print(
         f"{cell.name}, {repeat + 1}/{options.repeats}, {system.name}: "
-        f"{found.tokens_per_s:.0f} tokens/s, failed {found.failed}",
+        f"{timed.tokens_per_s:.0f} tokens/s, failed {timed.failed}",
         file=sys.stderr,
     )
-    return found
+    return timed
 
 
-def system_fits(system: System, cell: Cell) -> bool:
-    """optillm has one setting, which is compared with one iteration."""
+def system_fits(system: System, cell: LoadCell) -> bool:
+    """optillm has no iterations; it is compared with one iteration only."""
     return system.name != "optillm" or cell.iterations == 1
 
 
-def due_times(cell: Cell, options: argparse.Namespace, repeat: int) -> list[float]:
-    """Open loop: when each request is due. Closed loop: all at once, as places allow."""
+def due_times(cell: LoadCell, options: LatencyOptions, repeat: int) -> list[float]:
+    """When each request is due: by arrival in the open loop, at once in the closed loop."""
     if cell.rate:
         return arrivals(cell.rate, options.seconds, options.seed + repeat)
     return [0.0] * max(options.requests, cell.concurrency)
@@ -220,13 +166,13 @@ def due_times(cell: Cell, options: argparse.Namespace, repeat: int) -> list[floa
 
 async def batch(
     system: System,
-    cell: Cell,
+    cell: LoadCell,
     instructions: Sequence[str],
     repeat: int,
     due: Sequence[float] = (0.0,),
 ) -> Batch:
-    """In the closed loop a request is due when a place is free; in the open loop when it arrives,
-    however many are still running."""
+    """Closed loop: a request is due when a slot is free. Open loop: when it arrives, however many
+    requests are still running."""
     timings: list[Timing] = []
     failures: Counter[str] = Counter()
     places = asyncio.Semaphore(cell.concurrency or len(instructions) or 1)
@@ -249,7 +195,3 @@ async def batch(
             tasks.create_task(one(instruction, after))
     seconds = time.perf_counter() - start
     return Batch(system.name, cell.name, repeat, seconds, tuple(timings), failures)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

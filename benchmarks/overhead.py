@@ -9,22 +9,23 @@ the clock's: the client may share the machine, and other programs may.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, median_interval
+from redraft.server.options import option
 
 KINDS: dict[str, dict[str, Any]] = {
     "direct": {"model": "scripted:direct"},
@@ -35,42 +36,36 @@ KINDS: dict[str, dict[str, Any]] = {
 MESSAGES = [{"role": "user", "content": "Name four animals in alphabetical order."}]
 
 
+@dataclass(frozen=True, kw_only=True)
+class OverheadOptions:
+    requests: int = option("of each kind and repeat", 1000, least=1)
+    concurrency: int = option("requests under way at once", 32, least=1)
+    repeats: int = option("of all kinds, after one that warms up", 5, least=1)
+    out: Path = option("folder for the results", Path("runs/overhead"))
+
+
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Rates:
     requests_per_cpu_s: float
     tokens_per_cpu_s: float
     requests_per_s: float
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        with processes.stopped_with_us(), processes.scripted(options.out / "logs") as server:
-            found, failures = asyncio.run(measure(options, server))
-    except processes.NotStarted as error:
-        print(f"redraft bench overhead: {error}", file=sys.stderr)
-        return 1
-    _report(options, found, failures)
+def main(arguments: Sequence[str]) -> int:
+    return run(read(OverheadOptions, "overhead", arguments, __doc__))
+
+
+def run(options: OverheadOptions) -> int:
+    with servers.scripted(options.out / "logs") as server:
+        rates, failures = asyncio.run(measure(options, server))
+    _report(options, rates, failures)
     return 1 if failures else 0
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench overhead",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--requests", type=int, default=1000, help="of each kind and repeat")
-    top.add_argument("--concurrency", type=int, default=32)
-    top.add_argument("--repeats", type=int, default=5)
-    top.add_argument("--out", type=Path, default=Path("runs/overhead"))
-    return top
-
-
 async def measure(
-    options: argparse.Namespace, server: processes.Running
-) -> tuple[dict[str, list[Measured]], Counter[str]]:
-    found: dict[str, list[Measured]] = {kind: [] for kind in KINDS}
+    options: OverheadOptions, server: Running
+) -> tuple[dict[str, list[Rates]], Counter[str]]:
+    rates: dict[str, list[Rates]] = {kind: [] for kind in KINDS}
     failures: Counter[str] = Counter()
     async with Endpoint(server.url, "scripted").session() as session:
         for repeat in range(-1, options.repeats):  # the first warms up
@@ -83,15 +78,15 @@ async def measure(
                 failures += failed
                 answered = options.requests - failed.total()
                 if repeat >= 0 and answered:
-                    rates = (answered / cpu, tokens / cpu, answered / seconds)
-                    found[kind].append(Measured(*rates))
-    return found, failures
+                    per_s = (answered / cpu, tokens / cpu, answered / seconds)
+                    rates[kind].append(Rates(*per_s))
+    return rates, failures
 
 
 async def ask(
-    session: Session, body: dict[str, Any], options: argparse.Namespace
+    session: Session, body: dict[str, Any], options: OverheadOptions
 ) -> tuple[int, Counter[str]]:
-    """The tokens of all answers, and the failures."""
+    """The number of tokens of all answers, and the failures."""
     tokens = 0
     request = {**body, "messages": MESSAGES}
 
@@ -102,8 +97,8 @@ async def ask(
 
     async def streamed(number: int) -> None:
         nonlocal tokens
-        asked = {**request, "stream_options": {"include_usage": True}}
-        async for _, chunk in session.stream("chat/completions", asked):
+        with_usage = {**request, "stream_options": {"include_usage": True}}
+        async for _, chunk in session.stream("chat/completions", with_usage):
             if used := chunk.get("usage"):
                 tokens += used["completion_tokens"]
 
@@ -113,22 +108,22 @@ async def ask(
 
 
 def _report(
-    options: argparse.Namespace, found: dict[str, list[Measured]], failures: Counter[str]
+    options: OverheadOptions, rates: dict[str, list[Rates]], failures: Counter[str]
 ) -> None:
-    per_cpu = {k: median_interval([m.requests_per_cpu_s for m in of]) for k, of in found.items()}
-    tokens = {k: median_interval([m.tokens_per_cpu_s for m in of]) for k, of in found.items()}
-    clock = {k: median_interval([m.requests_per_s for m in of]) for k, of in found.items()}
-    rows = tuple((kind, per_cpu[kind], _us(tokens[kind]), clock[kind]) for kind in found)
+    per_cpu = {k: median_interval([m.requests_per_cpu_s for m in of]) for k, of in rates.items()}
+    tokens = {k: median_interval([m.tokens_per_cpu_s for m in of]) for k, of in rates.items()}
+    clock = {k: median_interval([m.requests_per_s for m in of]) for k, of in rates.items()}
+    rows = tuple((kind, per_cpu[kind], _us(tokens[kind]), clock[kind]) for kind in rates)
     columns = ("kind", "requests per CPU second", "CPU per token, us", "requests/s by the clock")
     note = "Medians over repeats; intervals are 95%, by order statistics."
     table = Table("Cost of the server itself", columns, rows, note)
     plot = bars(options.out / "overhead.svg", per_cpu, "requests per CPU second")
     figures = {
         kind: {"requests_per_cpu_s": per_cpu[kind], "tokens_per_cpu_s": tokens[kind]}
-        for kind in found
+        for kind in rates
     }
     about = "Processor time of the server with an engine that takes none."
-    config = vars(options)
+    config = asdict(options)
     publish(Result("overhead", about, config, figures, failures, (table,), (plot,)), options.out)
 
 
@@ -139,7 +134,3 @@ def _us(tokens_per_s: Interval) -> str:
         1e6 / rate for rate in (tokens_per_s.estimate, tokens_per_s.high, tokens_per_s.low)
     )
     return Interval(estimate, low, high, tokens_per_s.n).shown(1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,15 +14,15 @@ drawn from eight each. It knows nothing; nothing but time should be measured wit
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.load.workload import WORDS
+from redraft.server.options import option
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import Marker, SrtFormat, render_feedback
 
@@ -50,26 +50,25 @@ LEAD = 40.0  # of the right words' logits over all others, which are never drawn
 FAVOUR = 0.125  # of each of the right words over the next: who writes greedily has no doubt
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    hidden: int = 768
-    layers: int = 12
-    heads: int = 12
-    phase_tokens: int = 64  # of each phase, the end not counted
-    kept: float = 0.0  # share of its draft that a refinement repeats
+@dataclass(frozen=True, kw_only=True)
+class PhasedShape:
+    """The size of a model and of its phases."""
+
+    hidden: int = option("size of the hidden states", 768)
+    layers: int = option("number of layers", 12)
+    heads: int = option("attention heads of a layer", 12)
+    phase_tokens: int = option("of each phase, its end not counted", 64)
+    kept: float = option("share of its draft that a refinement repeats", 0.0)
 
 
-DEFAULT = Size()
-
-
-def build(directory: Path, size: Size, seed: int = 0) -> Path:
+def build(directory: Path, shape: PhasedShape, seed: int = 0) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    follows = successors(size.phase_tokens, size.kept)
+    follows = successors(shape.phase_tokens, shape.kept)
     vocabulary = [*SPECIAL, *WORDS]
     vocabulary += sorted({word for words in follows.values() for word in words} - set(vocabulary))
     ids = {word: place for place, word in enumerate(vocabulary)}
     _write_tokenizer(directory, ids)
-    _write_weights(directory, size, ids, follows, seed)
+    _write_weights(directory, shape, ids, follows, seed)
     srt_format = SrtFormat(
         feedback=Marker(FEEDBACK, (ids[FEEDBACK],)),
         refinement=Marker(REFINEMENT, (ids[REFINEMENT],)),
@@ -80,7 +79,7 @@ def build(directory: Path, size: Size, seed: int = 0) -> Path:
 
 
 def successors(phase_tokens: int, kept: float = 0.0) -> dict[str, tuple[str, ...]]:
-    """What may follow each word, all of it nearly equally likely."""
+    """The words that may follow each word, nearly equally likely."""
     follows: dict[str, tuple[str, ...]] = {}
     for start in STARTS:
         if kept and start == REFINEMENT:
@@ -103,7 +102,7 @@ def successors(phase_tokens: int, kept: float = 0.0) -> dict[str, tuple[str, ...
 
 
 def _choices(phase_tokens: int, kept: float) -> list[str]:
-    """The words to choose from at each step, as letters."""
+    """The choices at each step, one letter for each."""
     if not kept:
         return ["ab"] * phase_tokens
     alike = round(PERIOD * kept)
@@ -111,7 +110,7 @@ def _choices(phase_tokens: int, kept: float) -> list[str]:
 
 
 def _put_feedback_in(steps: list[tuple[str, ...]]) -> None:
-    """Headings at the start and the middle, the score at the end, each as one choice."""
+    """Put headings at the start and in the middle and the score at the end, without choices."""
     weaknesses, suggestions, score = render_feedback("", "", SCORE).splitlines()
     last = [(word,) for word in score.split()]
     if len(steps) < len(last) + 4:
@@ -127,7 +126,7 @@ def _write_tokenizer(directory: Path, ids: dict[str, int]) -> None:
 
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    wrapped: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped: Any = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,
@@ -140,18 +139,22 @@ def _write_tokenizer(directory: Path, ids: dict[str, int]) -> None:
 
 
 def _write_weights(
-    directory: Path, size: Size, ids: dict[str, int], follows: dict[str, tuple[str, ...]], seed: int
+    directory: Path,
+    shape: PhasedShape,
+    ids: dict[str, int],
+    follows: dict[str, tuple[str, ...]],
+    seed: int,
 ) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=-(-len(ids) // 64) * 64,
-        hidden_size=size.hidden,
-        intermediate_size=4 * size.hidden,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.heads,
+        hidden_size=shape.hidden,
+        intermediate_size=4 * shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
         max_position_embeddings=WINDOW,
         tie_word_embeddings=False,
         bos_token_id=None,
@@ -161,7 +164,7 @@ def _write_weights(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+        model: Any = LlamaForCausalLM(config)
         embedding = torch.randn_like(model.model.embed_tokens.weight)
     head = torch.zeros_like(embedding)
     alike: dict[tuple[str, ...], int] = {}  # what follows -> the first word it follows
@@ -170,7 +173,7 @@ def _write_weights(
         embedding[ids[word]] = embedding[first]  # which of them it was makes no difference
         if first == ids[word]:
             for place, following in enumerate(nexts):
-                head[ids[following]] += embedding[first] * (LEAD - FAVOUR * place) / size.hidden
+                head[ids[following]] += embedding[first] * (LEAD - FAVOUR * place) / shape.hidden
     with torch.no_grad():
         model.model.embed_tokens.weight.copy_(embedding)
         model.lm_head.weight.copy_(head)
@@ -182,30 +185,15 @@ def _write_weights(
     model.save_pretrained(directory)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench phased-model",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("directory", type=Path)
-    top.add_argument("--hidden", type=int, default=DEFAULT.hidden)
-    top.add_argument("--layers", type=int, default=DEFAULT.layers)
-    top.add_argument("--heads", type=int, default=DEFAULT.heads)
-    top.add_argument("--phase-tokens", type=int, default=DEFAULT.phase_tokens)
-    top.add_argument("--kept", type=float, default=DEFAULT.kept, help="of a draft, by refinements")
-    top.add_argument("--seed", type=int, default=0)
-    return top
+@dataclass(frozen=True, kw_only=True)
+class PhasedModelOptions(PhasedShape):
+    directory: Path = option("folder the model is written to", positional="DIRECTORY")
+    seed: int = option("of the weights", 0)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    size = Size(options.hidden, options.layers, options.heads, options.phase_tokens, options.kept)
-    build(options.directory, size, options.seed)
+def main(arguments: Sequence[str]) -> int:
+    options = read(PhasedModelOptions, "phased-model", arguments, __doc__)
+    build(options.directory, options, options.seed)
     weights = sum(path.stat().st_size for path in options.directory.glob("*.safetensors"))
     print(json.dumps({"model": str(options.directory), "parameters": weights // 2}))
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,16 +12,16 @@ its 95% interval must be above zero, on prompts that did not choose it.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from redraft.benchmarks.grading import labelled
+from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.grading.grading import ask_and_grade
-from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.labelled import LabelledPrompt, read_labelled
 from redraft.benchmarks.grading.policies import (
     OFF,
     Loop,
@@ -33,69 +33,57 @@ from redraft.benchmarks.grading.policies import (
     outcome,
     try_policy,
 )
+from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import refining
-from redraft.benchmarks.load import asking_options, endpoint_options
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import wilson
 from redraft.benchmarks.stats.pairs import compare, flips
+from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
 
 WAY = "loop"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    rows = read_labelled(options.labelled, judged=bool(options.judge))
-    if len(rows) < options.least:
-        print(f"{len(rows)} prompts are too few to tell; at least {options.least}", file=sys.stderr)
-        return 2
-    loops, failures = run_all(rows, options)
+@dataclass(frozen=True, kw_only=True)
+class PilotOptions(PromptOptions, ServerOptions):
+    labelled: Path = option("file of labelled prompts", positional="LABELLED")
+    max_iterations: int = option("most that are tried", 3, least=1)
+    write: Path | None = option("the model directory whose redraft.json gets the policy", None)
+    least: int = option("fewest prompts to judge from", 50)
+    temperature: float | None = option("of drafts; none: the model's own", None)
+    out: Path = option("folder for the results", Path("runs/pilot"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = read(PilotOptions, "pilot", arguments, __doc__)
+    prompts = read_labelled(options.labelled, judged=bool(options.judge))[: options.limit]
+    if len(prompts) < options.least:
+        raise ConfigError(f"{len(prompts)} prompts are too few; give at least {options.least}")
+    loops, failures = run_all(prompts, options)
     if len(loops) < options.least:
-        print(f"only {len(loops)} prompts were answered: {dict(failures)}", file=sys.stderr)
-        return 1
+        raise MeasurementFailed(f"only {len(loops)} prompts were answered: {dict(failures)}")
     recommended = recommend(loops, options.max_iterations, options.seed)
     written = write_policy(options.write, recommended) if options.write else None
     _report(options, loops, recommended, failures, written)
-    return 1 if failures.total() > options.max_failed * len(rows) else 0
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench pilot",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("labelled", type=Path)
-    endpoint_options.add_url(top)
-    top.add_argument("--model", required=True)
-    labelled.add_options(top)
-    top.add_argument("--max-iterations", type=int, default=3, help="most that are tried")
-    top.add_argument("--write", type=Path, help="the model directory whose redraft.json gets it")
-    top.add_argument("--least", type=int, default=50, help="fewest prompts to judge from")
-    top.add_argument("--temperature", type=float, help="of drafts; default: the model's own")
-    top.add_argument("--seed", type=int, default=0)
-    endpoint_options.add(top)
-    top.add_argument("--max-failed", type=float, default=0.01, help="share of prompts")
-    top.add_argument("--out", type=Path, default=Path("runs/pilot"))
-    return top
+    return 1 if failures.total() > options.max_failed * len(prompts) else 0
 
 
 def run_all(
-    rows: Sequence[LabelledPrompt], options: argparse.Namespace
+    prompts: Sequence[LabelledPrompt], options: PilotOptions
 ) -> tuple[list[Loop], Counter[str]]:
-    """Every prompt answered once, with all iterations, whatever the scores; policies are compared
-    on these loops."""
-    manner = asking_options.manner(options, options.url, options.model)
+    """Answer every prompt once with all iterations, whatever the scores. Policies are compared on
+    these loops."""
+    settings = options.ask_settings(options.url, options.model)
     ways = {WAY: refining(options.max_iterations)}
-    work = ask_and_grade(rows, ways, manner, Grader.of(options), options.out)
-    found, failures = asyncio.run(work)
-    return [Loop.of(answered) for _, answered in sorted(found[WAY].items())], failures
+    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
+    answers, failures = asyncio.run(asking)
+    return [Loop.of(answered) for _, answered in sorted(answers[WAY].items())], failures
 
 
 def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
-    """The cheapest of the best, if it is shown to beat no refinement on the other half of the
-    prompts, whichever half chose it."""
+    """The cheapest of the best policies if it gains on prompts that did not choose it: each half
+    of the prompts chooses a policy that is measured on the other half."""
     able = candidates(max_iterations)
     gains: list[float] = []
     for chosen_on, shown_on in apart(loops):
@@ -106,17 +94,17 @@ def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
 
 
 def write_policy(directory: Path, recommended: Tried) -> Path:
-    found = manifest.read(directory)
-    if found is None:
-        raise SystemExit(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
+    known = manifest.read(directory)
+    if known is None:
+        raise ConfigError(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
     policy = manifest.DefaultPolicy(
         recommended.policy.iterations, recommended.policy.good_enough, "last"
     )
-    return manifest.write(directory, found.srt_format, policy, found.calibration, found.evaluation)
+    return manifest.write(directory, known.srt_format, policy, known.calibration, known.evaluation)
 
 
 def _report(
-    options: argparse.Namespace,
+    options: PilotOptions,
     loops: Sequence[Loop],
     recommended: Tried,
     failures: Counter[str],
@@ -135,7 +123,7 @@ def _report(
                 each.policy.name + (" (recommended)" if each == recommended else ""),
                 wilson(each.right, len(loops)).scaled(100),
                 gain.difference,
-                f"{flipped.wrong_to_right}/{flipped.right_to_wrong}",
+                flipped.shown,
                 gain.p_value,
                 round(each.tokens / len(loops), 1),
             )
@@ -162,9 +150,5 @@ def _report(
     plot = lines(options.out / "pilot.svg", {"right": points}, ("iterations", "right, %"))
     about = "Whether refining pays on these prompts, and how much of it."
     table = Table("Policies", columns, tuple(rows), note)
-    result = Result("pilot", about, vars(options), figures, failures, (table,), (plot,))
+    result = Result("pilot", about, asdict(options), figures, failures, (table,), (plot,))
     publish(result, options.out)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,26 +11,26 @@ whole interval of its growth below --max-growth, and nothing failed.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, aclosing
+from dataclasses import asdict, dataclass
 from itertools import count, cycle
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import numpy as np
-
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
-from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import prompts
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval
+from redraft.server.options import option
 
 KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("direct", {"model": ":direct"}),
@@ -47,53 +47,41 @@ T_OF_WINDOWS = 2.306  # 97.5% point of Student's t with WINDOWS - 2 degrees of f
 Sample = tuple[float, int]  # seconds since the start, bytes
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    try:
-        with processes.stopped_with_us(), _server(options) as server:
-            done, failures, samples = asyncio.run(soak(options, server))
-    except processes.NotStarted as error:
-        print(f"redraft bench soak: {error}", file=sys.stderr)
-        return 1
-    return _report(options, done, failures, samples)
+@dataclass(frozen=True, kw_only=True)
+class SoakOptions:
+    model: Path | None = option("model directory; none: an engine that takes no time", None)
+    minutes: float = option("how long", 10.0)
+    concurrency: int = option("requests under way at once", 8, least=1)
+    max_tokens: int = option("of each phase", 64, least=1)
+    every_s: float = option("seconds between two looks at the memory", 1.0)
+    settle: float = option("share of the run that is left out, at its start", 0.2)
+    max_growth: float = option("share of memory: flat is below it", 0.01)
+    kv_cache_mib: int = option("of vLLM's cache", 256)
+    out: Path = option("folder for the results", Path("runs/soak"))
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench soak",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = top.add_argument
-    add("--model", type=Path, help="directory of the model; without, an engine that takes no time")
-    add("--minutes", type=float, default=10.0)
-    add("--concurrency", type=int, default=8)
-    add("--max-tokens", type=int, default=64, help="of each phase")
-    add("--every-s", type=float, default=1.0, help="between two looks at the memory")
-    add("--settle", type=float, default=0.2, help="share of the run that is left out, at its start")
-    add("--max-growth", type=float, default=0.01, help="share of memory: flat is below it")
-    add("--kv-cache-mib", type=int, default=256)
-    add("--out", type=Path, default=Path("runs/soak"))
-    return top
+def main(arguments: Sequence[str]) -> int:
+    return run(read(SoakOptions, "soak", arguments, __doc__))
 
 
-@contextmanager
-def _server(options: argparse.Namespace) -> Iterator[Running]:
+def run(options: SoakOptions) -> int:
+    with _server(options) as server:
+        answered, failures, samples = asyncio.run(soak(options, server))
+    return _report(options, answered, failures, samples)
+
+
+def _server(options: SoakOptions) -> AbstractContextManager[Running]:
     logs = options.out / "logs"
-    if options.model:
-        settings = processes.EngineSettings(options.kv_cache_mib)
-        with processes.redraft(options.model, settings, logs) as running:
-            yield running
-    else:
-        with processes.scripted(logs) as running:
-            yield running
+    if not options.model:
+        return servers.scripted(logs)
+    return servers.redraft(options.model, servers.EngineSettings(options.kv_cache_mib), logs)
 
 
 async def soak(
-    options: argparse.Namespace, server: Running
+    options: SoakOptions, server: Running
 ) -> tuple[Counter[str], Counter[str], list[Sample]]:
-    """What was answered and what failed, by kind, and the memory."""
-    done: Counter[str] = Counter()
+    """Numbers of answers and failures by kind, and the samples of memory."""
+    answered: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     samples: list[Sample] = []
     start = time.monotonic()
@@ -110,7 +98,7 @@ async def soak(
             body = {**fields, "model": name + fields["model"], "messages": [message]}
             try:
                 await _ask(session, body | {"max_tokens": options.max_tokens}, kind)
-                done[kind] += 1
+                answered[kind] += 1
             except CallFailed as failed:
                 failures[f"{kind}: {failed.reason}"] += 1
 
@@ -123,7 +111,7 @@ async def soak(
         tasks.create_task(watcher())
         for _ in range(options.concurrency):
             tasks.create_task(caller(session))
-    return done, failures, samples
+    return answered, failures, samples
 
 
 async def _ask(session: Session, body: dict[str, Any], kind: str) -> None:
@@ -139,7 +127,9 @@ async def _ask(session: Session, body: dict[str, Any], kind: str) -> None:
 
 
 def growth(samples: Sequence[Sample], settle: float) -> Interval:
-    """Bytes gained over the whole run, by the slope of the windows' medians after the start."""
+    """Bytes gained over the whole run, from the slope of the medians of windows."""
+    import numpy as np
+
     seconds, memory = np.array(samples, dtype=float).T
     kept = seconds >= settle * seconds[-1]
     if kept.sum() < WINDOWS:
@@ -155,13 +145,13 @@ def growth(samples: Sequence[Sample], settle: float) -> Interval:
 
 
 def _report(
-    options: argparse.Namespace,
-    done: Counter[str],
+    options: SoakOptions,
+    answered: Counter[str],
     failures: Counter[str],
     samples: Sequence[Sample],
 ) -> int:
     gained = growth(samples, options.settle)
-    held = float(np.median([size for _, size in samples]))
+    held = median(size for _, size in samples)
     share = gained.scaled(1 / held)
     flat = share.high <= options.max_growth
     minutes = [(at / 60, Interval(size / MIB, size / MIB, size / MIB, 1)) for at, size in samples]
@@ -170,32 +160,28 @@ def _report(
     columns = ("minutes", "requests", "failed", "memory, MiB", "growth, MiB", "growth, %", "flat")
     row = (
         options.minutes,
-        done.total(),
+        answered.total(),
         failures.total(),
         f"{held / MIB:.0f}",
         gained.scaled(1 / MIB).shown(2),
         share.scaled(100).shown(2),
         "yes" if flat else "no",
     )
-    answered = ", ".join(f"{number} {kind}" for kind, number in done.items())
+    kinds = ", ".join(f"{number} {kind}" for kind, number in answered.items())
     note = (
         f"Growth over the run, with the 95% interval of a regression; flat when all of it is below "
-        f"{100 * options.max_growth:g}%. Answered: {answered}."
+        f"{100 * options.max_growth:g}%. Answered: {kinds}."
     )
     figures = {
         "growth_bytes": gained,
         "growth_share": share,
         "memory_bytes": held,
         "flat": flat,
-        "answered": dict(done),
+        "answered": dict(answered),
     }
     looks = [{"seconds": round(at, 2), "bytes": size} for at, size in samples]
     about = "Memory of the server's processes under constant load."
     table = Table("Memory under load", columns, (row,), note)
-    config = vars(options)
+    config = asdict(options)
     publish(Result("soak", about, config, figures, failures, (table,), (plot,), looks), options.out)
     return 0 if flat and not failures else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,6 @@ repeat, and ratios are formed repeat by repeat, so that a slow minute favours no
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import difflib
 import re
@@ -28,14 +27,17 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks import phased_model
-from redraft.benchmarks.load import processes
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.load import servers
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.pool import work_through
 from redraft.benchmarks.load.timing import ratio
+from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import prompts
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, median_interval
+from redraft.server.options import option
 
 SYSTEMS: dict[str, tuple[str, ...]] = {"plain": (), "speculating": ("--speculate", "draft")}
 FEEDBACK = "Weaknesses: some words. Suggestions: other words. Overall Score: [[5]]"
@@ -51,8 +53,8 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """The refinements one server wrote in one go."""
+class RefinementBatch:
+    """The refinements of one server in one repeat."""
 
     kept: float
     concurrency: int
@@ -74,88 +76,87 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    running: processes.Running
+class AskedServer:
+    running: Running
     session: Session
 
     def guesses(self) -> tuple[float, float]:
         """Tokens guessed and accepted so far."""
         url = f"{self.running.url.removesuffix('/v1')}/metrics"
         with urllib.request.urlopen(url, timeout=30) as reply:
-            found = dict(GUESSED.findall(reply.read().decode()))
-        return float(found.get("draft", 0)), float(found.get("accepted", 0))  # none: no guesses
+            counts = dict(GUESSED.findall(reply.read().decode()))
+        return float(counts.get("draft", 0)), float(counts.get("accepted", 0))  # none: no guesses
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    batches: list[Batch]
+class Measurement:
+    batches: list[RefinementBatch]
     failures: Counter[str]
     repeated: dict[float, float]  # the share of their drafts that refinements did repeat
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    measured = Measured([], Counter(), {})
-    try:
-        with processes.stopped_with_us():
-            for kept in options.kept:
-                asyncio.run(measure(options, kept, measured))
-    except processes.NotStarted as error:
-        print(f"redraft bench speculation: {error}", file=sys.stderr)
-        return 1
+@dataclass(frozen=True, kw_only=True)
+class SpeculationOptions:
+    kept: tuple[float, ...] = option("shares of a draft that its refinement repeats", (0.8, 0.0))
+    concurrency: tuple[int, ...] = option("requests under way at once", (1, 8, 32))
+    requests: int = option("of each batch, at the least", 4, least=1)
+    repeats: int = option("of each batch, after one that warms up", 7, least=1)
+    hidden: int = option("size of the model's hidden states", 512)
+    layers: int = option("number of its layers", 8)
+    heads: int = option("attention heads of a layer", 8)
+    phase_tokens: int = option("of each phase, its end not counted", 100)
+    prompt_tokens: int = option("length of the prompts", 100)
+    kv_cache_mib: int = option("of vLLM's cache", 1024)
+    max_model_len: int = option("vLLM's longest sequence", 1024)
+    timeout_s: float = option("longest wait for an answer", 600.0)
+    seed: int = option("of the model and the prompts", 0)
+    out: Path = option("folder for the results", Path("runs/speculation"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    return run(read(SpeculationOptions, "speculation", arguments, __doc__))
+
+
+def run(options: SpeculationOptions) -> int:
+    measured = Measurement([], Counter(), {})
+    for kept in options.kept:
+        asyncio.run(measure(options, kept, measured))
     _report(options, measured)
     return 1 if measured.failures else 0
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench speculation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = top.add_argument
-    add("--kept", type=float, nargs="+", default=[0.8, 0.0], help="share of a draft; 0: nothing")
-    add("--concurrency", type=int, nargs="+", default=[1, 8, 32])
-    add("--requests", type=int, default=4, help="of each batch, at the least")
-    add("--repeats", type=int, default=7)
-    add("--hidden", type=int, default=512)
-    add("--layers", type=int, default=8)
-    add("--heads", type=int, default=8)
-    add("--phase-tokens", type=int, default=100)
-    add("--prompt-tokens", type=int, default=100)
-    add("--kv-cache-mib", type=int, default=1024)
-    add("--max-model-len", type=int, default=1024)
-    add("--timeout-s", type=float, default=600.0)
-    add("--seed", type=int, default=0)
-    add("--out", type=Path, default=Path("runs/speculation"))
-    return top
-
-
-async def measure(options: argparse.Namespace, kept: float, measured: Measured) -> None:
+async def measure(options: SpeculationOptions, kept: float, measured: Measurement) -> None:
     """All batches of one model, on servers started for it."""
-    size = phased_model.Size(
-        options.hidden, options.layers, options.heads, options.phase_tokens, kept
+    size = phased_model.PhasedShape(
+        hidden=options.hidden,
+        layers=options.layers,
+        heads=options.heads,
+        phase_tokens=options.phase_tokens,
+        kept=kept,
     )
     model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
-    settings = processes.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
+    settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
     with ExitStack() as started:
         running = {
             name: started.enter_context(
-                processes.redraft(model, settings, options.out / "logs" / name, more=more)
+                servers.redraft(model, settings, options.out / "logs" / name, more=more)
             )
             for name, more in SYSTEMS.items()
         }
         async with AsyncExitStack() as sessions:
-            servers = {}
+            by_name = {}
             for name, server in running.items():
                 endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
                 session = await sessions.enter_async_context(endpoint.session())
-                servers[name] = Server(server, session)
-            await _compare(options, kept, servers, measured)
+                by_name[name] = AskedServer(server, session)
+            await _compare(options, kept, by_name, measured)
 
 
 async def _compare(
-    options: argparse.Namespace, kept: float, servers: Mapping[str, Server], measured: Measured
+    options: SpeculationOptions,
+    kept: float,
+    servers: Mapping[str, AskedServer],
+    measured: Measurement,
 ) -> None:
     most = max(options.requests, *options.concurrency)
     works = await _drafted(options, most, servers, measured.failures)
@@ -164,10 +165,10 @@ async def _compare(
         part = works[: max(options.requests, concurrency)]
         for repeat in range(-1, options.repeats):  # the first warms up
             for name in sorted(servers, reverse=bool(repeat % 2)):
-                batch, said = await _batch(
+                batch, refinements = await _batch(
                     servers[name], part, (kept, concurrency, repeat, name), measured.failures
                 )
-                for draft, text in said.items():
+                for draft, text in refinements.items():
                     if texts.setdefault(draft, text) != text:
                         measured.failures["another text"] += 1
                 if repeat >= 0:
@@ -182,9 +183,12 @@ async def _compare(
 
 
 async def _drafted(
-    options: argparse.Namespace, count: int, servers: Mapping[str, Server], failures: Counter[str]
+    options: SpeculationOptions,
+    count: int,
+    servers: Mapping[str, AskedServer],
+    failures: Counter[str],
 ) -> list[Work]:
-    """Drafts of the model itself, written by each server: their caches then hold the same."""
+    """Drafts of the model, written by every server so that their caches hold the same."""
     works: dict[str, Work] = {}
 
     async def draft(numbered: tuple[int, str]) -> None:
@@ -201,19 +205,19 @@ async def _drafted(
             text = reply["choices"][0]["message"]["content"]
             works.setdefault(instruction, Work(instruction, text))
 
-    asked = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
-    failures += await work_through(asked, draft, 8, "drafts")
+    instructions = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
+    failures += await work_through(instructions, draft, 8, "drafts")
     return list(works.values())
 
 
 async def _batch(
-    server: Server,
+    server: AskedServer,
     works: Sequence[Work],
     which: tuple[float, int, int, str],
     failures: Counter[str],
-) -> tuple[Batch, dict[str, str]]:
+) -> tuple[RefinementBatch, dict[str, str]]:
     tokens = 0
-    said: dict[str, str] = {}
+    refinements: dict[str, str] = {}
 
     async def refine(work: Work) -> None:
         nonlocal tokens
@@ -226,7 +230,7 @@ async def _batch(
         }
         reply = await server.session.post("refine", body)
         tokens += reply["usage"]["phases"]["refinement"]["completion_tokens"]
-        said[work.draft] = reply["answer"]
+        refinements[work.draft] = reply["answer"]
 
     guessed, accepted = server.guesses()
     spent, began = server.running.cpu().total_s, time.perf_counter()
@@ -235,7 +239,7 @@ async def _batch(
     cpu = max(0.01, server.running.cpu().total_s - spent)  # counted in ticks of 10 ms
     now_guessed, now_accepted = server.guesses()
     counts = (tokens, now_guessed - guessed, now_accepted - accepted)
-    return Batch(*which, seconds, cpu, *counts), said
+    return RefinementBatch(*which, seconds, cpu, *counts), refinements
 
 
 def repeated(draft: str, refinement: str) -> float:
@@ -245,7 +249,7 @@ def repeated(draft: str, refinement: str) -> float:
     return sum(block.size for block in blocks) / max(1, len(ours))
 
 
-def _report(options: argparse.Namespace, measured: Measured) -> None:
+def _report(options: SpeculationOptions, measured: Measurement) -> None:
     figures: dict[str, dict[str, Any]] = {}
     for kept in options.kept:
         for concurrency in options.concurrency:
@@ -261,14 +265,14 @@ def _report(options: argparse.Namespace, measured: Measured) -> None:
     columns += ("ratio by processor time", "guessed per token", "of these accepted")
     note = "Refinement phase alone, greedy. Medians over repeats; intervals are 95%."
     rows: list[tuple[Cell, ...]] = []
-    for name, found in figures.items():
-        plain, ours, clock, cpu, guessed, accepted = found.values()
+    for name, of_cell in figures.items():
+        plain, ours, clock, cpu, guessed, accepted = of_cell.values()
         rows.append((name, plain, ours, clock.shown(2), cpu.shown(2), guessed, accepted))
-    ratios: dict[str, Interval] = {name: found["ratio"] for name, found in figures.items()}
+    ratios: dict[str, Interval] = {name: of_cell["ratio"] for name, of_cell in figures.items()}
     result = Result(
         "speculation",
         "Refinements written with guesses from their drafts, against the same without.",
-        vars(options),
+        asdict(options),
         figures,
         measured.failures,
         (Table("Speculating from the draft", columns, tuple(rows), note),),
@@ -278,8 +282,8 @@ def _report(options: argparse.Namespace, measured: Measured) -> None:
     publish(result, options.out)
 
 
-def _figures(cell: Sequence[Batch]) -> dict[str, Any]:
-    """Of one model and one number of streams."""
+def _figures(cell: Sequence[RefinementBatch]) -> dict[str, Any]:
+    """The figures of one model and one concurrency."""
     plain, ours = ([batch for batch in cell if batch.system == name] for name in SYSTEMS)
     tokens = sum(batch.tokens for batch in ours)
     guessed, accepted = sum(b.guessed for b in ours), sum(b.accepted for b in ours)
@@ -291,7 +295,3 @@ def _figures(cell: Sequence[Batch]) -> dict[str, Any]:
         "guessed_per_token": guessed / tokens if tokens else None,
         "accepted_share": accepted / guessed if guessed else None,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

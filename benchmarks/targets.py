@@ -15,128 +15,172 @@ like any other.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redraft.benchmarks import latency, overhead, phased_model, soak, speculation
+from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.latency import LatencyOptions
+from redraft.benchmarks.load.systems import SystemName
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.output.target_table import TARGETS, measured
+from redraft.benchmarks.overhead import OverheadOptions
+from redraft.benchmarks.phased_model import PhasedShape
+from redraft.benchmarks.soak import SoakOptions
+from redraft.benchmarks.speculation import SpeculationOptions
+from redraft.server.options import ConfigError, option
 
-LARGE = ("--hidden", "768", "--layers", "12", "--heads", "12")
-MODELS = {
-    "small": ("--hidden", "256", "--layers", "4", "--heads", "4"),
+Changes = dict[str, Any]  # options of a measurement, other than its defaults
+LARGE = {"hidden": 768, "layers": 12, "heads": 12}
+MODELS: dict[str, Changes] = {
+    "small": {"hidden": 256, "layers": 4, "heads": 4},
     "large": LARGE,
-    "kept": (*LARGE, "--kept", "0.8"),
+    "kept": {**LARGE, "kept": 0.8},
 }
-FLOOR = ("--systems", "redraft", "floor")
-PEERS = ("--systems", "redraft", "client-loop", "client-chat")
-REFINED_ONCE = ("--prompt-tokens", "400", "--iterations", "1")
+FLOOR: tuple[SystemName, ...] = ("redraft", "floor")
+PEERS: tuple[SystemName, ...] = ("redraft", "client-loop", "client-chat")
+REFINED_ONCE: Changes = {"prompt_tokens": (400,), "iterations": (1,)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions:
+    steps: tuple[str, ...] = option("only these, report among them; none: all", ())
+    out: Path = option("folder for the results", Path("runs/targets"))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TargetStep:
+    """One measurement. ``options`` takes the folder of all steps and that of this one."""
+
     folder: str
     result: str  # the name of its file
-    program: Callable[[Sequence[str]], int]
-    arguments: Callable[[Path], list[str]]  # of the folder of all steps
+    measure: Callable[[Any], int]
+    options: Callable[[Path, Path], Any]
 
 
-def steps() -> dict[str, Step]:
-    matrix = [*FLOOR, "--requests", "3", "--repeats", "2"]
-    linear = ["--systems", "redraft", "--prompt-tokens", "400", "--iterations", "0", "1", "3"]
-    linear += ["--concurrency", "1", "--requests", "2", "--repeats", "30"]
+def steps() -> dict[str, TargetStep]:
+    matrix: Changes = {"systems": FLOOR, "requests": 3, "repeats": 2}
+    linear: Changes = {
+        "systems": ("redraft",),
+        "prompt_tokens": (400,),
+        "iterations": (0, 1, 3),
+    }
+    linear |= {"concurrency": (1,), "requests": 2, "repeats": 30}
     # A difference of a few percent shows in many short turns, not in few long ones.
-    ends = ["--concurrency", "1", "32"]
-    floor_small = [*FLOOR, *REFINED_ONCE, *ends, "--requests", "2", "--repeats", "20"]
-    small = [*PEERS, "optillm", *REFINED_ONCE, "--requests", "4", "--repeats", "6"]
-    of_large = [*REFINED_ONCE, "--requests", "1", "--kv-cache-mib", "1024"]  # 32 need 700 MiB
-    floor_large = [*FLOOR, *of_large, *ends, "--repeats", "8"]
-    peers_of_large = [*of_large, "--concurrency", "32", "--repeats", "6"]
-    large = [*PEERS, *peers_of_large]
-    kept = ["--systems", "redraft", "client-chat", *peers_of_large]
-    kept += ["--serve-options", "--speculate draft"]
+    floor: Changes = {**REFINED_ONCE, "systems": FLOOR, "concurrency": (1, 32)}
+    small: Changes = {
+        **REFINED_ONCE,
+        "systems": (*PEERS, "optillm"),
+        "requests": 4,
+        "repeats": 6,
+    }
+    of_large: Changes = {
+        **REFINED_ONCE,
+        "requests": 1,
+        "kv_cache_mib": 1024,
+    }  # 32 need 700 MiB
+    large = {**of_large, "concurrency": (32,), "repeats": 6}
+    kept = {"systems": ("redraft", "client-chat"), "serve_options": "--speculate draft"}
     return {
-        "matrix": _latency("matrix", "small", lambda _: matrix),
-        "linear": _latency("linear", "small", lambda _: linear),
-        "floor-small": _latency("floor-small", "small", lambda _: floor_small),
-        "floor-large": _latency("floor-large", "large", lambda _: floor_large),
-        "small": _latency("small", "small", lambda _: small),
-        "large": _latency("large", "large", lambda _: large),
-        "kept": _latency("kept", "kept", lambda _: kept),
-        "open": _latency("open", "small", _open_loop),
-        "speculation": Step(
-            "speculation", "speculation", speculation.main, lambda _: ["--repeats", "5"]
+        "matrix": _latency("matrix", "small", matrix),
+        "linear": _latency("linear", "small", linear),
+        "floor-small": _latency("floor-small", "small", {**floor, "requests": 2, "repeats": 20}),
+        "floor-large": _latency("floor-large", "large", {**floor, **of_large, "repeats": 8}),
+        "small": _latency("small", "small", small),
+        "large": _latency("large", "large", {**large, "systems": PEERS}),
+        "kept": _latency("kept", "kept", {**large, **kept}),
+        "open": TargetStep("latency-open", "latency", latency.run, _open_loop),
+        "speculation": TargetStep(
+            "speculation",
+            "speculation",
+            speculation.run,
+            lambda _, folder: SpeculationOptions(repeats=5, out=folder),
         ),
-        "overhead": Step("overhead", "overhead", overhead.main, lambda _: []),
-        "soak": Step("soak", "soak", soak.main, lambda out: ["--model", _model(out, "small")]),
+        "overhead": TargetStep(
+            "overhead", "overhead", overhead.run, lambda _, folder: OverheadOptions(out=folder)
+        ),
+        "soak": TargetStep(
+            "soak",
+            "soak",
+            soak.run,
+            lambda out, folder: SoakOptions(model=_model(out, "small"), out=folder),
+        ),
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    chosen = {name: step for name, step in steps().items() if name in options.steps}
+def main(arguments: Sequence[str]) -> int:
+    options = read(TargetOptions, "targets", arguments, __doc__)
+    known = [*steps(), "report"]
+    if unknown := set(options.steps) - set(known):
+        raise ConfigError(f"no step {min(unknown)!r}; steps: {', '.join(known)}")
+    chosen = options.steps or known
     failed = []
-    for name, step in chosen.items():
+    for name, step in steps().items():
         folder = options.out / step.folder
+        if name not in chosen:
+            continue
         if (folder / f"{step.result}.json").is_file():
             print(f"{name}: is there", file=sys.stderr)
             continue
         print(f"{name}: into {folder}", file=sys.stderr)
         # A soak whose memory grows ends with 1, too: that is a result, and in the table.
-        if step.program([*step.arguments(options.out), "--out", str(folder)]) and name != "soak":
+        if _run(name, step, options.out, folder) and name != "soak":
             failed.append(name)
-    missing = _report(options.out, failed) if "report" in options.steps else []
+    missing = _report(options.out, failed) if "report" in chosen else []
     return 1 if failed or missing else 0
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench targets",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    names = [*steps(), "report"]
-    top.add_argument("--steps", nargs="+", choices=names, default=names)
-    top.add_argument("--out", type=Path, default=Path("runs/targets"))
-    return top
+def _run(name: str, step: TargetStep, out: Path, folder: Path) -> int:
+    """The exit code of a step; a failure does not end the others."""
+    try:
+        return step.measure(step.options(out, folder))
+    except MeasurementFailed as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 1
 
 
-def _latency(name: str, model: str, more: Callable[[Path], list[str]]) -> Step:
-    return Step(
-        f"latency-{name}",
-        "latency",
-        latency.main,
-        lambda out: ["--model", _model(out, model), *more(out)],
-    )
+def _latency(name: str, model: str, changes: Mapping[str, Any]) -> TargetStep:
+    def options(out: Path, folder: Path) -> LatencyOptions:
+        return LatencyOptions(model=_model(out, model), out=folder, **changes)
+
+    return TargetStep(f"latency-{name}", "latency", latency.run, options)
 
 
-def _model(out: Path, name: str) -> str:
-    """The directory of the model, made if it is not there."""
+def _model(out: Path, name: str) -> Path:
+    """The directory of a model, which is built if it is missing."""
     directory = out / "models" / name
     if not (directory / "redraft.json").is_file():  # written last
-        phased_model.main([str(directory), *MODELS[name]])
-    return str(directory)
+        phased_model.build(directory, PhasedShape(**MODELS[name]))
+    return directory
 
 
-def _open_loop(out: Path) -> list[str]:
-    """At half and at four fifths of the rate at which 32 at once were answered."""
+def _open_loop(out: Path, folder: Path) -> LatencyOptions:
+    """Rates of a half and four fifths of the throughput at a concurrency of 32."""
     path = out / "latency-small" / "latency.json"
     cell = json.loads(path.read_text(encoding="utf-8"))["figures"]["400 tokens, 1 iterations, x32"]
     rate = cell["systems"]["redraft"]["answers_per_s"]["estimate"]
-    rates = [f"{share * rate:.1f}" for share in (0.5, 0.8)]
-    systems = ["--systems", "redraft", "client-chat"]
-    return [*systems, *REFINED_ONCE, "--concurrency", "--rates", *rates, "--repeats", "2"]
+    return LatencyOptions(
+        model=_model(out, "small"),
+        systems=("redraft", "client-chat"),
+        prompt_tokens=(400,),
+        iterations=(1,),
+        concurrency=(),
+        rates=tuple(round(share * rate, 1) for share in (0.5, 0.8)),
+        repeats=2,
+        out=folder,
+    )
 
 
 def _report(out: Path, failed: Sequence[str]) -> list[str]:
-    """The table; which targets were not measured."""
-    found = [(target, measured(target, out)) for target in TARGETS]
+    """Publish the table; returns the targets that were not measured."""
+    values = [(target, measured(target, out)) for target in TARGETS]
     rows: list[tuple[Cell, ...]] = []
-    for target, value in found:
+    for target, value in values:
         verdict = "not measured"
         if value.n:
             verdict = "met" if target.met(value) else "missed"
@@ -152,14 +196,10 @@ def _report(out: Path, failed: Sequence[str]) -> list[str]:
             "measured": value if value.n else None,
             "met": target.met(value) if value.n else None,
         }
-        for target, value in found
+        for target, value in values
     }
     config = {"out": str(out)}
     about = "The performance targets, and what was measured on one machine."
     failures = dict.fromkeys(failed, 1)
     publish(Result("targets", about, config, figures, failures, (table,)), out)
-    return [target.what for target, value in found if not value.n]
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return [target.what for target, value in values if not value.n]

@@ -3,25 +3,37 @@
     redraft bench experiments rerank --url URL --model NAME --labelled labelled.jsonl
     redraft bench experiments rerank --workbench models/redraft-workbench
 
-How to add one: a module of this package with ``main``, ``parser`` and ``measure``, as gate.py has
-them; a line in docs/benchmarks.md; a row in the table of tests/test_bench_experiments.py.
+How to add one: a module of this package like gate.py; a row in ``EXPERIMENTS``; a line in
+docs/benchmarks.md and a case in tests/benchmarks/experiments/test_experiments.py.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from redraft.benchmarks import menu
+from redraft.benchmarks.commands.table import Table
 
-HERE = Path(__file__).parent
-PROGRAM = "redraft bench experiments"
+EXPERIMENTS = Table(
+    "redraft bench experiments",
+    "redraft.benchmarks.experiments",
+    {
+        "rerank": (".rerank", "refine once, or choose among drafts by the model's own score?"),
+        "iterations": (".iterations", "how often should it refine?"),
+        "gate": (".gate", "what does stopping at a good score save?"),
+        "equal-compute": (".equal_compute", "what else could the tokens of refining buy?"),
+        "critic-quality": (".critic_quality", "how good must feedback be?"),
+        "wordings": (".wordings", "does it hold in other words and other languages?"),
+        "cost-benefit": (
+            ".cost_benefit",
+            "what do preferences cost, refined and by people?",
+        ),
+        "all": (".all", "all of the above, on servers started once"),
+        "ablation": (".ablation", "stage one retrained without parts of the feedback"),
+        "data-curve": (".data_curve", "a stage retrained on less and less data"),
+        "languages": (".languages", "make the prompts in four languages that wordings asks"),
+    },
+)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return menu.run(__name__, HERE, PROGRAM, list(sys.argv[1:] if arguments is None else arguments))
-
-
-def experiments() -> dict[str, str]:
-    return menu.programs(HERE)
+def main(arguments: Sequence[str]) -> int:
+    return EXPERIMENTS.run(arguments)

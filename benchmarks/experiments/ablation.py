@@ -12,36 +12,37 @@ again; the same seed gives the same table.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
-from redraft.benchmarks.experiments.arm_figures import (
-    COLUMNS,
-    Weighed,
-    cells,
-    failures,
-    samples,
-    weigh,
-)
-from redraft.benchmarks.experiments.arms import Arm
-from redraft.benchmarks.experiments.stages import Run, to_the_end
+from redraft.benchmarks.experiments.arm_figures import failures, samples, table, weigh
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, Tools
+from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import bars
-from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.output.results import Result
+from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
 
 ALL, BASE = "all feedback", "base model"
 
 
-def main(arguments: Sequence[str] | None = None, run: Run = to_the_end) -> int:
-    return retraining.conduct(parser(), experiment, arguments, run)
+@dataclass(frozen=True, kw_only=True)
+class AblationOptions(RetrainingOptions):
+    without: tuple[str, ...] = option(f"of {', '.join(COMPONENTS)}", COMPONENTS)
+    out: Path = option("folder for the results", Path("runs/experiments/ablation"))
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.without) - set(COMPONENTS):
+            parts = ", ".join(COMPONENTS)
+            raise ConfigError(f"no part {min(unknown)!r} of feedback; parts: {parts}")
 
 
-def parser() -> argparse.ArgumentParser:
-    top = retraining.parser("ablation", __doc__)
-    top.add_argument("--without", nargs="*", choices=COMPONENTS, default=COMPONENTS)
-    return top
+def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
+    options = read(AblationOptions, "experiments ablation", arguments, __doc__)
+    return retraining.conduct(options, experiment, tools)
 
 
 def arms(size: int, without: Sequence[str]) -> list[Arm]:
@@ -53,45 +54,27 @@ def arms(size: int, without: Sequence[str]) -> list[Arm]:
     return [Arm(ALL, size), *left_out, Arm("no feedback", size, ()), Arm(BASE, 0, ())]
 
 
-def experiment(options: argparse.Namespace, run: Run) -> Result:
-    shop = retraining.lesson_shop(options, run)
-    size = retraining.size(options, shop)
-    found = retraining.trained(arms(size, options.without), shop)
-    weighed = weigh(found, ALL, options.seed)
+def experiment(options: AblationOptions, tools: Tools) -> Result:
+    settings = retraining.lesson_settings(options, tools)
+    size = retraining.size(options, settings)
+    trained = retraining.trained(arms(size, options.without), settings)
+    weighed = weigh(trained, ALL, options.seed)
     answers = {each.arm.name: each.answer.scaled(100) for each in weighed}
     plot = bars(options.out / "ablation.svg", answers, "right answers, %", answers[ALL].estimate)
-    figures = {
-        "reference": ALL,
-        "lessons": size,
-        "arms": [each.json("lessons") for each in weighed],
-    }
+    arms_json = [each.json("lessons") for each in weighed]
+    figures = {"reference": ALL, "lessons": size, "arms": arms_json}
+    note = (
+        f"{retraining.how(options)}; {size} lessons, refined once. Without feedback the answer is "
+        "the draft."
+    )
     return Result(
         "ablation",
         "Stage one retrained without parts of the feedback, each arm on the same instructions.",
-        vars(options),
+        asdict(options),
         figures,
-        failures(found),
-        (table(weighed, f"{retraining.how(options)}; {size} lessons"),),
+        failures(trained),
+        (table("Feedback ablation", "taught", weighed, ALL, note),),
         (plot,),
-        samples(found),
-        headline={each.arm.name: each.answer.scaled(100) for each in weighed},
+        samples(trained),
+        headline=answers,
     )
-
-
-def table(weighed: Sequence[Weighed], how: str) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for each in weighed:
-        gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
-        compared = gain if each.arm.name != ALL else (None, None)
-        rows.append((each.arm.name, *cells(each), *compared))
-    note = (
-        f"{how}, refined once. Without feedback the answer is the draft. Against all: right "
-        "answers, paired by instruction; p: McNemar's exact test. A verdict is right if the score "
-        "is 10 exactly where the draft is right. 95% intervals."
-    )
-    columns = ("taught", *COLUMNS, "against all, points", "p")
-    return Table("Feedback ablation", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

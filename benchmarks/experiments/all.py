@@ -7,10 +7,11 @@ Those that train models of their own (ablation, data-curve) are run by their nam
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import (
     cost_benefit,
     critic_quality,
@@ -21,26 +22,24 @@ from redraft.benchmarks.experiments import (
     setting,
     wordings,
 )
-from redraft.benchmarks.experiments.deployment import Deployment
+from redraft.benchmarks.experiments.deployment import deployed
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Measure
 
-EXPERIMENTS = (iterations, rerank, equal_compute, gate, critic_quality, wordings, cost_benefit)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    options = setting.read(parser(), given)
-    # Each with its own options' defaults beside what is given to all.
-    planned = [(module.measure, module.parser().parse_args(given)) for module in EXPERIMENTS]
-
-    def work(deployment: Deployment) -> int:
-        return max(setting.run(measure, its, deployment) for measure, its in planned)
-
-    return setting.attend(options, critic_quality.NOISES, work)
+EXPERIMENTS: dict[str, tuple[type[ExperimentOptions], Measure[Any]]] = {
+    "iterations": (iterations.IterationsOptions, iterations.measure),
+    "rerank": (rerank.RerankOptions, rerank.measure),
+    "equal-compute": (equal_compute.EqualComputeOptions, equal_compute.measure),
+    "gate": (gate.GateOptions, gate.measure),
+    "critic-quality": (critic_quality.CriticQualityOptions, critic_quality.measure),
+    "wordings": (wordings.WordingsOptions, wordings.measure),
+    "cost-benefit": (cost_benefit.CostBenefitOptions, cost_benefit.measure),
+}
 
 
-def parser() -> argparse.ArgumentParser:
-    return setting.parser("all", __doc__)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(arguments: Sequence[str]) -> int:
+    shared = read(ExperimentOptions, "experiments all", arguments, __doc__)
+    with deployed(shared, critic_quality.NOISES) as deployment:
+        return max(
+            setting.run(own_options(**asdict(shared)), measure, deployment)
+            for own_options, measure in EXPERIMENTS.values()
+        )

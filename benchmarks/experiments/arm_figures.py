@@ -1,4 +1,4 @@
-"""What the arms of an experiment come to: shares of right answers, each arm against one of them."""
+"""Figures and tables of arms: shares of right answers, compared with one of the arms."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.benchmarks.experiments.arms import Arm, Measured, Row
-from redraft.benchmarks.output.results import Cell
+from redraft.benchmarks.experiments.arms import Arm, MeasuredArm, Row
+from redraft.benchmarks.output.results import Cell, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips
 
@@ -17,8 +17,8 @@ DECIDED = ("max_iterations", "no_change", "malformed_feedback")
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """One arm. The last response is what the user gets: the refinement, or the only answer."""
+class WeighedArm:
+    """The figures of one arm. A user gets the last response: the refinement, or the only answer."""
 
     arm: Arm
     steps: int
@@ -30,7 +30,7 @@ class Weighed:
     malformed: int  # answers whose feedback could not be read: the draft stands
 
     def json(self, takes: str) -> dict[str, Any]:
-        """``takes``: what its size counts, lessons or pairs."""
+        """``takes``: what ``arm.size`` counts, "lessons" or "pairs"."""
         refines = bool(self.arm.components)
         return {
             "name": self.arm.name,
@@ -44,26 +44,31 @@ class Weighed:
             "verdict": share(self.verdict) if self.verdict.n else None,
             "wrong_to_right": self.flipped.wrong_to_right,
             "right_to_wrong": self.flipped.right_to_wrong,
-            "gain": self.gain.json(),
+            "gain": self.gain,
             "malformed": self.malformed,
         }
 
 
-def share(found: Interval) -> dict[str, Any]:
-    """As the model card writes shares."""
-    if not found.n:
+def share(interval: Interval) -> dict[str, Any]:
+    """A share in the form of the model card."""
+    if not interval.n:
         return {"count": 0, "of": 0, "low": 0.0, "high": 1.0}
-    count = round(found.estimate * found.n)
-    return {"count": count, "of": found.n, "low": round(found.low, 6), "high": round(found.high, 6)}
+    count = round(interval.estimate * interval.n)
+    return {
+        "count": count,
+        "of": interval.n,
+        "low": round(interval.low, 6),
+        "high": round(interval.high, 6),
+    }
 
 
-def weigh(found: Sequence[Measured], reference: str, seed: int) -> list[Weighed]:
-    """Every arm against the one named ``reference``."""
-    (against,) = (each for each in found if each.arm.name == reference)
-    return [_weighed(each, against, seed) for each in found]
+def weigh(arms: Sequence[MeasuredArm], reference: str, seed: int) -> list[WeighedArm]:
+    """The figures of every arm, compared with the arm named ``reference``."""
+    (against,) = (each for each in arms if each.arm.name == reference)
+    return [_weighed(each, against, seed) for each in arms]
 
 
-def _weighed(one: Measured, reference: Measured, seed: int) -> Weighed:
+def _weighed(one: MeasuredArm, reference: MeasuredArm, seed: int) -> WeighedArm:
     rows = decided(one.rows)
     theirs = {row["instruction"]: row for row in decided(reference.rows)}
     both = [(row, theirs[row["instruction"]]) for row in rows if row["instruction"] in theirs]
@@ -72,7 +77,7 @@ def _weighed(one: Measured, reference: Measured, seed: int) -> Weighed:
     gain = compare([100.0 * r for r in ours_right], [100.0 * r for r in theirs_right], seed)
     verdicts = [row["verdict"] for row in rows if row["verdict"] is not None]
     before, after = [row["right"][0] for row in rows], [row["right"][-1] for row in rows]
-    return Weighed(
+    return WeighedArm(
         one.arm,
         one.steps,
         wilson(sum(before), len(rows)),
@@ -88,16 +93,20 @@ def decided(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row["stop_reason"] in DECIDED]
 
 
-def failures(found: Iterable[Measured]) -> Counter[str]:
+def failures(arms: Iterable[MeasuredArm]) -> Counter[str]:
     """Loops that ended for a reason that says nothing about their model, by arm and reason."""
     return Counter(
         f"{each.arm.name}: {row['stop_reason']}"
-        for each in found
+        for each in arms
         for row in each.rows
         if row["stop_reason"] not in DECIDED
     )
 
 
+NOTE = (
+    "Against another: right answers, paired by instruction; p: McNemar's exact test. A verdict is "
+    "right if the score is 10 exactly where the draft is right. 95% intervals."
+)
 COLUMNS = (
     "steps",
     "draft right %",
@@ -108,19 +117,32 @@ COLUMNS = (
 )
 
 
-def cells(one: Weighed) -> tuple[Cell, ...]:
+def cells(one: WeighedArm) -> tuple[Cell, ...]:
     """The columns that every table of arms has."""
     draft, verdict = one.draft.scaled(100), one.verdict.scaled(100)
     if not one.arm.components:
         return (one.steps, draft, None, None, None, None)
-    flipped = f"{one.flipped.wrong_to_right}/{one.flipped.right_to_wrong}"
+    flipped = one.flipped.shown
     return (one.steps, draft, one.answer.scaled(100), flipped, verdict, one.malformed)
 
 
-def samples(found: Iterable[Measured]) -> list[dict[str, Any]]:
+def table(
+    title: str, first_column: str, weighed: Sequence[WeighedArm], against: str, note: str
+) -> Table:
+    """A row for each arm, compared with the one named ``against``."""
+    rows: list[tuple[Cell, ...]] = []
+    for each in weighed:
+        gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
+        compared = gain if each.arm.name != against else (None, None)
+        rows.append((each.arm.name, *cells(each), *compared))
+    columns = (first_column, *COLUMNS, f"against {against}, points", "p")
+    return Table(title, columns, tuple(rows), f"{note} {NOTE}")
+
+
+def samples(arms: Iterable[MeasuredArm]) -> list[dict[str, Any]]:
     kept = ("family", "instruction", "right", "verdict", "stop_reason", "tokens")
     return [
         {"arm": each.arm.name, **{name: row[name] for name in kept}}
-        for each in found
+        for each in arms
         for row in each.rows
     ]

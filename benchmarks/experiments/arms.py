@@ -1,8 +1,8 @@
 """Arms: models that differ in one thing, trained from the same weights by the same recipe, served,
 and asked the same held-out instructions through the public API.
 
-Each stage is a process; one that is done is not run again. An arm lies in a folder that is named
-for all that decides it, so experiments share the arms they have in common.
+Each training is a process. The folder of an arm is named by everything its weights depend on, so
+that finished arms are reused, by other experiments too.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import errno
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from redraft.benchmarks.experiments.stages import Run
+from redraft.benchmarks.load.programs import Run, run_to_end
+from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.benchmarks.workbench.judge import judged
+from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.refine.srt_format import COMPONENTS
+from redraft.train.workbench.families import FAMILIES
 
-Row = Mapping[str, Any]  # of train/workbench/judged.py
+Row = Mapping[str, Any]  # an answer, judged
 _TRAINING = "training.json"  # beside trained weights: what the training was
 
 
@@ -32,8 +36,19 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
-    """What all arms have in common: how they are made, and how they are measured."""
+class Tools:
+    """How arms are trained and asked."""
+
+    run: Run
+    evaluate: Callable[[EvaluateOptions], int]
+
+
+TOOLS = Tools(run_to_end, evaluate)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSettings:
+    """How all arms of an experiment are trained and measured."""
 
     recipe: str
     step: str  # of the recipe: the training that differs
@@ -41,7 +56,7 @@ class Shop:
     data: Path
     takes: Literal["lessons", "pairs"]  # what the data is, and the option of the step it goes in
     arms: Path  # folder of the arms
-    run: Run
+    tools: Tools
     changes: tuple[str, ...] = ()  # NAME=VALUE: options of the step, other than the recipe's
     seed: int = 1
     families: tuple[str, ...] = ()  # of instructions; none: all there are
@@ -50,84 +65,90 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredArm:
     arm: Arm
     steps: int  # of training
     rows: tuple[Row, ...]  # one for each instruction
 
 
-def measured(arm: Arm, shop: Shop) -> Measured:
-    """The arm's answers, judged; trains it first, if it is not there yet."""
-    folder = shop.arms / folder_name(arm, shop)
-    log = folder / "log.txt"
+def measured(arm: Arm, settings: ArmSettings) -> MeasuredArm:
+    """Train the arm unless that is done, and judge its answers."""
+    folder = settings.arms / folder_name(arm, settings)
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
-    served = _made(arm, shop, folder, log)
-    of = "-".join([*shop.families, str(shop.per_family), f"{shop.task_seed}.jsonl"])
-    answers, judged = folder / f"answers-{of}", folder / f"judged-{of}"
+    model = _made(arm, settings, folder)
+    instructions = "-".join([*settings.families, str(settings.per_family), str(settings.task_seed)])
+    answers = folder / f"answers-{instructions}.jsonl"
     if not answers.is_file():
-        iterations = 1 if arm.components else 0
-        asked = ["--model", str(served), "--iterations", str(iterations)]
-        asked += ["--per-family", str(shop.per_family), "--seed", str(shop.task_seed)]
-        asked += ["--families", *shop.families] if shop.families else []
-        shop.run(
-            ["-m", "redraft.benchmarks.workbench.evaluate", *asked, "--output", str(answers)], log
+        options = EvaluateOptions(
+            output=answers,
+            model=model,
+            iterations=1 if arm.components else 0,
+            per_family=settings.per_family,
+            families=settings.families or tuple(FAMILIES),
+            seed=settings.task_seed,
         )
-    told = ["--answers", str(answers), "--output", str(judged)]
-    shop.run(["-m", "redraft.benchmarks.workbench.judged", *told], log)
-    rows = tuple(jsonl.read(judged))
+        settings.tools.evaluate(options)
     training: dict[str, Any] = {}
     if arm.size:
-        training = json.loads((folder / shop.step / _TRAINING).read_text(encoding="utf-8"))
-    return Measured(arm, training.get("steps", 0), rows)
+        training = json.loads((folder / settings.step / _TRAINING).read_text(encoding="utf-8"))
+    return MeasuredArm(arm, training.get("steps", 0), tuple(map(judged, jsonl.read(answers))))
 
 
-def _made(arm: Arm, shop: Shop, folder: Path, log: Path) -> Path:
-    """The model to serve. What gives no feedback has no manifest: its weights are served as they
-    are, for direct answers."""
-    trained = folder / shop.step if arm.size else shop.start
+def _made(arm: Arm, settings: ArmSettings, folder: Path) -> Path:
+    """The folder of the model to serve. An arm without feedback is not merged: it has no manifest
+    and is served for direct answers."""
+    trained = folder / settings.step if arm.size else settings.start
     only: list[str] = []
     changes: list[str] = []
     if arm.size:
-        only.append(shop.step)
-        changes += _told(shop.step, _training(arm, shop, trained))
-        changes += [f"steps.{shop.step}.{change}" for change in shop.changes]
+        only.append(settings.step)
+        changes += _set(settings.step, _training(arm, settings, trained))
+        changes += [f"steps.{settings.step}.{change}" for change in settings.changes]
     if arm.components:
         only.append("merge")
         values: dict[str, Any] = {"model": str(trained), "output": str(folder / "model")}
         values |= {"components": arm.components, "good_enough": None, "keep": "last"}
-        changes += _told("merge", values)
+        changes += _set("merge", values)
     if only:
         sets = [part for change in changes for part in ("--set", change)]
-        where = ["--output", str(folder), "--only", *only]
-        shop.run(["-m", "redraft.train", "run", shop.recipe, *where, *sets], log)
+        command = ["run", settings.recipe, "--output", str(folder), "--only", *only, *sets]
+        settings.tools.run(python_module("redraft.train", *command), folder / "log.txt")
     return folder / "model" if arm.components else trained
 
 
-def _training(arm: Arm, shop: Shop, output: Path) -> dict[str, Any]:
-    values: dict[str, Any] = {"model": str(shop.start), "output": str(output)}
-    values |= {"limit": arm.size, "seed": shop.seed}
-    if shop.takes == "lessons":
-        values |= {"lessons": [str(shop.data)], "components": arm.components}
+def _training(arm: Arm, settings: ArmSettings, output: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {"model": str(settings.start), "output": str(output)}
+    values |= {"limit": arm.size, "seed": settings.seed}
+    if settings.takes == "lessons":
+        values |= {"lessons": [str(settings.data)], "components": arm.components}
     else:
-        values |= {"pairs": str(shop.data)}
+        values |= {"pairs": str(settings.data)}
     return values
 
 
-def _told(step: str, values: Mapping[str, Any]) -> list[str]:
+def _set(step: str, values: Mapping[str, Any]) -> list[str]:
     return [f"steps.{step}.{name}={json.dumps(value)}" for name, value in values.items()]
 
 
-def folder_name(arm: Arm, shop: Shop) -> str:
-    """Says what it is to a reader, and by its hash all that decides it."""
+def folder_name(arm: Arm, settings: ArmSettings) -> str:
+    """Readable, and unique by a hash of everything the trained weights depend on."""
     parts = "all" if arm.components == COMPONENTS else "-".join(arm.components) or "none"
-    weights = sorted([*shop.start.glob("*.safetensors"), *shop.start.glob("tokenizer.json")])
+    weights = sorted(
+        [*settings.start.glob("*.safetensors"), *settings.start.glob("tokenizer.json")]
+    )
     if not weights:
-        raise FileNotFoundError(errno.ENOENT, "no weights", str(shop.start / "*.safetensors"))
+        raise FileNotFoundError(errno.ENOENT, "no weights", str(settings.start / "*.safetensors"))
     deciding: list[object] = [arm.size, arm.components, *map(_sha256, weights)]
     if arm.size:
-        deciding += [shop.recipe, shop.step, shop.changes, shop.seed, _sha256(shop.data)]
+        deciding += [
+            settings.recipe,
+            settings.step,
+            settings.changes,
+            settings.seed,
+            _sha256(settings.data),
+        ]
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]
-    return f"{shop.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"
+    return f"{settings.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"
 
 
 def _sha256(path: Path) -> str:

@@ -11,16 +11,15 @@ option.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import prices
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.prices import PriceOptions
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answered, Answers, Weighed, samples, weigh
 from redraft.benchmarks.output.plots import bars
@@ -33,19 +32,19 @@ WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1), PAIRING: refin
 MILLION, HOUR_S = 1e6, 3600.0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments)
+@dataclass(frozen=True, kw_only=True)
+class CostBenefitOptions(PriceOptions, ExperimentOptions):
+    pass
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("cost-benefit", __doc__)
-    prices.add_options(top)
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(CostBenefitOptions, "experiments cost-benefit", arguments, __doc__)
+    return conduct(options, measure)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Of labelled pairs; the costs are of one that can be used."""
+    """A source of labelled pairs, and what one usable pair of it costs."""
 
     name: str
     money: float | None
@@ -54,12 +53,13 @@ class Source:
     tokens: float | None = None
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
-    found = setting.ask(WAYS)
-    weighed = weigh(found, options.seed)
-    pairs = [pair for pair in found[PAIRING].values() if is_pair(pair)]
-    usable = wilson(len(pairs), len(found[PAIRING])).scaled(100)
-    sources = _sources(found[PAIRING], pairs, options)
+def measure(setting: Setting[CostBenefitOptions]) -> Result:
+    options = setting.options
+    answers = setting.ask(WAYS)
+    weighed = weigh(answers, options.seed)
+    pairs = [pair for pair in answers[PAIRING].values() if is_pair(pair)]
+    usable = wilson(len(pairs), len(answers[PAIRING])).scaled(100)
+    sources = _sources(answers[PAIRING], pairs, options)
     priced = {each.name: each.money for each in sources if each.money}
     shown = {
         name: Interval(money * 1000, money * 1000, money * 1000, 1)
@@ -70,7 +70,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         "usable_pairs": usable,
         "pairs": {each.name: _figures(each) for each in sources},
         "answers": {name: each.json() for name, each in weighed.items() if name != PAIRING},
-        "inputs": {each.option: value for each, value, _ in prices.given(options)},
+        "inputs": {each.flag: each.value for each in prices.inputs(options)},
     }
     tables = (
         _pairs_table(sources, usable, options),
@@ -78,10 +78,7 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         _inputs_table(options),
     )
     about = "Tokens, money and time of refining against published prices of human judgement."
-    config = setting.config(ways=WAYS)
-    return Result(
-        "cost-benefit", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("cost-benefit", about, WAYS, figures, tables, (plot,), samples(answers))
 
 
 def is_pair(answered: Answered) -> bool:
@@ -95,7 +92,7 @@ def is_pair(answered: Answered) -> bool:
 
 
 def _sources(
-    asked: Answers, pairs: Sequence[Answered], options: argparse.Namespace
+    answers: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> list[Source]:
     judged = options.human_agreement, options.judge_agreement
     return [
@@ -103,23 +100,23 @@ def _sources(
         Source(
             "GPT-4 as judge", options.judge_price / 1000, options.judge_seconds / 1000, judged[1]
         ),
-        *(_refining(asked, pairs, options) if pairs else ()),
+        *(_refining(answers, pairs, options) if pairs else ()),
     ]
 
 
 def _refining(
-    asked: Answers, pairs: Sequence[Answered], options: argparse.Namespace
+    answers: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> Iterator[Source]:
-    """Every prompt asked is paid for, whether a pair comes of it or not."""
+    """Sources that refine. Prompts that give no pair are paid for as well."""
     told_apart = [pair for pair in pairs if pair.course[0] is not pair.course[1]]
     right = wilson(sum(pair.course[1] for pair in told_apart), len(told_apart)).scaled(100)
-    each = len(asked) / len(pairs)  # prompts for a pair
+    each = len(answers) / len(pairs)  # prompts for a pair
     prompt, written = options.pair_prompt_tokens, options.pair_tokens
     if prompt is None:
-        prompt = each * fmean(a.reply.prompt_tokens for a in asked.values())
+        prompt = each * fmean(a.reply.prompt_tokens for a in answers.values())
     if written is None:
-        written = each * fmean(a.reply.tokens for a in asked.values())
-    seconds = each * fmean(a.reply.seconds for a in asked.values()) / options.concurrency
+        written = each * fmean(a.reply.tokens for a in answers.values())
+    seconds = each * fmean(a.reply.seconds for a in answers.values()) / options.concurrency
     tokens = prompt + written
     critic = (prompt * options.critic_price_in + written * options.critic_price_out) / MILLION
     yield Source("refining, at the price of the paper's critic", critic, None, right, tokens)
@@ -128,9 +125,9 @@ def _refining(
 
 
 def _money(
-    options: argparse.Namespace, prompt: float, written: float, seconds: float
+    options: CostBenefitOptions, prompt: float, written: float, seconds: float
 ) -> float | None:
-    """By tokens where they have a price, else by the hour."""
+    """The price of the tokens if they have one, else of the machine's time."""
     if options.price_in is not None and options.price_out is not None:
         money: float = (prompt * options.price_in + written * options.price_out) / MILLION
         return money
@@ -155,7 +152,7 @@ def _figures(source: Source) -> dict[str, Any]:
     }
 
 
-def _pairs_table(sources: Sequence[Source], usable: Interval, options: argparse.Namespace) -> Table:
+def _pairs_table(sources: Sequence[Source], usable: Interval, options: CostBenefitOptions) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in sources:
         hours = None if each.seconds is None else each.seconds * options.pairs / HOUR_S
@@ -183,7 +180,7 @@ def _pairs_table(sources: Sequence[Source], usable: Interval, options: argparse.
     )
 
 
-def _answers_table(weighed: Mapping[str, Weighed], options: argparse.Namespace) -> Table:
+def _answers_table(weighed: Mapping[str, Weighed], options: CostBenefitOptions) -> Table:
     rows: list[tuple[Cell, ...]] = []
     direct = weighed["direct"]
     for name in ("direct", "refined"):
@@ -211,13 +208,9 @@ def _answers_table(weighed: Mapping[str, Weighed], options: argparse.Namespace) 
     return Table("Answers", (*columns, *more_columns), tuple(rows), note)
 
 
-def _inputs_table(options: argparse.Namespace) -> Table:
+def _inputs_table(options: CostBenefitOptions) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (each.option, each.what, None if value is None else f"{value:,.10g}", source)
-        for each, value, source in prices.given(options)
+        (each.flag, each.about, None if each.value is None else f"{each.value:,.10g}", each.source)
+        for each in prices.inputs(options)
     ]
     return Table("What was put in", ("option", "what", "value", "source"), tuple(rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

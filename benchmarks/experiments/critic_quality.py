@@ -1,4 +1,4 @@
-"""How much refining lives on its feedback: an exact critic, worse and worse ones, the model itself.
+"""How much refining depends on its feedback: an exact critic, worse ones, the model itself.
 
     redraft bench experiments critic-quality --workbench models/redraft-workbench
     redraft bench experiments critic-quality --url URL --model NAME --labelled F --critic NAME
@@ -12,84 +12,77 @@ working in its feedback is that of the right answer.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import critic_name
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answers, Weighed, samples, weigh
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 SELF = "the model itself"
 ALWAYS = ", every draft refined"
 NOISES = (0.0, 0.05, 0.1, 0.2, 0.4)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments, noises)
+@dataclass(frozen=True, kw_only=True)
+class CriticQualityOptions(ExperimentOptions):
+    noise: tuple[float, ...] = option("of the workbench's critics, with --workbench", NOISES)
+    critic: tuple[str, ...] = option("with --url; repeat it", (), repeat=True)
+    right_score: int = option("a verdict: no fault found", 10)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("critic-quality", __doc__)
-    top.add_argument("--noise", type=float, nargs="+", default=NOISES, help="with --workbench")
-    top.add_argument("--critic", action="append", default=[], help="with --url; repeat it")
-    top.add_argument("--right-score", type=int, default=10, help="a verdict: no fault found")
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(CriticQualityOptions, "experiments critic-quality", arguments, __doc__)
+    return conduct(options, measure, options.noise)
 
 
-def noises(options: argparse.Namespace) -> Sequence[float]:
-    given: Sequence[float] = options.noise
-    return given
-
-
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[CriticQualityOptions]) -> Result:
+    options = setting.options
     named = options.critic if options.url else [critic_name(noise) for noise in options.noise]
     ways: dict[str, Way] = {"direct": DIRECT}
     by: dict[str, dict[str, str]] = {**{name: {"critic": name} for name in named}, SELF: {}}
     for name, critic in by.items():
         ways[name] = refining(1, **{**critic, "good_enough": options.right_score})
         ways[name + ALWAYS] = refining(1, **critic)
-    found = setting.ask(ways)
-    weighed = weigh(found, options.seed)
-    verdicts = {name: verdicts_right(found[name], options.right_score) for name in by}
-    shown = {n: (told.estimate, weighed[n].right) for n, told in verdicts.items() if told.n}
+    answers = setting.ask(ways)
+    weighed = weigh(answers, options.seed)
+    verdicts = {name: verdicts_right(answers[name], options.right_score) for name in by}
+    shown = {n: (share.estimate, weighed[n].right) for n, share in verdicts.items() if share.n}
     labels = ("verdicts on drafts that are right, %", "right after refining once, %")
     plot = scatter(options.out / "critic-quality.svg", shown, labels, from_zero=False)
     figures: dict[str, Any] = {name: each.json() for name, each in weighed.items()}
     figures["verdicts_right"] = verdicts
     about = "The same drafts refined once, on the feedback of critics of known quality."
-    config = setting.config(ways=ways)
     tables = (_table(weighed, verdicts),)
-    return Result(
-        "critic-quality", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("critic-quality", about, ways, figures, tables, (plot,), samples(answers))
 
 
 def verdicts_right(answers: Answers, right_score: int) -> Interval:
-    """The share of drafts, in percent, that the critic told right from wrong."""
-    told = [
+    """The percentage of drafts on which the critic's verdict was right."""
+    verdicts = [
         (each.reply.scores[0] or 0) >= right_score if each.reply.scores else None
         for each in answers.values()
     ]
     agreed = sum(
         verdict is each.course[0]
-        for verdict, each in zip(told, answers.values(), strict=True)
+        for verdict, each in zip(verdicts, answers.values(), strict=True)
         if verdict is not None
     )
-    return wilson(agreed, len(told) - told.count(None)).scaled(100)
+    return wilson(agreed, len(verdicts) - verdicts.count(None)).scaled(100)
 
 
 def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, each in weighed.items():
-        flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
+        flipped = each.flipped.shown
         if name.endswith(ALWAYS):
             continue
         compared: tuple[Cell, ...] = (None, None, None, None)
@@ -108,7 +101,3 @@ def _table(weighed: Mapping[str, Weighed], verdicts: Mapping[str, Interval]) -> 
         "unreadable feedback leaves the draft as it is."
     )
     return Table("Feedback by critics of known quality", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,104 +13,86 @@ seed gives the same table.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
-from redraft.benchmarks.experiments.arm_figures import (
-    COLUMNS,
-    Weighed,
-    cells,
-    failures,
-    samples,
-    weigh,
-)
-from redraft.benchmarks.experiments.arms import Arm, Shop
-from redraft.benchmarks.experiments.stages import Run, to_the_end
+from redraft.benchmarks.experiments.arm_figures import WeighedArm, failures, samples, table, weigh
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, ArmSettings, Tools
+from redraft.benchmarks.experiments.retraining import RetrainingOptions
 from redraft.benchmarks.output.plots import lines
-from redraft.benchmarks.output.results import Cell, Result, Table
+from redraft.benchmarks.output.results import Result
 from redraft.benchmarks.stats.intervals import Interval
+from redraft.server.options import ConfigError, option
 
 PARTS = (16, 8, 4, 2, 1)
 
 
-def main(arguments: Sequence[str] | None = None, run: Run = to_the_end) -> int:
-    return retraining.conduct(parser(), experiment, arguments, run)
+@dataclass(frozen=True, kw_only=True)
+class DataCurveOptions(RetrainingOptions):
+    stage: Literal[1, 2] = option("which is retrained", 1)
+    stage1: Path | None = option("the model stage 2 starts from", None)
+    pairs: Path | None = option("pairs.jsonl of preferences, for stage 2", None)
+    sizes: tuple[int, ...] = option("how much data; none: 1/16 to all of it", ())
+    out: Path = option("folder for the results", Path("runs/experiments/data-curve"))
 
 
-def parser() -> argparse.ArgumentParser:
-    top = retraining.parser("data-curve", __doc__)
-    top.add_argument("--stage", type=int, choices=(1, 2), default=1)
-    top.add_argument("--stage1", type=Path, help="the model stage 2 starts from")
-    top.add_argument("--pairs", type=Path, help="pairs.jsonl of preferences, for stage 2")
-    top.add_argument("--sizes", type=int, nargs="+", help="how much data [1/16 to all of it]")
-    return top
+def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
+    options = read(DataCurveOptions, "experiments data-curve", arguments, __doc__)
+    return retraining.conduct(options, experiment, tools)
 
 
-def experiment(options: argparse.Namespace, run: Run) -> Result:
-    shop = retraining.lesson_shop(options, run) if options.stage == 1 else _pair_shop(options, run)
-    whole = retraining.size(options, shop)
+def experiment(options: DataCurveOptions, tools: Tools) -> Result:
+    settings = (
+        retraining.lesson_settings(options, tools)
+        if options.stage == 1
+        else _pair_settings(options, tools)
+    )
+    whole = retraining.size(options, settings)
     sizes = sorted(set(options.sizes or (whole // part for part in PARTS)) - {0})
     if sizes[-1] > whole:
-        raise SystemExit(f"--sizes {sizes[-1]}: there are {whole} {shop.takes}")
+        raise ConfigError(f"--sizes {sizes[-1]}: there are {whole} {settings.takes}")
     # Without a lesson it cannot refine: the base model answers directly.
     start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
-    arms = [start, *(Arm(f"{size} {shop.takes}", size) for size in sizes)]
-    found = retraining.trained(arms, shop)
-    weighed = weigh(found, arms[-1].name, options.seed)
+    arms = [start, *(Arm(f"{size} {settings.takes}", size) for size in sizes)]
+    trained = retraining.trained(arms, settings)
+    whole_arm = arms[-1].name
+    weighed = weigh(trained, whole_arm, options.seed)
     name = f"data-curve-stage{options.stage}"
     plot = lines(
         options.out / f"{name}.svg",
         curves(weighed),
-        (shop.takes, "right, %"),
+        (settings.takes, "right, %"),
         logarithmic=options.stage == 1,
     )
-    figures = {"reference": arms[-1].name, "arms": [each.json(shop.takes) for each in weighed]}
+    figures = {"reference": whole_arm, "arms": [each.json(settings.takes) for each in weighed]}
+    note = f"{retraining.how(options)}; each arm the first so many {settings.takes}."
     return Result(
         name,
         f"Stage {options.stage} retrained on less and less data, on the same instructions.",
-        vars(options),
+        asdict(options),
         figures,
-        failures(found),
-        (table(weighed, options, shop),),
+        failures(trained),
+        (table(f"Stage {options.stage}: data curve", "trained on", weighed, whole_arm, note),),
         (plot,),
-        samples(found),
+        samples(trained),
         headline={each.arm.name: each.answer.scaled(100) for each in weighed},
     )
 
 
-def _pair_shop(options: argparse.Namespace, run: Run) -> Shop:
+def _pair_settings(options: DataCurveOptions, tools: Tools) -> ArmSettings:
     if not (options.stage1 and options.pairs):
-        raise SystemExit("--stage 2 needs --stage1 MODEL and --pairs FILE")
-    return retraining.shop(options, run, "stage2", options.stage1, options.pairs)
+        raise ConfigError("--stage 2 needs --stage1 MODEL and --pairs FILE")
+    return retraining.arm_settings(options, tools, "stage2", options.stage1, options.pairs)
 
 
-def curves(weighed: Sequence[Weighed]) -> Mapping[str, Sequence[tuple[float, Interval]]]:
+def curves(weighed: Sequence[WeighedArm]) -> Mapping[str, Sequence[tuple[float, Interval]]]:
     refining = [each for each in weighed if each.arm.components]
     return {
         "draft": [(each.arm.size, each.draft.scaled(100)) for each in refining],
         "refined once": [(each.arm.size, each.answer.scaled(100)) for each in refining],
         "verdict on drafts": [(each.arm.size, each.verdict.scaled(100)) for each in refining],
     }
-
-
-def table(weighed: Sequence[Weighed], options: argparse.Namespace, shop: Shop) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    last = weighed[-1].arm.name
-    for each in weighed:
-        gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
-        compared = gain if each.arm.name != last else (None, None)
-        rows.append((each.arm.name, *cells(each), *compared))
-    note = (
-        f"{retraining.how(options)}; each arm the first so many {shop.takes}. Against the last "
-        "row: right answers, paired by instruction; p: McNemar's exact test. A verdict is right "
-        "if the score is 10 exactly where the draft is right. 95% intervals."
-    )
-    columns = ("trained on", *COLUMNS, f"against {last}, points", "p")
-    return Table(f"Stage {options.stage}: data curve", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,15 +9,13 @@ drafts as that price buys, rounded up, so that the odd token is in its favour: a
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import MOST_DRAFTS
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
 from redraft.benchmarks.grading.weighing import (
     Answers,
@@ -34,20 +32,21 @@ from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 KINDS = ("vote of", "best of", "refined best of")
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Mean tokens of one of each."""
+    """Mean tokens of a draft, of a feedback and of a refinement."""
 
     draft: float
     feedback: float
     refinement: float
 
     def drafts_for(self, kind: str, tokens: float) -> int:
-        """The fewest drafts that cost at least so many tokens."""
+        """The fewest drafts that cost at least ``tokens``."""
         each = self.draft if kind == "vote of" else self.draft + self.feedback
         once = self.refinement if kind == "refined best of" else 0.0
         return max(2, math.ceil((tokens - once) / each))
@@ -55,7 +54,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """An alternative with as many drafts as refining so often would buy."""
+    """An alternative with as many drafts as the tokens of ``iterations`` refinements buy."""
 
     iterations: int
     kind: str
@@ -75,43 +74,41 @@ class Rival:
         return ways[self.kind]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments)
+@dataclass(frozen=True, kw_only=True)
+class EqualComputeOptions(ExperimentOptions):
+    iterations: tuple[int, ...] = option("refined so often", (1, 2))
+    most_drafts: int = option("the server's cap", MOST_DRAFTS)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("equal-compute", __doc__)
-    top.add_argument("--iterations", type=int, nargs="+", default=(1, 2), help="refined so often")
-    top.add_argument("--most-drafts", type=int, default=MOST_DRAFTS, help="the server's cap")
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(EqualComputeOptions, "experiments equal-compute", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[EqualComputeOptions]) -> Result:
+    options = setting.options
     refined = {k: f"refine {k}" for k in options.iterations}
     ways: dict[str, Way] = {"direct": DIRECT, **{n: refining(k) for k, n in refined.items()}}
-    found = dict(setting.ask(ways))
-    price = prices(found["direct"], found[refined[min(refined)]])
-    dear = {k: weigh({name: found[name]}, options.seed)[name] for k, name in refined.items()}
+    answers = dict(setting.ask(ways))
+    price = prices(answers["direct"], answers[refined[min(refined)]])
+    dear = {k: weigh({name: answers[name]}, options.seed)[name] for k, name in refined.items()}
     rivals = list(_rivals(price, dear, options.most_drafts))
-    found |= setting.ask({rival.name: rival.way for rival in rivals})
-    weighed = weigh(found, options.seed)
+    answers |= setting.ask({rival.name: rival.way for rival in rivals})
+    weighed = weigh(answers, options.seed)
     labels = ("tokens for an answer", "right, %")
     plot = lines(options.out / "equal-compute.svg", _curves(weighed), labels, logarithmic=True)
     figures = {name: each.json() for name, each in weighed.items()} | {
         "refining_minus": {
             f"refine {rival.iterations} - {rival.name}": gain(
-                found[refined[rival.iterations]], found[rival.name], options.seed
-            ).json()
+                answers[refined[rival.iterations]], answers[rival.name], options.seed
+            )
             for rival in rivals
         }
     }
-    tables = (_compared(found, rivals, options.seed), ways_table("Every way", weighed))
+    tables = (_compared(answers, rivals, options.seed), ways_table("Every way", weighed))
     about = "Refining against votes and longer sampling that cost as many tokens."
     ways |= {rival.name: rival.way for rival in rivals}
-    config = setting.config(ways=ways)
-    return Result(
-        "equal-compute", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("equal-compute", about, ways, figures, tables, (plot,), samples(answers))
 
 
 def prices(direct: Answers, refined: Answers) -> Prices:
@@ -145,10 +142,10 @@ def _curves(weighed: Mapping[str, Weighed]) -> dict[str, list[tuple[float, Inter
     return curves
 
 
-def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) -> Table:
+def _compared(answers: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for rival in rivals:
-        ours, theirs = found[f"refine {rival.iterations}"], found[rival.name]
+        ours, theirs = answers[f"refine {rival.iterations}"], answers[rival.name]
         compared = gain(ours, theirs, seed)
         rows.append(
             (
@@ -164,7 +161,3 @@ def _compared(found: Mapping[str, Answers], rivals: Sequence[Rival], seed: int) 
     note = "Paired by prompt, 95% intervals; p: sign test. Drafts as many as the tokens buy."
     more = ("refining ahead by, points", "p", "tokens the other has more")
     return Table("At equal compute", (*columns, *more), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,13 +8,12 @@ saves tokens and loses no right answers.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import (
     Answers,
@@ -29,41 +28,43 @@ from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 OPEN = "no gate"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments)
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(ExperimentOptions):
+    iterations: int = option("most that are refined", 3, least=1)
+    gates: tuple[int, ...] = option("scores that end a loop", (10, 9, 8, 7, 6))
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("gate", __doc__)
-    top.add_argument("--iterations", type=int, default=3, help="most that are refined")
-    top.add_argument("--gates", type=int, nargs="+", default=(10, 9, 8, 7, 6), help="scores")
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(GateOptions, "experiments gate", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[GateOptions]) -> Result:
+    options = setting.options
     ways: dict[str, Way] = {OPEN: refining(options.iterations)}
     for gate in options.gates:
         ways[f"until {gate}"] = refining(options.iterations, good_enough=gate)
     ways["direct"] = DIRECT
-    found = setting.ask(ways)
-    compared = {name: _against_open(found, name, options.seed) for name in found}
+    answers = setting.ask(ways)
+    compared = {name: _against_open(answers, name, options.seed) for name in answers}
     labels = ("tokens for an answer", "right, %")
-    shown = points(weigh({name: found[name] for name in found if name != "direct"}, options.seed))
+    shown = points(
+        weigh({name: answers[name] for name in answers if name != "direct"}, options.seed)
+    )
     plot = scatter(options.out / "gate.svg", shown, labels, from_zero=False)
     about = f"The model's own score as a gate, with up to {options.iterations} iterations."
-    config = setting.config(ways=ways)
-    tables = (_table(compared),)
-    return Result(
-        "gate", about, config, compared, setting.failures, tables, (plot,), samples(found)
+    return setting.result(
+        "gate", about, ways, compared, (_table(compared),), (plot,), samples(answers)
     )
 
 
-def _against_open(found: Mapping[str, Answers], name: str, seed: int) -> dict[str, Any]:
-    ours, all_of_it = found[name], found[OPEN]
+def _against_open(answers: Mapping[str, Answers], name: str, seed: int) -> dict[str, Any]:
+    ours, all_of_it = answers[name], answers[OPEN]
     price = sum(each.reply.tokens for each in all_of_it.values()) / len(all_of_it)
     refined = sum(len(each.reply.responses) > 1 for each in ours.values())
     compared = gain(ours, all_of_it, seed)
@@ -91,7 +92,3 @@ def _table(compared: Mapping[str, Mapping[str, Any]]) -> Table:
     columns += ("tokens saved, %", f"right against {OPEN}, points", "gained/lost", "p")
     note = "Paired by prompt with no gate at all; 95% intervals; p: sign test."
     return Table("Gates", columns, tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

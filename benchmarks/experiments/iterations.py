@@ -9,35 +9,34 @@ earlier response ends, and keeps its answer and its cost from there on.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import refining
 from redraft.benchmarks.grading.weighing import Answered, Answers
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, mean_interval, wilson
 from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips, p_shown
+from redraft.server.options import option
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments)
+@dataclass(frozen=True, kw_only=True)
+class IterationsOptions(ExperimentOptions):
+    iterations: int = option("most that are refined", 4, least=1)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("iterations", __doc__)
-    top.add_argument("--iterations", type=int, default=4, help="most that are refined")
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(IterationsOptions, "experiments iterations", arguments, __doc__)
+    return conduct(options, measure)
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The answers as they are after so many iterations."""
+    """The state of all answers after one iteration."""
 
     iteration: int
     right: Interval
@@ -48,19 +47,20 @@ class Point:
 
     def json(self) -> dict[str, Any]:
         return {
-            "right": self.right.json(),
-            "tokens": self.tokens.json(),
-            "gain_on_draft": self.gain.json(),
+            "right": self.right,
+            "tokens": self.tokens,
+            "gain_on_draft": self.gain,
             "wrong_to_right": self.flipped.wrong_to_right,
             "right_to_wrong": self.flipped.right_to_wrong,
-            "changed": self.changed.json(),
+            "changed": self.changed,
         }
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[IterationsOptions]) -> Result:
+    options = setting.options
     way = refining(options.iterations)
-    found = setting.ask({"refine": way})["refine"]
-    curve = [point(found, k, options.seed) for k in range(options.iterations + 1)]
+    answers = setting.ask({"refine": way})["refine"]
+    curve = [point(answers, k, options.seed) for k in range(options.iterations + 1)]
     labels = ("iterations", "right, %")
     shown = {"right": [(float(each.iteration), each.right) for each in curve]}
     plots = [lines(options.out / "iterations.svg", shown, labels, whole=True)]
@@ -72,19 +72,17 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     plots.append(lines(options.out / "iterations-flips.svg", flipped, labels, whole=True))
     samples = [
         {"prompt": place, "right": each.course, "scores": each.reply.scores}
-        for place, each in found.items()
+        for place, each in answers.items()
     ]
     about = "What each iteration gains, mends, spoils and costs."
     figures = {str(each.iteration): each.json() for each in curve}
-    config = setting.config(ways={"refine": way})
-    tables = (_table(curve),)
-    return Result(
-        "iterations", about, config, figures, setting.failures, tables, tuple(plots), samples
+    return setting.result(
+        "iterations", about, {"refine": way}, figures, (_table(curve),), tuple(plots), samples
     )
 
 
-def point(found: Answers, iteration: int, seed: int) -> Point:
-    answers = list(found.values())
+def point(by_prompt: Answers, iteration: int, seed: int) -> Point:
+    answers = list(by_prompt.values())
     before, now = (
         [after(answer, k) for answer in answers] for k in (max(0, iteration - 1), iteration)
     )
@@ -105,13 +103,13 @@ def after(answer: Answered, iteration: int) -> bool:
 
 
 def changes(answer: Answered, iteration: int) -> bool:
-    """Did this iteration write a response that is not the one before it?"""
+    """Whether this iteration changed the response."""
     responses = [response.strip() for response in answer.reply.responses]
     return 0 < iteration < len(responses) and responses[iteration] != responses[iteration - 1]
 
 
 def cost(answer: Answered, iteration: int) -> float:
-    """Tokens so far. The share of one feedback in those of the loop is its mean."""
+    """Tokens up to this iteration. Feedback counts with its mean over the loop."""
     reply = answer.reply
     written = max(1, len(reply.scores))  # none could be read: it was paid for all the same
     feedback = reply.feedback_tokens * min(iteration, written) / written
@@ -126,7 +124,7 @@ def _table(curve: Sequence[Point]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in curve:
         start = each.iteration == 0
-        flipped = f"{each.flipped.wrong_to_right}/{each.flipped.right_to_wrong}"
+        flipped = each.flipped.shown
         rows.append(
             (
                 "draft" if start else f"iteration {each.iteration}",
@@ -145,7 +143,3 @@ def _table(curve: Sequence[Point]) -> Table:
     )
     more = ("changed by this one, %", "tokens")
     return Table("Iterations", (*columns, *more), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,14 +9,15 @@ workbench words them.
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-SHIPPED = Path(__file__).parent.parent / "data" / "languages.jsonl"
+from redraft.benchmarks.commands.options import read
+from redraft.server import jsonl
+from redraft.server.options import option
+
 LANGUAGES = ("English", "German", "French", "Spanish")
 WORDS = ("banana", "tiger", "apple", "pencil", "ladder", "whale", "oven", "lamb", "eagle", "bear")
 LETTERS = "aelnr"
@@ -43,29 +44,22 @@ LEFT = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    rows = list(prompts(options.each, options.seed))
-    written = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    options.output.write_text(written, encoding="utf-8")
-    print(f"languages: {len(rows)} in {options.output}")
+@dataclass(frozen=True, kw_only=True)
+class LanguagesOptions:
+    output: Path = option("file for the prompts (.jsonl)")
+    each: int = option("of each kind in each language", 8, least=1)
+    seed: int = option("of the draw", 0)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = read(LanguagesOptions, "experiments languages", arguments, __doc__)
+    count = jsonl.write(options.output, prompts(options.each, options.seed))
+    print(f"languages: {count} in {options.output}")
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="redraft bench experiments languages",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    top.add_argument("--each", type=int, default=8, help="of each kind in each language")
-    top.add_argument("--seed", type=int, default=0)
-    top.add_argument("--output", type=Path, required=True)
-    return top
-
-
 def prompts(each: int, seed: int) -> Iterator[dict[str, object]]:
-    """Drawn once, said in every language."""
+    """The same questions, worded in every language."""
     drawn = random.Random(seed)
     for _ in range(each):
         for kind, slots, answer in (add(drawn), count(drawn), left(drawn)):
@@ -90,7 +84,3 @@ def count(drawn: random.Random) -> Drawn:
 def left(drawn: random.Random) -> Drawn:
     start, more, less = drawn.randint(20, 50), drawn.randint(2, 19), drawn.randint(2, 19)
     return LEFT, {"start": start, "more": more, "less": less}, start + more - less
-
-
-if __name__ == "__main__":
-    sys.exit(main())

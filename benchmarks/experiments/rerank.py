@@ -9,14 +9,13 @@ refining are the comparison at equal tokens, with the odd token in favour of re-
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import PAPER_DRAFTS
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking
 from redraft.benchmarks.grading.weighing import (
     Answers,
@@ -31,28 +30,30 @@ from redraft.benchmarks.grading.weighing import (
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 REFINE = "refine"
 GREEDY: Mapping[str, Any] = {"temperature": 0.0}
 DRAFTS = (2, 3, 4, 8, PAPER_DRAFTS)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments)
+@dataclass(frozen=True, kw_only=True)
+class RerankOptions(ExperimentOptions):
+    drafts: tuple[int, ...] = option("numbers of drafts to choose among", DRAFTS)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("rerank", __doc__)
-    top.add_argument("--drafts", type=int, nargs="+", default=DRAFTS, help="to choose among")
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(RerankOptions, "experiments rerank", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[RerankOptions]) -> Result:
+    options = setting.options
     ways: dict[str, Way] = {"direct": DIRECT, "direct, greedy": {**DIRECT, **GREEDY}}
     ways |= {f"{REFINE}, sampled draft": refining(1), REFINE: refining(1, **GREEDY)}
     ways |= {reranked(number): reranking(number) for number in options.drafts}
-    found = setting.ask(ways)
-    weighed = weigh(found, options.seed)
+    answers = setting.ask(ways)
+    weighed = weigh(answers, options.seed)
     against = {number: reranked(number) for number in options.drafts}
     equal = equally_dear(weighed, list(against.values()))
     labels = ("tokens for an answer", "right, %")
@@ -60,16 +61,13 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
     figures = {name: each.json() for name, each in weighed.items()} | {
         "equal_tokens": equal,
         "refining_minus": {
-            name: gain(found[REFINE], found[name], options.seed).json() for name in against.values()
+            name: gain(answers[REFINE], answers[name], options.seed) for name in against.values()
         },
     }
-    compared = _compared(found, against, equal, options.seed)
+    compared = _compared(answers, against, equal, options.seed)
     tables = (compared, table("Every way", weighed))
     about = "Refining once against re-ranking drafts by the model's own score."
-    config = setting.config(ways=ways)
-    return Result(
-        "rerank", about, config, figures, setting.failures, tables, (plot,), samples(found)
-    )
+    return setting.result("rerank", about, ways, figures, tables, (plot,), samples(answers))
 
 
 def reranked(number: int) -> str:
@@ -77,28 +75,28 @@ def reranked(number: int) -> str:
 
 
 def equally_dear(weighed: Mapping[str, Weighed], names: Sequence[str]) -> str | None:
-    """The cheapest of the names that costs no less than refining; None: all cost less."""
+    """The cheapest way that costs at least as much as refining, or None."""
     price = weighed[REFINE].tokens.estimate
     able = [name for name in names if weighed[name].tokens.estimate >= price]
     return min(able, key=lambda name: weighed[name].tokens.estimate, default=None)
 
 
 def _compared(
-    found: Mapping[str, Answers], against: Mapping[int, str], equal: str | None, seed: int
+    answers: Mapping[str, Answers], against: Mapping[int, str], equal: str | None, seed: int
 ) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for number, name in against.items():
         notes = {"equal tokens": name == equal, "the paper's": number == PAPER_DRAFTS}
-        said = [note for note, holds in notes.items() if holds]
-        compared = gain(found[REFINE], found[name], seed)
+        remarks = [note for note, holds in notes.items() if holds]
+        compared = gain(answers[REFINE], answers[name], seed)
         preferred = 100 * (compared.wins + compared.ties / 2) / compared.difference.n
         rows.append(
             (
-                f"{name} ({', '.join(said)})" if said else name,
+                f"{name} ({', '.join(remarks)})" if remarks else name,
                 compared.difference,
-                f"{compared.wins}/{compared.ties}/{compared.losses}",
+                compared.shown,
                 round(preferred, 1),
-                spent(found[REFINE], found[name], seed).difference,
+                spent(answers[REFINE], answers[name], seed).difference,
                 p_shown(compared.p_value),
             )
         )
@@ -110,7 +108,3 @@ def _compared(
     )
     more = ("tokens refining has more", "p")
     return Table("Refining against re-ranking", (*columns, *more), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

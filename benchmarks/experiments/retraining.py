@@ -1,143 +1,113 @@
-"""Retraining: the options of experiments whose every arm is a training, and how they are run.
+"""Experiments whose arms are trained: their options, and how they are run.
 
-Weights and lessons are what a recipe makes; steps of it that are not done yet are run first.
+Base weights and lessons come from a recipe, whose missing steps are run first.
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, measured
-from redraft.benchmarks.experiments.stages import Run, StageFailed
-from redraft.benchmarks.load.processes import stopped_with_us
+from redraft.benchmarks.experiments.arms import Arm, ArmSettings, MeasuredArm, Tools, measured
 from redraft.benchmarks.output.results import Result, publish
+from redraft.child_process import python_module
 from redraft.server import jsonl
-
-INTERRUPTED = 130
-Experiment = Callable[[argparse.Namespace, Run], Result]
+from redraft.server.options import ConfigError, option
 
 
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """An experiment's options; it adds its own."""
-    top = argparse.ArgumentParser(
-        prog=f"redraft bench experiments {name}",
-        description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@dataclass(frozen=True, kw_only=True)
+class RetrainingOptions:
+    recipe: str = option("a name or a file: how arms are trained", "workbench")
+    made: Path | None = option("what the recipe made; none: runs/RECIPE", None)
+    base: Path | None = option("weights every arm starts from; none: MADE/base", None)
+    lessons: Path | None = option("none: MADE/lessons/kept.jsonl", None)
+    limit: int | None = option("train on the first so many, all arms", None, least=1)
+    set: tuple[str, ...] = option(
+        "NAME=VALUE: an option of the stage, for all arms: trainer.num_train_epochs=1",
+        (),
+        repeat=True,
     )
-    top.add_argument("--recipe", default="workbench", help="a name or a file: how arms are trained")
-    top.add_argument("--made", type=Path, help="what the recipe made [runs/RECIPE]")
-    top.add_argument("--base", type=Path, help="weights every arm starts from [MADE/base]")
-    top.add_argument("--lessons", type=Path, help="[MADE/lessons/kept.jsonl]")
-    top.add_argument("--limit", type=int, help="train on the first so many, all arms")
-    top.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="changes",
-        metavar="NAME=VALUE",
-        help="an option of the stage, for all arms: trainer.num_train_epochs=1",
-    )
-    top.add_argument("--seed", type=int, default=1, help="of the trainings")
-    top.add_argument("--families", nargs="+", default=[], help="lessons and instructions of these")
-    top.add_argument("--per-family", type=int, default=60, help="held-out instructions")
-    top.add_argument("--task-seed", type=int, default=7, help="which instructions")
-    top.add_argument("--max-failed", type=float, default=0.01, help="share of answers")
-    top.add_argument("--arms", type=Path, default=Path("runs/experiments/arms"), help="shared")
-    top.add_argument("--out", type=Path, default=Path(f"runs/experiments/{name}"))
-    return top
+    seed: int = option("of the trainings", 1)
+    families: tuple[str, ...] = option("lessons and instructions of these only", ())
+    per_family: int = option("held-out instructions of each family", 60, least=1)
+    task_seed: int = option("which instructions", 7)
+    max_failed: float = option("share of answers that may fail", 0.01)
+    arms: Path = option("folder of trained arms, shared", Path("runs/experiments/arms"))
+    out: Path = option("folder for the results", Path("runs/experiments"))
 
 
-def lesson_shop(options: argparse.Namespace, run: Run) -> Shop:
-    """Arms of stage one. The recipe's steps up to its lessons are run if they are not there."""
-    made: Path = options.made or Path("runs") / Path(options.recipe).stem
+Options = TypeVar("Options", bound=RetrainingOptions)
+Experiment = Callable[[Options, Tools], Result]
+
+
+def lesson_settings(options: RetrainingOptions, tools: Tools) -> ArmSettings:
+    """Settings of stage-one arms. Runs the recipe up to its lessons if they are missing."""
+    made = options.made or Path("runs") / Path(options.recipe).stem
     if not (options.base and options.lessons):
         print(f"{options.recipe}: base model and lessons in {made}", file=sys.stderr, flush=True)
-        command = [
-            "-m",
-            "redraft.train",
-            "run",
-            options.recipe,
-            "--output",
-            str(made),
-            "--until",
-            "filter",
-        ]
-        run(command, options.out / "recipe.log")
+        command = ["run", options.recipe, "--output", str(made), "--until", "filter"]
+        tools.run(python_module("redraft.train", *command), options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"
-    return shop(options, run, "stage1", base, of_families(options, lessons))
+    return arm_settings(options, tools, "stage1", base, of_families(options, lessons))
 
 
-def of_families(options: argparse.Namespace, lessons: Path) -> Path:
-    """The lessons of some families only, in a file of their own: a smaller experiment, which a
-    small model learns sooner."""
+def of_families(options: RetrainingOptions, lessons: Path) -> Path:
+    """The file of the lessons; with ``options.families`` a new file of theirs alone."""
     if not options.families:
         return lessons
-    path: Path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
+    path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
     rows = jsonl.read(lessons)
     jsonl.write(path, (r for r in rows if r.get("meta", {}).get("family") in options.families))
     return path
 
 
-def shop(options: argparse.Namespace, run: Run, step: str, start: Path, data: Path) -> Shop:
-    return Shop(
+def arm_settings(
+    options: RetrainingOptions, tools: Tools, step: str, start: Path, data: Path
+) -> ArmSettings:
+    return ArmSettings(
         recipe=options.recipe,
         step=step,
         start=start.resolve(),
         data=data.resolve(),
         takes="lessons" if step == "stage1" else "pairs",
         arms=options.arms.resolve(),
-        run=run,
-        changes=tuple(options.changes),
+        tools=tools,
+        changes=options.set,
         seed=options.seed,
-        families=tuple(options.families),
+        families=options.families,
         per_family=options.per_family,
         task_seed=options.task_seed,
     )
 
 
-def size(options: argparse.Namespace, shop: Shop) -> int:
-    """How much data an arm gets that gets all."""
-    with shop.data.open("rb") as lines:
+def size(options: RetrainingOptions, settings: ArmSettings) -> int:
+    """The number of lessons or pairs that a full arm is trained on."""
+    with settings.data.open("rb") as lines:
         there = sum(1 for _ in lines)
     if options.limit is not None and options.limit > there:
-        raise SystemExit(f"--limit {options.limit}: {shop.data} has {there} {shop.takes}")
+        raise ConfigError(f"--limit {options.limit}: {settings.data} has {there} {settings.takes}")
     if not there:
-        raise SystemExit(f"{shop.data} has no {shop.takes}")
+        raise ConfigError(f"{settings.data} has no {settings.takes}")
     return options.limit or there
 
 
-def how(options: argparse.Namespace) -> str:
-    """What a reader must know to take the table for what it is."""
-    changed = f" with {', '.join(options.changes)}" if options.changes else ""
+def how(options: RetrainingOptions) -> str:
+    """One phrase that says how the arms were trained, for notes under tables."""
+    changed = f" with {', '.join(options.set)}" if options.set else ""
     families = f", families {', '.join(options.families)} alone" if options.families else ""
     return f"Recipe {Path(options.recipe).stem}{changed}{families}"
 
 
-def trained(arms: Sequence[Arm], shop: Shop) -> list[Measured]:
-    """One after the other: a training takes all the processors it may have."""
-    return [measured(arm, shop) for arm in arms]
+def trained(arms: Sequence[Arm], settings: ArmSettings) -> list[MeasuredArm]:
+    """Train and measure the arms in turn; a training uses all processors."""
+    return [measured(arm, settings) for arm in arms]
 
 
-def conduct(
-    top: argparse.ArgumentParser,
-    experiment: Experiment,
-    arguments: Sequence[str] | None,
-    run: Run,
-) -> int:
-    options = top.parse_args(arguments)
-    try:
-        with stopped_with_us():
-            result = experiment(options, run)
-    except StageFailed as error:
-        print(f"{error}\nthe same command goes on from here", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+def conduct(options: Options, experiment: Experiment[Options], tools: Tools) -> int:
+    result = experiment(options, tools)
     publish(result, options.out)
-    asked = len(result.samples)
-    return 1 if sum(result.failures.values()) > options.max_failed * asked else 0
+    return 1 if sum(result.failures.values()) > options.max_failed * len(result.samples) else 0

@@ -1,42 +1,60 @@
-"""What every experiment needs: prompts, a deployment to ask, a count of what failed.
+"""What all experiments share: options, a deployment to ask, prompts, a count of failures.
 
-    def main(arguments=None): return conduct(parser(), measure, arguments)
+    def main(arguments): return conduct(read(GateOptions, NAME, arguments, __doc__), measure)
 
-``measure(setting, options) -> Result`` is the experiment; everything else is the same for all.
+``measure(setting) -> Result`` is the experiment; everything else is the same for all.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
-from redraft.benchmarks.experiments.deployment import Deployment, deployed
+from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.experiments.deployment import Deployment, deployed, draw
 from redraft.benchmarks.grading.grading import ask_and_grade
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import Way
 from redraft.benchmarks.grading.weighing import Answers
-from redraft.benchmarks.load import asking_options
-from redraft.benchmarks.load.processes import NotStarted, stopped_with_us
-from redraft.benchmarks.output.results import Result, publish
-
-INTERRUPTED = 130
+from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.server.options import ConfigError, option
 
 
-class NothingAnswered(Exception):
-    """A way gave no answer at all, so there is nothing to compare."""
+@dataclass(frozen=True, kw_only=True)
+class ExperimentOptions(PromptOptions):
+    url: str | None = option("of a Redraft server, /v1 included", None)
+    workbench: Path | None = option("model to serve; all else is started, too", None)
+    model: str | None = option("its name on the server at --url", None)
+    labelled: Path | None = option("prompts; none: drawn from the workbench", None)
+    count: int = option("prompts to draw from the workbench", 200, least=1)
+    out: Path = option("folder for the results", Path("runs/experiments"))
+
+    def __post_init__(self) -> None:
+        if (self.url is None) == (self.workbench is None):
+            raise ConfigError("give either --url URL or --workbench MODEL")
+        if self.url and not (self.model and self.labelled):
+            raise ConfigError("--url needs --model NAME and --labelled FILE")
+
+
+Options = TypeVar("Options", bound=ExperimentOptions)
+
+
+class NothingAnswered(MeasurementFailed):
+    """One of the ways to compare gave no answers."""
 
 
 @dataclass(slots=True)
-class Setting:
-    options: argparse.Namespace
+class Setting(Generic[Options]):
+    options: Options
     deployment: Deployment
     prompts: Sequence[LabelledPrompt]
-    asked: int = 0
+    num_asked: int = 0
     failures: Counter[str] = field(default_factory=Counter)
 
     def ask(
@@ -44,87 +62,56 @@ class Setting:
         ways: Mapping[str, Way],
         prompts: Sequence[LabelledPrompt] | None = None,
         grader: Grader | None = None,
-    ) -> Mapping[str, Answers]:
-        """The graded answers of every way; what fails is counted here."""
-        asked = self.prompts if prompts is None else prompts
-        grader = grader or Grader.of(self.options, self.deployment.judge)
+    ) -> dict[str, Answers]:
+        """The graded answers of every way. Failures are added to ``failures``."""
+        prompts = self.prompts if prompts is None else prompts
+        grader = grader or self.options.grader(self.deployment.judge)
         where = self.deployment
-        manner = asking_options.manner(self.options, where.url, where.model, where.fingerprint)
-        found, failures = asyncio.run(ask_and_grade(asked, ways, manner, grader, self.options.out))
-        self.asked += len(asked) * len(ways)
+        settings = self.options.ask_settings(where.url, where.model, where.fingerprint)
+        asking = ask_and_grade(prompts, ways, settings, grader, self.options.out)
+        answers, failures = asyncio.run(asking)
+        self.num_asked += len(prompts) * len(ways)
         self.failures += failures
-        if empty := [name for name, answers in found.items() if not answers]:
+        if empty := [name for name, of_way in answers.items() if not of_way]:
             raise NothingAnswered(f"no answers from {', '.join(empty)}: {dict(failures)}")
-        return found
+        return dict(answers)
 
-    def config(self, **more: object) -> dict[str, object]:
+    def result(
+        self,
+        name: str,
+        about: str,
+        ways: Mapping[str, Way],
+        figures: Mapping[str, Any],
+        tables: tuple[Table, ...],
+        plots: tuple[str, ...],
+        samples: Sequence[Mapping[str, Any]],
+    ) -> Result:
         where = self.deployment
-        asked = {"url": where.url, "model": where.model, "fingerprint": where.fingerprint}
-        return {**vars(self.options), **asked, "prompts": len(self.prompts), **more}
+        server = {"url": where.url, "model": where.model, "fingerprint": where.fingerprint}
+        config = {**asdict(self.options), **server, "prompts": len(self.prompts), "ways": ways}
+        return Result(name, about, config, figures, self.failures, tables, plots, samples)
 
 
-Measure = Callable[[Setting, argparse.Namespace], Result]
+Measure = Callable[[Setting[Options]], Result]
 
 
-def parser(name: str, about: str | None) -> argparse.ArgumentParser:
-    """An experiment's options; it adds its own."""
-    top = argparse.ArgumentParser(
-        prog=f"redraft bench experiments {name}",
-        description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    where = top.add_mutually_exclusive_group(required=True)
-    where.add_argument("--url", help="of a Redraft server, /v1 included")
-    where.add_argument("--workbench", type=Path, help="model to serve; all else is started, too")
-    top.add_argument("--model", help="its name on the server at --url")
-    top.add_argument("--labelled", type=Path, help="prompts; default: drawn from the workbench")
-    top.add_argument("--count", type=int, default=200, help="prompts to draw from the workbench")
-    asking_options.add(top, "runs/experiments")
-    return top
+def conduct(options: Options, measure: Measure[Options], noises: Sequence[float] = ()) -> int:
+    """Run one experiment. ``noises``: error rates of the critics that it needs."""
+    with deployed(options, noises) as deployment:
+        return run(options, measure, deployment)
 
 
-def conduct(
-    top: argparse.ArgumentParser,
-    measure: Measure,
-    arguments: Sequence[str] | None,
-    noises: Callable[[argparse.Namespace], Sequence[float]] = lambda options: (),
-) -> int:
-    """``noises``: of the workbench's critics that the experiment needs."""
-    options = read(top, arguments)
-    return attend(options, noises(options), lambda there: run(measure, options, there))
-
-
-def read(top: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    options = top.parse_args(arguments)
-    if options.url and not (options.model and options.labelled):
-        top.error("--url needs --model NAME and --labelled FILE")
-    return options
-
-
-def attend(
-    options: argparse.Namespace, noises: Sequence[float], work: Callable[[Deployment], int]
-) -> int:
-    """The exit code of what is done while the deployment stands."""
-    try:
-        with stopped_with_us(), deployed(options, noises) as deployment:
-            return work(deployment)
-    except NotStarted as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-
-
-def run(measure: Measure, options: argparse.Namespace, deployment: Deployment) -> int:
-    """One experiment on what is there already; its exit code."""
-    file = options.labelled or deployment.draw("prompts.jsonl", options.count)
-    prompts = read_labelled(file, judged=bool(options.judge or deployment.judge))
+def run(options: Options, measure: Measure[Options], deployment: Deployment) -> int:
+    """Run one experiment on a running deployment; returns the exit code."""
+    if options.labelled:
+        prompts = read_labelled(options.labelled, judged=bool(options.judge))
+    else:
+        prompts = draw(options.out / "prompts.jsonl", options.count, options.seed)
     setting = Setting(options, deployment, prompts[: options.limit])
     try:
-        result = measure(setting, options)
-    except NothingAnswered as error:
+        result = measure(setting)
+    except NothingAnswered as error:  # no reason to leave other experiments out
         print(error, file=sys.stderr)
         return 1
     publish(result, options.out)
-    return 1 if setting.failures.total() > options.max_failed * setting.asked else 0
+    return 1 if setting.failures.total() > options.max_failed * setting.num_asked else 0

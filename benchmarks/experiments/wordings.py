@@ -10,22 +10,22 @@ Beside them stand the same few questions in English, German, French and Spanish.
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from redraft.benchmarks.experiments.languages import SHIPPED
-from redraft.benchmarks.experiments.setting import Setting, conduct
-from redraft.benchmarks.experiments.setting import parser as setting_parser
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.data import LANGUAGES
+from redraft.benchmarks.experiments.deployment import draw
+from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Weighed, samples, weigh
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.pairs import p_shown
+from redraft.server.options import option
 
 WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1)}
 
@@ -37,23 +37,24 @@ class Group:
     grader: Grader | None = None  # None: as the options say
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    return conduct(parser(), measure, arguments)
+@dataclass(frozen=True, kw_only=True)
+class WordingsOptions(ExperimentOptions):
+    languages: Path = option("prompts in several languages; answers are numbers", LANGUAGES)
 
 
-def parser() -> argparse.ArgumentParser:
-    top = setting_parser("wordings", __doc__)
-    top.add_argument("--languages", type=Path, default=SHIPPED, help="answers are numbers")
-    return top
+def main(arguments: Sequence[str]) -> int:
+    options = read(WordingsOptions, "experiments wordings", arguments, __doc__)
+    return conduct(options, measure)
 
 
-def measure(setting: Setting, options: argparse.Namespace) -> Result:
+def measure(setting: Setting[WordingsOptions]) -> Result:
+    options = setting.options
     weighed: dict[str, Mapping[str, Weighed]] = {}
     answered = []
     for group in _groups(setting, options):
-        found = setting.ask(WAYS, group.prompts, group.grader)
-        weighed[group.name] = weigh(found, options.seed)
-        answered += [{"group": group.name, **sample} for sample in samples(found)]
+        answers = setting.ask(WAYS, group.prompts, group.grader)
+        weighed[group.name] = weigh(answers, options.seed)
+        answered += [{"group": group.name, **sample} for sample in samples(answers)]
     shown = {
         f"{name}, {way}": each.right for name, ways in weighed.items() for way, each in ways.items()
     }
@@ -62,19 +63,16 @@ def measure(setting: Setting, options: argparse.Namespace) -> Result:
         name: {way: each.json() for way, each in ways.items()} for name, ways in weighed.items()
     }
     about = "Answers and refinements in wordings never trained on, and in other languages."
-    config = setting.config(ways=WAYS)
-    tables = (_table(weighed),)
-    return Result("wordings", about, config, figures, setting.failures, tables, (plot,), answered)
+    return setting.result("wordings", about, WAYS, figures, (_table(weighed),), (plot,), answered)
 
 
-def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[Group]:
+def _groups(setting: Setting[WordingsOptions], options: WordingsOptions) -> Iterator[Group]:
     if options.labelled:
         yield from _named(setting.prompts)
     else:
         yield Group("trained wordings", setting.prompts)
-        path = setting.deployment.draw("held-out.jsonl", options.count, "--held-out-wordings")
-        held_out = read_labelled(path, judged=True)[: options.limit]
-        yield Group("wordings never trained on", held_out)
+        held_out = draw(options.out / "held-out.jsonl", options.count, options.seed, held_out=True)
+        yield Group("wordings never trained on", held_out[: options.limit])
     # The workbench's judge knows its own instructions only.
     grader = Grader("number")
     for group in _named(read_labelled(options.languages)):
@@ -83,7 +81,7 @@ def _groups(setting: Setting, options: argparse.Namespace) -> Iterator[Group]:
 
 
 def _named(prompts: Sequence[LabelledPrompt]) -> Iterator[Group]:
-    """By their groups, in the order of the file."""
+    """The groups of the prompts, in the order of the file."""
     order = list(dict.fromkeys(prompt.group for prompt in prompts))
     ordered = sorted(prompts, key=lambda prompt: order.index(prompt.group))
     for name, group in groupby(ordered, key=lambda prompt: prompt.group):
@@ -102,7 +100,7 @@ def _table(weighed: Mapping[str, Mapping[str, Weighed]]) -> Table:
                 direct.right,
                 refined.right,
                 refined.gain.difference,
-                f"{flipped.wrong_to_right}/{flipped.right_to_wrong}",
+                flipped.shown,
                 p_shown(flipped.p_value),
                 refined.malformed,
             )
@@ -114,7 +112,3 @@ def _table(weighed: Mapping[str, Mapping[str, Weighed]]) -> Table:
         "that could not be read, so that the draft was the answer."
     )
     return Table("By wording", (*columns, "mended/spoiled", "p", "unreadable"), tuple(rows), note)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,1 +1,1 @@
-"""Right or wrong, way by way of answering."""
+"""Ways of answering, and whether their answers are right."""

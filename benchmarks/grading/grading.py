@@ -1,4 +1,4 @@
-"""Replies become right or wrong answers: the answer, and every response on the way to it."""
+"""Asks prompts in several ways and grades the answers and all responses before them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt
-from redraft.benchmarks.grading.ways import Manner, Way, ask_all
+from redraft.benchmarks.grading.ways import AskSettings, Way, ask_all
 from redraft.benchmarks.grading.weighing import Answered
 from redraft.benchmarks.load.endpoint import CallFailed
 
@@ -15,14 +15,14 @@ from redraft.benchmarks.load.endpoint import CallFailed
 async def ask_and_grade(
     prompts: Sequence[LabelledPrompt],
     ways: Mapping[str, Way],
-    manner: Manner,
+    settings: AskSettings,
     grader: Grader,
     out: Path,
 ) -> tuple[dict[str, dict[int, Answered]], Counter[str]]:
-    """For each way its answers by the place of the prompt, and the failures by reason. What is
-    not graded is a failure, and not an answer."""
-    asked = [prompt.prompt for prompt in prompts]
-    replies, failures = await ask_all(asked, ways, manner, out / "answers.jsonl")
+    """Answers by way and index of the prompt, and the failures by reason. An answer that could
+    not be graded is a failure."""
+    texts = [prompt.prompt for prompt in prompts]
+    replies, failures = await ask_all(texts, ways, settings, out / "answers.jsonl")
     grades = await grader.grade(
         (prompts[place], text)
         for of_way in replies.values()

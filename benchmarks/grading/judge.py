@@ -65,7 +65,7 @@ class Judge:
         self._policy = policy
 
     async def verdict(self, instruction: str, reference: str, output: str) -> Verdict:
-        """CallFailed when there is none."""
+        """Raises CallFailed when the judge gives none."""
         drawn = reference_first(self._policy.seed, instruction)
         orders = (drawn, not drawn) if self._policy.both_orders else (drawn,)
         preferences = []
@@ -99,16 +99,16 @@ class Judge:
 
 
 def reference_first(seed: int, instruction: str) -> bool:
-    """Drawn from the instruction, not from its place: a run taken up again, or on a part of the
-    instructions, draws the same."""
+    """Whether the reference is shown first. Depends on the instruction and not on its index, so
+    that a resumed or partial run draws the same order."""
     return bool(hashlib.sha256(f"{seed}/{instruction}".encode()).digest()[0] & 1)
 
 
 def first_token(reply: dict[str, Any]) -> list[tuple[str, float]]:
     """The likeliest first tokens with their log-probabilities."""
     try:
-        found = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        tokens = [(str(each["token"]), float(each["logprob"])) for each in found]
+        candidates = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        tokens = [(str(each["token"]), float(each["logprob"])) for each in candidates]
     except (LookupError, TypeError, ValueError) as error:
         # Whatever is missing on the way there: a refusal has no content, many servers no logprobs.
         raise CallFailed(
@@ -127,6 +127,6 @@ def share_of_first(tokens: list[tuple[str, float]], least_mass: float = 0.0) -> 
             mass[token.strip()] += math.exp(logprob)
     total = mass[FIRST] + mass[SECOND]
     if not total or total < least_mass:
-        said = tokens[0][0] if tokens else ""
-        raise CallFailed("no_verdict", f"the judge was going to say {said!r}")
+        likeliest = tokens[0][0] if tokens else ""
+        raise CallFailed("no_verdict", f"the judge was going to say {likeliest!r}")
     return mass[FIRST] / total

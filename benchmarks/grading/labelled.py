@@ -9,24 +9,24 @@ A judge is any server that takes POST URL/judge with {"prompt", "response"} and 
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from redraft.benchmarks.grading.scorers import gsm8k_answer
-from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal
+from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
 from redraft.server import jsonl
 
-MATCHES: dict[str, Callable[[str, str], bool]] = {
-    "exact": lambda given, right: given.strip() == right.strip(),
-    "words": lambda given, right: given.lower().split() == right.lower().split(),
-    "number": lambda given, right: gsm8k_answer(given) == gsm8k_answer(right) is not None,
-    "contains": lambda given, right: right.strip().lower() in given.lower(),
+Match = Literal["exact", "words", "number", "contains"]
+MATCHES: dict[Match, Callable[[str, str], bool]] = {
+    "exact": lambda text, right: text.strip() == right.strip(),
+    "words": lambda text, right: text.lower().split() == right.lower().split(),
+    "number": lambda text, right: gsm8k_answer(text) == gsm8k_answer(right) is not None,
+    "contains": lambda text, right: right.strip().lower() in text.lower(),
 }
 
 
@@ -36,42 +36,35 @@ class LabelledPrompt:
     answers: tuple[str, ...] = ()
     group: str = ""
 
-    def is_right(self, text: str, how: str) -> bool:
+    def is_right(self, text: str, how: Match) -> bool:
         return any(MATCHES[how](text, answer) for answer in self.answers)
 
 
 def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
-    """``judged``: a judge decides, so no answers are needed."""
-    found = []
+    """``judged``: a judge decides what is right, so answers are not required."""
+    prompts = []
     needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
     for line in jsonl.lines(path):
         row = line.row()
         if not row.get("prompt") or not (judged or row.get("answers")):
             raise line.error(needed)
         answers = tuple(str(answer) for answer in row.get("answers") or ())
-        found.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
-    return found
+        prompts.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
+    return prompts
 
 
-def add_options(top: argparse.ArgumentParser) -> None:
-    """What a grader needs to know."""
-    top.add_argument("--match", choices=list(MATCHES), default="exact", help="how answers compare")
-    top.add_argument("--judge", metavar="URL", help="asks URL/judge which answers are right")
-    top.add_argument("--judge-key-variable", default="JUDGE_API_KEY", help="holds its API key")
-
-
-Asked = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
+Graded = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
 
 
 @dataclass(frozen=True, slots=True)
 class Grades:
-    """Which texts are right."""
+    """The grades of texts, and the reasons why some have none."""
 
-    right: dict[Asked, bool]
-    unjudged: dict[Asked, str]  # and why
+    right: dict[Graded, bool]
+    unjudged: dict[Graded, str]  # and why
 
     def of(self, prompt: LabelledPrompt, text: str) -> bool:
-        """CallFailed where the judge has not judged: that is neither right nor wrong."""
+        """Raises CallFailed for a text without a grade, which is neither right nor wrong."""
         if (prompt, text) in self.unjudged:
             why = self.unjudged[prompt, text]
             raise CallFailed(f"unjudged_{why}", f"the judge has no verdict on {text[:80]!r}")
@@ -80,46 +73,37 @@ class Grades:
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """By comparing with the answers, or by asking a judge, whose verdicts are kept at ``path``."""
+    """Compares with the answers, or asks a judge and keeps its verdicts at ``path``."""
 
-    match: str = "exact"
+    match: Match = "exact"
     judge: Endpoint | None = None
     path: Path | None = None
     concurrency: int = 8
 
-    @classmethod
-    def of(cls, options: argparse.Namespace, judge: str = "") -> Grader:
-        """From what ``add_options`` added; ``judge`` is used where none is named."""
-        url = options.judge or judge
-        if not url:
-            return cls(options.match)
-        key, patience = options.judge_key_variable, (options.timeout_s, options.retries)
-        asked = Endpoint(url, "", key, *patience)
-        return cls(options.match, asked, options.out / "grades.jsonl", options.concurrency)
-
-    async def grade(self, asked: Iterable[Asked]) -> Grades:
-        different = list(dict.fromkeys(asked))
+    async def grade(self, graded: Iterable[Graded]) -> Grades:
+        pairs = list(dict.fromkeys(graded))
         if self.judge is None:
-            return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in different}, {})
+            return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in pairs}, {})
         assert self.path, "a judge's verdicts are kept somewhere"
-        keys = {pair: _key(self.judge.url, pair) for pair in different}
-        unjudged: dict[Asked, str] = {}
-        with Journal(self.path) as journal:
-            async with self.judge.session() as session:
+        keys = {
+            pair: key_of(json.dumps([self.judge.url, pair[0].prompt, pair[1]])) for pair in pairs
+        }
+        unjudged: dict[Graded, str] = {}
 
-                async def one(pair: Asked) -> None:
-                    body = {"prompt": pair[0].prompt, "response": pair[1]}
-                    try:
-                        verdict = _verdict(await session.post("judge", body))
-                    except CallFailed as failed:
-                        unjudged[pair] = failed.reason
-                        raise
-                    journal.add(keys[pair], {"right": verdict})
+        async def judged(session: Session, pair: Graded) -> Record:
+            body = {"prompt": pair[0].prompt, "response": pair[1]}
+            try:
+                return {"right": _verdict(await session.post("judge", body))}
+            except CallFailed as failed:
+                unjudged[pair] = failed.reason
+                raise
 
-                missing = [pair for pair in different if keys[pair] not in journal]
-                await work_through(missing, one, self.concurrency, "grades")
-            known = {pair: journal.records[key] for pair, key in keys.items() if key in journal}
-        return Grades({pair: record["right"] for pair, record in known.items()}, unjudged)
+        items = {keys[pair]: pair for pair in pairs}
+        records, _ = await record_all(
+            items, judged, self.judge, self.path, self.concurrency, "grades"
+        )
+        right = {pair: records[key]["right"] for pair, key in keys.items() if key in records}
+        return Grades(right, unjudged)
 
 
 def _verdict(reply: object) -> bool:
@@ -129,8 +113,3 @@ def _verdict(reply: object) -> bool:
             "no_verdict", f"expected {{'right': true or false}}, got {str(reply)[:80]}"
         )
     return right
-
-
-def _key(judge: str, pair: Asked) -> str:
-    content = json.dumps([judge, pair[0].prompt, pair[1]])
-    return hashlib.sha256(content.encode()).hexdigest()[:24]

@@ -1,4 +1,4 @@
-"""What a policy would have done with a loop that ran to its end: replayed, not run again."""
+"""Replays loops that ran to their end under other policies."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OFF = TryPolicy(0)
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One prompt's responses, from the draft on; its feedback is between them."""
+    """One loop: responses from the draft on, with feedback between them."""
 
     right: tuple[bool, ...]
     tokens: tuple[int, ...]  # of each response
@@ -55,13 +55,13 @@ class Tried:
 
 
 def candidates(max_iterations: int) -> list[TryPolicy]:
-    """The weakest gate first: among equals the first is taken."""
+    """Strictest gate first, so that it is preferred among equals."""
     steps = range(1, max_iterations + 1)
     return [TryPolicy(iterations, gate) for iterations in steps for gate in GATES]
 
 
 def outcome(loop: Loop, policy: TryPolicy) -> tuple[bool, float]:
-    """Is the answer right, and what did it cost in tokens?"""
+    """Whether the answer is right, and its cost in tokens."""
     at, cost = 0, float(loop.tokens[0])
     while at < policy.iterations and at < len(loop.scores):
         cost += loop.feedback_tokens
@@ -86,7 +86,7 @@ def cheapest_best(loops: Sequence[Loop], policies: Sequence[TryPolicy]) -> Tried
 
 
 def apart(loops: Sequence[Loop]) -> Iterator[tuple[list[Loop], list[Loop]]]:
-    """The prompts in two halves, each once to choose on and once to be measured on."""
+    """Two splits in halves: one half to choose a policy on, the other to measure it on."""
     even, odd = list(loops[::2]), list(loops[1::2])
     yield even, odd
     yield odd, even

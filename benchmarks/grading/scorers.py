@@ -22,17 +22,17 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 def gsm8k_answer(text: str) -> str | None:
     """The number a solution ends with: the one it announces, else the last in it."""
     announced = _FINAL_NUMBER.findall(text)
-    found = announced[-1:] or _ANY_NUMBER.findall(text)[-1:]
-    return _plain_number(found[0]) if found else None
+    numbers = announced[-1:] or _ANY_NUMBER.findall(text)[-1:]
+    return _plain_number(numbers[0]) if numbers else None
 
 
 def gsm8k_right(solution: str, truth: str) -> bool:
-    given = gsm8k_answer(solution)
-    return given is not None and given == gsm8k_answer(truth)
+    number = gsm8k_answer(solution)
+    return number is not None and number == gsm8k_answer(truth)
 
 
 def _plain_number(text: str) -> str:
-    """As it is compared: no separators, no currency, no needless decimals."""
+    """Without separators, currency signs and trailing zeros."""
     plain = text.replace(",", "").replace("$", "")
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
@@ -52,16 +52,12 @@ def squad_f1(text: str, truths: Sequence[str]) -> float:
     return max(_f1(text, truth) for truth in truths)
 
 
-def squad_exact(text: str, truths: Sequence[str]) -> bool:
-    return any(_words(text) == _words(truth) for truth in truths)
-
-
 def _f1(text: str, truth: str) -> float:
-    given, right = _words(text), _words(truth)
-    shared = (Counter(given) & Counter(right)).total()
+    words, right = _words(text), _words(truth)
+    shared = (Counter(words) & Counter(right)).total()
     if not shared:
         return 0.0
-    precision, recall = shared / len(given), shared / len(right)
+    precision, recall = shared / len(words), shared / len(right)
     return 2 * precision * recall / (precision + recall)
 
 

@@ -2,7 +2,7 @@
 
 The settings are the paper's (section 4.2): GSM8K with 8 worked examples, BBH with 3, TyDiQA with
 1 and the passage that holds the answer. How to add a set: a function here that yields documents,
-a scorer in scorers.py, a row in SETS, a case in tests/test_bench_tasks.py.
+a scorer in scorers.py, a row in SETS, a case in tests/benchmarks/test_tasks.py.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def bbh(folder: Path) -> Iterator[Document]:
 
 
 def tydiqa(folder: Path) -> Iterator[Document]:
-    """The example is the first training question of the same language; where there is no
-    training file, the first question to be asked, which then is not."""
+    """The example is the first training question of the language. Without a training file it is
+    the first question of the set, which is then left out."""
     for path in sorted((folder / "tydiqa_goldp" / "dev").glob("*.jsonl")):
         rows = list(jsonl.read(path))
         train = folder / "tydiqa_goldp" / "train_first300" / path.name
@@ -77,7 +77,7 @@ def _reading(row: Mapping[str, Any]) -> str:
 
 
 def _worked(answer: str) -> str:
-    """A training solution with its sums' annotations (<<1+1=2>>) taken out, ending in words."""
+    """A training solution without the annotations of its sums (<<1+1=2>>)."""
     steps, _, number = answer.partition("####")
     plain = "".join(part.rpartition(">>")[2] for part in steps.split("<<"))
     return f"{plain.strip()} So the answer is {number.strip()}."

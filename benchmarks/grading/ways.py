@@ -1,9 +1,10 @@
 """Ways of answering: a name and refine options, or a number of drafts to vote among.
 
-    replies, failures = await ask_all(prompts, {"direct": DIRECT, "vote-8": {"vote": 8}}, manner,
-                                      Path("runs/compute/answers.jsonl"))
+    ways = {"direct": DIRECT, "vote-8": {"vote": 8}}
+    replies, failures = await ask_all(prompts, ways, settings, Path("runs/compute/answers.jsonl"))
 
-Every way is asked every prompt; a reply is paid for once, whoever asks for it again.
+Every prompt is asked in every way. Replies are kept in a journal, so that no reply is paid for
+twice.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal, Record
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
 
 Way = Mapping[str, Any]  # refine options, or {"vote": n}
 NO_GATE = {"good_enough": None}  # said outright: the model's manifest must not add one
@@ -48,8 +49,8 @@ OUTCOMES = (*ENDS, "malformed_feedback", "token_budget")
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How every way is asked."""
+class AskSettings:
+    """The endpoint and sampling that all ways share."""
 
     endpoint: Endpoint
     temperature: float | None = 0.7  # of drafts; None: the model's own
@@ -60,7 +61,7 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What one way gave for one prompt, and what it cost."""
+    """The answer of one way to one prompt, and its cost."""
 
     answer: str
     tokens: int  # generated, all phases and drafts
@@ -86,47 +87,44 @@ Replies = dict[str, dict[int, Reply]]  # way -> place of the prompt -> reply
 
 
 async def ask_all(
-    prompts: Sequence[str], ways: Mapping[str, Way], manner: Manner, journal_path: Path
+    prompts: Sequence[str], ways: Mapping[str, Way], settings: AskSettings, journal_path: Path
 ) -> tuple[Replies, Counter[str]]:
-    asked = [(name, place) for place in range(len(prompts)) for name in ways]
+    """Two ways that are the same by different names are asked once."""
+    keys: dict[tuple[str, int], str] = {}
+    for place, prompt in enumerate(prompts):
+        for name, way in ways.items():
+            parts: list[Any] = [settings.endpoint.model, settings.deployment, way, prompt]
+            parts += [settings.temperature, settings.seed]
+            keys[name, place] = key_of(json.dumps(parts, sort_keys=True))
 
-    def key(which: tuple[str, int]) -> str:
+    async def ask(session: Session, which: tuple[str, int]) -> Record:
         name, place = which
-        parts: list[Any] = [manner.endpoint.model, manner.deployment, ways[name], prompts[place]]
-        content = json.dumps([*parts, manner.temperature, manner.seed], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:24]
+        body = {
+            "model": settings.endpoint.model,
+            "prompt": prompts[place],
+            "temperature": settings.temperature,
+            "seed": seed_of(prompts[place], settings.seed),
+        }
+        return await answer(session, ways[name], body)
 
-    with Journal(journal_path) as journal:
-        async with manner.endpoint.session() as session:
-
-            async def one(which: tuple[str, int]) -> None:
-                name, place = which
-                body = {
-                    "model": manner.endpoint.model,
-                    "prompt": prompts[place],
-                    "temperature": manner.temperature,
-                    "seed": seed_of(prompts[place], manner.seed),
-                }
-                journal.add(key(which), await answer(session, ways[name], body))
-
-            # By key: two ways may be the same by different names.
-            missing = {key(which): which for which in asked if key(which) not in journal}
-            work = list(missing.values())
-            failures = await work_through(work, one, manner.concurrency, "answers")
-        replies: Replies = {name: {} for name in ways}
-        for name, place in asked:
-            if record := journal.records.get(key((name, place))):
-                replies[name][place] = Reply.of(record)
+    items = {key: which for which, key in keys.items()}
+    records, failures = await record_all(
+        items, ask, settings.endpoint, journal_path, settings.concurrency, "answers"
+    )
+    replies: Replies = {name: {} for name in ways}
+    for (name, place), key in keys.items():
+        if key in records:
+            replies[name][place] = Reply.of(records[key])
     return replies, failures
 
 
 def seed_of(prompt: str, seed: int) -> int:
-    """A seed of its own for each prompt, the same for every way: paired in luck, too."""
+    """A seed for each prompt that is the same for all ways, which makes pairs comparable."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{prompt}".encode()).digest()[:4]) & 0x7FFFFFFF
 
 
 async def answer(session: Session, way: Way, body: dict[str, Any]) -> Record:
-    """One answer and its cost; a vote is the commonest of several drafts, the first of equals."""
+    """One answer and its cost. A vote takes the most common draft, the first among equals."""
     if "vote" not in way:
         return await _refined(session, {**body, **way})
     drafts = [

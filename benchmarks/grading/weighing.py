@@ -1,4 +1,4 @@
-"""Right answers set against tokens, way by way, paired by prompt with the first way.
+"""Right answers and tokens of each way, compared with the first way prompt by prompt.
 
     answered = {"direct": {0: Answered(...), ...}, "refine-1": {...}}
     weighed = weigh(answered, seed=0)
@@ -27,7 +27,7 @@ NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One reply, graded: the answer, and every response on the way to it."""
+    """A graded reply."""
 
     right: bool
     course: tuple[bool, ...]  # the draft, then each refinement
@@ -39,7 +39,7 @@ Answers = Mapping[int, Answered]  # by the place of the prompt
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """One way, and how it compares with the first."""
+    """The figures of one way, compared with the first way."""
 
     right: Interval  # percent
     tokens: Interval
@@ -51,10 +51,10 @@ class Weighed:
     def json(self) -> dict[str, Any]:
         replies = [answered.reply for answered in self.answers.values()]
         return {
-            "right": self.right.json(),
-            "tokens": self.tokens.json(),
+            "right": self.right,
+            "tokens": self.tokens,
             "prompt_tokens": fmean(reply.prompt_tokens for reply in replies),
-            "gain": self.gain.json(),
+            "gain": self.gain,
             "wrong_to_right": self.flipped.wrong_to_right,
             "right_to_wrong": self.flipped.right_to_wrong,
             "malformed": self.malformed,
@@ -64,10 +64,10 @@ class Weighed:
 def weigh(answered: Mapping[str, Answers], seed: int, first: str = "") -> dict[str, Weighed]:
     """``first``: the way that the others are compared with."""
     base = answered[first or next(iter(answered))]
-    found = {}
+    weighed = {}
     for name, answers in answered.items():
         tokens = [float(each.reply.tokens) for each in answers.values()]
-        found[name] = Weighed(
+        weighed[name] = Weighed(
             share_right(answers),
             mean_interval(tokens, seed),
             gain(answers, base, seed),
@@ -75,7 +75,7 @@ def weigh(answered: Mapping[str, Answers], seed: int, first: str = "") -> dict[s
             sum(each.reply.stop_reason == "malformed_feedback" for each in answers.values()),
             answers,
         )
-    return found
+    return weighed
 
 
 def share_right(answers: Answers) -> Interval:
@@ -83,19 +83,19 @@ def share_right(answers: Answers) -> Interval:
 
 
 def rights(one: Answers, other: Answers) -> tuple[list[bool], list[bool]]:
-    """Of the prompts both answered, in the same order."""
+    """Grades of the prompts that both answered, in the same order."""
     both = [place for place in one if place in other]
     return [one[place].right for place in both], [other[place].right for place in both]
 
 
 def gain(ours: Answers, theirs: Answers, seed: int) -> Comparison:
-    """In points: the share of right answers of ours above theirs."""
+    """Percentage points of right answers that ours are ahead of theirs."""
     mine, others = rights(ours, theirs)
     return compare([100.0 * right for right in mine], [100.0 * right for right in others], seed)
 
 
 def spent(ours: Answers, theirs: Answers, seed: int) -> Comparison:
-    """Tokens of ours above theirs."""
+    """Tokens that ours take more than theirs."""
     both = [place for place in ours if place in theirs]
     mine, others = ([float(way[p].reply.tokens) for p in both] for way in (ours, theirs))
     return compare(mine, others, seed)
@@ -108,7 +108,7 @@ def table(title: str, weighed: Mapping[str, Weighed], note: str = NOTE) -> Table
         compared: tuple[Cell, ...] = (None, None, None)
         if name != first:
             flipped = each.flipped
-            mended = f"{flipped.wrong_to_right}/{flipped.right_to_wrong}"
+            mended = flipped.shown
             compared = (each.gain.difference, mended, p_shown(flipped.p_value))
         rows.append((name, each.right, each.tokens, *compared))
     columns = ("way", "right %", "tokens", f"gain on {first}, points", "mended/spoiled", "p")
@@ -116,7 +116,7 @@ def table(title: str, weighed: Mapping[str, Weighed], note: str = NOTE) -> Table
 
 
 def points(weighed: Mapping[str, Weighed]) -> dict[str, tuple[float, Interval]]:
-    """For a plot of quality against compute."""
+    """Coordinates for a plot of quality against compute."""
     return {name: (each.tokens.estimate, each.right) for name, each in weighed.items()}
 
 

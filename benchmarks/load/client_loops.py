@@ -22,8 +22,8 @@ SHORT_FEEDBACK_REQUEST = (
 SHORT_REFINEMENT_REQUEST = "Write the answer again, improved by this feedback. Only the answer."
 
 
-class Asks(Protocol):
-    """What a client-side loop sends for each phase after the draft."""
+class PhaseRequests(Protocol):
+    """The messages of each phase after the draft."""
 
     def feedback(self, instruction: str, answer: str) -> Messages: ...
 
@@ -31,44 +31,44 @@ class Asks(Protocol):
 
 
 class OwnPrompts:
-    """A prompt of its own for feedback, with the instruction and the response in it: the request
-    of the paper's Table 1, as Redraft itself sends it to models it has not trained."""
+    """One prompt with instruction and response for feedback: the request of the paper's Table 1,
+    which Redraft sends to models that it has not trained."""
 
     def feedback(self, instruction: str, answer: str) -> Messages:
-        asked = FEEDBACK_REQUEST.format(instruction=instruction, response=answer)
-        return [said("user", asked)]
+        request = FEEDBACK_REQUEST.format(instruction=instruction, response=answer)
+        return [message("user", request)]
 
     def refinement(self, instruction: str, answer: str, feedback: str) -> Messages:
-        asked = self.feedback(instruction, answer)
-        return [*asked, said("assistant", feedback), said("user", REFINEMENT_REQUEST)]
+        request = self.feedback(instruction, answer)
+        return [*request, message("assistant", feedback), message("user", REFINEMENT_REQUEST)]
 
 
 class OneChat:
-    """The same chat goes on, so that the server's prefix cache has all but the last message; and
-    the requests are one line each. No client-side loop can cost less."""
+    """The chat is continued, so that the prefix cache holds all but the last message, with
+    one-line requests. No client-side loop can cost less."""
 
     def feedback(self, instruction: str, answer: str) -> Messages:
-        begun = [said("user", instruction), said("assistant", answer)]
-        return [*begun, said("user", SHORT_FEEDBACK_REQUEST)]
+        begun = [message("user", instruction), message("assistant", answer)]
+        return [*begun, message("user", SHORT_FEEDBACK_REQUEST)]
 
     def refinement(self, instruction: str, answer: str, feedback: str) -> Messages:
         begun = self.feedback(instruction, answer)
-        return [*begun, said("assistant", feedback), said("user", SHORT_REFINEMENT_REQUEST)]
+        return [*begun, message("assistant", feedback), message("user", SHORT_REFINEMENT_REQUEST)]
 
 
 class _Loop:
-    asks: Asks
+    asks: PhaseRequests
 
     def __init__(self, session: Session, load: Load) -> None:
         self._session, self._load = session, load
 
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
-        draft = await self._call([said("user", instruction)], due)
+        draft = await self._call([message("user", instruction)], due)
         calls, answer = [draft], draft
         for _ in range(iterations):
             feedback = await self._call(self.asks.feedback(instruction, answer.text), due)
-            asked = self.asks.refinement(instruction, answer.text, feedback.text)
-            answer = await self._call(asked, due)
+            messages = self.asks.refinement(instruction, answer.text, feedback.text)
+            answer = await self._call(messages, due)
             calls += [feedback, answer]
         phases = {"draft": draft.seconds}
         if iterations:
@@ -99,18 +99,18 @@ class _Loop:
 
 
 class ClientLoop(_Loop):
-    """Prompts of its own for each phase: how it is published, and mostly written."""
+    """A separate prompt for each phase, as published."""
 
     name = "client-loop"
     asks = OwnPrompts()
 
 
 class ClientChat(_Loop):
-    """One chat that goes on: the cheapest loop a client can write."""
+    """One continued chat: the cheapest loop a client can write."""
 
     name = "client-chat"
     asks = OneChat()
 
 
-def said(role: str, content: str) -> dict[str, str]:
+def message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}

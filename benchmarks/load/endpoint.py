@@ -4,8 +4,8 @@
         body = await session.post("chat/completions", {...})
         async for seconds, chunk in session.stream("chat/completions", {...}): ...
 
-The clients of this package hide retries and pace; here every call is one call unless retries are
-asked for, and a call that fails says why in one word, for the count of failures.
+Every call is one request unless retries are asked for, and a call that fails says why in one word,
+for the count of failures.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
+from redraft.server.engine.sse import DONE, EventReader
 from redraft.server.retry import Backoff, retry_after_s
 
+if TYPE_CHECKING:
+    import aiohttp
+
 Body = dict[str, Any]
+KEY_VARIABLE, TIMEOUT_S = "OPENAI_API_KEY", 600.0
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 LONGEST_WAIT_S = 60.0
 IDLE_S = 2.0
 
 
 class CallFailed(Exception):
-    """A call that gave nothing to measure; ``reason`` is what it is counted under."""
+    """A call without a usable reply. Failures are counted by ``reason``."""
 
     def __init__(self, reason: str, message: str, retry_after_s: float = math.inf) -> None:
         super().__init__(f"{reason}: {message}")
@@ -44,12 +47,14 @@ class CallFailed(Exception):
 class Endpoint:
     url: str  # as OpenAI clients take it, /v1 included
     model: str
-    key_variable: str = "OPENAI_API_KEY"  # the key itself is in no config, file or log
-    timeout_s: float = 600.0
+    key_variable: str = KEY_VARIABLE  # the key itself is in no config, file or log
+    timeout_s: float = TIMEOUT_S
     retries: int = 0
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
+        import aiohttp
+
         key = os.environ.get(self.key_variable, "")
         async with aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -73,8 +78,8 @@ class Session:
         for failures in itertools.count(1):
             try:
                 async with self._open(path, body) as reply:
-                    found: Body = await reply.json(content_type=None)
-                    return found
+                    content: Body = await reply.json(content_type=None)
+                    return content
             except CallFailed as failed:
                 delay_s = backoff.delay_s(failures, failed.retry_after_s)
                 if delay_s is None:
@@ -82,34 +87,26 @@ class Session:
                 await asyncio.sleep(delay_s)
         raise AssertionError("the loop returns or raises")
 
-    async def get(self, path: str) -> Body:
-        root = self.endpoint.url.removesuffix("/v1")
-        async with self._client.get(f"{root}/{path}") as reply:
-            found: Body = await reply.json(content_type=None)
-            return found
-
     async def stream(self, path: str, body: Body) -> AsyncGenerator[tuple[float, Body], None]:
         """Each event with the clock's seconds at which its last byte arrived. A stream that ends
         without [DONE] failed: what a server cut off must not count as a short answer."""
-        done = False
+        events = EventReader()
         async with self._open(path, body) as reply:
-            async for line in reply.content:
+            async for piece in reply.content.iter_any():
                 at = time.perf_counter()
-                if not line.startswith(b"data:"):
-                    continue
-                data = line[5:].strip()
-                if data == b"[DONE]":
-                    done = True
-                    break
-                event = json.loads(data)
-                if error := event.get("error"):
-                    raise CallFailed("stream_error", str(error)[:200])
-                yield at, event
-        if not done:
-            raise CallFailed("cut_off", "the stream ended without [DONE]")
+                for data in events.read(piece):
+                    if data == DONE:
+                        return
+                    event = json.loads(data)
+                    if error := event.get("error"):
+                        raise CallFailed("stream_error", str(error)[:200])
+                    yield at, event
+        raise CallFailed("cut_off", "the stream ended without [DONE]")
 
     @asynccontextmanager
     async def _open(self, path: str, body: Body) -> AsyncIterator[aiohttp.ClientResponse]:
+        import aiohttp
+
         url = f"{self.endpoint.url.rstrip('/')}/{path}"
         try:
             async with self._client.post(url, json=body) as reply:
@@ -126,5 +123,5 @@ class Session:
 
 
 def _retry_after(reply: aiohttp.ClientResponse) -> float:
-    """Seconds to wait before trying again; infinity where that is hopeless."""
+    """Seconds to wait before a retry; infinity if retrying is pointless."""
     return (retry_after_s(reply.headers) or 0.0) if reply.status in RETRIED else math.inf

@@ -1,6 +1,6 @@
-"""optillm, in an environment of its own: it wants other versions of what is installed here.
+"""optillm in an environment of its own, because its requirements conflict with ours.
 
-Made at its first use, and kept in the user's cache folder ($XDG_CACHE_HOME/redraft).
+Installed at first use into the user's cache folder ($XDG_CACHE_HOME/redraft).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from redraft.benchmarks.load.processes import NotStarted, version
+from redraft.benchmarks.load.programs import ProgramFailed
+from redraft.benchmarks.load.servers import version
 
 REQUIREMENT = "optillm==0.4.0"
 AUTO = "auto"
@@ -19,18 +20,20 @@ TORCH_CPU = "https://download.pytorch.org/whl/cpu/torch/"  # the index has only 
 INSTALL_S = 1800.0  # it brings torch and a hundred packages
 
 
-def program(asked: str, cache: Path | None = None) -> Path:
-    """The program at the path asked for; with "auto", the one in the cache, made if it is not."""
-    if asked != AUTO:
-        if not Path(asked).is_file():
-            raise NotStarted(f"--optillm: there is no program {asked}; give its path, or {AUTO!r}")
-        return Path(asked)
+def program(choice: str, cache: Path | None = None) -> Path:
+    """The program at the path ``choice``; "auto": the one in the cache, installed if missing."""
+    if choice != AUTO:
+        if not Path(choice).is_file():
+            raise ProgramFailed(
+                f"--optillm: there is no program {choice}; give its path, or {AUTO!r}"
+            )
+        return Path(choice)
     folder = (cache or cache_folder()) / REQUIREMENT.replace("==", "-")
-    found = folder / "bin" / "optillm"
+    optillm = folder / "bin" / "optillm"
     if not (folder / "complete").exists():
         print(f"installing {REQUIREMENT} into {folder}; this takes minutes", file=sys.stderr)
         _make(folder)
-    return found
+    return optillm
 
 
 def cache_folder() -> Path:
@@ -38,11 +41,11 @@ def cache_folder() -> Path:
 
 
 def installed_version(program: Path) -> str:
-    """What the environment of this program has of optillm."""
+    """The version of optillm in the environment of ``program``."""
     code = "import importlib.metadata; print(importlib.metadata.version('optillm'))"
     python = program.parent / "python"
-    asked = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
-    return asked.stdout.strip() or "unknown"
+    reply = subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False)
+    return reply.stdout.strip() or "unknown"
 
 
 def _make(folder: Path) -> None:
@@ -78,9 +81,9 @@ def _run(command: list[str], folder: Path) -> None:
                 check=True,
             )
         except (subprocess.SubprocessError, OSError) as error:
-            said = log.read_text(errors="replace").strip().splitlines()
-            errors = [line for line in said if line.lower().startswith("error")] or said[-1:]
-            raise NotStarted(
+            lines = log.read_text(errors="replace").strip().splitlines()
+            errors = [line for line in lines if line.lower().startswith("error")] or lines[-1:]
+            raise ProgramFailed(
                 f"optillm could not be installed ({errors[0] if errors else error}); its log is "
                 f"{log}. Connect to a package index, give a program with --optillm PATH, or leave "
                 f"optillm out of --systems"

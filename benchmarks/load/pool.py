@@ -1,5 +1,4 @@
-"""Work on many items, so many at a time: failures are counted by reason, never raised, and never
-stop the rest."""
+"""Works on many items concurrently. Failed calls are counted by reason and do not stop the rest."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from typing import TypeVar
 from redraft.benchmarks.load.endpoint import CallFailed
 
 Item = TypeVar("Item")
-TELL_EVERY_S = 10
+REPORT_EVERY_S = 10
 
 
 async def work_through(
@@ -22,13 +21,13 @@ async def work_through(
     concurrency: int,
     what: str,
 ) -> Counter[str]:
-    """Do ``work`` for every item; how many failed, by reason."""
+    """Do ``work`` for every item; returns the failures by reason."""
     failures: Counter[str] = Counter()
     waiting = iter(items)
-    done, told = 0, time.monotonic()
+    done, reported = 0, time.monotonic()
 
     async def worker() -> None:
-        nonlocal done, told
+        nonlocal done, reported
         for item in waiting:
             try:
                 await work(item)
@@ -37,8 +36,8 @@ async def work_through(
                     print(f"first {failed}", file=sys.stderr)
                 failures[failed.reason] += 1
             done += 1
-            if done == len(items) or time.monotonic() > told + TELL_EVERY_S:
-                told = time.monotonic()
+            if done == len(items) or time.monotonic() > reported + REPORT_EVERY_S:
+                reported = time.monotonic()
                 print(f"{what}: {done}/{len(items)}, failed {failures.total()}", file=sys.stderr)
 
     async with asyncio.TaskGroup() as tasks:

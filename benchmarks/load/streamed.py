@@ -1,5 +1,4 @@
-"""One streamed call while it arrives: when its first token, its first answer token and its last
-one came."""
+"""When the first token, the first answer token and the last token of a stream came."""
 
 from __future__ import annotations
 
@@ -55,5 +54,5 @@ class Streamed:
 
 
 def streamed(sampling: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a request that is answered as a stream, its usage at the end."""
+    """The fields that make a request a stream with usage at its end."""
     return {**sampling, "stream": True, "stream_options": {"include_usage": True}}

@@ -1,14 +1,14 @@
 """The systems whose time is compared: Redraft, and what one would use without it.
 
 Each answers one instruction and says when its first token, its first answer token and its last one
-arrived. How to add one: a class here with ``name`` and ``answer``, a row in ``SYSTEMS``, and a
-case in tests/test_bench_latency.py.
+arrived. How to add one: a class here with ``name`` and ``answer``, a row in ``SYSTEMS``
+and ``SystemName``, and a case in tests/benchmarks/test_latency.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from redraft.benchmarks.load.client_loops import ClientChat, ClientLoop
 from redraft.benchmarks.load.endpoint import CallFailed, Session
@@ -23,10 +23,10 @@ class System(Protocol):
     name: str
 
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
-        """``due`` is when the request should have been sent, by time.perf_counter."""
+        """``due``: when the request should have been sent, by time.perf_counter."""
 
 
-class Redraft:
+class RefiningServer:
     """One streamed request; the loop runs in the server."""
 
     name = "redraft"
@@ -47,20 +47,20 @@ class Redraft:
                 "refinement": sampling,
             },
         }
-        told: dict[str, Any] = {}
+        outcome: dict[str, Any] = {}
         call = Streamed(due)
         async for at, chunk in self._session.stream("chat/completions", body):
             call.take(at, chunk)
-            told = chunk.get("refine") or told
-        if (why := told.get("stop_reason")) not in DECIDED:
-            raise CallFailed(f"stopped_by_{why}", f"after {told.get('iterations')} iterations")
-        used = told.get("usage") or {}
+            outcome = chunk.get("refine") or outcome
+        if (why := outcome.get("stop_reason")) not in DECIDED:
+            raise CallFailed(f"stopped_by_{why}", f"after {outcome.get('iterations')} iterations")
+        used = outcome.get("usage") or {}
         seconds = {phase: float(spent["seconds"]) for phase, spent in used.items()}
         return call.timing(seconds)
 
 
 class Floor:
-    """One uninterrupted generation of as many tokens: what no loop can be faster than."""
+    """One uninterrupted generation of as many tokens, a lower bound for any loop."""
 
     name = "floor"
 
@@ -109,6 +109,11 @@ class Optillm:
         return call.timing({}, tokens=5 * self._load.phase_tokens)
 
 
+SystemName = Literal["redraft", "floor", "client-loop", "client-chat", "optillm"]
 SYSTEMS: dict[str, Callable[[Session, Load], System]] = {
-    system.name: system for system in (Redraft, Floor, ClientLoop, ClientChat, Optillm)
+    "redraft": RefiningServer,
+    "floor": Floor,
+    "client-loop": ClientLoop,
+    "client-chat": ClientChat,
+    "optillm": Optillm,
 }

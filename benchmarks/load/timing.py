@@ -1,10 +1,11 @@
-"""What one answered request took, and what many of them amount to."""
+"""Times of answered requests, and summaries of many."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Self
 
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
@@ -12,15 +13,30 @@ from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interva
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What every system is asked to do."""
+    """The sampling that all systems share."""
 
     phase_tokens: int  # at most, or exactly where the system lets one say so
     temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class LoadCell:
+    """One setting of the load: a number of concurrent requests, or an arrival rate."""
+
+    prompt_tokens: int
+    iterations: int
+    concurrency: int = 0
+    rate: float = 0.0
+
+    @property
+    def name(self) -> str:
+        load = f"{self.rate:g}/s" if self.rate else f"x{self.concurrency}"
+        return f"{self.prompt_tokens} tokens, {self.iterations} iterations, {load}"
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds are from the moment the request was due, so that a late start counts."""
+    """Times of one answer, in seconds since the request was due: a late start counts."""
 
     first_token_s: float  # of anything the model wrote
     first_answer_s: float  # of the answer
@@ -48,7 +64,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The requests one system answered in one go."""
+    """The requests of one system in one cell and repeat."""
 
     system: str
     cell: str
@@ -117,59 +133,42 @@ class Batch:
 class Summary:
     """All batches of one system in one cell."""
 
-    first_token: Interval
-    first_answer: Interval
-    total: Interval
+    first_token_s: Interval
+    first_answer_s: Interval
+    total_s: Interval
     tokens_per_s: Interval
     answers_per_s: Interval
-    cpu_per_token: Interval  # seconds
-    server_cpu_per_token: Interval
-    tokens: float  # of a request, in the mean
+    cpu_per_token_s: Interval
+    server_cpu_per_token_s: Interval
+    tokens_per_answer: float  # in the mean
     answered: int
     failed: int
-    phases: dict[str, float]  # median seconds
-
-    def json(self) -> dict[str, Any]:
-        return {
-            "first_token_s": self.first_token.json(),
-            "first_answer_s": self.first_answer.json(),
-            "total_s": self.total.json(),
-            "tokens_per_s": self.tokens_per_s.json(),
-            "answers_per_s": self.answers_per_s.json(),
-            "cpu_per_token_s": self.cpu_per_token.json(),
-            "server_cpu_per_token_s": self.server_cpu_per_token.json(),
-            "tokens_per_answer": self.tokens,
-            "answered": self.answered,
-            "failed": self.failed,
-            "phases_s": self.phases,
-        }
+    phases_s: dict[str, float]  # medians
 
 
 def summarise(batches: Sequence[Batch]) -> Summary:
     timings = [timing for batch in batches for timing in batch.timings]
     whole = [batch for batch in batches if batch.timings]
-    names = dict.fromkeys(phase for timing in timings for phase in timing.phases)
+    phases = dict.fromkeys(phase for timing in timings for phase in timing.phases)
     return Summary(
-        first_token=median_interval([timing.first_token_s for timing in timings]),
-        first_answer=median_interval([timing.first_answer_s for timing in timings]),
-        total=median_interval([timing.total_s for timing in timings]),
+        first_token_s=median_interval([timing.first_token_s for timing in timings]),
+        first_answer_s=median_interval([timing.first_answer_s for timing in timings]),
+        total_s=median_interval([timing.total_s for timing in timings]),
         tokens_per_s=median_interval([batch.tokens_per_s for batch in whole]),
         answers_per_s=median_interval([batch.answers_per_s for batch in whole]),
-        cpu_per_token=_of_finite([batch.cpu_per_token for batch in whole]),
-        server_cpu_per_token=_of_finite([batch.server_cpu_per_token for batch in whole]),
-        tokens=sum(timing.tokens for timing in timings) / max(1, len(timings)),
+        cpu_per_token_s=_of_finite([batch.cpu_per_token for batch in whole]),
+        server_cpu_per_token_s=_of_finite([batch.server_cpu_per_token for batch in whole]),
+        tokens_per_answer=sum(timing.tokens for timing in timings) / max(1, len(timings)),
         answered=len(timings),
         failed=sum(batch.failed for batch in batches),
-        phases={
-            phase: median_interval([timing.phases.get(phase, 0.0) for timing in timings]).estimate
-            for phase in names
+        phases_s={
+            phase: median([timing.phases.get(phase, 0.0) for timing in timings]) for phase in phases
         },
     )
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
-    """The median of ours over theirs, repeat by repeat: what slows the machine for a while slows
-    both, and cancels out."""
+    """The median ratio of the same repeats, in which slow phases of the machine cancel out."""
     pairs = [
         mine / other
         for mine, other in zip(ours, theirs, strict=True)
@@ -183,7 +182,7 @@ def _of_finite(values: Sequence[float]) -> Interval:
 
 
 def goodput(batch: Batch, answer_within_s: float, total_within_s: float) -> float:
-    """Answers a second that began and ended in time; late ones and failures are worth nothing."""
+    """Answers a second that began and ended in time. Late answers and failures do not count."""
     good = sum(
         timing.first_answer_s <= answer_within_s and timing.total_s <= total_within_s
         for timing in batch.timings

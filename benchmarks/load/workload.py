@@ -1,7 +1,7 @@
 """What is asked, and when: prompts of a set length, arrivals of a set rate, both by seed.
 
-How to add a load: a function here that yields prompts or seconds, an option of latency.py that
-chooses it, and a case in tests/test_bench_latency.py.
+How to add a load: a function here that yields prompts or seconds, its use in latency.py, and a
+case in tests/benchmarks/test_latency.py.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ WORDS = tuple(TEXT.split())
 
 
 def prompts(tokens: int, seed: int | str) -> Iterator[str]:
-    """Endless instructions of about so many tokens. They share no beginning that is worth a block
-    of cache: what the cache saves must come from within one request."""
+    """Endless instructions of about ``tokens`` tokens. No two share a prefix as long as a block of
+    the cache, so the cache can only save work within a request."""
     draw = random.Random(f"{seed}/{tokens}")
     while True:
         yield " ".join(draw.choices(WORDS, k=max(1, tokens)))
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
-    """When requests arrive, in seconds from the start, if each comes independently (Poisson)."""
+    """Arrival times in seconds of independent requests (a Poisson process)."""
     draw = random.Random(f"{seed}/{rate}")
     times, now = [], draw.expovariate(rate)
     while now < seconds:

@@ -1,4 +1,4 @@
-"""An append-only record of finished work: what is in it is never done, or paid for, twice.
+"""An append-only journal of finished work, so that nothing is done or paid for twice.
 
 A record is on disk before the next piece of work is counted as done; a torn last line, left by a
 kill, is removed and its work done again.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from redraft.benchmarks.load.timing import Batch, Summary, goodput, ratio, summarise
+from redraft.benchmarks.load.timing import Batch, LoadCell, Summary, goodput, ratio, summarise
 from redraft.benchmarks.output.plots import lines, stacked
-from redraft.benchmarks.output.results import Cell as TableCell
-from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
 
 OURS = "redraft"
@@ -19,52 +19,51 @@ PHASES = ("draft", "feedback", "refinement")
 MEDIANS = "Medians; intervals are 95%, by order statistics."
 
 
-class Setting(Protocol):
-    """A cell of the measurement, as latency.Cell has it."""
+@dataclass(frozen=True, slots=True)
+class CellBatches:
+    """The batches of one system in one cell, by repeat."""
 
-    prompt_tokens: int
-    iterations: int
-    concurrency: int
-    rate: float
+    cell: LoadCell
+    system: str
+    batches: Sequence[Batch]
+    summary: Summary
 
     @property
-    def name(self) -> str: ...
-
-    def json(self) -> dict[str, Any]: ...
+    def setting(self) -> tuple[int, int, int]:
+        return self.cell.prompt_tokens, self.cell.iterations, self.cell.concurrency
 
 
 def report(
     out: Path,
     config: Mapping[str, Any],
-    cells: Sequence[Any],
+    cells: Sequence[LoadCell],
     batches: Sequence[Batch],
     failures: Counter[str],
     answer_within_s: float,
     total_within_s: float,
 ) -> None:
-    systems = list(dict.fromkeys(batch.system for batch in batches))
-    closed = [cell for cell in cells if not cell.rate]
-    opened = [cell for cell in cells if cell.rate]
-    tables, plots = [], []
-    found = {
-        (cell.name, system): summarise(of(batches, cell, system))
-        for cell in cells
-        for system in systems
-        if of(batches, cell, system)
+    measured = list(_grouped(cells, batches))
+    ratios = {
+        cell.name: against([each for each in measured if each.cell == cell]) for cell in cells
     }
-    ratios = {cell.name: against(batches, cell, systems) for cell in cells}
+    closed = [each for each in measured if not each.cell.rate]
+    opened = [each for each in measured if each.cell.rate]
+    tables, plots = [], []
     if closed:
-        tables += [_times(closed, systems, found), _ratios(closed, ratios)]
-        tables += [_phases(closed, found)]
-        plots += _closed_plots(out, closed, systems, found)
+        tables += [_times(closed), _ratios(cells, ratios), _phases(closed)]
+        plots += _closed_plots(out, closed)
     if opened:
-        within = (answer_within_s, total_within_s)
-        tables.append(_goodput(opened, systems, batches, *within))
-        plots.append(_goodput_plot(out, opened, systems, batches, *within))
+        in_time = [_in_time(each, answer_within_s, total_within_s) for each in opened]
+        note = (
+            f"In time: first answer token within {answer_within_s:g} s of arrival and the whole "
+            f"answer within {total_within_s:g} s. {MEDIANS}"
+        )
+        tables.append(_goodput(opened, in_time, note))
+        plots.append(_goodput_plot(out, opened, in_time))
     figures = {
         cell.name: {
-            "setting": cell.json(),
-            "systems": {s: found[cell.name, s].json() for s in systems if (cell.name, s) in found},
+            "setting": asdict(cell),
+            "systems": {each.system: each.summary for each in measured if each.cell == cell},
             "ratios": ratios[cell.name],
         }
         for cell in cells
@@ -84,190 +83,134 @@ def report(
     publish(result, out)
 
 
-def of(batches: Sequence[Batch], cell: Setting, system: str) -> list[Batch]:
-    mine = [batch for batch in batches if batch.cell == cell.name and batch.system == system]
-    return sorted(mine, key=lambda batch: batch.repeat)
+def _grouped(cells: Sequence[LoadCell], batches: Sequence[Batch]) -> Sequence[CellBatches]:
+    grouped: dict[tuple[str, str], list[Batch]] = {}
+    for batch in sorted(batches, key=lambda batch: batch.repeat):
+        grouped.setdefault((batch.cell, batch.system), []).append(batch)
+    systems = dict.fromkeys(batch.system for batch in batches)
+    return [
+        CellBatches(cell, system, group, summarise(group))
+        for cell in cells
+        for system in systems
+        if (group := grouped.get((cell.name, system)))
+    ]
 
 
-def against(
-    batches: Sequence[Batch], cell: Setting, systems: Sequence[str]
-) -> dict[str, dict[str, Interval]]:
-    """For each other system: our time per token over theirs, our answers a second over theirs,
-    their time to the first token over ours."""
-    ours = of(batches, cell, OURS)
-    found = {}
-    for system in systems:
-        theirs = of(batches, cell, system)
-        if system == OURS or len(ours) != len(theirs):
-            continue
-        firsts = [
-            [
-                median_interval([timing.first_token_s for timing in batch.timings]).estimate
-                for batch in some
-            ]
-            for some in (theirs, ours)
-        ]
-        found[system] = {
-            "time_per_token": ratio(
-                [batch.seconds_per_token for batch in ours],
-                [batch.seconds_per_token for batch in theirs],
-            ),
-            "answers_per_s": ratio(
-                [batch.answers_per_s for batch in ours], [batch.answers_per_s for batch in theirs]
-            ),
-            "their_first_token": ratio(*firsts),
-            "cpu_per_token": ratio(
-                [batch.cpu_per_token for batch in ours], [batch.cpu_per_token for batch in theirs]
-            ),
-            "server_cpu_per_token": ratio(
-                [batch.server_cpu_per_token for batch in ours],
-                [batch.server_cpu_per_token for batch in theirs],
-            ),
-        }
-    return found
+def against(measured: Sequence[CellBatches]) -> dict[str, dict[str, Interval]]:
+    """The ratios of one cell by other system: our time per token over theirs, our answers a
+    second over theirs, their time to the first token over ours."""
+    systems = {each.system: each.batches for each in measured}
+    ours = systems.pop(OURS, ())
+    return {
+        system: _compared(ours, theirs)
+        for system, theirs in systems.items()
+        if len(theirs) == len(ours)
+    }
 
 
-def _times(
-    cells: Sequence[Setting], systems: Sequence[str], found: Mapping[tuple[str, str], Summary]
-) -> Table:
-    rows: list[tuple[TableCell, ...]] = []
-    for cell in cells:
-        for system in systems:
-            if summary := found.get((cell.name, system)):
-                rows.append(
-                    (
-                        cell.prompt_tokens,
-                        cell.iterations,
-                        cell.concurrency,
-                        system,
-                        _ms(summary.first_token),
-                        _ms(summary.first_answer),
-                        _ms(summary.total),
-                        summary.tokens_per_s,
-                        _ms(summary.cpu_per_token, 2),
-                        _ms(summary.server_cpu_per_token, 3),
-                        round(summary.tokens),
-                        summary.failed,
-                    )
-                )
+def _compared(ours: Sequence[Batch], theirs: Sequence[Batch]) -> dict[str, Interval]:
+    def ours_over_theirs(figure: Callable[[Batch], float]) -> Interval:
+        return ratio(list(map(figure, ours)), list(map(figure, theirs)))
+
+    return {
+        "time_per_token": ours_over_theirs(lambda batch: batch.seconds_per_token),
+        "answers_per_s": ours_over_theirs(lambda batch: batch.answers_per_s),
+        "their_first_token": ratio(list(map(_first, theirs)), list(map(_first, ours))),
+        "cpu_per_token": ours_over_theirs(lambda batch: batch.cpu_per_token),
+        "server_cpu_per_token": ours_over_theirs(lambda batch: batch.server_cpu_per_token),
+    }
+
+
+def _first(batch: Batch) -> float:
+    return median_interval([timing.first_token_s for timing in batch.timings]).estimate
+
+
+def _times(measured: Sequence[CellBatches]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in measured:
+        summary = each.summary
+        times = (_ms(summary.first_token_s), _ms(summary.first_answer_s), _ms(summary.total_s))
+        cpu = (_ms(summary.cpu_per_token_s, 2), _ms(summary.server_cpu_per_token_s, 3))
+        counts = (round(summary.tokens_per_answer), summary.failed)
+        rows.append((*each.setting, each.system, *times, summary.tokens_per_s, *cpu, *counts))
     columns = (*SETTING, "system", "first token, ms", "first answer token, ms", "whole answer, ms")
     more = ("tokens/s", "CPU per token, ms", "without the engine", "tokens each", "failed")
     return Table("Time of an answer", columns + more, tuple(rows), MEDIANS)
 
 
 def _ratios(
-    cells: Sequence[Setting], ratios: Mapping[str, Mapping[str, Mapping[str, Interval]]]
+    cells: Sequence[LoadCell], ratios: Mapping[str, Mapping[str, Mapping[str, Interval]]]
 ) -> Table:
-    rows: list[tuple[TableCell, ...]] = []
-    for cell in cells:
-        for system, measured in ratios[cell.name].items():
+    rows: list[tuple[Cell, ...]] = []
+    for cell in (cell for cell in cells if not cell.rate):
+        for system, compared in ratios[cell.name].items():
             setting = (cell.prompt_tokens, cell.iterations, cell.concurrency)
-            rows.append((*setting, system, *map(_digits, measured.values())))
-    compared: tuple[str, ...] = ("our time per token / theirs", "our answers per s / theirs")
-    compared += ("their first token / ours", "our CPU per token / theirs", "without the engine")
-    columns = (*SETTING, "against", *compared)
+            rows.append((*setting, system, *map(_digits, compared.values())))
+    figures: tuple[str, ...] = ("our time per token / theirs", "our answers per s / theirs")
+    figures += ("their first token / ours", "our CPU per token / theirs", "without the engine")
     note = "Ratios of batches of the same repeat, median over repeats, and their range."
+    columns = (*SETTING, "against", *figures)
     return Table("Redraft against the others", columns, tuple(rows), note)
 
 
-def _phases(cells: Sequence[Setting], found: Mapping[tuple[str, str], Summary]) -> Table:
-    rows: list[tuple[TableCell, ...]] = []
-    for cell in cells:
-        summary = found.get((cell.name, OURS))
-        if summary and summary.phases:
-            spent = summary.phases
-            shares = (f"{1000 * spent.get(phase, 0.0):.0f}" for phase in PHASES)
-            rows.append((cell.prompt_tokens, cell.iterations, cell.concurrency, *shares))
+def _phases(measured: Sequence[CellBatches]) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each in measured:
+        spent = each.summary.phases_s
+        if each.system == OURS and spent:
+            rows.append((*each.setting, *(f"{1000 * spent.get(p, 0.0):.0f}" for p in PHASES)))
     columns = (*SETTING, *(f"{phase}, ms" for phase in PHASES))
     return Table("Redraft by phase", columns, tuple(rows), "Median seconds in each kind of phase.")
 
 
-def _closed_plots(
-    out: Path,
-    cells: Sequence[Setting],
-    systems: Sequence[str],
-    found: Mapping[tuple[str, str], Summary],
-) -> list[str]:
-    """At the middle prompt length: throughput by concurrency, phases by iterations."""
-    lengths = sorted({cell.prompt_tokens for cell in cells})
-    middle = lengths[len(lengths) // 2]
-    steps = sorted({cell.iterations for cell in cells})
+def _closed_plots(out: Path, measured: Sequence[CellBatches]) -> list[str]:
+    """Throughput by concurrency and phases by iterations, at the middle prompt length."""
+    lengths = sorted({each.cell.prompt_tokens for each in measured})
+    middle = [each for each in measured if each.cell.prompt_tokens == lengths[len(lengths) // 2]]
+    steps = sorted({each.cell.iterations for each in measured})
     iterations = 1 if 1 in steps else steps[-1]
-    chosen = [c for c in cells if (c.prompt_tokens, c.iterations) == (middle, iterations)]
-    series = {
-        system: [
-            (float(cell.concurrency), found[cell.name, system].answers_per_s)
-            for cell in chosen
-            if (cell.name, system) in found
-        ]
-        for system in systems
-    }
-    at_once = f"requests at once; {middle} prompt tokens, {iterations} iteration(s)"
-    labels = (at_once, "answers/s")
+    series: dict[str, list[tuple[float, Interval]]] = {each.system: [] for each in measured}
+    for each in middle:
+        if each.cell.iterations == iterations:
+            series[each.system].append((each.cell.concurrency, each.summary.answers_per_s))
+    prompt = f"{lengths[len(lengths) // 2]} prompt tokens"
+    labels = (f"requests at once; {prompt}, {iterations} iteration(s)", "answers/s")
     plots = [lines(out / "latency-throughput.svg", series, labels, logarithmic=True)]
-    alone = min(cell.concurrency for cell in cells)
+    alone = min(each.cell.concurrency for each in measured)
     phased = {
-        f"{cell.iterations} iterations": found[cell.name, OURS].phases
-        for cell in cells
-        if (cell.prompt_tokens, cell.concurrency) == (middle, alone) and (cell.name, OURS) in found
+        f"{each.cell.iterations} iterations": each.summary.phases_s
+        for each in middle
+        if (each.system, each.cell.concurrency) == (OURS, alone)
     }
     if phased:
-        label = f"seconds, {middle} prompt tokens, {alone} at once"
+        label = f"seconds, {prompt}, {alone} at once"
         plots.append(stacked(out / "latency-phases.svg", phased, label))
     return plots
 
 
-def _goodput(
-    cells: Sequence[Setting],
-    systems: Sequence[str],
-    batches: Sequence[Batch],
-    answer_within_s: float,
-    total_within_s: float,
-) -> Table:
-    rows: list[tuple[TableCell, ...]] = []
-    for cell in cells:
-        for system in systems:
-            if mine := of(batches, cell, system):
-                good = median_interval([goodput(b, answer_within_s, total_within_s) for b in mine])
-                summary = summarise(mine)
-                rows.append(
-                    (
-                        cell.prompt_tokens,
-                        cell.iterations,
-                        cell.rate,
-                        system,
-                        _digits(good),
-                        _ms(summary.first_answer),
-                        _ms(summary.total),
-                        summary.failed,
-                    )
-                )
+def _in_time(measured: CellBatches, answer_within_s: float, total_within_s: float) -> Interval:
+    good = [goodput(batch, answer_within_s, total_within_s) for batch in measured.batches]
+    return median_interval(good)
+
+
+def _goodput(measured: Sequence[CellBatches], in_time: Sequence[Interval], note: str) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for each, good in zip(measured, in_time, strict=True):
+        setting = (each.cell.prompt_tokens, each.cell.iterations, each.cell.rate, each.system)
+        summary = each.summary
+        times = (_ms(summary.first_answer_s), _ms(summary.total_s))
+        rows.append((*setting, _digits(good), *times, summary.failed))
     columns = ("prompt", "iterations", "arrivals/s", "system", "goodput/s")
-    times = ("first answer token, ms", "whole answer, ms", "failed")
-    note = (
-        f"In time: first answer token within {answer_within_s:g} s of arrival and the whole answer "
-        f"within {total_within_s:g} s. {MEDIANS}"
-    )
-    return Table("Open loop", columns + times, tuple(rows), note)
+    more = ("first answer token, ms", "whole answer, ms", "failed")
+    return Table("Open loop", columns + more, tuple(rows), note)
 
 
-def _goodput_plot(
-    out: Path,
-    cells: Sequence[Setting],
-    systems: Sequence[str],
-    batches: Sequence[Batch],
-    answer_within_s: float,
-    total_within_s: float,
-) -> str:
-    first = cells[0]
-    series: dict[str, list[tuple[float, Interval]]] = {system: [] for system in systems}
-    for cell in cells:
-        if (cell.prompt_tokens, cell.iterations) == (first.prompt_tokens, first.iterations):
-            for system in systems:
-                if mine := of(batches, cell, system):
-                    good = [goodput(batch, answer_within_s, total_within_s) for batch in mine]
-                    series[system].append((cell.rate, median_interval(good)))
-    series = {system: points for system, points in series.items() if points}
+def _goodput_plot(out: Path, measured: Sequence[CellBatches], in_time: Sequence[Interval]) -> str:
+    first = measured[0].setting
+    series: dict[str, list[tuple[float, Interval]]] = {}
+    for each, good in zip(measured, in_time, strict=True):
+        if each.setting == first:
+            series.setdefault(each.system, []).append((each.cell.rate, good))
     return lines(out / "latency-goodput.svg", series, ("arrivals/s", "answers in time/s"))
 
 

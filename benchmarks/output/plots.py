@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import matplotlib as mpl
-from cycler import cycler
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from typing import TYPE_CHECKING, Any
 
 from redraft.benchmarks.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH = 4.8  # inches: on a phone hardly made smaller
 FAR = 20.0  # times
 MANY = 8  # ticks
+COLOURS = ("#2463b0", "#c8501e", "#3a8550", "#8a4a9e", "#84702a", "#5a6472")
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "redraft",  # the same plot is the same file
+    "svg.fonttype": "none",  # text stays text: sharp, small, searchable
+    "font.size": 10.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.25,
+}
 
-mpl.rcParams.update(
-    {
-        "svg.hashsalt": "redraft",  # the same plot is the same file
-        "svg.fonttype": "none",  # text stays text: sharp, small, searchable
-        "font.size": 10.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.alpha": 0.25,
-        "axes.prop_cycle": cycler(
-            color=["#2463b0", "#c8501e", "#3a8550", "#8a4a9e", "#84702a", "#5a6472"]
-        ),
-    }
-)
+
+def _drawing(height: float) -> tuple[Figure, Axes]:
+    """An empty figure of this height in inches, in the style of all plots."""
+    from cycler import cycler
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    rcParams.update({**STYLE, "axes.prop_cycle": cycler(color=COLOURS)})
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
 
 
 def bars(
@@ -40,9 +45,8 @@ def bars(
     label: str,
     line: float | None = None,
 ) -> str:
-    """One horizontal bar with its interval for each name; the name of the file."""
-    figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(values)), layout="constrained")
-    axes = figure.subplots()
+    """Horizontal bars with intervals; returns the name of the file."""
+    figure, axes = _drawing(0.9 + 0.42 * len(values))
     estimates = [v.estimate for v in values.values()]
     axes.barh(list(values), estimates, xerr=_reach(list(values.values())), capsize=3, height=0.6)
     if line is not None:
@@ -55,8 +59,7 @@ def bars(
 
 def stacked(path: Path, rows: Mapping[str, Mapping[str, float]], label: str) -> str:
     """One horizontal bar for each name, divided into parts: {name: {part: size}}."""
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.42 * len(rows)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _drawing(1.2 + 0.42 * len(rows))
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
     left = [0.0] * len(rows)
     for part in parts:
@@ -78,8 +81,7 @@ def lines(
     whole: bool = False,
 ) -> str:
     """A line with intervals for each name: {name: [(x, y), ...]}. ``whole``: x counts things."""
-    figure = Figure(figsize=(WIDTH, 4.0), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _drawing(4.0)
     for name, points in series.items():
         heights = [y for _, y in points]
         axes.errorbar(
@@ -99,6 +101,8 @@ def lines(
         else:
             _decades(axes)
     if whole:
+        from matplotlib.ticker import MaxNLocator
+
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
@@ -116,8 +120,7 @@ def scatter(
 ) -> str:
     """One named point with its interval each: {name: (x, y)}. Where the x are far apart, the axis
     is logarithmic."""
-    figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _drawing(4.4)
     for x, y in points.values():
         axes.errorbar([x], [y.estimate], yerr=_reach([y]), marker="o", markersize=5, capsize=3)
     axes.set_xlabel(labels[0])
@@ -135,7 +138,7 @@ def scatter(
 
 
 def _name(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, Interval]]) -> None:
-    """Beside each point its name, moved up where it would cover another."""
+    """Label each point, moving labels up where they would overlap."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # or the names would move what they are beside
     placed: list[tuple[float, float]] = []
@@ -152,7 +155,9 @@ def _name(figure: Figure, axes: Axes, points: Mapping[str, tuple[float, Interval
 
 
 def _decades(axes: Axes) -> None:
-    """A logarithmic x axis whose numbers are written as people write them."""
+    """A logarithmic x axis with plain numbers instead of powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(10, (1, 3), numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

@@ -1,4 +1,4 @@
-"""Everything measured as Markdown, for a page in a repository beside the results it tells."""
+"""Everything measured as a Markdown page, for a repository that holds the results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from redraft.benchmarks.output.results import Table
 SPECIAL = re.compile(r"(\||<(?=[a-zA-Z/!]))")  # in a cell: the end of it, and the start of a tag
 
 
-def page(title: str, found: Mapping[str, tuple[Path, dict[str, Any]]], beside: Path) -> str:
-    """``found``: results by their title, each with its folder; ``beside``: the page's folder."""
-    contents = [f"- [{name}](#{_anchor(name)}): {one['about']}" for name, (_, one) in found.items()]
+def page(title: str, results: Mapping[str, tuple[Path, dict[str, Any]]], beside: Path) -> str:
+    """``results``: by their title, each with its folder; ``beside``: the page's folder."""
+    contents = [
+        f"- [{name}](#{_anchor(name)}): {one['about']}" for name, (_, one) in results.items()
+    ]
     parts = [f"# {title}", "\n".join(contents)]
-    for name, (folder, result) in found.items():
+    for name, (folder, result) in results.items():
         plots = [f"![{plot}]({_link(folder / plot, beside)})" for plot in result["plots"]]
         parts += [f"## {name}", f"{result['about']} **{failures(result)}**"]
         parts += [*map(_table, result["tables"]), *plots]
@@ -44,7 +46,7 @@ def _configuration(result: Mapping[str, Any]) -> str:
 
 
 def _anchor(heading: str) -> str:
-    """As GitHub makes it."""
+    """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 

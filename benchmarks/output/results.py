@@ -1,5 +1,5 @@
-"""What a measurement leaves behind: one JSON file, its plots, its tables on the terminal, and one
-JSON line last on stdout. ``redraft bench report`` makes a page of these files.
+"""The results of a measurement: a JSON file, plots, tables on the terminal, and one JSON line last
+on stdout. ``redraft bench report`` makes a page of these files.
 
 A result always carries its failures and its whole configuration beside its figures; figures
 that have one carry their interval.
@@ -11,7 +11,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,11 @@ def publish(result: Result, directory: Path) -> Path:
 
 
 def plain(value: Any) -> Any:
-    """As JSON has it; a number that is none becomes null."""
+    """A value as JSON can hold it; NaN and infinity become null."""
     if isinstance(value, Interval):
         return plain(value.json())
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

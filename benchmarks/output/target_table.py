@@ -1,6 +1,6 @@
-"""The performance targets, each beside what was measured: from the results' own files.
+"""The performance targets, and the figures measured for them, read from result files.
 
-How to add one: a Target in ``TARGETS``, whose ``found`` reads the folder of one run.
+How to add one: a Target in ``TARGETS``, whose ``read_figure`` reads the folder of one run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from redraft.benchmarks.load.timing import ratio
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
 from redraft.server import jsonl
 
-Found = Callable[[Path], Interval]
+ReadFigure = Callable[[Path], Interval]
 PROMPT, ALONE, MANY = 400, 1, 32
 
 
@@ -28,7 +28,7 @@ class Target:
     limit: float
     least: bool  # the limit is the least, else the most, that the figure may be
     run: str  # the folder with its result
-    found: Found
+    read_figure: ReadFigure
     unit: str = "x"
 
     @property
@@ -40,20 +40,20 @@ class Target:
         return value >= self.limit if self.least else value <= self.limit
 
     def sure(self, measured: Interval) -> bool:
-        """Whether the whole interval says the same."""
+        """Whether both ends of the interval give the same verdict."""
         return self.met(_all(measured.low)) == self.met(_all(measured.high))
 
 
 def measured(target: Target, runs: Path) -> Interval:
-    """NOTHING where its run is missing, or did not measure it."""
+    """The figure of a target; NOTHING if its run is missing or did not measure it."""
     try:
-        return target.found(runs / target.run)
+        return target.read_figure(runs / target.run)
     except (FileNotFoundError, KeyError):
         return NOTHING
 
 
-def compared(system: str, figure: str, concurrency: int) -> Found:
-    """Ours over theirs, or theirs over ours, as the latency run has it."""
+def compared(system: str, figure: str, concurrency: int) -> ReadFigure:
+    """Reads a ratio from a latency run."""
 
     def read(folder: Path) -> Interval:
         cell = f"{PROMPT} tokens, 1 iterations, x{concurrency}"
@@ -66,8 +66,8 @@ def direct_requests(folder: Path) -> Interval:
     return _interval(_figures(folder, "overhead")["direct"]["requests_per_cpu_s"])
 
 
-def guessed(kept: float, concurrency: int) -> Found:
-    """Tokens per second of the refinement phase, with guesses from the draft over without."""
+def guessed(kept: float, concurrency: int) -> ReadFigure:
+    """Reads tokens per second of refinements, with guesses over without."""
 
     def read(folder: Path) -> Interval:
         rates: dict[str, dict[int, float]] = {"plain": {}, "speculating": {}}
@@ -85,7 +85,7 @@ def memory_growth(folder: Path) -> Interval:
 
 
 def linearity(folder: Path) -> Interval:
-    """What each of three iterations adds, over what the first one does; repeat by repeat."""
+    """The mean cost of three iterations over the cost of the first, by repeat."""
     totals: dict[int, dict[int, list[float]]] = {}
     for sample in _samples(folder, "latency"):
         for iterations in (0, 1, 3):
@@ -93,11 +93,11 @@ def linearity(folder: Path) -> Interval:
             if (sample["system"], sample["cell"]) == ("redraft", cell):
                 by_iterations = totals.setdefault(sample["repeat"], {})
                 by_iterations.setdefault(iterations, []).append(sample["total_s"])
-    found = []
+    shares = []
     for by_iterations in totals.values():
         none, one, three = (median(by_iterations[n]) for n in (0, 1, 3))
-        found.append((three - none) / (3 * (one - none)))
-    return median_interval(found)
+        shares.append((three - none) / (3 * (one - none)))
+    return median_interval(shares)
 
 
 def _samples(folder: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -111,7 +111,7 @@ def _figures(folder: Path, name: str) -> Mapping[str, Any]:
 
 
 def _interval(content: Mapping[str, Any]) -> Interval:
-    """As it was written; a number that is none was written as null."""
+    """Read an interval back; null stands for NaN."""
     estimate, low, high = (
         math.nan if content[name] is None else float(content[name])
         for name in ("estimate", "low", "high")
@@ -123,96 +123,89 @@ def _all(value: float) -> Interval:
     return Interval(value, value, value, 1)
 
 
+LOOP, VLLM_LOOP = "loop / one uninterrupted generation", "a client-side loop over vLLM"
+GUESSING = "tokens per second of refinements, guessed from their drafts / not"
+
+
+def _at_least(
+    limit: float, what: str, at: str, run: str, read_figure: ReadFigure, unit: str = "x"
+) -> Target:
+    return Target(what, at, limit, True, run, read_figure, unit)
+
+
+def _at_most(
+    limit: float, what: str, at: str, run: str, read_figure: ReadFigure, unit: str = "x"
+) -> Target:
+    return Target(what, at, limit, False, run, read_figure, unit)
+
+
 def _of_model(model: str) -> list[Target]:
     alone, many = f"{model} model, alone", f"{model} model, {MANY} at once"
-    floor = "time per token, loop / one uninterrupted generation"
-    cpu = "processor time per token, loop / one uninterrupted generation"
-    answers = "answers per second / those of a client-side loop over vLLM"
+    time, cpu = f"time per token, {LOOP}", f"processor time per token, {LOOP}"
+    answers = f"answers per second / those of {VLLM_LOOP}"
     server = "the server's processor time per streamed token / vLLM's own server's"
     run, bare = f"latency-{model}", f"latency-floor-{model}"
+    loop = compared("client-loop", "answers_per_s", MANY)
+    chat = compared("client-chat", "answers_per_s", MANY)
+    server_cpu = compared("client-chat", "server_cpu_per_token", MANY)
     return [
-        Target(floor, alone, 1.03, False, bare, compared("floor", "time_per_token", ALONE)),
-        Target(floor, many, 1.05, False, bare, compared("floor", "time_per_token", MANY)),
-        Target(cpu, alone, 1.03, False, bare, compared("floor", "cpu_per_token", ALONE)),
-        Target(cpu, many, 1.05, False, bare, compared("floor", "cpu_per_token", MANY)),
-        Target(
-            f"{answers}, a prompt for each phase",
-            many,
-            1.3,
-            True,
-            run,
-            compared("client-loop", "answers_per_s", MANY),
-        ),
-        Target(
-            f"{answers}, one chat",
-            many,
-            1.3,
-            True,
-            run,
-            compared("client-chat", "answers_per_s", MANY),
-        ),
-        Target(
-            server, many, 1.0, False, run, compared("client-chat", "server_cpu_per_token", MANY)
-        ),
+        _at_most(1.03, time, alone, bare, compared("floor", "time_per_token", ALONE)),
+        _at_most(1.05, time, many, bare, compared("floor", "time_per_token", MANY)),
+        _at_most(1.03, cpu, alone, bare, compared("floor", "cpu_per_token", ALONE)),
+        _at_most(1.05, cpu, many, bare, compared("floor", "cpu_per_token", MANY)),
+        _at_least(1.3, f"{answers}, a prompt for each phase", many, run, loop),
+        _at_least(1.3, f"{answers}, one chat", many, run, chat),
+        _at_most(1.0, server, many, run, server_cpu),
     ]
 
 
-def _guessing() -> list[Target]:
-    what = "tokens per second of refinements, guessed from their drafts / not"
-    found = [
-        Target(f"{what}; 80% kept", at, 2.0, True, "speculation", guessed(0.8, n))
+def _guessing(least: float, what: str, kept: float) -> list[Target]:
+    return [
+        _at_least(least, f"{GUESSING}; {what}", at, "speculation", guessed(kept, n))
         for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
     ]
-    found += [
-        Target(f"{what}; nothing kept", at, 0.95, True, "speculation", guessed(0.0, n))
-        for n, at in ((ALONE, "alone"), (MANY, f"{MANY} at once"))
-    ]
-    at = f"large model, {MANY} at once"
-    answers = "answers per second / those of a client-side loop over vLLM, one chat"
-    ours = compared("client-chat", "answers_per_s", MANY)
-    return [
-        *found,
-        Target(f"{answers}; 80% kept and guessed", at, 1.3, True, "latency-kept", ours),
-    ]
 
 
-_OPTILLM = f"small model, {MANY} at once"
 TARGETS: tuple[Target, ...] = (
     *_of_model("small"),
     *_of_model("large"),
-    *_guessing(),
-    Target(
-        "answers per second / those of optillm over vLLM",
-        _OPTILLM,
+    *_guessing(2.0, "80% kept", 0.8),
+    *_guessing(0.95, "nothing kept", 0.0),
+    _at_least(
+        1.3,
+        f"answers per second / those of {VLLM_LOOP}, one chat; 80% kept and guessed",
+        f"large model, {MANY} at once",
+        "latency-kept",
+        compared("client-chat", "answers_per_s", MANY),
+    ),
+    _at_least(
         2.0,
-        True,
+        "answers per second / those of optillm over vLLM",
+        f"small model, {MANY} at once",
         "latency-small",
         compared("optillm", "answers_per_s", MANY),
     ),
-    Target(
-        "time to the first token, optillm's / ours",
-        _OPTILLM,
+    _at_least(
         10.0,
-        True,
+        "time to the first token, optillm's / ours",
+        f"small model, {MANY} at once",
         "latency-small",
         compared("optillm", "their_first_token", MANY),
     ),
-    Target(
+    _at_least(
+        500.0,
         "direct requests per second of processor time",
         "an engine that takes no time",
-        500.0,
-        True,
         "overhead",
         direct_requests,
         "",
     ),
-    Target(
+    _at_most(
+        1.1,
         "what each of 3 iterations adds / what the first does",
         "small model, alone",
-        1.1,
-        False,
         "latency-linear",
         linearity,
     ),
-    Target("growth of memory", "small model, 8 at once", 1.0, False, "soak", memory_growth, "%"),
+    _at_most(1.0, "growth of memory", "small model, 8 at once", "soak", memory_growth, "%"),
 )

@@ -13,10 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
@@ -24,7 +25,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate and the interval it lies in; ``n`` observations support it."""
+    """An estimate from ``n`` observations with its confidence interval."""
 
     estimate: float
     low: float
@@ -50,8 +51,7 @@ NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """The share of successes among n, with Wilson's score interval: right near 0 and 1 too,
-    where the textbook interval has no width."""
+    """The share of successes with Wilson's score interval, which has a width at 0 and 1 as well."""
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes among {n}")
     if n == 0:
@@ -71,13 +71,15 @@ def mean_interval(
     """The mean with its percentile bootstrap interval."""
     if not values:
         return NOTHING
+    import numpy as np
+
     means = resampled_means(np.asarray(values, dtype=float), seed)
     return Interval(fmean(values), *percentiles(means, confidence), len(values))
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
-    """The median between the two order statistics that hold it with this confidence. With fewer
-    than six values no pair of them does: the interval is then the whole range."""
+    """The median with an interval of order statistics. Fewer than six values cannot give this
+    confidence; the interval is then their range."""
     if not values:
         return NOTHING
     ordered = sorted(values)
@@ -92,7 +94,9 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
 
 
 def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """The means of resamples with replacement, a few at a time: memory stays small."""
+    """Means of resamples with replacement, in chunks to bound memory."""
+    import numpy as np
+
     random = np.random.default_rng(seed)
     at_once = max(1, 1_000_000 // len(values))
     means = []
@@ -104,6 +108,8 @@ def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float6
 
 
 def percentiles(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    import numpy as np
+
     tail = 100 * (1 - confidence) / 2
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)

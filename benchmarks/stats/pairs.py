@@ -12,9 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, percentiles, resampled_means
 
@@ -29,25 +26,25 @@ class Comparison:
     losses: int
     p_value: float  # two-sided sign test on the items where they differ
 
-    def json(self) -> dict[str, Any]:
-        return {
-            "difference": self.difference.json(),
-            "wins": self.wins,
-            "ties": self.ties,
-            "losses": self.losses,
-            "p_value": self.p_value,
-        }
+    @property
+    def shown(self) -> str:
+        return f"{self.wins}/{self.ties}/{self.losses}"
 
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """What refining did to right and wrong answers."""
+    """Numbers of answers by whether they were right before and after refining."""
 
     kept_right: int
     wrong_to_right: int
     right_to_wrong: int
     kept_wrong: int
     p_value: float  # McNemar's exact test
+
+    @property
+    def shown(self) -> str:
+        """Wrong to right / right to wrong, as tables show it."""
+        return f"{self.wrong_to_right}/{self.right_to_wrong}"
 
     @property
     def recovery(self) -> float:
@@ -67,6 +64,8 @@ def compare(ours: Sequence[float], theirs: Sequence[float], seed: int = 0) -> Co
         raise ValueError(f"{len(ours)} values against {len(theirs)}: pairs are needed")
     if not ours:
         return Comparison(NOTHING, 0, 0, 0, 1.0)
+    import numpy as np
+
     differences = np.asarray(ours, dtype=float) - np.asarray(theirs, dtype=float)
     bounds = percentiles(resampled_means(differences, seed))
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
@@ -102,5 +101,5 @@ def sign_test(wins: int, losses: int) -> float:
 
 
 def p_shown(p_value: float) -> str:
-    """As it is read: three digits are more than anyone needs."""
+    """A p-value with at most three decimals."""
     return "<0.001" if p_value < 0.001 else f"{p_value:.3f}"

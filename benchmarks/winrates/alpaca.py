@@ -23,7 +23,7 @@ DATASETS = frozenset({"helpful_base", "koala", "oasst", "selfinstruct", "vicuna"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SystemAnswer:
     """One instruction and what a system answered to it."""
 
     instruction: str
@@ -46,37 +46,41 @@ class Annotation:
 
     @property
     def win(self) -> float | None:
-        """From 0 (lost) to 1 (won). A preference of 0 is how old files write a tie."""
+        """From 0 (lost) to 1 (won). Old files write a tie as a preference of 0."""
         if self.preference is None:
             return None
         return 0.5 if self.preference == 0 else self.preference - 1
 
 
-def read_answers(path: Path) -> list[Answer]:
+def read_answers(path: Path) -> list[SystemAnswer]:
     rows = _json(path)
     return [
-        Answer(row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", ""))
+        SystemAnswer(
+            row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", "")
+        )
         for row in rows
     ]
 
 
-def read_instructions(path: Path) -> list[Answer]:
+def read_instructions(path: Path) -> list[SystemAnswer]:
     """Instructions without answers: a file that ``read_answers`` reads, or lines of JSON that hold
     an instruction or a labelled prompt each."""
     if not path.name.endswith(".jsonl"):
         return [replace(answer, output="", generator="") for answer in read_answers(path)]
-    found = []
+    instructions = []
     for line in jsonl.lines(path):
         row = line.row()
-        asked = row.get("instruction") or row.get("prompt")
-        if not asked:
+        instruction = row.get("instruction") or row.get("prompt")
+        if not instruction:
             raise line.error('"instruction" or "prompt"')
-        found.append(Answer(asked, "", row.get("dataset") or row.get("group") or ""))
-    return found
+        instructions.append(
+            SystemAnswer(instruction, "", row.get("dataset") or row.get("group") or "")
+        )
+    return instructions
 
 
-def write_answers(path: Path, answers: list[Answer]) -> None:
-    """In the project's own form, so that its tools read it too."""
+def write_answers(path: Path, answers: list[SystemAnswer]) -> None:
+    """Write answers in the format of AlpacaEval."""
     rows = [
         {"dataset": a.dataset, "instruction": a.instruction, "output": a.output}
         | {"generator": a.generator}
@@ -93,15 +97,14 @@ def read_annotations(path: Path) -> list[Annotation]:
         return sorted(map(_from_journal, jsonl.read(path)), key=lambda a: a.row)
     return [
         Annotation(
-            row, len(found["output_1"]), len(found["output_2"]), _number(found["preference"])
+            row, len(content["output_1"]), len(content["output_2"]), _number(content["preference"])
         )
-        for row, found in enumerate(_json(path))
+        for row, content in enumerate(_json(path))
     ]
 
 
 def name_of(path: Path) -> str:
-    """The system an annotation file is about: as the file says, else its name, or its folder's
-    where that says more."""
+    """The name of the system an annotation file is about, from the file, its name or its folder."""
     if path.name.endswith((".json", ".json.gz")) and (name := _json(path)[0].get("generator_2")):
         return str(name)
     return path.parent.name if path.stem == "verdicts" else path.stem
@@ -110,8 +113,8 @@ def name_of(path: Path) -> str:
 def read_published(path: Path) -> dict[str, dict[str, float | None]]:
     """Published figures by model: a leaderboard (.csv), or JSON of the same columns."""
     if path.suffix == ".json":
-        found: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        published: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
+        return published
     with path.open(encoding="utf-8", newline="") as file:
         return {
             row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
@@ -121,18 +124,18 @@ def read_published(path: Path) -> dict[str, dict[str, float | None]]:
 
 def _from_table(path: Path) -> Iterator[Annotation]:
     with path.open(encoding="utf-8", newline="") as file:
-        for row, found in enumerate(csv.DictReader(file)):
+        for row, content in enumerate(csv.DictReader(file)):
             yield Annotation(
                 row,
-                int(found["len_reference"]),
-                int(found["len_model"]),
-                _number(found["preference"]),
+                int(content["len_reference"]),
+                int(content["len_model"]),
+                _number(content["preference"]),
             )
 
 
-def _from_journal(found: dict[str, Any]) -> Annotation:
-    lengths = found["reference_length"], found["length"]
-    return Annotation(found["row"], *lengths, found["preference"], found.get("alpaca", True))
+def _from_journal(content: dict[str, Any]) -> Annotation:
+    lengths = content["reference_length"], content["length"]
+    return Annotation(content["row"], *lengths, content["preference"], content.get("alpaca", True))
 
 
 def _json(path: Path) -> list[dict[str, Any]]:
@@ -143,9 +146,9 @@ def _json(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _number(given: str | float | None) -> float | None:
+def _number(text: str | float | None) -> float | None:
     try:
-        found = math.nan if given is None else float(given)
+        number = math.nan if text is None else float(text)
     except ValueError:
         return None  # a word in a column of numbers
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None

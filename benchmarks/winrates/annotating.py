@@ -1,9 +1,7 @@
-"""A judge's verdicts on a system's answers, kept in a journal: what is judged is not paid for
-again, what is unjudged is tried again by the next run."""
+"""A judge's verdicts on a system's answers, kept in a journal."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -11,26 +9,23 @@ from dataclasses import asdict
 from pathlib import Path
 
 from redraft.benchmarks.grading.judge import Judge, JudgePolicy
-from redraft.benchmarks.load.endpoint import Endpoint
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal
-from redraft.benchmarks.winrates.alpaca import DATASETS, Annotation, Answer
-
-
-class OtherInstructions(ValueError):
-    """The answers and the reference have no instruction in common."""
+from redraft.benchmarks.load.endpoint import Endpoint, Session
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
+from redraft.benchmarks.winrates.alpaca import DATASETS, Annotation, SystemAnswer
+from redraft.server.options import ConfigError
 
 
 async def annotate(
-    references: Sequence[Answer],
-    answers: Sequence[Answer],
+    references: Sequence[SystemAnswer],
+    answers: Sequence[SystemAnswer],
     endpoint: Endpoint,
     policy: JudgePolicy,
     path: Path,
     concurrency: int = 8,
 ) -> tuple[list[Annotation], Counter[str]]:
-    """One annotation for every instruction of the reference, and why some are unjudged; answers
-    to instructions the reference lacks are unjudged, too."""
+    """One annotation for every instruction of the reference, and the numbers of unjudged ones by
+    reason, answers to instructions that the reference lacks included."""
     outputs = {answer.instruction: answer.output for answer in answers}
     failures: Counter[str] = Counter()
     pairs = []
@@ -40,44 +35,38 @@ async def annotate(
         else:
             failures["no_answer"] += 1
     if not pairs:
-        raise OtherInstructions(
+        raise ConfigError(
             f"none of the {len(outputs)} answers is to one of the {len(references)} instructions "
             "of the reference; they are from another set"
         )
     if len(pairs) < len(outputs):
         failures["no_reference"] = len(outputs) - len(pairs)
 
-    def key(pair: tuple[int, Answer, str]) -> str:
+    def key(pair: tuple[int, SystemAnswer, str]) -> str:
         _, reference, output = pair
         parts = [endpoint.model, asdict(policy), reference.instruction, reference.output, output]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]
+        return key_of(json.dumps(parts))
 
-    with Journal(path) as journal:
-        async with endpoint.session() as session:
-            judge = Judge(session, policy)
+    async def judged(session: Session, pair: tuple[int, SystemAnswer, str]) -> Record:
+        row, reference, output = pair
+        judge = Judge(session, policy)
+        verdict = await judge.verdict(reference.instruction, reference.output, output)
+        return {
+            "row": row,
+            "reference_length": len(reference.output),
+            "length": len(output),
+            "preference": verdict.preference,
+            "alpaca": reference.dataset in DATASETS,
+            "reference_first": verdict.reference_first,
+        }
 
-            async def one(pair: tuple[int, Answer, str]) -> None:
-                row, reference, output = pair
-                verdict = await judge.verdict(reference.instruction, reference.output, output)
-                journal.add(
-                    key(pair),
-                    {
-                        "row": row,
-                        "reference_length": len(reference.output),
-                        "length": len(output),
-                        "preference": verdict.preference,
-                        "alpaca": reference.dataset in DATASETS,
-                        "reference_first": verdict.reference_first,
-                    },
-                )
-
-            missing = [pair for pair in pairs if key(pair) not in journal]
-            failures += await work_through(missing, one, concurrency, "verdicts")
-        judged = {pair[0]: journal.records[key(pair)] for pair in pairs if key(pair) in journal}
+    keyed = {key(pair): pair for pair in pairs}
+    verdicts, failed = await record_all(keyed, judged, endpoint, path, concurrency, "verdicts")
+    failures += failed
+    preferences = {keyed[key][0]: verdict["preference"] for key, verdict in verdicts.items()}
     annotations = []
     for row, reference in enumerate(references):
         length = len(outputs.get(reference.instruction, ""))
-        preference = judged[row]["preference"] if row in judged else None
-        lengths = len(reference.output), length
-        annotations.append(Annotation(row, *lengths, preference, reference.dataset in DATASETS))
+        lengths, alpaca = (len(reference.output), length), reference.dataset in DATASETS
+        annotations.append(Annotation(row, *lengths, preferences.get(row), alpaca))
     return annotations, failures

@@ -1,9 +1,7 @@
-"""Answers to instructions from any OpenAI-compatible server, kept in a journal: a run that was
-stopped goes on where it stopped, and what failed is asked again."""
+"""Answers to instructions from any OpenAI-compatible server, kept in a journal."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections import Counter
@@ -13,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
-from redraft.benchmarks.load.pool import work_through
-from redraft.benchmarks.output.journal import Journal, Record
-from redraft.benchmarks.winrates.alpaca import Answer
+from redraft.benchmarks.load.recorded import key_of, record_all
+from redraft.benchmarks.output.journal import Record
+from redraft.benchmarks.winrates.alpaca import SystemAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a system is asked; part of what names its answers in the journal."""
+    """Sampling and refine options of requests; part of the journal's keys."""
 
     max_tokens: int = 2048
     temperature: float = 0.0
@@ -39,27 +37,26 @@ class Asking:
 
 
 async def answer_all(
-    instructions: Sequence[Answer],
+    instructions: Sequence[SystemAnswer],
     endpoint: Endpoint,
     asking: Asking,
     path: Path,
     concurrency: int = 8,
 ) -> tuple[list[Record], Counter[str]]:
     """The journal's record of every instruction answered, in order, and the failures by reason."""
-    keys = {item.instruction: _key(endpoint, asking, item.instruction) for item in instructions}
-    with Journal(path) as journal:
-        async with endpoint.session() as session:
+    items = {
+        key_of(json.dumps(asking.body(endpoint.model, item.instruction), sort_keys=True)): item
+        for item in instructions
+    }
 
-            async def one(item: Answer) -> None:
-                journal.add(keys[item.instruction], await _answer(session, asking, item))
+    async def answer(session: Session, item: SystemAnswer) -> Record:
+        return await _answer(session, asking, item)
 
-            missing = [item for item in instructions if keys[item.instruction] not in journal]
-            failures = await work_through(missing, one, concurrency, "answers")
-        answered = [journal.records[key] for key in keys.values() if key in journal]
-    return answered, failures
+    records, failures = await record_all(items, answer, endpoint, path, concurrency, "answers")
+    return list(records.values()), failures
 
 
-async def _answer(session: Session, asking: Asking, item: Answer) -> Record:
+async def _answer(session: Session, asking: Asking, item: SystemAnswer) -> Record:
     started = time.perf_counter()
     body = asking.body(session.endpoint.model, item.instruction)
     reply = await session.post("chat/completions", body)
@@ -78,8 +75,3 @@ async def _answer(session: Session, asking: Asking, item: Answer) -> Record:
         "refine": {key: value for key, value in refined.items() if key != "trace"},
         "seconds": round(seconds, 4),
     }
-
-
-def _key(endpoint: Endpoint, asking: Asking, instruction: str) -> str:
-    parts = json.dumps(asking.body(endpoint.model, instruction), sort_keys=True)
-    return hashlib.sha256(parts.encode()).hexdigest()[:24]

@@ -27,21 +27,20 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
+from redraft.benchmarks.data import GAMED
 from redraft.benchmarks.stats.intervals import Interval, percentiles
 from redraft.benchmarks.winrates.alpaca import Annotation
 
 Array = NDArray[np.float64]
 
-SHIPPED = Path(__file__).parent.parent / "data" / "alpaca_gamed_reconstructed.csv.gz"
 STRENGTHS = np.logspace(-4, 4, 10)  # of the data against the L1 penalty
 FOLDS, SEED = 5, 123  # the project's, for the same answer
 # Its regularisation of 0.2, shared by two baselines.
 GAMED_WEIGHT = 0.1
-RESAMPLES = 200
 
 
 class NoLengthControl(ValueError):
-    """There is no such rate; the message says why."""
+    """The rate is not defined for these annotations; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class LengthControlled:
     system_weight: float
 
 
-def read_gamed(path: Path = SHIPPED) -> Gamed:
+def read_gamed(path: Path = GAMED) -> Gamed:
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -82,9 +81,9 @@ def read_gamed(path: Path = SHIPPED) -> Gamed:
 
 
 def length_controlled(
-    annotations: Sequence[Annotation], gamed: Gamed, resamples: int = RESAMPLES
+    annotations: Sequence[Annotation], gamed: Gamed, resamples: int
 ) -> LengthControlled:
-    """NoLengthControl where the rate is not defined."""
+    """Raises NoLengthControl where the rate is not defined."""
     judged = [a for a in annotations if a.win is not None]
     lengths = np.array([a.reference_length - a.length for a in judged], dtype=float)
     known = len(gamed.difficulty)
@@ -119,7 +118,7 @@ def length_controlled(
 
 
 def _together(gamed: Gamed, features: Array, wins: Array) -> tuple[Array, Array, Array]:
-    """The baselines first: the folds of the cross-validation depend on the order."""
+    """Rows of the regression. The order decides the folds: the baselines come first."""
     weights = np.concatenate([np.full(len(gamed.wins), GAMED_WEIGHT), np.ones(len(wins))])
     return np.vstack([gamed.features, features]), np.concatenate([gamed.wins, wins]), weights
 
@@ -133,14 +132,14 @@ def chosen_strength(features: Array, wins: Array, weights: Array) -> float:
         train, test = train[train < len(wins)], test[test < len(wins)]
         for place, strength in enumerate(STRENGTHS):
             fitted = _fit(features[train], wins[train], weights[train], strength)
-            given = _logistic(features[test] @ fitted).clip(1e-15, 1 - 1e-15)
-            loss = wins[test] * np.log(given) + (1 - wins[test]) * np.log(1 - given)
+            predicted = _logistic(features[test] @ fitted).clip(1e-15, 1 - 1e-15)
+            loss = wins[test] * np.log(predicted) + (1 - wins[test]) * np.log(1 - predicted)
             losses[place] -= (weights[test] * loss).mean()
     return float(STRENGTHS[losses.argmin()])
 
 
 def _fit(features: Array, wins: Array, weights: Array, strength: float) -> Array:
-    """A preference between 0 and 1 is one row that won and one that lost, weighted by it."""
+    """Coefficients of a fit in which each preference is a won and a lost row, weighted by it."""
     model = LogisticRegression(
         C=strength, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=SEED
     )
@@ -156,5 +155,5 @@ def _predict(weights: Array, difficulty: Array) -> Array:
 
 
 def _logistic(values: Array) -> Array:
-    found: Array = 1 / (1 + np.exp(-values))
-    return found
+    shares: Array = 1 / (1 + np.exp(-values))
+    return shares

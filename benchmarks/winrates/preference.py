@@ -1,4 +1,4 @@
-"""The win rate: what a judge's preferences amount to, and which of two systems has the better."""
+"""Win rates from a judge's preferences, and the comparison of two systems."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.benchmarks.stats.intervals import Interval, mean_interval
 from redraft.benchmarks.stats.pairs import Comparison, compare
 from redraft.benchmarks.winrates.alpaca import Annotation
-from redraft.benchmarks.winrates.length_control import (
-    Gamed,
-    LengthControlled,
-    NoLengthControl,
-    length_controlled,
-)
+
+if TYPE_CHECKING:
+    from redraft.benchmarks.winrates.length_control import Gamed, LengthControlled
 
 # Against itself a system wins half the time, by construction.
 EVEN = 50.0
@@ -24,7 +21,7 @@ EVEN = 50.0
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
-    """Percent; what is unjudged is in no rate."""
+    """Rates in percent, of the annotations that are judged."""
 
     rate: float
     standard_error: float
@@ -49,11 +46,11 @@ class WinRate:
         return {
             "win_rate": self.rate,
             "standard_error": self.standard_error,
-            "interval": self.interval.json(),
+            "interval": self.interval,
             "discrete_win_rate": self.discrete_rate,
             "length_controlled_win_rate": self.controlled_rate,
             "length_controlled_standard_error": controlled.standard_error if controlled else None,
-            "length_controlled_interval": controlled.interval.json() if controlled else None,
+            "length_controlled_interval": controlled.interval if controlled else None,
             "no_length_control": self.uncontrolled or None,
             "wins": self.wins,
             "ties": self.ties,
@@ -66,6 +63,8 @@ class WinRate:
 def win_rate(
     annotations: Sequence[Annotation], gamed: Gamed, resamples: int, seed: int = 0
 ) -> WinRate:
+    from redraft.benchmarks.winrates.length_control import NoLengthControl, length_controlled
+
     wins = [a.win for a in annotations if a.win is not None]
     if len(wins) < 2:
         raise ValueError(f"{len(wins)} of {len(annotations)} are judged; no rate can be given")
@@ -93,7 +92,7 @@ def win_rate(
 def compare_win_rates(
     ours: Sequence[Annotation], theirs: Sequence[Annotation], seed: int = 0
 ) -> Comparison:
-    """Win-rate points, on the instructions judged for both."""
+    """The difference in win-rate points on the instructions judged for both."""
     known = {a.row: a.win for a in theirs if a.win is not None}
     both = [(a.win, known[a.row]) for a in ours if a.win is not None and a.row in known]
     return compare([100 * mine for mine, _ in both], [100 * other for _, other in both], seed)

@@ -1,8 +1,8 @@
 """The model card of the workbench's model: every number in it comes from a file of measurements.
 
-    python -m redraft.benchmarks.workbench.card --model models/redraft-workbench --answers DIR
+    redraft bench workbench card --model models/redraft-workbench --answers DIR
 
-DIR holds what train/workbench/measure.py wrote. Writes README.md beside the weights, and policy,
+DIR holds what ``measure`` recorded. Writes README.md beside the weights, and policy,
 calibration and figures into redraft.json. The policy is chosen on other instructions (dev) than
 those that are reported (test).
 """
@@ -10,45 +10,42 @@ those that are reported (test).
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.workbench import card_tables, figures
-from redraft.benchmarks.workbench.figures import Answer, Share
+from redraft.benchmarks.workbench.figures import RecordedAnswer, Share
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
-from redraft.train.program import read
 from redraft.train.workbench.families import FAMILIES
 
 ITERATIONS = 3
 _NEEDED = ("base", "tuned", "gated", "dev", "dev_gated")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class CardOptions:
-    """Model card and manifest from recorded answers."""
-
-    model: str = option("folder of the model to describe")
-    answers: str = option("folder with the recorded answers")
-    recipe: str | None = option("folder the recipe wrote, for how long its steps took", None)
-    experiments: tuple[str, ...] = option("results of 'redraft bench experiments' (.json)", ())
+    model: Path = option("folder of the model to describe")
+    answers: Path = option("folder with the recorded answers")
+    recipe: Path | None = option("folder the recipe wrote, for how long its steps took", None)
+    experiments: tuple[Path, ...] = option("results of 'redraft bench experiments' (.json)", ())
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """The answers of one measurement, in the same order of instructions."""
 
-    base: Sequence[Answer]
-    tuned: Sequence[Answer]  # never stopped at a good score
-    gated: Sequence[Answer]  # stopped at a perfect one
-    stage1: Sequence[Answer]  # as tuned, of the model before stage two; may be empty
-    held_out: Sequence[Answer]  # as tuned, in wordings that were never trained on
-    dev: Sequence[Answer]  # as tuned, of instructions kept apart to choose the policy on
-    dev_gated: Sequence[Answer]
+    base: Sequence[RecordedAnswer]
+    tuned: Sequence[RecordedAnswer]  # never stopped at a good score
+    gated: Sequence[RecordedAnswer]  # stopped at a perfect one
+    stage1: Sequence[RecordedAnswer]  # as tuned, of the model before stage two; may be empty
+    held_out: Sequence[RecordedAnswer]  # as tuned, in wordings that were never trained on
+    dev: Sequence[RecordedAnswer]  # as tuned, of instructions kept apart to choose the policy on
+    dev_gated: Sequence[RecordedAnswer]
 
     @classmethod
     def read(cls, folder: Path) -> Recorded:
@@ -60,9 +57,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def computed(recorded: Recorded) -> dict[str, Any]:
-    """Every figure, as redraft.json keeps it."""
+    """All figures in the form of redraft.json."""
     base, tuned = recorded.base, recorded.tuned
-    found: dict[str, Any] = {
+    evaluation: dict[str, Any] = {
         "instructions": len(tuned),
         "accuracy": _plain(figures.quality(base, tuned, ITERATIONS)),
         "flips": _plain(figures.flips(tuned, 1)),
@@ -72,33 +69,35 @@ def computed(recorded: Recorded) -> dict[str, Any]:
         "malformed": sum(answer["malformed"] for answer in tuned),
     }
     if recorded.gated:
-        found["gate"] = figures.gate(tuned, recorded.gated, ITERATIONS)
+        evaluation["gate"] = figures.gate(tuned, recorded.gated, ITERATIONS)
     if recorded.stage1:
-        found["stage1"] = {
+        evaluation["stage1"] = {
             "accuracy": _plain(figures.quality(base, recorded.stage1, ITERATIONS)),
             "flips": _plain(figures.flips(recorded.stage1, 1)),
             "feedback": _plain(figures.feedback(recorded.stage1)),
             "win_rate": figures.win_rate(base, recorded.stage1, 1),
         }
     if recorded.held_out:
-        found["held_out"] = _plain(figures.quality([], recorded.held_out, ITERATIONS))
+        evaluation["held_out"] = _plain(figures.quality([], recorded.held_out, ITERATIONS))
     if recorded.dev:
-        found["dev"] = {
+        evaluation["dev"] = {
             "instructions": len(recorded.dev),
             "accuracy": _plain(figures.quality([], recorded.dev, ITERATIONS)),
             "gate": figures.gate(recorded.dev, recorded.dev_gated, ITERATIONS),
         }
-    return found
+    return evaluation
 
 
-def _family(name: str, base: Sequence[Answer], tuned: Sequence[Answer]) -> dict[str, Any]:
+def _family(
+    name: str, base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer]
+) -> dict[str, Any]:
     ours = [answer for answer in tuned if answer["family"] == name]
     theirs = [answer for answer in base if answer["family"] == name]
     return _plain({**figures.quality(theirs, ours, 1), **figures.feedback(ours)})
 
 
 def _plain(shares: Mapping[str, Share]) -> dict[str, Any]:
-    return {name: asdict(found) for name, found in shares.items()}
+    return {name: asdict(share) for name, share in shares.items()}
 
 
 ABOUT = (
@@ -115,7 +114,7 @@ EXAMPLES = (
 
 
 def best_policy(dev: Mapping[str, Any]) -> manifest.DefaultPolicy:
-    """One iteration, more where they measurably help; stop at a perfect score unless that costs
+    """The fewest iterations that are as good as more, with a gate at 10 unless that costs
     accuracy. ``dev``: figures of instructions that are not reported."""
     accuracy = dev["accuracy"]
     rates = [accuracy[f"refined_{k}"]["count"] for k in range(1, ITERATIONS + 1)]
@@ -127,38 +126,34 @@ def best_policy(dev: Mapping[str, Any]) -> manifest.DefaultPolicy:
 
 
 def write(options: CardOptions) -> Path:
-    model, recorded = Path(options.model), Recorded.read(Path(options.answers))
+    model, recorded = options.model, Recorded.read(options.answers)
     if missing := [name for name in _NEEDED if not getattr(recorded, name)]:
         raise ConfigError(f"{options.answers} has no {missing[0]}.jsonl; measure first")
     known = manifest.read(model)
     if known is None:
         raise ConfigError(f"{model} has no {manifest.NAME}; run 'redraft train merge' first")
-    found = computed(recorded)
+    evaluation = computed(recorded)
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
-    told = {**found, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
-    manifest.write(model, known.srt_format, best_policy(found["dev"]), rows, told)
-    jsonl.write_json(Path(options.answers) / "figures.json", found)
+    shown = {**evaluation, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
+    manifest.write(model, known.srt_format, best_policy(evaluation["dev"]), rows, shown)
+    jsonl.write_json(options.answers / "figures.json", evaluation)
     path = model / "README.md"
-    steps = _steps(Path(options.recipe)) if options.recipe else {}
-    results = [json.loads(Path(file).read_text(encoding="utf-8")) for file in options.experiments]
-    path.write_text(card_tables.render(found, steps, results), encoding="utf-8")
+    steps = _steps(options.recipe) if options.recipe else {}
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in options.experiments]
+    path.write_text(card_tables.render(evaluation, steps, results), encoding="utf-8")
     return path
 
 
 def _steps(recipe: Path) -> dict[str, float]:
-    """How many seconds each step of the recipe took, in their order."""
+    """The seconds that each step of the recipe took, in order."""
     marks = sorted((recipe / ".steps").glob("*.json"), key=lambda mark: mark.stat().st_mtime)
     return {m.stem: json.loads(m.read_text(encoding="utf-8"))["seconds"] for m in marks}
 
 
-def main(argv: Sequence[str]) -> int:
-    options = read(CardOptions, "card", argv)
+def main(arguments: Sequence[str]) -> int:
+    options = read(CardOptions, "workbench card", arguments, __doc__)
     path = write(options)
-    figures_of = json.loads((Path(options.answers) / "figures.json").read_text(encoding="utf-8"))
+    figures_of = json.loads((options.answers / "figures.json").read_text(encoding="utf-8"))
     print(card_tables.main_table(figures_of))
     print(f"card: {path}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,19 +12,19 @@ _ABOUT = Path(__file__).with_name("card.md")
 
 
 def render(
-    found: Mapping[str, Any], steps: Mapping[str, float], results: Sequence[Mapping[str, Any]]
+    evaluation: Mapping[str, Any], steps: Mapping[str, float], results: Sequence[Mapping[str, Any]]
 ) -> str:
-    """README.md: the figures, how long each step of the recipe took, results of experiments."""
+    """The text of README.md: figures, durations of the recipe's steps, results of experiments."""
     tables = {
-        "instructions": str(found["instructions"]),
-        "main": main_table(found),
-        "families": _family_table(found["families"]),
-        "feedback": _feedback_table(found),
-        "gate": _gate_text(found.get("gate")),
-        "targets": _target_table(found),
-        "most_wins": _most_wins(found["accuracy"]["base"]),
+        "instructions": str(evaluation["instructions"]),
+        "main": main_table(evaluation),
+        "families": _family_table(evaluation["families"]),
+        "feedback": _feedback_table(evaluation),
+        "gate": _gate_text(evaluation.get("gate")),
+        "targets": _target_table(evaluation),
+        "most_wins": _most_wins(evaluation["accuracy"]["base"]),
         "steps": _steps_text(steps),
-        "dev": str(found["dev"]["instructions"]),
+        "dev": str(evaluation["dev"]["instructions"]),
         "experiments": "\n\n".join(_result(result) for result in results) or "Not measured.",
     }
     text = _ABOUT.read_text(encoding="utf-8")
@@ -33,14 +33,14 @@ def render(
     return text
 
 
-def main_table(found: Mapping[str, Any]) -> str:
+def main_table(evaluation: Mapping[str, Any]) -> str:
     """Base, stage one and stage two side by side, by iterations."""
-    columns = {"base model": {"draft": found["accuracy"]["base"]}}
-    if "stage1" in found:
-        columns["stage 1"] = found["stage1"]["accuracy"]
-    columns["stage 2" if "stage1" in found else "stage 1"] = found["accuracy"]
-    if "held_out" in found:
-        columns["wordings never trained on"] = found["held_out"]
+    columns = {"base model": {"draft": evaluation["accuracy"]["base"]}}
+    if "stage1" in evaluation:
+        columns["stage 1"] = evaluation["stage1"]["accuracy"]
+    columns["stage 2" if "stage1" in evaluation else "stage 1"] = evaluation["accuracy"]
+    if "held_out" in evaluation:
+        columns["wordings never trained on"] = evaluation["held_out"]
     lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
     for label, key in _KEYS.items():
         cells = [percent(one[key]) if key in one else "" for one in columns.values()]
@@ -59,12 +59,12 @@ _KEYS = {
 def _steps_text(steps: Mapping[str, float]) -> str:
     if not steps:
         return "How long its steps took was not recorded."
-    told = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in steps.items())
-    return f"Its steps took {sum(steps.values()) / 60:.0f} minutes in all: {told}."
+    durations = ", ".join(f"{name} {seconds / 60:.1f}" for name, seconds in steps.items())
+    return f"Its steps took {sum(steps.values()) / 60:.0f} minutes in all: {durations}."
 
 
 def _result(result: Mapping[str, Any]) -> str:
-    """A result of 'redraft bench', as its own tables tell it."""
+    """The tables of a result of ``redraft bench``."""
     parts = [f"### {result['about']}"]
     for table in result["tables"]:
         lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
@@ -84,15 +84,15 @@ def _family_table(families: Mapping[str, Any]) -> str:
     return "\n".join([head, "|---|---|---|---|---|---|", *lines])
 
 
-def _feedback_table(found: Mapping[str, Any]) -> str:
-    columns = {"stage 1": found}
-    if "stage1" in found:
-        columns = {"stage 1": found["stage1"], "stage 2": found}
+def _feedback_table(evaluation: Mapping[str, Any]) -> str:
+    columns = {"stage 1": evaluation}
+    if "stage1" in evaluation:
+        columns = {"stage 1": evaluation["stage1"], "stage 2": evaluation}
     lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
     for label, (group, key) in _FEEDBACK.items():
         cells = [percent(one[group][key] if key else one[group]) for one in columns.values()]
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    malformed = f"Feedback of the shipped model that could not be read: {found['malformed']}."
+    malformed = f"Feedback of the shipped model that could not be read: {evaluation['malformed']}."
     return "\n".join([*lines, "", malformed])
 
 
@@ -110,24 +110,24 @@ _FEEDBACK = {
 }
 
 
-def _target_table(found: Mapping[str, Any]) -> str:
-    """What was aimed at, and what was reached."""
-    accuracy = {name: one["count"] / one["of"] for name, one in found["accuracy"].items()}
+def _target_table(evaluation: Mapping[str, Any]) -> str:
+    """Aims and the values that were reached."""
+    accuracy = {name: one["count"] / one["of"] for name, one in evaluation["accuracy"].items()}
     refined = accuracy["refined_1"]
-    verdict, spoilt = found["feedback"]["verdict"], found["flips"]["right_to_wrong"]
+    verdict, spoilt = evaluation["feedback"]["verdict"], evaluation["flips"]["right_to_wrong"]
     rows = [
         ("refined above base direct, points", 25, 100 * (refined - accuracy["base"])),
         ("refined above its own draft, points", 15, 100 * (refined - accuracy["draft"])),
-        ("refined against base, wins, %", 80, 100 * found["win_rate"]["value"]),
+        ("refined against base, wins, %", 80, 100 * evaluation["win_rate"]["value"]),
         ("verdict on drafts right, %", 95, 100 * verdict["count"] / verdict["of"]),
         ("right drafts not made wrong, %", 99, 100 - 100 * spoilt["count"] / spoilt["of"]),
     ]
-    if "stage1" in found:
-        before = found["stage1"]["accuracy"]["draft"]
+    if "stage1" in evaluation:
+        before = evaluation["stage1"]["accuracy"]["draft"]
         gain = accuracy["draft"] - before["count"] / before["of"]
         rows.append(("stage 2 direct above stage 1 direct, points", 0, 100 * gain))
-    if "gate" in found:
-        rows.append(("tokens saved by the gate, %", 40, 100 * found["gate"]["saved"]))
+    if "gate" in evaluation:
+        rows.append(("tokens saved by the gate, %", 40, 100 * evaluation["gate"]["saved"]))
     lines = [
         f"| {label} | {aim} | {value:.1f} | {'yes' if value >= aim else 'no'} |"
         for label, aim, value in rows

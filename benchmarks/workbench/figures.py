@@ -1,7 +1,7 @@
-"""What the recorded answers of base and tuned model say: every figure of the model card.
+"""All figures of the model card, from recorded answers of the base and the tuned model.
 
-All shares come with a 95% Wilson interval. Right and wrong are the exact judge's words, feedback
-is compared with the exact critic's.
+Shares have 95% Wilson intervals. The exact judge decides what is right; feedback is compared with
+the exact critic's.
 """
 
 from __future__ import annotations
@@ -9,20 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
+from redraft.benchmarks.stats.intervals import wilson
 from redraft.server.refine.srt_format import HIGHEST_SCORE
 from redraft.train.workbench import critic
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
-Answer = Mapping[str, Any]  # a row of evaluate
-_Z = 1.959964  # of 95%
+RecordedAnswer = Mapping[str, Any]  # a row that evaluate wrote
+_Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """So many of so many, with the interval the true share lies in."""
+    """A share with its 95% interval."""
 
     count: int
     of: int
@@ -36,38 +38,37 @@ class Share:
 
 def share(hits: Iterable[bool]) -> Share:
     known = list(hits)
-    count, of = sum(known), len(known)
-    if of == 0:
+    if not known:
         return Share(0, 0, 0.0, 1.0)
-    rate, square = count / of, _Z * _Z
-    middle = (rate + square / (2 * of)) / (1 + square / of)
-    spread = _Z * math.sqrt(rate * (1 - rate) / of + square / (4 * of * of)) / (1 + square / of)
-    return Share(count, of, max(0.0, middle - spread), min(1.0, middle + spread))
+    interval = wilson(sum(known), len(known))
+    return Share(sum(known), len(known), interval.low, interval.high)
 
 
-def right_after(answer: Answer, iterations: int) -> bool:
-    """Is the response right that stands after so many iterations? A loop that stopped earlier
-    keeps its last one."""
+def right_after(answer: RecordedAnswer, iterations: int) -> bool:
+    """Whether the response after this many iterations is right; a loop that stopped earlier keeps
+    its last response."""
     responses = answer["responses"]
     return judge(
         task_for(answer["instruction"]), responses[min(iterations, len(responses) - 1)]
     ).right
 
 
-def tokens(answer: Answer) -> int:
+def tokens(answer: RecordedAnswer) -> int:
     return sum(answer["tokens"].values())
 
 
-def quality(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
+def quality(
+    base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer], iterations: int
+) -> dict[str, Share]:
     """Accuracy of the base model, the tuned model's draft, and its refinements."""
-    found = {"base": share(right_after(answer, 0) for answer in base)}
+    accuracy = {"base": share(right_after(answer, 0) for answer in base)}
     for k in range(iterations + 1):
-        found["draft" if k == 0 else f"refined_{k}"] = share(right_after(a, k) for a in tuned)
-    return found
+        accuracy["draft" if k == 0 else f"refined_{k}"] = share(right_after(a, k) for a in tuned)
+    return accuracy
 
 
-def flips(tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
-    """How often refining spoils a right draft, and how often it mends a wrong one."""
+def flips(tuned: Sequence[RecordedAnswer], iterations: int) -> dict[str, Share]:
+    """Shares of right drafts made wrong and of wrong drafts made right."""
     before = [(right_after(a, 0), right_after(a, iterations)) for a in tuned]
     return {
         "right_to_wrong": share(not after for draft, after in before if draft),
@@ -75,23 +76,23 @@ def flips(tuned: Sequence[Answer], iterations: int) -> dict[str, Share]:
     }
 
 
-def feedback(tuned: Sequence[Answer]) -> dict[str, Share]:
-    """How far the model's feedback agrees with the exact critic's, on its drafts; and, on its
-    refinements, the verdict: a model is bound to like what it has just corrected."""
+def feedback(tuned: Sequence[RecordedAnswer]) -> dict[str, Share]:
+    """Agreement of the model's feedback on drafts with the exact critic's. Verdicts on refinements
+    are apart: a model tends to approve of what it has just corrected."""
     verdicts, exact, scores, refined = [], [], [], []
     for answer in tuned:
         task = task_for(answer["instruction"])
-        for number, (response, given) in enumerate(
+        for number, (response, feedback) in enumerate(
             zip(answer["responses"], answer["feedback"], strict=False)
         ):
             judged = judge(task, response)
-            agrees = (given["score"] == HIGHEST_SCORE) == judged.right
+            agrees = (feedback["score"] == HIGHEST_SCORE) == judged.right
             if number > 0:
                 refined.append(agrees)
                 continue
             verdicts.append(agrees)
-            scores.append(given["score"] == judged.score)
-            exact.append(given["text"] == critic.feedback(task, response))
+            scores.append(feedback["score"] == judged.score)
+            exact.append(feedback["text"] == critic.feedback(task, response))
     return {
         "verdict": share(verdicts),
         "score": share(scores),
@@ -100,8 +101,8 @@ def feedback(tuned: Sequence[Answer]) -> dict[str, Share]:
     }
 
 
-def calibration(tuned: Sequence[Answer]) -> list[dict[str, int]]:
-    """For each score, how many drafts got it and how many of those were right."""
+def calibration(tuned: Sequence[RecordedAnswer]) -> list[dict[str, int]]:
+    """For each score the number of drafts that got it and how many of them were right."""
     rows: dict[int, list[bool]] = {}
     for answer in tuned:
         if answer["feedback"] and answer["feedback"][0]["score"] is not None:
@@ -113,7 +114,9 @@ def calibration(tuned: Sequence[Answer]) -> list[dict[str, int]]:
     ]
 
 
-def win_rate(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -> dict[str, float]:
+def win_rate(
+    base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer], iterations: int
+) -> dict[str, float]:
     """Refined against base by the judge's score, ties half, with the normal 95% interval."""
     results = []
     for one, other in zip(tuned, base, strict=True):
@@ -127,9 +130,11 @@ def win_rate(base: Sequence[Answer], tuned: Sequence[Answer], iterations: int) -
     return {"value": mean, "low": mean - spread, "high": mean + spread}
 
 
-def gate(tuned: Sequence[Answer], gated: Sequence[Answer], iterations: int) -> dict[str, Any]:
-    """The same loop stopped at a perfect score or when nothing changes, stopped only when nothing
-    changes, and never stopped: tokens and accuracy."""
+def gate(
+    tuned: Sequence[RecordedAnswer], gated: Sequence[RecordedAnswer], iterations: int
+) -> dict[str, Any]:
+    """Tokens and accuracy of loops that end at a score of 10 or at no change, of loops that end
+    at no change only, and of loops that never end early."""
     spent, less = sum(map(tokens, tuned)), sum(map(tokens, gated))
     count = _counter()
     never = sum(unstopped(answer, iterations, count) for answer in tuned)
@@ -144,9 +149,9 @@ def gate(tuned: Sequence[Answer], gated: Sequence[Answer], iterations: int) -> d
     }
 
 
-def unstopped(answer: Answer, iterations: int, count: Callable[[str], int]) -> int:
-    """Tokens of a loop that goes on though a refinement changes nothing. All phases are greedy and
-    see nothing but the response, so every further iteration is the last one over again."""
+def unstopped(answer: RecordedAnswer, iterations: int, count: Callable[[str], int]) -> int:
+    """Tokens of the loop if it did not end at no change. All phases are greedy and depend on the
+    response alone, so every further iteration repeats the last one."""
     done = len(answer["responses"]) - 1
     if answer["stop_reason"] != "no_change":
         return tokens(answer)
@@ -155,7 +160,7 @@ def unstopped(answer: Answer, iterations: int, count: Callable[[str], int]) -> i
 
 
 def _counter() -> Callable[[str], int]:
-    """Tokens of one phase, the one that ends it among them."""
+    """Counts the tokens of a phase, its end token included."""
     from redraft.train.workbench import tokenizer
 
     words = tokenizer.build()

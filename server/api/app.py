@@ -8,16 +8,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from redraft import __version__
-from redraft.server.api import (
-    chat,
-    completions,
-    errors,
-    feedback,
-    models,
-    pages,
-    probes,
-    refine,
-)
+from redraft.server.api import chat, completions, errors, feedback, models, pages, probes, refine
 from redraft.server.api.edge import Edge
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from redraft.server.api import outcome
 from redraft.server.api.decide import Decision
@@ -27,9 +26,12 @@ class ChatStream:
     ) -> None:
         start = {"id": head["id"], "object": "chat.completion.chunk", "created": head["created"]}
         self._open = to_json({**start, "model": head["model"]})[:-1]
+        self._delta = f'data: {self._open},"choices":[{{"index":0,"delta":'
         self._decision, self._include_usage = decision, include_usage
         self._reasoning = ReasoningText()
-        self._fields, self._inline = FIELDS.get(shown, ()), shown == "inline_think"
+        self._inline = shown == "inline_think"
+        self._fields = [f'"{name}":' for name in FIELDS.get(shown, ())]
+        self._place, self._at = ("", -1), ""  # of the latest delta in the loop; how it is told
         self._begun = self._thinking = self._answered = False
 
     async def chunks(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
@@ -43,12 +45,12 @@ class ChatStream:
             case Delta(live=True, text=text):
                 if not self._answered:
                     self._reasoning.add(event)  # so that the phase counts as streamed
-                chunks = self._content(text, self._at(event))
+                chunks = self._content(text, self._where(event))
             case Finished(trace=trace):
                 chunks = self._end(trace)
             case _:
                 text = self._reasoning.add(event)
-                chunks = self._thought(text, self._at(event)) if text else ""
+                chunks = self._thought(text, self._where(event)) if text else ""
         if chunks and not self._begun:
             self._begun = True
             return self._chunk('{"role":"assistant","content":""}') + chunks
@@ -61,7 +63,7 @@ class ChatStream:
         if not self._fields:
             return ""
         value = to_json(text)
-        return self._chunk("{" + ",".join(f'"{name}":{value}' for name in self._fields) + "}", at)
+        return self._chunk("{" + ",".join([name + value for name in self._fields]) + "}", at)
 
     def _content(self, text: str, at: str = "") -> str:
         self._answered = True
@@ -79,13 +81,15 @@ class ChatStream:
             chunks += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
         return chunks + DONE.decode()
 
-    def _at(self, event: Any) -> str:
+    def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""
-        if not self._decision.policy.refines or not isinstance(event, Delta):
+        if not isinstance(event, Delta) or not self._decision.policy.refines:
             return ""
-        return f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'
+        if (place := (event.phase, event.iteration)) != self._place:
+            self._place = place
+            self._at = f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'
+        return self._at
 
     def _chunk(self, delta: str, refine: str = "", finish_reason: str | None = None) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        choice = f'{{"index":0,"delta":{delta},"finish_reason":{finish}}}'
-        return f'data: {self._open},"choices":[{choice}]{refine}}}\n\n'
+        return f'{self._delta}{delta},"finish_reason":{finish}}}]{refine}}}\n\n'

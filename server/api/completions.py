@@ -26,12 +26,7 @@ from redraft.server.engine.base import Engine, FinishReason, Tokens
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Given
-from redraft.server.refine.trace import (
-    Feedback,
-    Instruction,
-    ResponseText,
-    Trace,
-)
+from redraft.server.refine.trace import Feedback, Instruction, ResponseText, Trace
 from redraft.server.service import Job, Service
 
 router = APIRouter(tags=["OpenAI"])

@@ -78,7 +78,7 @@ class Forwarded(Response):
         await whole(scope, receive, send)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, line = scope["path"], Line(send, HEADERS)
+        path, line = scope["path"], Line(scope, send, HEADERS)
         async with Connected(receive) as connected:
             pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
             try:

@@ -50,6 +50,7 @@ class Edge:
             await self.app(scope, receive, send)
             return
         passage = _Passage(scope, receive, send)
+        scope["redraft.send"] = send  # the server's own, for the parts of a stream
         try:
             await self._pass(passage)
         except ClientDisconnect:

@@ -135,7 +135,7 @@ class EventStream(Response):
         self._chunks, self._settings, self._on_error = chunks, settings, on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        line = Line(send, HEADERS)
+        line = Line(scope, send, HEADERS)
         # Opened in this order: a client that leaves cancels the work and the pulse, both.
         async with Connected(receive) as connected, aclosing(self._chunks) as chunks:
             pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
@@ -162,8 +162,10 @@ def last_words(error: Exception, path: str) -> ApiError:
 class Line:
     """The way to the client: whether it is blocked, and for how long nothing moved on it."""
 
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        self._send = send
+    def __init__(self, scope: Scope, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        # The wrappers around ``send`` watch for the start and the end of a response. What comes
+        # between the two passes them by, which saves four calls for each token.
+        self._send, self._send_part = send, scope.get("redraft.send", send)
         self._start = {"type": "http.response.start", "status": 200, "headers": headers}
         self._clock = asyncio.get_running_loop().time
         self._moved_at = self._clock()
@@ -175,7 +177,7 @@ class Line:
         if not self.started:
             self.started = True
             await self._send(self._start)
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await self._send_part({"type": "http.response.body", "body": chunk, "more_body": True})
         self._blocked, self._moved_at = False, self._clock()
 
     async def end(self) -> None:

@@ -9,14 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
 from typing import Any
 
-from redraft.server.options.fields import (
-    default_of,
-    fields_of,
-    flag,
-    is_secret,
-    unknown,
-    variable,
-)
+from redraft.server.options.fields import default_of, fields_of, flag, is_secret, unknown, variable
 from redraft.server.options.values import ConfigError, element_type
 
 

@@ -11,11 +11,7 @@ from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
-from redraft.server.refine.trace import (
-    Feedback,
-    Instruction,
-    ResponseText,
-)
+from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
 Style = Literal["srt", "prompted"]
 

@@ -14,11 +14,7 @@ from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import (
-    Candidate,
-    ResponseText,
-    StopReason,
-)
+from redraft.server.refine.trace import Candidate, ResponseText, StopReason
 
 
 class Drafting:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redraft.server.refine.trace import (
-    Candidate,
-    Feedback,
-    Phase,
-    ResponseText,
-    Trace,
-)
+from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText, Trace
 
 
 @dataclass(frozen=True, slots=True)

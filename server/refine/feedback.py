@@ -13,10 +13,7 @@ from redraft.server.refine.srt_format import (
     parse_score,
     parse_sections,
 )
-from redraft.server.refine.trace import (
-    Feedback,
-    ResponseText,
-)
+from redraft.server.refine.trace import Feedback, ResponseText
 
 
 def read_feedback(written: ResponseText, components: Sequence[str] = COMPONENTS) -> Feedback:

@@ -21,11 +21,7 @@ from redraft.server.refine.events import Delta
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import (
-    Phase,
-    PhaseTotals,
-    ResponseText,
-)
+from redraft.server.refine.trace import Phase, PhaseTotals, ResponseText
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from redraft.server.refine.policy import Keep, Policy
-from redraft.server.refine.trace import (
-    ResponseText,
-    StopReason,
-)
+from redraft.server.refine.trace import ResponseText, StopReason
 
 
 class Stop(Exception):

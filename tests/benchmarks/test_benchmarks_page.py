@@ -3,7 +3,6 @@ measurement is on it."""
 
 from __future__ import annotations
 
-import importlib
 import re
 import shlex
 from pathlib import Path
@@ -13,25 +12,42 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
-from redraft.benchmarks.__main__ import measurements
-from redraft.benchmarks.experiments import experiments
+from redraft.benchmarks import tasks, winrate
+from redraft.benchmarks.__main__ import COMMANDS
+from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.experiments import EXPERIMENTS
+from redraft.benchmarks.workbench import STEPS
+from redraft.server.options import read
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^redraft bench (\S+) ?(.*)$", PAGE, re.MULTILINE)
+ON_THE_PAGE = re.findall(r"^redraft bench (\S+) ?(.*)$", PAGE, re.MULTILINE)
+TABLES: dict[str, Table] = {
+    "experiments": EXPERIMENTS,
+    "tasks": tasks.STEPS,
+    "winrate": winrate.STEPS,
+    "workbench": STEPS,
+}
 
 
-@pytest.mark.parametrize(("name", "given"), COMMANDS)
+@pytest.mark.parametrize(("name", "given"), ON_THE_PAGE)
 def test_a_command_on_the_page_has_these_options(name: str, given: str) -> None:
     arguments = shlex.split(given)
-    package = "benchmarks"
-    if name == "experiments":
-        package, name, *arguments = "redraft.benchmarks.experiments", *arguments
-    module: Any = importlib.import_module(f"{package}.{name.replace('-', '_')}")
-    module.parser().parse_args(arguments)
+    table = COMMANDS
+    if name in TABLES:
+        table, name, *arguments = TABLES[name], *arguments
+    read(options_of(table.module(name)), name, arguments, {})
+
+
+def options_of(module: Any) -> type[Any]:
+    """Its own options, else those it shares with others."""
+    classes = [each for name, each in vars(module).items() if name.endswith("Options")]
+    own = [each for each in classes if each.__module__ == module.__name__]
+    (options,) = own or classes
+    return options
 
 
 def test_every_measurement_is_on_the_page() -> None:
-    assert {name for name, _ in COMMANDS} == set(measurements())
+    assert {name for name, _ in ON_THE_PAGE} == set(COMMANDS.commands)
     mentioned = set(re.findall(r"^\| `(\S+)` ", PAGE, re.MULTILINE))
-    mentioned |= {given.split()[0] for name, given in COMMANDS if name == "experiments"}
-    assert set(experiments()) <= mentioned
+    mentioned |= {given.split()[0] for name, given in ON_THE_PAGE if name == "experiments"}
+    assert set(EXPERIMENTS.commands) <= mentioned

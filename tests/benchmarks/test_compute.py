@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import compute
+from redraft.benchmarks.__main__ import main as bench
 from redraft.benchmarks.grading.labelled import MATCHES, LabelledPrompt, read_labelled
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
@@ -86,7 +87,7 @@ def test_what_cannot_be_asked_is_a_counted_failure(tmp_path: Path) -> None:
     with answering(ScriptedEngine(reply=mends)) as served:
         labelled = write(tmp_path / "labelled.jsonl", 3)
         given = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
-        assert compute.main([*given, "--out", str(tmp_path / "out"), *ways]) == 1
+        assert bench(["compute", *given, "--out", str(tmp_path / "out"), *ways]) == 1
 
 
 def test_a_line_without_answers_is_refused_by_its_number(tmp_path: Path) -> None:

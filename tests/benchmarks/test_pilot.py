@@ -16,6 +16,7 @@ from fastapi import FastAPI
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import pilot
+from redraft.benchmarks.__main__ import main as bench
 from redraft.benchmarks.grading.policies import (
     OFF,
     Loop,
@@ -27,13 +28,9 @@ from redraft.benchmarks.grading.policies import (
 )
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine import manifest
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.service import Service
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise
 from redraft.train.workbench.tasks import answer, sample
@@ -218,7 +215,7 @@ def test_without_a_judge_that_answers_nothing_is_recommended(
     with serving(FastAPI()) as judge, served(engine(spoils=False), model) as server:
         given = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
         more = ["--judge", judge.v1, "--write", str(model), "--out", str(labelled.parent / "out")]
-        assert pilot.main([*given, *more]) == 1
+        assert bench(["pilot", *given, *more]) == 1
     assert "only 0 prompts were answered: {'unjudged_http_404': 60}" in capsys.readouterr().err
     assert (model / manifest.NAME).read_bytes() == before
 
@@ -226,4 +223,4 @@ def test_without_a_judge_that_answers_nothing_is_recommended(
 def test_too_few_prompts_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "few.jsonl"
     path.write_text(json.dumps({"prompt": "a", "answers": ["b"]}))
-    assert pilot.main([str(path), "--model", "m"]) == 2
+    assert bench(["pilot", str(path), "--model", "m"]) == 2

@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import report
+from redraft.benchmarks.__main__ import COMMANDS
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.__main__ import measurements
+from redraft.benchmarks.output import report_html
 from redraft.benchmarks.output.plots import bars, lines, scatter, stacked
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval
@@ -82,7 +83,7 @@ def test_figures_are_set_right_and_words_left() -> None:
         ["2 drafts", "40.0 [30.0, 50.0]", "19/3", "1 paper", "-"],
         ["direct", "-", "-", "README", "-"],
     ]
-    html = report.table({"title": "T", "columns": columns, "rows": rows, "note": ""})
+    html = report_html.table({"title": "T", "columns": columns, "rows": rows, "note": ""})
     assert re.findall(r'<th class="(.)"', html) == ["t", "n", "n", "t", "n"]
     assert '<td class="n" data-of="right %">40.0 [30.0, 50.0]</td>' in html
     assert '<td class="n none" data-of="flips">-</td>' in html
@@ -167,7 +168,7 @@ def test_names_in_a_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
-    assert report.main([str(tmp_path), "--out", str(tmp_path / "page.html")]) == 1
+    assert bench(["report", str(tmp_path), "--out", str(tmp_path / "page.html")]) == 1
 
 
 def test_a_result_ends_stdout_with_one_line_of_json(
@@ -195,11 +196,11 @@ def test_the_same_values_give_the_same_plot(tmp_path: Path) -> None:
 
 
 def test_every_measurement_says_what_it_is() -> None:
-    known = measurements()
+    known = COMMANDS.commands
     assert {"winrate", "tasks", "agreement", "latency", "report", "phased-model"} <= known.keys()
-    assert all(known.values())
+    assert all(about for _, about in known.values())
 
 
 def test_a_file_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench(["winrate", "score", "nowhere.json"]) == 2
-    assert capsys.readouterr().err == "redraft bench winrate: there is no nowhere.json\n"
+    assert capsys.readouterr().err == "redraft bench winrate score: there is no nowhere.json\n"

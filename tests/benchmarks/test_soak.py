@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import soak
-from redraft.benchmarks.load.processes import Running
+from redraft.benchmarks.load.usage import Running
 
 MIB = soak.MIB
 

@@ -10,11 +10,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
-from redraft.benchmarks import latency, overhead, soak, speculation, targets
+from redraft.benchmarks import targets
 from redraft.benchmarks.output.target_table import TARGETS, Target, guessed, linearity, measured
 from redraft.benchmarks.stats.intervals import Interval
-
-PARSERS = {module.main: module.parser for module in (latency, overhead, soak, speculation)}
 
 
 def interval(estimate: float, low: float, high: float) -> dict[str, Any]:
@@ -69,10 +67,9 @@ def test_the_open_loop_runs_at_shares_of_what_was_answered_before(tmp_path: Path
     )
     (tmp_path / "models" / "small").mkdir(parents=True)
     (tmp_path / "models" / "small" / "redraft.json").touch()
-    given = targets.steps()["open"].arguments(tmp_path)
-    options = latency.parser().parse_args(given)
-    assert options.rates == [5.0, 8.0]
-    assert options.concurrency == []
+    options = targets.steps()["open"].options(tmp_path, tmp_path / "latency-open")
+    assert options.rates == (5.0, 8.0)
+    assert options.concurrency == ()
 
 
 @pytest.mark.parametrize("name", [name for name in targets.steps() if name != "open"])
@@ -81,7 +78,7 @@ def test_every_step_gives_its_measurement_options_it_has(name: str, tmp_path: Pa
         (tmp_path / "models" / model).mkdir(parents=True)
         (tmp_path / "models" / model / "redraft.json").touch()
     step = targets.steps()[name]
-    PARSERS[step.program]().parse_args(step.arguments(tmp_path))
+    assert step.options(tmp_path, tmp_path / step.folder).out == tmp_path / step.folder
 
 
 def test_every_target_is_measured_by_a_step() -> None:
@@ -135,4 +132,4 @@ def test_a_figure_that_is_no_number_meets_nothing(tmp_path: Path) -> None:
     assert measured(at, tmp_path).estimate == 2.0
     nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
     assert not at.met(nothing)
-    assert not at.sure(at.found(tmp_path))
+    assert not at.sure(at.read_figure(tmp_path))

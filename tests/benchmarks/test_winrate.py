@@ -15,7 +15,7 @@ pytest.importorskip("sklearn", reason="the bench extra is not installed")
 from redraft.benchmarks import winrate
 from redraft.benchmarks.grading.judge import first_token, reference_first, share_of_first
 from redraft.benchmarks.load.endpoint import CallFailed
-from redraft.benchmarks.winrates.alpaca import Answer, read_answers, read_instructions
+from redraft.benchmarks.winrates.alpaca import SystemAnswer, read_answers, read_instructions
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.train.exact.app import build_app
@@ -178,7 +178,7 @@ def test_answers_are_generated_once_with_the_refine_options_and_failures_counted
 ) -> None:
     outputs = {"name a fish": "", "unanswerable": "", "name a bird": ""}
     reference = str(write(tmp_path / "reference.json", outputs))
-    given = ["answer", "--reference", reference, "--url", served.v1, "--model", "m"]
+    given = ["answer", "--instructions", reference, "--url", served.v1, "--model", "m"]
     options = ["--refine", '{"max_iterations": 2}', "--retries", "0", "--out", str(tmp_path)]
     assert winrate.main([*given, *options]) == 1
     assert last_line(capsys.readouterr().out)["failures"] == {"http_500": 1}
@@ -280,7 +280,7 @@ def test_instructions_are_read_without_their_answers(
 ) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_text(json.dumps(line) + "\n")
-    assert read_instructions(path) == [Answer(asked, "", dataset)]
+    assert read_instructions(path) == [SystemAnswer(asked, "", dataset)]
     path = tmp_path / "prompts.json"
     path.write_text(json.dumps([{"instruction": "Sing.", "output": "La", "generator": "g"}]))
-    assert read_instructions(path) == [Answer("Sing.", "")]
+    assert read_instructions(path) == [SystemAnswer("Sing.", "")]

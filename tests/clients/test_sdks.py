@@ -16,12 +16,8 @@ import pytest
 from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
-from redraft.server.model import (
-    ServedModel,
-)
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.model import ServedModel
+from redraft.server.service import Service
 from tests.support.serving import serving
 
 DRAFT = "This is the draft of a scripted engine."

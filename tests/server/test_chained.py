@@ -14,12 +14,8 @@ from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.model import ServedModel
+from redraft.server.service import Service
 from tests.server.api.test_disconnect import connection
 from tests.support.loops import feedback
 from tests.support.serving import Pause, Served, answering, serving

@@ -10,19 +10,12 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from redraft.server.admission import (
-    Rates,
-    Rejected,
-)
+from redraft.server.admission import Rates, Rejected
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
-from redraft.server.model import (
-    ServedModel,
-)
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.model import ServedModel
+from redraft.server.service import Service
 from redraft.server.telemetry.metrics import Metrics
 from tests.server.api.test_direct import BODY, CHAT, Layer
 from tests.support.asgi import send, srt_model

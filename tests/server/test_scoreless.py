@@ -12,9 +12,7 @@ from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.feedback import read_feedback
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.srt_format import FormatError
-from redraft.server.refine.trace import (
-    ResponseText,
-)
+from redraft.server.refine.trace import ResponseText
 from tests.support.asgi import post, srt_model
 from tests.support.loops import FORMAT, WITHOUT_SCORE, feedback
 

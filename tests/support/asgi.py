@@ -16,14 +16,10 @@ from redraft.server.api.app import build_app
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
 from redraft.server.refine.srt_format import SrtFormat
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.service import Service
 from tests.support.loops import FORMAT
 
 LIMIT_S = 180  # a request that hangs fails its test rather than the whole run

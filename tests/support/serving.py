@@ -81,13 +81,9 @@ def serving(app: Any, **options: Any) -> Iterator[Served]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    config: dict[str, Any] = {
-        "log_level": "warning",
-        "access_log": False,
-        "timeout_keep_alive": 300,
-        "timeout_graceful_shutdown": 60,
-    }
-    server = _Server(uvicorn.Config(app, **(config | options)))
+    settings: dict[str, Any] = {"log_level": "warning", "access_log": False}
+    settings |= {"timeout_keep_alive": 300, "timeout_graceful_shutdown": 60}
+    server = _Server(uvicorn.Config(app, **(settings | options)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

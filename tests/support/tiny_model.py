@@ -88,7 +88,7 @@ def decode(ids: Iterable[int]) -> str:
 def _write_tokenizer(directory: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
-    wrapped: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    wrapped: Any = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer(),
         eos_token=END,
         pad_token=PAD,
@@ -119,9 +119,9 @@ def _write_weights(directory: Path) -> None:
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model: Any = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+        model: Any = LlamaForCausalLM(config)
     model.to(torch.bfloat16)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=0.7,
         eos_token_id=special_id(END),

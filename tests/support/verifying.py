@@ -70,7 +70,10 @@ def verified() -> torch.Tensor:
     metadata.target_logits_indices = torch.arange(0, 2 * ROWS, 2)
     metadata.bonus_logits_indices = torch.arange(1, 2 * ROWS, 2)
     logits = LOGITS.repeat(2 * ROWS, 1)
-    return runner.rejection_sampler(metadata, None, logits, sampling()).sampled_token_ids
+    sampled: torch.Tensor = runner.rejection_sampler(
+        metadata, None, logits, sampling()
+    ).sampled_token_ids
+    return sampled
 
 
 def sampling() -> Any:

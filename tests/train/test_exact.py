@@ -18,19 +18,11 @@ import pytest
 from redraft.server.engine.base import Chat, Message
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine.asking import PromptedAsker
 from redraft.server.refine.srt_format import parse_feedback, parse_score
-from redraft.server.refine.trace import (
-    Feedback,
-    Instruction,
-    ResponseText,
-)
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.refine.trace import Feedback, Instruction, ResponseText
+from redraft.server.service import Service
 from redraft.train import critics
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise, misread, opinion

@@ -13,11 +13,11 @@ import httpx
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.http_engine.answer import Retryable, error_from
 from redraft.server.engine.http_engine.upstream import Upstream
+from redraft.server.engine.sse import DONE, EventReader
 from redraft.server.retry import retry_after_s
 
 Wait = Callable[[], float]  # -> the seconds the next bytes may take
 
-DONE = b"data: [DONE]"
 END_S = 1.0  # between [DONE] and the end of the answer
 LONGEST_EVENT = LONGEST_ANSWER = 1 << 24  # bytes; a longer one is an error
 
@@ -87,22 +87,21 @@ class Connection:
                     f"the upstream answered {response.status_code} with {kind}, which is no "
                     f"stream: {content[:120]!r}"
                 )
-            unfinished = b""
+            events = EventReader()
             async with aclosing(self.pieces(response, wait_s)) as pieces:
                 async for piece in pieces:
-                    *lines, unfinished = (unfinished + piece).split(b"\n")
-                    for line in lines:
+                    ended = events.read(piece)
+                    for data in ended:
                         self._check_open()  # after a close, buffered events are dropped
-                        if line.startswith(b"data:"):
-                            yield line[5:].strip()
-                    if any(line.rstrip() == DONE for line in lines):
+                        yield data
+                    if DONE in ended:
                         # The pool reuses a connection only when its answer was read to the end.
                         with suppress(TimeoutError, Retryable):
                             async with asyncio.timeout(END_S):
                                 async for _ in pieces:
                                     pass
                         return
-                    if len(unfinished) > LONGEST_EVENT:
+                    if events.num_unfinished > LONGEST_EVENT:
                         raise EngineUnavailable("the upstream sent an event without an end")
 
     async def pieces(self, response: httpx.Response, wait_s: Wait) -> AsyncGenerator[bytes, None]:

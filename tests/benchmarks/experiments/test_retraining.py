@@ -1,7 +1,7 @@
 """Experiments whose every arm is a training: the ablation of feedback and the data curves.
 
-Their stages are processes. Here most are played: the commands are read by those who would read
-them, and models answer as well as they were "trained".
+Trainings are processes. Here they are played: the commands are read by those who would read them,
+and models answer as well as they were "trained".
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -27,10 +26,17 @@ import psutil
 from redraft.benchmarks import report
 from redraft.benchmarks.experiments import ablation, data_curve
 from redraft.benchmarks.experiments.arm_figures import failures, weigh
-from redraft.benchmarks.experiments.arms import Arm, Measured, Shop, measured
-from redraft.benchmarks.experiments.stages import StageFailed, to_the_end
-from redraft.benchmarks.workbench import judged
+from redraft.benchmarks.experiments.arms import (
+    TOOLS,
+    Arm,
+    ArmSettings,
+    MeasuredArm,
+    Tools,
+    measured,
+)
+from redraft.benchmarks.load.programs import ProgramFailed, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
+from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
 from redraft.server.options import ConfigError
@@ -38,7 +44,6 @@ from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import recipe as recipes
 from redraft.train.data.records import Lesson
-from redraft.train.program import read
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import answer, sample
@@ -67,26 +72,23 @@ steps:
 
 
 class Played:
-    """Plays the processes: what a model learnt is the share of its answers that are right."""
+    """Plays trainings and models: what one learnt is the share of its answers that are right."""
 
     def __init__(self, stops: str = "max_iterations") -> None:
-        self.commands: list[list[str]] = []
+        self.trainings: list[str] = []
+        self.evaluations: list[EvaluateOptions] = []
         self._stops = stops
 
-    def __call__(self, arguments: Sequence[str], log: Path) -> None:
-        self.commands.append(list(arguments))
-        match list(arguments):
-            case ["-m", "redraft.train", "run", recipe, *rest]:
-                self._train(recipe, rest)
-            case ["-m", "redraft.benchmarks.workbench.evaluate", *rest]:
-                self._evaluate(read(EvaluateOptions, "evaluate", rest, {}))
-            case ["-m", "redraft.benchmarks.workbench.judged", *rest]:
-                assert judged.main(rest) == 0
-            case _:
-                raise AssertionError(f"no stage: {arguments}")
+    @property
+    def tools(self) -> Tools:
+        return Tools(self._run, self._evaluate)
 
-    def asked(self, module: str) -> list[str]:
-        return [" ".join(command) for command in self.commands if command[1] == module]
+    def _run(self, command: Sequence[str], log: Path) -> None:
+        start = python_module("redraft.train", "run")
+        assert list(command[: len(start)]) == start
+        recipe, *rest = command[len(start) :]
+        self.trainings.append(" ".join(rest))
+        self._train(recipe, rest)
 
     def _train(self, recipe: str, rest: list[str]) -> None:
         changes = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
@@ -115,9 +117,10 @@ class Played:
                 before if step.stage == "merge" else {"share": learnt, "parts": list(parts)},
             )
 
-    def _evaluate(self, options: EvaluateOptions) -> None:
+    def _evaluate(self, options: EvaluateOptions) -> int:
         assert options.model
-        learnt = json.loads((Path(options.model) / "learnt.json").read_text())
+        self.evaluations.append(options)
+        learnt = json.loads((options.model / "learnt.json").read_text())
         rows = []
         for family in options.families:
             tasks = sample("test", family, options.per_family, options.seed)
@@ -137,7 +140,7 @@ class Played:
                         "tokens": {"draft": 5, "feedback": 40},
                     }
                 )
-        jsonl.write(Path(options.output), rows)
+        return jsonl.write(options.output, rows)
 
 
 def start(folder: Path) -> Path:
@@ -169,7 +172,7 @@ def published(tmp_path: Path, name: str) -> dict[str, Any]:
 
 def test_every_part_of_the_feedback_is_left_out_once(tmp_path: Path, given: list[str]) -> None:
     played = Played()
-    assert ablation.main(given, played) == 0
+    assert ablation.main(given, played.tools) == 0
     arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
     assert {name: arm["components"] for name, arm in arms.items()} == {
         "all feedback": ["weaknesses", "suggestions", "score"],
@@ -193,20 +196,18 @@ def test_what_gives_no_feedback_is_served_as_it_is_and_asked_for_direct_answers(
     tmp_path: Path, given: list[str]
 ) -> None:
     played = Played()
-    ablation.main([*given, "--without"], played)
+    ablation.main([*given, "--without"], played.tools)
     arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
     direct = arms["no feedback"]
     assert direct["right"]["refined_1"] is None and direct["verdict"] is None
     assert direct["right"]["draft"]["count"] == 2 * len(FAMILIES)  # 0.1 + 0.064, of ten each
-    (trained,) = (c for c in played.asked("redraft.train") if "components=[]" in c)
+    (trained,) = (c for c in played.trainings if "components=[]" in c)
     assert "merge" not in trained
-    asked = played.asked("redraft.benchmarks.workbench.evaluate")
-    modes = [re.findall(r"--iterations (\d)", command)[0] for command in asked]
-    assert modes == ["1", "0", "0"]
+    assert [options.iterations for options in played.evaluations] == [1, 0, 0]
 
 
 def test_what_has_no_score_has_no_verdict(tmp_path: Path, given: list[str]) -> None:
-    ablation.main([*given, "--without", "score"], Played())
+    ablation.main([*given, "--without", "score"], Played().tools)
     arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
     assert arms["without score"]["verdict"] is None
     verdict = arms["all feedback"]["verdict"]
@@ -215,7 +216,7 @@ def test_what_has_no_score_has_no_verdict(tmp_path: Path, given: list[str]) -> N
 
 
 def test_less_and_less_data_with_as_many_instructions(tmp_path: Path, given: list[str]) -> None:
-    assert data_curve.main([*given, "--limit", "48"], Played()) == 0
+    assert data_curve.main([*given, "--limit", "48"], Played().tools) == 0
     found = published(tmp_path, "data-curve-stage1")
     arms = found["figures"]["arms"]
     assert [arm["lessons"] for arm in arms] == [0, 3, 6, 12, 24, 48]
@@ -230,42 +231,40 @@ def test_stage_two_starts_from_a_model_that_can_refine(tmp_path: Path, given: li
     from_stage1 = ["--stage", "2", "--stage1", str(start(tmp_path / "stage1"))]
     played = Played()
     asked = [*given, *from_stage1, "--pairs", str(pairs), "--sizes", "5", "20"]
-    assert data_curve.main(asked, played) == 0
+    assert data_curve.main(asked, played.tools) == 0
     arms = published(tmp_path, "data-curve-stage2")["figures"]["arms"]
     assert [arm["name"] for arm in arms] == ["stage 1", "5 pairs", "20 pairs"]
     assert [arm["pairs"] for arm in arms] == [0, 5, 20]
     assert arms[0]["right"]["refined_1"] is not None
-    merged, *trained = played.asked("redraft.train")
+    merged, *trained = played.trainings
     assert "--only merge" in merged
     assert all("--only stage2 merge" in command for command in trained)
 
 
 def test_what_is_done_is_not_done_again_and_shared(tmp_path: Path, given: list[str]) -> None:
     first, second, third = Played(), Played(), Played()
-    ablation.main(given, first)
+    ablation.main(given, first.tools)
     before = published(tmp_path, "ablation")
-    ablation.main(given, second)
-    assert len(first.asked("redraft.benchmarks.workbench.evaluate")) == 6
-    assert second.asked("redraft.benchmarks.workbench.evaluate") == []
+    ablation.main(given, second.tools)
+    assert len(first.evaluations) == 6
+    assert second.evaluations == []
     after = published(tmp_path, "ablation")
     assert (after["figures"], after["tables"]) == (before["figures"], before["tables"])
-    data_curve.main([*given, "--sizes", "32", "64"], third)
-    assert (
-        len(third.asked("redraft.benchmarks.workbench.evaluate")) == 1
-    )  # base and 64 lessons are there
+    data_curve.main([*given, "--sizes", "32", "64"], third.tools)
+    assert len(third.evaluations) == 1  # base and 64 lessons are there
 
 
 def test_other_lessons_or_options_are_another_arm(tmp_path: Path, given: list[str]) -> None:
     first, other = Played(), Played()
-    data_curve.main([*given, "--sizes", "64"], first)
-    data_curve.main([*given, "--sizes", "64", "--set", "trainer.max_steps=5"], other)
-    (told,) = other.asked("redraft.train")
+    data_curve.main([*given, "--sizes", "64"], first.tools)
+    data_curve.main([*given, "--sizes", "64", "--set", "trainer.max_steps=5"], other.tools)
+    (told,) = other.trainings
     assert "steps.stage1.trainer.max_steps=5" in told
-    assert len(other.asked("redraft.benchmarks.workbench.evaluate")) == 1  # the base is the same
+    assert len(other.evaluations) == 1  # the base is the same
     lessons(tmp_path / "kept.jsonl", 65)
     changed = Played()
-    data_curve.main([*given, "--sizes", "64"], changed)
-    assert len(changed.asked("redraft.benchmarks.workbench.evaluate")) == 1
+    data_curve.main([*given, "--sizes", "64"], changed.tools)
+    assert len(changed.evaluations) == 1
 
 
 def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
@@ -275,25 +274,24 @@ def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
     names = ["sort", "total", "keep", "sort"]
     kept.write_text("".join(json.dumps({"meta": {"family": name}}) + "\n" for name in names))
     asked = [*given, "--families", "sort", "keep", "--sizes", "3"]
-    assert data_curve.main(asked, Played()) == 0
+    assert data_curve.main(asked, Played().tools) == 0
     first, last = published(tmp_path, "data-curve-stage1")["figures"]["arms"]
     assert (
         last["lessons"] == 3 and last["right"]["draft"]["of"] == first["right"]["draft"]["of"] == 20
     )
-    with pytest.raises(SystemExit, match=r"lessons-story\.jsonl has no lessons"):
-        data_curve.main([*given, "--families", "story"], Played())
+    with pytest.raises(ConfigError, match=r"lessons-story\.jsonl has no lessons"):
+        data_curve.main([*given, "--families", "story"], Played().tools)
     with pytest.raises(ConfigError, match="no family 'sorts'; families: total, "):
-        evaluate(EvaluateOptions(str(tmp_path / "never.jsonl"), families=("sorts",)))
+        evaluate(EvaluateOptions(output=tmp_path / "never.jsonl", families=("sorts",)))
 
 
 def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list[str]) -> None:
     played = Played()
     without = given[: given.index("--base")]
     made = tmp_path / "made"
-    assert data_curve.main([*without, "--made", str(made), "--sizes", "8"], played) == 0
-    first = played.commands[0]
-    assert first[:3] == ["-m", "redraft.train", "run"] and first[-2:] == ["--until", "filter"]
-    trained = [c for c in played.asked("redraft.train") if "--only stage1" in c]
+    assert data_curve.main([*without, "--made", str(made), "--sizes", "8"], played.tools) == 0
+    assert played.trainings[0].endswith("--until filter")
+    trained = [c for c in played.trainings if "--only stage1" in c]
     assert f'steps.stage1.model="{made / "base"}"' in trained[0]
 
 
@@ -306,12 +304,12 @@ def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list
     ],
 )
 def test_what_cannot_be_done_is_said_first(given: list[str], more: list[str], told: str) -> None:
-    with pytest.raises(SystemExit, match=told):
-        data_curve.main([*given, *more], Played())
+    with pytest.raises(ConfigError, match=told):
+        data_curve.main([*given, *more], Played().tools)
 
 
 def test_loops_that_failed_are_counted_and_not_scored(tmp_path: Path, given: list[str]) -> None:
-    assert ablation.main([*given, "--without"], Played("engine_failure")) == 1
+    assert ablation.main([*given, "--without"], Played("engine_failure").tools) == 1
     found = published(tmp_path, "ablation")
     count = 10 * len(FAMILIES)
     assert found["failures"] == {
@@ -328,8 +326,8 @@ def row(number: int, *right: bool, stop: str = "max_iterations") -> dict[str, An
 def test_arms_are_paired_by_instruction() -> None:
     everything, some = Arm("all", 8), Arm("some", 8, ("score",))
     found = [
-        Measured(everything, 4, (row(1, False, True), row(2, True, True), row(3, True, False))),
-        Measured(some, 4, (row(3, True, True), row(2, False, False, stop="deadline"))),
+        MeasuredArm(everything, 4, (row(1, False, True), row(2, True, True), row(3, True, False))),
+        MeasuredArm(some, 4, (row(3, True, True), row(2, False, False, stop="deadline"))),
     ]
     first, second = weigh(found, "all", seed=1)
     assert (first.flipped.wrong_to_right, first.flipped.right_to_wrong) == (1, 1)
@@ -338,36 +336,34 @@ def test_arms_are_paired_by_instruction() -> None:
 
 
 def test_the_report_has_them(tmp_path: Path, given: list[str]) -> None:
-    ablation.main([*given, "--without"], Played())
-    data_curve.main([*given, "--sizes", "64"], Played())
+    ablation.main([*given, "--without"], Played().tools)
+    data_curve.main([*given, "--sizes", "64"], Played().tools)
     page = tmp_path / "report.html"
     assert report.main([str(tmp_path / "out"), "--out", str(page)]) == 0
     text = page.read_text()
     assert "Feedback ablation" in text and "Stage 1: data curve" in text
 
 
-def test_a_stage_that_fails_is_told_with_its_last_words(
-    tmp_path: Path, given: list[str], capsys: pytest.CaptureFixture[str]
+def test_a_training_that_fails_is_reported_with_the_end_of_its_log(
+    tmp_path: Path, given: list[str]
 ) -> None:
-    def fails(arguments: Sequence[str], log: Path) -> None:
-        to_the_end(["-c", "import sys; print('out of luck'); sys.exit(3)"], log)
+    def fails(command: Sequence[str], log: Path) -> None:
+        run_to_end([sys.executable, "-c", "print('out of luck'); raise SystemExit(3)"], log)
 
-    with pytest.raises(StageFailed, match=r"status 3; .*log\.txt ends:\nout of luck"):
-        fails([], tmp_path / "log.txt")
-    assert ablation.main(given, fails) == 1
-    assert "the same command goes on from here" in capsys.readouterr().err
+    with pytest.raises(ProgramFailed, match=r"status 3; .*log\.txt ends:\nout of luck"):
+        ablation.main(given, Tools(fails, evaluate))
 
 
 STOPPED = """
 import sys
 from pathlib import Path
-from redraft.benchmarks.experiments.stages import to_the_end
-from redraft.benchmarks.load.processes import stopped_with_us
+from redraft.benchmarks.commands.table import interrupted_by_sigterm
+from redraft.benchmarks.load.programs import run_to_end
 child = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); "
 child += "open(sys.argv[1], 'w').write(str(p.pid) + chr(10)); p.wait()"
-with stopped_with_us():
+with interrupted_by_sigterm():
     print("started", flush=True)
-    to_the_end(["-c", child, sys.argv[1]], Path(sys.argv[2]))
+    run_to_end([sys.executable, "-c", child, sys.argv[1]], Path(sys.argv[2]))
 """
 
 
@@ -411,9 +407,9 @@ def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     jsonl.write(kept, written)
     arms = tmp_path / "arms"
-    shop = Shop(str(recipe), "stage1", base, kept, "lessons", arms, to_the_end, per_family=1)
+    settings = ArmSettings(str(recipe), "stage1", base, kept, "lessons", arms, TOOLS, per_family=1)
     arm = Arm("without score", 10, ("weaknesses", "suggestions"))
-    found = measured(arm, shop)
+    found = measured(arm, settings)
     assert found.steps == 2
     assert sorted(row["family"] for row in found.rows) == sorted(FAMILIES)
     assert all(row["verdict"] is None for row in found.rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from redraft.benchmarks.__main__ import main
-from redraft.benchmarks.grading import labelled
 from redraft.benchmarks.grading.labelled import Grader, Grades, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.load.endpoint import CallFailed
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise
@@ -51,12 +50,8 @@ def judge() -> Iterator[tuple[Served, list[dict[str, Any]]]]:
         yield server, asked
 
 
-def options(tmp_path: Path, *given: str) -> Grader:
-    top = ArgumentParser()
-    labelled.add_options(top)
-    found = top.parse_args(given)
-    found.timeout_s, found.retries, found.concurrency, found.out = 60.0, 0, 2, tmp_path
-    return Grader.of(found)
+def grader(tmp_path: Path, judge: str) -> Grader:
+    return PromptOptions(judge=judge, retries=0, concurrency=2, out=tmp_path).grader()
 
 
 def grade(grader: Grader, *texts: str) -> Grades:
@@ -65,14 +60,15 @@ def grade(grader: Grader, *texts: str) -> Grades:
 
 def test_without_a_judge_answers_are_compared(tmp_path: Path) -> None:
     prompt = LabelledPrompt("Say good.", ("Good",))
-    grades = asyncio.run(options(tmp_path, "--match", "words").grade([(prompt, " good ")]))
+    comparing = PromptOptions(match="words", out=tmp_path).grader()
+    grades = asyncio.run(comparing.grade([(prompt, " good ")]))
     assert grades.of(prompt, " good ") is True
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_judge_says_what_is_right(judge: tuple[Served, list[Any]], tmp_path: Path) -> None:
     server, asked = judge
-    grades = grade(options(tmp_path, "--judge", server.v1), "good", "bad", "good")
+    grades = grade(grader(tmp_path, server.v1), "good", "bad", "good")
     assert (grades.of(PROMPT, "good"), grades.of(PROMPT, "bad")) == (True, False)
     assert len(asked) == 2  # the same text once
 
@@ -82,7 +78,7 @@ def test_what_a_judge_does_not_judge_is_neither_right_nor_wrong(
     judge: tuple[Served, list[Any]], tmp_path: Path, reason: str
 ) -> None:
     server, _ = judge
-    grades = grade(options(tmp_path, "--judge", server.v1), reason, "good")
+    grades = grade(grader(tmp_path, server.v1), reason, "good")
     assert grades.of(PROMPT, "good")
     with pytest.raises(CallFailed) as failed:
         grades.of(PROMPT, reason)
@@ -94,7 +90,7 @@ def test_verdicts_are_kept_and_what_failed_is_asked_again(
 ) -> None:
     server, asked = judge
     for _ in range(2):
-        grade(options(tmp_path, "--judge", server.v1), "good", "bad", "http_500")
+        grade(grader(tmp_path, server.v1), "good", "bad", "http_500")
     texts = [body["response"] for body in asked]
     assert sorted(texts) == ["bad", "good", "http_500", "http_500"]
 
@@ -123,7 +119,8 @@ def test_a_wrong_line_is_one_line_of_error(
     path.write_text('{"question": "a"}\n')
     assert main([*given, str(path), "--model", "m"]) == 2
     (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"redraft bench {given[0]}: {path}:1 needs")
+    command = " ".join(word for word in given if not word.startswith("-"))
+    assert told.startswith(f"redraft bench {command}: {path}:1 needs")
     assert 'got {"question": "a"}' in told
 
 
@@ -137,8 +134,8 @@ def test_the_workbench_writes_labelled_prompts_that_its_judge_grades(tmp_path: P
         assert bool(row.answers) is not FAMILIES[row.group].is_open
     asked = [(row, answer(task_for(row.prompt))) for row in rows]
     with serving(build_app(Noise())) as server:
-        grader = options(tmp_path, "--judge", server.v1)
-        grades = asyncio.run(grader.grade([*asked, *((row, "no idea") for row in rows)]))
+        judging = grader(tmp_path, server.v1)
+        grades = asyncio.run(judging.grade([*asked, *((row, "no idea") for row in rows)]))
     assert [grades.of(*pair) for pair in asked] == [True] * 20
     assert not any(grades.of(row, "no idea") for row in rows)
     closed = [(row, text) for row, text in asked if row.answers]

@@ -8,7 +8,7 @@ import pytest
 
 from redraft.benchmarks.load import optillm_environment
 from redraft.benchmarks.load.optillm_environment import AUTO, REQUIREMENT
-from redraft.benchmarks.load.processes import NotStarted
+from redraft.benchmarks.load.programs import ProgramFailed
 
 
 def test_a_program_that_is_given_is_used_as_it_is(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_program_that_is_given_is_used_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(NotStarted, match=r"no program .*/missing; give its path, or 'auto'"):
+    with pytest.raises(ProgramFailed, match=r"no program .*/missing; give its path, or 'auto'"):
         optillm_environment.program(str(tmp_path / "missing"))
 
 
@@ -40,7 +40,7 @@ def test_without_a_package_index_one_line_says_what_to_do(
         "CONFIG_FILE": "/dev/null",
     }.items():
         monkeypatch.setenv(f"PIP_{name}", value)
-    with pytest.raises(NotStarted, match="could not be installed") as raised:
+    with pytest.raises(ProgramFailed, match="could not be installed") as raised:
         optillm_environment.program(AUTO, tmp_path / "cache")
     said = str(raised.value)
     assert "ERROR: " in said

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from redraft.benchmarks.workbench import card, card_tables, figures
-from redraft.benchmarks.workbench.judged import judged
+from redraft.benchmarks.workbench.judge import judged
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, answer, sample, task_for

@@ -59,7 +59,7 @@ def test_the_shipped_model_is_as_good_as_recorded(tmp_path: Path) -> None:
     found = manifest.read(SHIPPED)
     assert found is not None
     output = tmp_path / "answers.jsonl"
-    evaluate(EvaluateOptions(str(output), model=str(SHIPPED), iterations=1, per_family=PER_FAMILY))
+    evaluate(EvaluateOptions(output=output, model=SHIPPED, iterations=1, per_family=PER_FAMILY))
     answers = list(jsonl.read(output))
     for iterations, name in ((0, "draft"), (1, "refined_1")):
         now = figures.share(figures.right_after(answer, iterations) for answer in answers)

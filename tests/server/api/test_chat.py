@@ -12,13 +12,9 @@ from pydantic import BaseModel
 from redraft.server.api.schema.answers import ChatCompletion
 from redraft.server.engine.base import Call, Constraint, EngineUnavailable, Sampling
 from redraft.server.engine.scripted_engine import Fail, ReceivedCall, ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine.manifest import DefaultPolicy
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.service import Service
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.clock import let_pass
 from tests.support.loops import feedback

@@ -14,12 +14,8 @@ import pytest
 from redraft.server.api.schema.answers import TextCompletion
 from redraft.server.engine.base import EngineUnavailable, PromptTooLong, Tokens
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.model import ServedModel
+from redraft.server.service import Service
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import feedback
 from tests.support.serving import Pause, answering

@@ -20,12 +20,8 @@ from redraft.server.admission import Admission
 from redraft.server.api import unsupported
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
-from redraft.server.model import (
-    ServedModel,
-)
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.model import ServedModel
+from redraft.server.service import Service
 from tests.server.api.test_disconnect import connection
 from tests.support.asgi import send
 from tests.support.serving import answering

@@ -15,16 +15,11 @@ from redraft.server.admission import Admission
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine import manifest
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.trace import StopReason
-from redraft.server.service import (
-    ENDING_S,
-    Service,
-)
+from redraft.server.service import ENDING_S, Service
 from tests.support.asgi import send
 from tests.support.clock import let_pass
 from tests.support.loops import FORMAT

@@ -6,9 +6,7 @@ import pytest
 
 from redraft.server.refine import stopping
 from redraft.server.refine.policy import Policy
-from redraft.server.refine.trace import (
-    ResponseText,
-)
+from redraft.server.refine.trace import ResponseText
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,7 @@ import pytest
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
-from redraft.train.data.records import (
-    Lesson,
-    PreferencePair,
-    read_lessons,
-    read_pairs,
-    read_traces,
-)
+from redraft.train.data.records import Lesson, PreferencePair, read_lessons, read_pairs, read_traces
 from redraft.train.program import run
 from redraft.train.stages import filter
 

@@ -6,13 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from redraft.server.model import (
-    ServedModel,
-)
+from redraft.server.model import ServedModel
 from redraft.server.refine import manifest
-from redraft.server.service import (
-    Service,
-)
+from redraft.server.service import Service
 from tests.server.telemetry.test_metrics import Scraped, read
 from tests.support.asgi import send
 from tests.support.tiny_engine import Running, running_engine

@@ -34,7 +34,9 @@ GREEDY = replace(speculating.GREEDY, max_tokens=PHASE_TOKENS + 1)
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its refinements keep four words in five of the draft, at which nothing but the last word
     matters: on any processor the right words are beyond doubt."""
-    size = phased_model.Size(hidden=128, layers=2, heads=2, phase_tokens=PHASE_TOKENS, kept=0.8)
+    size = phased_model.PhasedShape(
+        hidden=128, layers=2, heads=2, phase_tokens=PHASE_TOKENS, kept=0.8
+    )
     return phased_model.build(tmp_path_factory.mktemp("phased"), size)
 
 

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.vllm
 
 
 def test_an_engine_that_is_back_speculates_again(tmp_path: Path) -> None:
-    size = phased_model.Size(hidden=128, layers=2, heads=2, phase_tokens=60, kept=0.8)
+    size = phased_model.PhasedShape(hidden=128, layers=2, heads=2, phase_tokens=60, kept=0.8)
     model = phased_model.build(tmp_path, size)
     known = format_of(model)
     already = engine_processes()

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.data import GAMED
 from redraft.benchmarks.output.results import Result, Table, publish
 from redraft.benchmarks.winrates.alpaca import name_of, read_annotations, read_published
-from redraft.benchmarks.winrates.length_control import read_gamed
 from redraft.benchmarks.winrates.preference import win_rate
+from redraft.server.options import option
 
 # How far a recomputed figure may be from the one published for the same annotations.
 RAW_TOLERANCE, CONTROLLED_TOLERANCE = 1e-6, 0.1
 
 
-def verify_step(options: argparse.Namespace) -> int:
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    files: tuple[Path, ...] = option("annotations", positional="FILE")
+    published: Path = option(".csv leaderboard or .json")
+    lc_column: str = option("what the LC rate must be", "length_controlled_winrate")
+    gamed: Path = option("df_gamed.csv; default: a reconstruction of it", GAMED)
+    out: Path = option("folder for the results", Path("runs/winrate"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = read(VerifyOptions, "winrate verify", arguments, __doc__)
+    from redraft.benchmarks.winrates.length_control import read_gamed
+
     published, gamed = read_published(options.published), read_gamed(options.gamed)
     rows: list[tuple[Any, ...]] = []
     failed = 0
@@ -30,8 +46,8 @@ def verify_step(options: argparse.Namespace) -> int:
             failed += 1
             rows.append((name, rate.rate, None, rate.controlled_rate, None, "not published"))
             continue
-        found_lc = math.nan if rate.controlled_rate is None else rate.controlled_rate
-        raw, controlled = rate.rate - raw_expected, found_lc - lc_expected
+        our_lc = math.nan if rate.controlled_rate is None else rate.controlled_rate
+        raw, controlled = rate.rate - raw_expected, our_lc - lc_expected
         good = abs(raw) <= RAW_TOLERANCE and abs(controlled) <= CONTROLLED_TOLERANCE
         failed += not good
         verdict = "same" if good else "DIFFERENT"
@@ -43,7 +59,6 @@ def verify_step(options: argparse.Namespace) -> int:
     about = "Published win rates, recomputed from the annotations they were published with."
     table = Table("Recomputed and published", columns, tuple(rows), note)
     failures = {"different": failed} if failed else {}
-    config = {key: value for key, value in vars(options).items() if key != "step"}
-    result = Result("verify", about, config, figures, failures, (table,))
+    result = Result("verify", about, asdict(options), figures, failures, (table,))
     publish(result, options.out)
     return 1 if failed else 0

@@ -1,7 +1,7 @@
 """Task sets through lm-evaluation-harness, against any OpenAI-compatible server.
 
 The harness gets its tasks as files it reads without a network: documents, and a YAML that names
-them. Its model is ours, for two things its own client lacks: answers are kept in a ledger, so a
+them. Its model is ours, for two things its own client lacks: answers are kept in a journal, so a
 stopped run goes on, and a question whose call fails is unscored, where the harness would end. The
 same files serve the harness alone:
 
@@ -35,7 +35,7 @@ from lm_eval.tasks import TaskManager
 
 from redraft.benchmarks.grading.task_sets import SETS, Document
 from redraft.benchmarks.load.endpoint import Endpoint
-from redraft.benchmarks.winrates.alpaca import Answer
+from redraft.benchmarks.winrates.alpaca import SystemAnswer
 from redraft.benchmarks.winrates.answering import Asking, answer_all
 
 UNANSWERED = "\0unanswered"  # in place of an answer; no model writes it
@@ -43,7 +43,7 @@ PREFIX = "redraft_"
 
 
 def score_document(document: Mapping[str, Any], answers: Sequence[str]) -> dict[str, float]:
-    """What the harness calls for each answer."""
+    """Called by the harness for each answer."""
     if answers[0] == UNANSWERED:
         return {"score": math.nan}
     score = SETS[document["set"]].score
@@ -56,7 +56,7 @@ def mean_of_scored(scores: Sequence[float]) -> float:
 
 
 def write_tasks(folder: Path, sets: Mapping[str, Sequence[Document]]) -> None:
-    """The documents of each set and the task that reads them, for any use of the harness."""
+    """Write the documents of each set and the task file that reads them."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, documents in sets.items():
         path = (folder / f"{name}.jsonl").resolve()
@@ -73,13 +73,13 @@ def write_tasks(folder: Path, sets: Mapping[str, Sequence[Document]]) -> None:
 
 
 def evaluate(
-    folder: Path, names: Sequence[str], endpoint: Endpoint, ledger: Path, concurrency: int
+    folder: Path, names: Sequence[str], endpoint: Endpoint, journal: Path, concurrency: int
 ) -> tuple[dict[str, list[dict[str, Any]]], Counter[str]]:
-    """For each set its documents with answer and score, and the failures by reason."""
+    """Documents of each set with their answers and scores, and the failures by reason."""
     logging.getLogger("lm_eval").setLevel(logging.WARNING)
     datasets.disable_progress_bars()
-    model = ServedModel(endpoint, ledger, concurrency)
-    found = simple_evaluate(
+    model = HarnessModel(endpoint, journal, concurrency)
+    evaluation = simple_evaluate(
         model=model,
         tasks=[PREFIX + name for name in names],
         task_manager=TaskManager(include_path=str(folder), include_defaults=False),
@@ -87,8 +87,8 @@ def evaluate(
         bootstrap_iters=0,
         log_samples=True,
     )
-    assert found, "the harness returns nothing only on workers of a distributed run"
-    samples = {name: found["samples"][PREFIX + name] for name in names}
+    assert evaluation, "the harness returns nothing only on workers of a distributed run"
+    samples = {name: evaluation["samples"][PREFIX + name] for name in names}
     rows = {
         name: [
             {
@@ -103,14 +103,14 @@ def evaluate(
     return rows, model.failures
 
 
-class ServedModel(LM):  # type: ignore[misc]
-    """A served model as the harness knows models: only generation."""
+class HarnessModel(LM):  # type: ignore[misc]
+    """The harness's interface to a served model, for generation only."""
 
-    def __init__(self, endpoint: Endpoint, ledger: Path, concurrency: int) -> None:
+    def __init__(self, endpoint: Endpoint, journal: Path, concurrency: int) -> None:
         super().__init__()
         self.failures: Counter[str] = Counter()
         self._endpoint = endpoint
-        self._ledger = ledger
+        self._journal = journal
         self._concurrency = concurrency
 
     @property
@@ -129,16 +129,16 @@ class ServedModel(LM):  # type: ignore[misc]
         for request in requests:
             by_length.setdefault(request.args[1]["max_gen_toks"], []).append(request)
         for max_tokens, of_length in by_length.items():
-            asked = [Answer(request.args[0], "") for request in of_length]
+            instructions = [SystemAnswer(request.args[0], "") for request in of_length]
             asking = Asking(max_tokens=max_tokens)
             records, failures = asyncio.run(
-                answer_all(asked, self._endpoint, asking, self._ledger, self._concurrency)
+                answer_all(instructions, self._endpoint, asking, self._journal, self._concurrency)
             )
             self.failures += failures
             answers |= {(record["instruction"], max_tokens): record["output"] for record in records}
         return [
-            _until(answers.get((prompt, given["max_gen_toks"]), UNANSWERED), given["until"])
-            for prompt, given in (request.args for request in requests)
+            _until(answers.get((prompt, settings["max_gen_toks"]), UNANSWERED), settings["until"])
+            for prompt, settings in (request.args for request in requests)
         ]
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
@@ -149,7 +149,7 @@ class ServedModel(LM):  # type: ignore[misc]
 
 
 def _until(text: str, stops: Sequence[str]) -> str:
-    """Cut here, not by the server: a stop string would also end a draft or its feedback."""
+    """Cut at stop strings. Sent to the server, they would also end drafts and feedback."""
     text = text.strip()
     for stop in stops:
         text = text.partition(stop)[0]

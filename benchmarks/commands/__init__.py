@@ -1,0 +1,1 @@
+"""What all commands share: the tables they are named in, and groups of options."""

@@ -1,0 +1,8 @@
+"""Data that is shipped with the measurements."""
+
+from pathlib import Path
+
+# Preferences on the two gamed baselines of AlpacaEval, reconstructed from published coefficients.
+GAMED = Path(__file__).with_name("alpaca_gamed_reconstructed.csv.gz")
+# What experiments/languages.py made.
+LANGUAGES = Path(__file__).with_name("languages.jsonl")

@@ -1,0 +1,1 @@
+"""Task sets through lm-evaluation-harness."""

@@ -1,0 +1,79 @@
+"""Processor time and memory of the servers that are measured."""
+
+from __future__ import annotations
+
+import math
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+_SIZE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """Seconds of processor time."""
+
+    total_s: float  # the engines' processes included
+    servers_s: float  # of the processes that speak HTTP alone
+
+    def since(self, before: Cpu) -> Cpu:
+        return Cpu(self.total_s - before.total_s, self.servers_s - before.servers_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server under measurement. ``pids``: it and the servers it stands on, if started here."""
+
+    url: str  # as OpenAI clients take it
+    pids: tuple[int, ...] = ()
+
+    def cpu(self) -> Cpu:
+        """Processor time used so far; NaN for a server that was not started here."""
+        if not self.pids:
+            return Cpu(math.nan, math.nan)
+        servers = sum(map(_cpu_s, self._servers()))
+        return Cpu(servers + sum(map(_cpu_s, self._children())), servers)
+
+    def memory_bytes(self) -> int:
+        """Private and shared memory of all processes, without file pages: how many of those are
+        resident depends on other programs."""
+        import psutil
+
+        total = 0
+        for process in (*self._servers(), *self._children()):
+            with suppress(psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+                total += _own_memory(process)
+        return total
+
+    def _servers(self) -> list[psutil.Process]:
+        import psutil
+
+        return [psutil.Process(pid) for pid in self.pids]
+
+    def _children(self) -> list[psutil.Process]:
+        return [child for server in self._servers() for child in server.children(recursive=True)]
+
+
+def _own_memory(process: psutil.Process) -> int:
+    import psutil
+
+    if not psutil.LINUX:
+        return int(process.memory_full_info().uss)
+    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    kilobytes = {name: int(size) for name, size in _SIZE.findall(rollup)}
+    return 1024 * (kilobytes["Pss_Anon"] + kilobytes["Pss_Shmem"])
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    import psutil
+
+    with suppress(psutil.NoSuchProcess):  # ended since the list was made
+        times = process.cpu_times()
+        return float(times.user + times.system)
+    return 0.0

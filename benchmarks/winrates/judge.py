@@ -1,0 +1,52 @@
+"""Have a judge compare a system's answers with the reference's, and give the win rate."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.commands.options import ServerOptions, read
+from redraft.benchmarks.grading.judge import JudgePolicy
+from redraft.benchmarks.winrates.alpaca import read_answers
+from redraft.benchmarks.winrates.annotating import annotate
+from redraft.benchmarks.winrates.rate_table import RateOptions, report
+from redraft.server.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions(RateOptions, ServerOptions):
+    reference: Path = option("answers.json of a system")
+    answers: Path | None = option("none: answers.json under --out", None)
+    limit: int | None = option("only so many instructions", None, least=1)
+    both_orders: bool = option("ask twice, take the mean", False)
+    top_logprobs: int = option("of the judge's first token", 5, least=2)
+    least_mass: float = option("of the two verdicts; with less the judge says something else", 0.5)
+    max_unjudged: float = option("share above which the exit code is 1", 0.01)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = read(JudgeOptions, "winrate judge", arguments, __doc__)
+    policy = JudgePolicy(
+        options.seed, options.both_orders, options.top_logprobs, options.least_mass
+    )
+    references = read_answers(options.reference)[: options.limit]
+    answers = read_answers(options.answers or options.out / "answers.json")
+    if options.limit:
+        kept = {reference.instruction for reference in references}
+        answers = [answer for answer in answers if answer.instruction in kept]
+    verdicts = options.out / "verdicts.jsonl"
+    endpoint = options.endpoint(options.url, options.model)
+    work = annotate(references, answers, endpoint, policy, verdicts, options.concurrency)
+    annotations, failures = asyncio.run(work)
+    if sum(a.preference is not None for a in annotations) < 2:
+        raise MeasurementFailed(f"nothing was judged: {dict(failures)}")
+    report(options, {options.out.name: annotations}, failures)
+    allowed = options.max_unjudged * len(annotations)
+    if failures.total() > allowed:
+        print(f"{failures.total()} are unjudged; the limit is {allowed:g}", file=sys.stderr)
+        return 1
+    return 0
