@@ -19,7 +19,7 @@ from redraft.server.model import ServedModel
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.events import Event, Finished
 from redraft.server.refine.interrupt import Interrupt
-from redraft.server.refine.loop import Given, refine
+from redraft.server.refine.loop import Brief, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.telemetry.metrics import LoopMetrics, Metrics
 from redraft.server.telemetry.traces import TraceStore
@@ -33,7 +33,7 @@ ENDING_S = 10.0  # for an interrupted loop to answer with its best response
 class Job:
     """One instruction to be answered, with every option decided."""
 
-    given: Given
+    brief: Brief
     policy: Policy
     request_id: str
     route: str  # for the metrics: "chat", "completions", "refine", "feedback"
@@ -69,11 +69,11 @@ class Service:
 
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """The events of one job. Closing it ends the engine's work at once."""
-        instruction = job.given.instruction
+        instruction = job.brief.instruction
         async with self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch):
             events = refine(
                 job.asker or self.model.asker(instruction),
-                job.given,
+                job.brief,
                 job.policy,
                 critic=self.critics[job.critic].asker(instruction) if job.critic else None,
                 interrupt=interrupt,

@@ -13,7 +13,7 @@ from typing import Any
 from redraft.server.engine.base import Engine, EngineError, Sampling
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker
 from redraft.server.refine.events import Finished
-from redraft.server.refine.loop import Given, NoDraft, refine
+from redraft.server.refine.loop import Brief, NoDraft, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import SrtFormat
 from redraft.server.refine.trace import Instruction, Trace
@@ -110,7 +110,7 @@ class SelfFeedback:
         if self.srt_format is not None:
             asker = SrtAsker(self.engine, self.srt_format, instruction)
         policy = self.setting.policy(example.id)
-        async for event in refine(asker, Given(instruction), policy, request_id=example.id):
+        async for event in refine(asker, Brief(instruction), policy, request_id=example.id):
             if isinstance(event, Finished):
                 return event.trace
         raise AssertionError("a loop ends with Finished or an error")

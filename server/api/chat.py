@@ -27,7 +27,7 @@ from redraft.server.api.schema.examples import CHAT
 from redraft.server.api.schema.requests import ChatRequest
 from redraft.server.api.sse import EventStream, finished, streamed
 from redraft.server.config import ReasoningField, ServerConfig
-from redraft.server.refine.loop import Given
+from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Trace
 
 router = APIRouter(tags=["OpenAI"])
@@ -51,8 +51,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         if decision.policy.refines:
             raise unsupported.refused(field, context.model_name)
         return await forward(context.request, service, config, context.client, decision, field)
-    given = Given(instruction.of_chat(body.messages), feedback=decision.feedback)
-    job = decision.job("chat", given, context, live=bool(body.stream))
+    brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
+    job = decision.job("chat", brief, context, live=bool(body.stream))
     head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
     if body.stream:
         stream = ChatStream(head, decision, shown, body.include_usage)

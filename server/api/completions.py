@@ -25,7 +25,7 @@ from redraft.server.api.sse import DONE, EventStream, data, finished, streamed
 from redraft.server.engine.base import Engine, FinishReason, Tokens
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta, Event, Finished
-from redraft.server.refine.loop import Given
+from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText, Trace
 from redraft.server.service import Job, Service
 
@@ -112,15 +112,15 @@ async def _job(body: CompletionRequest, context: Context, decision: Decision) ->
         if isinstance(prompt, list):
             message = "token ids are continued as they stand; give text to have it refined"
             raise invalid("prompt", message, "unsupported_with_refinement")
-        given = replace(Given.text(prompt), feedback=decision.feedback)
+        brief = replace(Brief.text(prompt), feedback=decision.feedback)
         asker = None
     else:
         ids = tuple(prompt) if isinstance(prompt, list) else await engine.encode(prompt)
         if not ids:
             raise invalid("prompt", "prompt is empty; there is nothing to continue")
-        given = Given(Instruction(())) if isinstance(prompt, list) else Given.text(prompt)
+        brief = Brief(Instruction(())) if isinstance(prompt, list) else Brief.text(prompt)
         asker = Continuation(engine, Tokens(ids))
-    return decision.job("completions", given, context, live=bool(body.stream), asker=asker)
+    return decision.job("completions", brief, context, live=bool(body.stream), asker=asker)
 
 
 async def _chunks(

@@ -19,7 +19,7 @@ from redraft.server.api.schema.requests import Generation, RefineOptions, Sampli
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
 from redraft.server.refine.asking import Asker
-from redraft.server.refine.loop import Given
+from redraft.server.refine.loop import Brief
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.policy import Policy
 from redraft.server.service import Job, Service
@@ -57,15 +57,15 @@ class Decision:
     def job(
         self,
         route: str,
-        given: Given,
+        brief: Brief,
         context: Context,
         *,
         live: bool = False,
         asker: Asker | None = None,
     ) -> Job:
-        """The job that answers ``given``, with an id of its own."""
+        """The job that answers ``brief``, with an id of its own."""
         return Job(
-            given,
+            brief,
             self.policy,
             request_id=f"{ID_PREFIXES.get(route, route)}-{uuid4().hex}",
             route=route,

@@ -24,7 +24,7 @@ from redraft.server.api.schema.refine import FeedbackRequest
 from redraft.server.api.sse import finished
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.refine.events import Event, FeedbackRejected
-from redraft.server.refine.loop import Given
+from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Feedback, Trace
 from redraft.server.service import Draining, Job
 
@@ -77,8 +77,8 @@ def _job(body: FeedbackRequest, context: Context) -> Job:
         raise invalid("model", message)
     decision = decide(Requested(refine=body.options(), seed=body.seed, at=""), service, config)
     policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)
-    given = Given(instruction.of_body(body, context), body.response)
-    return replace(decision, policy=policy).job("feedback", given, context)
+    brief = Brief(instruction.of_body(body, context), body.response)
+    return replace(decision, policy=policy).job("feedback", brief, context)
 
 
 async def _noting(

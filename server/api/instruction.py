@@ -12,7 +12,7 @@ from redraft.server.api.schema.refine import Instructed
 from redraft.server.api.schema.requests import ChatMessage
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Message, PromptTooLong
-from redraft.server.refine.loop import Given
+from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Instruction
 
 
@@ -33,7 +33,7 @@ def of_body(body: Instructed, context: Context) -> Instruction:
     if field := unsupported.needs_direct(body.chat()):
         raise unsupported.refused(field, context.model_name)
     if body.prompt is not None:
-        return Given.text(body.prompt).instruction
+        return Brief.text(body.prompt).instruction
     messages = body.messages or []
     check_length(messages, context.config)
     return of_chat(messages)

@@ -38,7 +38,7 @@ from redraft.server.refine.events import (
     PhaseStarted,
     RefinementDone,
 )
-from redraft.server.refine.loop import Given
+from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Trace
 from redraft.server.refine.trace_json import candidate_json, feedback_json, response_json
 from redraft.server.service import Service
@@ -58,8 +58,8 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
     """Draft, feedback, refinement; again if asked for; and the best or the last of it."""
     service, config = context.service, context.config
     decision = _decide(body, service, config)
-    given = Given(instruction.of_body(body, context), body.response, body.feedback)
-    job = decision.job("refine", given, context)
+    brief = Brief(instruction.of_body(body, context), body.response, body.feedback)
+    job = decision.job("refine", brief, context)
     head = outcome.head_of(job, context.model_name)
     if body.stream:
         writer = EventWriter()

@@ -1,6 +1,6 @@
 """The loop: draft -> feedback -> refinement -> stop?
 
-    async for event in refine(asker, given, policy): ...
+    async for event in refine(asker, brief, policy): ...
 
 Once there is a draft, every failure ends with Finished, which has the best response so far and the
 reason. Without a draft the loop raises NoDraft or the engine's error.
@@ -50,7 +50,7 @@ class NoDraft(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Brief:
     """What the caller brings: an instruction, maybe a response to improve, maybe feedback."""
 
     instruction: Instruction
@@ -58,13 +58,13 @@ class Given:
     feedback: str | None = None
 
     @classmethod
-    def text(cls, instruction: str) -> Given:
+    def text(cls, instruction: str) -> Brief:
         return cls(Instruction((Message("user", instruction),)))
 
 
 async def refine(
     asker: Asker,
-    given: Given,
+    brief: Brief,
     policy: Policy,
     *,
     critic: Asker | None = None,
@@ -85,11 +85,11 @@ async def refine(
     critic = critic or asker
     drafting = Drafting(asker, critic, policy, phases)
     try:
-        async for event in drafting.events(given.response, live):
+        async for event in drafting.events(brief.response, live):
             yield event
         if not drafting.drafts:
             raise NoDraft(drafting.stopped or "engine_failure")
-        loop = _Loop(asker, critic, given, policy, phases, drafting, live)
+        loop = _Loop(asker, critic, brief, policy, phases, drafting, live)
         try:
             if drafting.stopped:
                 raise Stop(drafting.stopped)
@@ -120,14 +120,14 @@ class _Loop:
         self,
         asker: Asker,
         critic: Asker,
-        given: Given,
+        brief: Brief,
         policy: Policy,
         phases: Phases,
         drafting: Drafting,
         live: bool,
     ) -> None:
         self._asker, self._critic = asker, critic
-        self._given, self._policy, self._phases = given, policy, phases
+        self._brief, self._policy, self._phases = brief, policy, phases
         self._drafting, self._live = drafting, live
         self._draft = drafting.drafts[drafting.picked]
         self._iterations: list[Iteration] = []
@@ -163,8 +163,8 @@ class _Loop:
 
     def _ready_feedback(self) -> Feedback | None:
         """Feedback that exists already: the caller's, or the one that ranked the drafts."""
-        if self._given.feedback is not None:
-            return callers_feedback(self._given.feedback)
+        if self._brief.feedback is not None:
+            return callers_feedback(self._brief.feedback)
         return self._draft.feedback
 
     async def refinement(self, iteration: int) -> AsyncIterator[Event]:
@@ -205,7 +205,7 @@ class _Loop:
     def trace(self) -> Trace:
         chosen = stopping.kept(self._policy.keep, self.responses, self.scores)
         return Trace(
-            instruction=self._given.instruction,
+            instruction=self._brief.instruction,
             drafts=tuple(self._drafting.drafts),
             picked=self._drafting.picked,
             iterations=tuple(self._iterations),

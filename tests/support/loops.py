@@ -11,7 +11,7 @@ from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.engine.words import END_OF_TEXT
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker
 from redraft.server.refine.events import Event, Finished
-from redraft.server.refine.loop import Given, refine
+from redraft.server.refine.loop import Brief, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import Marker, SrtFormat, render_feedback
 from redraft.server.refine.trace import Trace
@@ -22,7 +22,7 @@ FORMAT = SrtFormat(
     eos_ids=(END_OF_TEXT,),
 )
 WITHOUT_SCORE = replace(FORMAT, components=("weaknesses", "suggestions"))
-QUESTION = Given.text("Capital of France?")
+QUESTION = Brief.text("Capital of France?")
 T = TypeVar("T")
 
 
@@ -30,16 +30,16 @@ def feedback(score: int, weaknesses: str = "It is wrong.", suggestions: str = "F
     return render_feedback(weaknesses, suggestions, score)
 
 
-def asker(engine: ScriptedEngine, given: Given = QUESTION, style: str = "srt") -> Asker:
+def asker(engine: ScriptedEngine, brief: Brief = QUESTION, style: str = "srt") -> Asker:
     if style == "srt":
-        return SrtAsker(engine, FORMAT, given.instruction)
-    return PromptedAsker(engine, given.instruction)
+        return SrtAsker(engine, FORMAT, brief.instruction)
+    return PromptedAsker(engine, brief.instruction)
 
 
 async def gather(
-    engine: ScriptedEngine, policy: Policy, given: Given = QUESTION, style: str = "srt", **more: Any
+    engine: ScriptedEngine, policy: Policy, brief: Brief = QUESTION, style: str = "srt", **more: Any
 ) -> list[Event]:
-    return [event async for event in refine(asker(engine, given, style), given, policy, **more)]
+    return [event async for event in refine(asker(engine, brief, style), brief, policy, **more)]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -59,6 +59,6 @@ def trace_of(events: list[Event]) -> Trace:
 
 def answer_to(*script: Any, **options: Any) -> Trace:
     """The trace of one loop over a script of replies."""
-    given = options.pop("given", QUESTION)
+    brief = options.pop("brief", QUESTION)
     style = options.pop("style", "srt")
-    return trace_of(run(gather(ScriptedEngine(*script), Policy(**options), given, style)))
+    return trace_of(run(gather(ScriptedEngine(*script), Policy(**options), brief, style)))

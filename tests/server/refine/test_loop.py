@@ -16,7 +16,7 @@ from redraft.server.refine.events import (
     RefinementDone,
 )
 from redraft.server.refine.interrupt import Interrupt
-from redraft.server.refine.loop import Given, NoDraft, refine
+from redraft.server.refine.loop import Brief, NoDraft, refine
 from redraft.server.refine.policy import Policy
 from tests.support.clock import let_pass
 from tests.support.loops import FORMAT, QUESTION, answer_to, asker, feedback, gather, run, trace_of
@@ -164,22 +164,22 @@ def test_without_max_tokens_a_draft_leaves_room_for_feedback_and_refinement():
 
 
 def test_the_callers_feedback_takes_the_place_of_the_first():
-    given = Given(QUESTION.instruction, feedback="Wrong country.")
+    brief = Brief(QUESTION.instruction, feedback="Wrong country.")
     engine = ScriptedEngine("Rome", "Paris")
-    trace = trace_of(run(gather(engine, Policy(), given)))
+    trace = trace_of(run(gather(engine, Policy(), brief)))
     assert trace.answer.text == "Paris"
     assert "Wrong country." in engine.history[1].text
     assert trace.scores == (None, None)
 
 
 def test_a_score_in_the_callers_feedback_counts():
-    given = Given(QUESTION.instruction, feedback="Fine. Overall Score: [[9]]")
-    assert answer_to("Paris", given=given, good_enough=8).stop_reason == "good_enough"
+    brief = Brief(QUESTION.instruction, feedback="Fine. Overall Score: [[9]]")
+    assert answer_to("Paris", brief=brief, good_enough=8).stop_reason == "good_enough"
 
 
 def test_a_response_the_caller_brings_is_improved_without_a_draft():
-    given = Given(QUESTION.instruction, response="Rome")
-    trace = answer_to(feedback(2), "Paris", given=given)
+    brief = Brief(QUESTION.instruction, response="Rome")
+    trace = answer_to(feedback(2), "Paris", brief=brief)
     assert [r.text for r in trace.responses] == ["Rome", "Paris"]
     assert "draft" not in trace.totals
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redraft.server.engine.base import EngineError, EngineUnavailable, PromptTooLong, Sampling
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.refine.events import Delta, Finished
-from redraft.server.refine.loop import Given, NoDraft
+from redraft.server.refine.loop import Brief, NoDraft
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import StopReason
 from tests.support.loops import QUESTION, feedback, gather, run, trace_of
@@ -40,17 +40,17 @@ policies = st.builds(
     refinement=samplings,
 )
 givens = st.builds(
-    Given,
+    Brief,
     st.just(QUESTION.instruction),
     response=st.one_of(st.none(), texts),
     feedback=st.one_of(st.none(), texts, scored),
 )
 
 
-def runs(engine: ScriptedEngine, policy: Policy, given: Given, live: bool):
+def runs(engine: ScriptedEngine, policy: Policy, brief: Brief, live: bool):
     """The events, or None where there was no draft to answer with."""
     try:
-        return run(gather(engine, policy, given, live=live))
+        return run(gather(engine, policy, brief, live=live))
     except (EngineError, NoDraft):
         return None
 

@@ -14,7 +14,7 @@ from redraft.server.engine.base import Call, Chunk, Message, Prompt, Sampling, T
 from redraft.server.options import ConfigError
 from redraft.server.refine.asking import SrtAsker
 from redraft.server.refine.events import Finished
-from redraft.server.refine.loop import Given, refine
+from redraft.server.refine.loop import Brief, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Instruction
 from redraft.train.data import tokens
@@ -214,14 +214,14 @@ def test_what_the_server_sends_is_a_prefix_of_what_was_trained_on(
             tokenizer=tokenizer.fingerprint,
         )
         row = maker(tokenizer).lesson(lesson)
-        asyncio.run(finished(asker, Given(Instruction(asked))))
+        asyncio.run(finished(asker, Brief(Instruction(asked))))
         assert len(engine.prompts) == 3
         for prompt in engine.prompts:
             assert row.ids[: len(prompt)] == prompt
         assert row.ids == (*engine.prompts[-1], *tokenizer.encode(better), row.ids[-1])
 
 
-async def finished(asker: SrtAsker, given: Given) -> None:
-    async for event in refine(asker, given, Policy()):
+async def finished(asker: SrtAsker, brief: Brief) -> None:
+    async for event in refine(asker, brief, Policy()):
         if isinstance(event, Finished):
             assert event.trace.stop_reason in ("max_iterations", "no_change")
