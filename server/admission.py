@@ -205,7 +205,7 @@ class _Bucket:
         return min(max(seconds, SHORTEST_RETRY_S), LONGEST_RETRY_S)
 
 
-class Rates:
+class RateLimits:
     """Limits each client's requests and tokens per minute; None: no limit.
 
     A client is an API key; without keys all callers are one client. Each limit is a bucket that

@@ -30,7 +30,7 @@ from fastapi import FastAPI
 
 from redraft import __version__
 from redraft.server import build
-from redraft.server.admission import Admission, Rates
+from redraft.server.admission import Admission, RateLimits
 from redraft.server.api.app import build_app
 from redraft.server.api.keys import ApiKey, read_keys
 from redraft.server.config import ServerConfig, read
@@ -90,7 +90,7 @@ async def serve(
         return 0
     built = building.result()
     try:
-        admission, rates = Admission(config), Rates(config)
+        admission, rates = Admission(config), RateLimits(config)
         service = Service(built.model, built.critics, admission, Metrics(), traces, rates)
         server = Server(build_app(config, service, keys))
         freeze_start_up_objects()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from redraft.server.admission import Admission, Rates, Rejected
+from redraft.server.admission import Admission, RateLimits, Rejected
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.model import ServedModel
@@ -59,7 +59,7 @@ class Service:
     admission: Admission = field(default_factory=lambda: Admission(ServerConfig()))
     metrics: Metrics = field(default_factory=Metrics)
     traces: TraceStore | None = None
-    rates: Rates = field(default_factory=lambda: Rates(ServerConfig()))
+    rates: RateLimits = field(default_factory=lambda: RateLimits(ServerConfig()))
     draining: bool = False
     _running: set[Interrupt] = field(default_factory=set)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from redraft.server.admission import Rates, Rejected
+from redraft.server.admission import RateLimits, Rejected
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
@@ -29,7 +29,7 @@ def run(test: Callable[[], Awaitable[Any]]) -> Any:
     return asyncio.run(test())  # type: ignore[arg-type]
 
 
-def refused(rates: Rates, client: str = "alice") -> Rejected:
+def refused(rates: RateLimits, client: str = "alice") -> Rejected:
     with pytest.raises(Rejected) as caught:
         rates.take(client)
     return caught.value
@@ -37,7 +37,7 @@ def refused(rates: Rates, client: str = "alice") -> Rejected:
 
 def test_the_requests_of_a_minute_may_come_at_once_and_no_more() -> None:
     async def test() -> None:
-        rates = Rates(ServerConfig(requests_per_minute=3))
+        rates = RateLimits(ServerConfig(requests_per_minute=3))
         for _ in range(3):
             rates.take("alice")
         assert refused(rates).reason == "requests_per_minute"
@@ -48,7 +48,7 @@ def test_the_requests_of_a_minute_may_come_at_once_and_no_more() -> None:
 
 def test_they_come_back_as_time_goes_by() -> None:
     async def test() -> None:
-        rates = Rates(ServerConfig(requests_per_minute=3))
+        rates = RateLimits(ServerConfig(requests_per_minute=3))
         for _ in range(3):
             rates.take("alice")
         assert refused(rates).retry_after_s == 20
@@ -65,7 +65,7 @@ def test_they_come_back_as_time_goes_by() -> None:
 
 def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() -> None:
     async def test() -> None:
-        rates = Rates(ServerConfig(tokens_per_minute=600))
+        rates = RateLimits(ServerConfig(tokens_per_minute=600))
         rates.take("alice")
         rates.spend("alice", 700)
         rejected = refused(rates)
@@ -79,7 +79,7 @@ def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() ->
 
 def test_the_hint_is_never_longer_than_clients_wait() -> None:
     async def test() -> None:
-        rates = Rates(ServerConfig(tokens_per_minute=10))
+        rates = RateLimits(ServerConfig(tokens_per_minute=10))
         rates.take("alice")
         rates.spend("alice", 10_000)
         assert refused(rates).retry_after_s == 120
@@ -90,7 +90,7 @@ def test_the_hint_is_never_longer_than_clients_wait() -> None:
 def service(registry: CollectorRegistry, layer: Layer | None = None, **limits: int) -> Service:
     engine = ScriptedEngine(reply=demo_reply)
     model = ServedModel(engine, direct=layer.app) if layer else srt_model(engine)
-    return Service(model, metrics=Metrics(registry), rates=Rates(ServerConfig(**limits)))
+    return Service(model, metrics=Metrics(registry), rates=RateLimits(ServerConfig(**limits)))
 
 
 async def ask(asked: Service, key: str, path: str = "/v1/refine", body: Any = None) -> Any:
@@ -150,7 +150,7 @@ def test_what_the_engines_own_layer_spends_counts(layer: Layer, spent: int) -> N
 
 def test_without_limits_nobody_is_turned_away() -> None:
     async def test() -> None:
-        rates = Rates(ServerConfig())
+        rates = RateLimits(ServerConfig())
         for _ in range(1000):
             rates.take("alice")
             rates.spend("alice", 10**9)

@@ -11,7 +11,6 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from redraft.server.api.schema.requests import (
-    INT64,
     ChatMessage,
     ChatRequest,
     Closed,
@@ -19,6 +18,7 @@ from redraft.server.api.schema.requests import (
     PhaseSampling,
     RefineOptions,
     ResponseFormat,
+    Seed,
     StopSequences,
     Temperature,
     Tokens,
@@ -29,7 +29,6 @@ from redraft.server.api.schema.requests import (
 
 Messages = Annotated[list[ChatMessage], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
-Seed = Annotated[int, Field(ge=-INT64 - 1, le=INT64)]
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
 _SHARED = frozenset(["model", *_SAMPLING, "response_format"])
 

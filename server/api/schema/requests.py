@@ -22,6 +22,7 @@ TopK = Annotated[int, Field(ge=-1, le=INT64, description="-1 or 0: all tokens")]
 MinP = Annotated[float, Field(ge=0, le=1)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 RepetitionPenalty = Annotated[float, Field(gt=0, le=100)]
+Seed = Annotated[int, Field(ge=-INT64 - 1, le=INT64)]
 Tokens = Annotated[int, Field(ge=1, le=INT64)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=INT64)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
@@ -199,7 +200,7 @@ class Generation(Open, SamplingFields):
     stream_options: StreamOptions | None = None
     max_tokens: Tokens | None = Field(default=None, description="of each response")
     n: Annotated[int, Field(ge=1, le=128)] | None = None
-    seed: Annotated[int, Field(ge=-INT64 - 1, le=INT64)] | None = None
+    seed: Seed | None = None
     temperature: Temperature | None = Field(default=None, description="of drafts")
     logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
     user: str | None = None
