@@ -14,14 +14,14 @@ pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from redraft.benchmarks import tasks, winrate
 from redraft.benchmarks.__main__ import COMMANDS
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 from redraft.benchmarks.experiments import EXPERIMENTS
 from redraft.benchmarks.workbench import STEPS
 from redraft.server.options import read
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 ON_THE_PAGE = re.findall(r"^redraft bench (\S+) ?(.*)$", PAGE, re.MULTILINE)
-TABLES: dict[str, Table] = {
+TABLES: dict[str, CommandTable] = {
     "experiments": EXPERIMENTS,
     "tasks": tasks.STEPS,
     "winrate": winrate.STEPS,

@@ -10,7 +10,7 @@ import pytest
 from redraft.benchmarks import tasks, winrate
 from redraft.benchmarks.__main__ import COMMANDS
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 from redraft.benchmarks.experiments import EXPERIMENTS
 from redraft.benchmarks.workbench import STEPS
 
@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 
 @pytest.mark.parametrize("table", [COMMANDS, EXPERIMENTS, STEPS, tasks.STEPS, winrate.STEPS])
-def test_every_row_names_a_module(table: Table) -> None:
+def test_every_row_names_a_module(table: CommandTable) -> None:
     for module, about in table.commands.values():
         assert find_spec(module, table.package)
         assert about
