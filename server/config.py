@@ -230,12 +230,8 @@ class CriticAddress:
         return cls(name, url, model)
 
 
-def read(
-    arguments: Sequence[str],
-    environ: Mapping[str, str] = os.environ,
-    program: str = "redraft serve",
-) -> ServerConfig:
-    return options.read(ServerConfig, program, arguments, environ)
+def read(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerConfig:
+    return options.read(ServerConfig, "redraft serve", arguments, environ)
 
 
 def read_key(key: str, file: str) -> str:

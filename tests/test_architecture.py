@@ -40,6 +40,7 @@ ALLOWED = {
         "redraft.server.retry",
         "redraft.server.options",
     ),
+    "redraft.train.workbench": ("redraft.train.workbench", "redraft.server.refine"),
     "redraft.clients": ("redraft.clients", "redraft.server.refine"),
     "redraft.benchmarks": (
         "redraft.benchmarks",

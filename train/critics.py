@@ -1,16 +1,16 @@
 """Critics: they write feedback and a refinement for a draft, and score a response on its own.
 
 How to add a critic: write a class with the members of ``LessonCritic`` below; name it in
-``prepared`` of stages/collect.py; add it to the table in tests/train/test_critics.py.
+``critic_of``; add it to the table in tests/train/test_critics.py.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from redraft.server.engine.base import Chat, Message, Sampling, Tokens
 from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
@@ -25,6 +25,7 @@ from redraft.server.refine.srt_format import (
 )
 from redraft.server.refine.trace import Instruction
 from redraft.train.data.records import Example
+from redraft.train.engines import PaidEngines, spec
 from redraft.train.paid_engine import PaidEngine, Refused
 from redraft.train.workbench import critic as exact
 from redraft.train.workbench.judge import judge
@@ -142,6 +143,13 @@ class SrtCritic:
 class Scores:
     draft: int | None
     refinement: int | None
+
+
+async def critic_of(named: Mapping[str, Any], engines: PaidEngines) -> LessonCritic:
+    """The critic of an option: 'exact', or an engine."""
+    if named.get("model") == "exact":
+        return ExactCritic()
+    return PromptedCritic(await engines.get(spec(named, "critic")))
 
 
 async def independent(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
+from redraft.train.data.ledger import Ledger
 from redraft.train.data.tokens import weights_fingerprint
-from redraft.train.paid_engine import Limits, Price
+from redraft.train.paid_engine import Budget, Limits, PaidEngine, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,32 @@ async def opened(source: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
         yield engine
     finally:
         await engine.close()
+
+
+class PaidEngines:
+    """The engines of a run by their specs: each opened once, all closed at the end."""
+
+    def __init__(self, ledger: Ledger, budget: Budget) -> None:
+        self._ledger, self._budget = ledger, budget
+        self._engines: dict[EngineSpec, PaidEngine] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._stack.aclose()
+
+    async def get(self, source: EngineSpec) -> PaidEngine:
+        if source not in self._engines:
+            engine = await self._stack.enter_async_context(opened(source))
+            self._engines[source] = PaidEngine(
+                engine, self._ledger, identity(source), source.limits, self._budget, source.price
+            )
+        return self._engines[source]
+
+    def __iter__(self) -> Iterator[PaidEngine]:
+        return iter(self._engines.values())
 
 
 def is_local(source: EngineSpec) -> bool:

@@ -27,7 +27,7 @@ class RunOptions:
 
     redraft train run smoke                      a recipe of train/recipes, by name
     redraft train run my.yaml --set seed=7       a file; any value of it can be set
-    redraft train run tulu2-70b --dry-run        check everything, print the plan, train nothing
+    redraft train run tulu2-70b --dry-run        check everything, print the plan, run nothing
     redraft train run workbench --until filter   the lessons, and no further
     redraft train run workbench --only stage1 merge    these steps; what they read is there
     """

@@ -51,7 +51,7 @@ def read(
     ]
     if not file_wins:
         sources.reverse()
-    return _made(cls, [*sources, (flags, flag)], program)
+    return _made(cls, [*sources, (flags, flag)], program.split()[-1])
 
 
 def build(
@@ -75,7 +75,7 @@ def build(
     return _made(cls, sources, what)
 
 
-def _made(cls: type[T], sources: Iterable[Source], program: str) -> T:
+def _made(cls: type[T], sources: Iterable[Source], what: str) -> T:
     """``sources``: weakest first."""
     fields, hints = fields_of(cls), typing.get_type_hints(cls)
     values: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def _made(cls: type[T], sources: Iterable[Source], program: str) -> T:
     for name, field in fields.items():
         if name not in values and default_of(field) is MISSING:
             shown = field.metadata["positional"] or flag(name)
-            raise ConfigError(f"{program} needs {shown}: {field.metadata['help']}")
+            raise ConfigError(f"{what} needs {shown}: {field.metadata['help']}")
     return cls(**values)
 
 
@@ -103,8 +103,8 @@ def _environment(cls: type[Any], environ: Mapping[str, str], prefix: str) -> dic
         # Other programs use the prefix too (a training stage, a Kubernetes service of this name),
         # so only what is nearly one of our names is taken for a typo.
         foreign = not name.startswith(prefix) or name in (*names, f"{prefix}CONFIG")
-        if not foreign and difflib.get_close_matches(name, names, n=1, cutoff=0.9):
-            raise ConfigError(unknown("environment variable", name, names))
+        if not foreign and (close := difflib.get_close_matches(name, names, cutoff=0.9)):
+            raise ConfigError(unknown("environment variable", name, close))
     return {name: environ[key] for key, name in names.items() if key in environ}
 
 

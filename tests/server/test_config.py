@@ -1,4 +1,4 @@
-"""The server's options: where they come from, which wins, and what a wrong one is told."""
+"""The server's options: where they come from, which wins, and the message about a wrong one."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def test_the_command_line_wins_over_the_environment_over_the_file_over_the_defau
 ) -> None:
     file = tmp_path / "redraft.toml"
     file.write_text('port = 1\nmax-loops = 1\nmax_queue = 1\nlog_level = "error"\n')
-    found = read("--config", str(file), "--port", "3", REDRAFT_PORT="2", REDRAFT_MAX_LOOPS="2")
-    assert (found.port, found.max_loops, found.max_queue, found.log_level) == (3, 2, 1, "error")
-    assert found.grace_s == ServerConfig().grace_s
+    chosen = read("--config", str(file), "--port", "3", REDRAFT_PORT="2", REDRAFT_MAX_LOOPS="2")
+    assert (chosen.port, chosen.max_loops, chosen.max_queue, chosen.log_level) == (3, 2, 1, "error")
+    assert chosen.grace_s == ServerConfig().grace_s
 
 
 def test_the_file_can_be_named_in_the_environment(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_help_shows_every_option_with_its_variable(
 def test_a_secret_comes_from_the_environment_only_and_is_never_shown(
     field: dataclasses.Field[Any], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    found = config.read([], {variable(field.name): "hush"})
-    assert getattr(found, field.name) == "hush"
-    assert "hush" not in repr(found)
+    chosen = config.read([], {variable(field.name): "hush"})
+    assert getattr(chosen, field.name) == "hush"
+    assert "hush" not in repr(chosen)
     assert variable(field.name) in help_text(capsys)
     with pytest.raises(ConfigError, match="unknown option"):
         read(flag(field.name), "hush")
@@ -87,7 +87,7 @@ def test_a_secret_comes_from_the_environment_only_and_is_never_shown(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ", "said"),
+    ("arguments", "environ", "message"),
     [
         (["--prot", "1"], {}, "unknown option --prot; did you mean --port"),
         (["--max-loop=4"], {}, "did you mean --max-loops"),
@@ -116,17 +116,17 @@ def test_a_secret_comes_from_the_environment_only_and_is_never_shown(
         (["--critic", "a=http://x", "--critic", "a=http://y"], {}, "have the same name"),
     ],
 )
-def test_a_wrong_option_is_told_what_is_right(
-    arguments: list[str], environ: dict[str, str], said: str
+def test_the_message_about_a_wrong_option_says_what_is_right(
+    arguments: list[str], environ: dict[str, str], message: str
 ) -> None:
     with pytest.raises(ConfigError) as error:
         config.read(arguments, environ)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("prot = 1", "did you mean port?"),
         ("port = ", "cannot read --config"),
@@ -136,12 +136,14 @@ def test_a_wrong_option_is_told_what_is_right(
         ('critic = "a=http://x"\ncors_origins = 3', "expected a list"),
     ],
 )
-def test_a_wrong_file_is_told_what_is_right(content: str, said: str, tmp_path: Path) -> None:
+def test_the_message_about_a_wrong_file_says_what_is_right(
+    content: str, message: str, tmp_path: Path
+) -> None:
     file = tmp_path / "redraft.toml"
     file.write_text(content)
     with pytest.raises(ConfigError) as error:
         read("--config", str(file))
-    assert said in str(error.value)
+    assert message in str(error.value)
 
 
 def test_variables_of_other_programs_are_left_alone() -> None:
@@ -170,8 +172,8 @@ def test_the_model_can_be_given_without_its_flag() -> None:
 
 
 def test_a_critic_has_a_name_an_address_and_maybe_a_model() -> None:
-    found = read("--critic", "a=http://x/v1", "--critic", "b=https://y/v1|big").critics
-    assert [(c.name, c.url, c.model) for c in found] == [
+    chosen = read("--critic", "a=http://x/v1", "--critic", "b=https://y/v1|big").critics
+    assert [(c.name, c.url, c.model) for c in chosen] == [
         ("a", "http://x/v1", ""),
         ("b", "https://y/v1", "big"),
     ]
@@ -180,8 +182,8 @@ def test_a_critic_has_a_name_an_address_and_maybe_a_model() -> None:
 def test_api_keys_come_from_the_file_and_the_environment(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("# team keys\nalice: one\n\nbob:two\n")
-    found = config.read(["--api-keys-file", str(file)], {"REDRAFT_API_KEYS": "carol:three"})
-    assert config.read_api_keys(found) == {"one": "alice", "two": "bob", "three": "carol"}
+    chosen = config.read(["--api-keys-file", str(file)], {"REDRAFT_API_KEYS": "carol:three"})
+    assert config.read_api_keys(chosen) == {"one": "alice", "two": "bob", "three": "carol"}
 
 
 def test_an_api_key_without_a_name_is_refused_without_showing_it() -> None:

@@ -42,15 +42,15 @@ def recipe(folder: Path, text: str = RECIPE) -> str:
 
 
 def test_values_of_the_recipe_are_filled_in_and_scaled(tmp_path: Path) -> None:
-    found = recipes.load(recipe(tmp_path), ["scale=3"])
-    assert found.steps[0].options == TasksOptions(f"{tmp_path}/out/tasks.jsonl", count=30, seed=1)
+    loaded = recipes.load(recipe(tmp_path), ["scale=3"])
+    assert loaded.steps[0].options == TasksOptions(f"{tmp_path}/out/tasks.jsonl", count=30, seed=1)
 
 
 def test_a_learning_rate_that_is_set_is_a_number(tmp_path: Path) -> None:
     text = RECIPE + "  train: {stage: sft, model: m, output: o, trainer: {}}\n"
     changes = ["steps.train.trainer.learning_rate=1e-5"]
-    found = recipes.load(recipe(tmp_path, text), changes)
-    assert found.steps[-1].options.trainer == {"learning_rate": 1e-5}
+    loaded = recipes.load(recipe(tmp_path, text), changes)
+    assert loaded.steps[-1].options.trainer == {"learning_rate": 1e-5}
 
 
 def test_the_recipe_wins_over_the_environment_over_the_default(tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_quantize_none_is_unquantised(
 
 
 def test_any_value_can_be_set_from_the_command_line(tmp_path: Path) -> None:
-    found = recipes.load(recipe(tmp_path), ["steps.draw.count=7"], str(tmp_path / "other"))
-    assert found.steps[0].options.count == 7
-    assert found.output == tmp_path / "other"
+    loaded = recipes.load(recipe(tmp_path), ["steps.draw.count=7"], str(tmp_path / "other"))
+    assert loaded.steps[0].options.count == 7
+    assert loaded.output == tmp_path / "other"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_step_that_is_not_in_the_recipe_cannot_be_named(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("count: 5", "counts: 5", "unknown tasks option counts; did you mean count?"),
         ("stage: tasks", "stage: task", "unknown stage 'task'; stages: base_model, tasks"),
@@ -122,14 +122,14 @@ def test_a_step_that_is_not_in_the_recipe_cannot_be_named(tmp_path: Path) -> Non
     ],
 )
 def test_a_mistake_is_found_before_the_first_step_runs(
-    tmp_path: Path, old: str, new: str, told: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         recipes.load(recipe(tmp_path, RECIPE.replace(old, new)))
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_an_unknown_recipe_is_told_the_known_ones() -> None:
+def test_the_message_about_an_unknown_recipe_names_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no recipe 'smok'; recipes: smoke"):
         recipes.load("smok")
 
@@ -141,10 +141,10 @@ def test_an_unknown_recipe_is_told_the_known_ones() -> None:
 def test_the_papers_recipes_have_its_batch_and_steps(name: str, steps: tuple[int, int]) -> None:
     from redraft.train.plan import show
 
-    found = recipes.load(name)
+    loaded = recipes.load(name)
     plans = [
-        show(replace(step, accelerate=None), found.plan, found.base)
-        for step in found.steps
+        show(replace(step, accelerate=None), loaded.plan, loaded.base)
+        for step in loaded.steps
         if step.stage in ("sft", "dpo")
     ]
     for plan, count in zip(plans, steps, strict=True):

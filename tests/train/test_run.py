@@ -150,12 +150,12 @@ def test_a_step_that_fails_stops_the_recipe_and_is_tried_again(tmp_path: Path) -
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_every_recipe_has_a_plan(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert runs.main([name, "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert "DOES NOT FIT" not in told
-    assert "SFTConfig takes every argument" in told
+    plan = capsys.readouterr().out
+    assert "DOES NOT FIT" not in plan
+    assert "SFTConfig takes every argument" in plan
     if name.startswith("tulu2"):
-        assert "GiB a GPU" in told
-        assert "cost" in told
+        assert "GiB a GPU" in plan
+        assert "cost" in plan
 
 
 SMOKE = [sys.executable, "-m", "redraft.train", "run", "smoke", "--output"]
@@ -164,7 +164,7 @@ SMOKE = [sys.executable, "-m", "redraft.train", "run", "smoke", "--output"]
 @dataclass(frozen=True)
 class Smoke:
     output: Path
-    said: str  # by the run that ended it
+    printed: str  # by the run that ended it
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +199,10 @@ def test_the_smoke_recipe_moves_every_weight_in_every_stage(smoke: Smoke) -> Non
 @pytest.mark.slow
 def test_a_killed_recipe_goes_on_in_the_step_it_was_killed_in(smoke: Smoke) -> None:
     for step in ("initial", "base_tasks", "base", "collect", "filter"):
-        assert f"] {step}: done before" in smoke.said
+        assert f"] {step}: done before" in smoke.printed
     for step in ("stage1: sft", "stage2: dpo", "merge: merge"):
-        assert f"] {step}" in smoke.said
-    assert f"going on from {smoke.output / 'stage1' / 'checkpoint-20'}" in smoke.said
+        assert f"] {step}" in smoke.printed
+    assert f"going on from {smoke.output / 'stage1' / 'checkpoint-20'}" in smoke.printed
 
 
 @pytest.mark.train
@@ -224,6 +224,6 @@ def test_the_smoke_recipes_model_is_served_and_answers_through_the_openai_sdk(
         assert answer.choices[0].finish_reason in ("stop", "length")
         assert answer.usage is not None
         assert answer.usage.completion_tokens > 0
-        told = answer.model_extra
-        assert told is not None
-        assert told["refine"]["stop_reason"]
+        extra = answer.model_extra
+        assert extra is not None
+        assert extra["refine"]["stop_reason"]

@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.server.engine.base import Chat, Engine
+from redraft.server.engine.base import Chat
 from redraft.server.options import ConfigError, option
 from redraft.train.collector import Collector, DraftSettings
-from redraft.train.critics import ExactCritic, LessonCritic, PromptedCritic, SrtCritic
+from redraft.train.critics import LessonCritic, SrtCritic, critic_of
 from redraft.train.data import instructions, tokens
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
-from redraft.train.engines import EngineSpec, identity, is_local, opened, spec
+from redraft.train.engines import PaidEngines, is_local, spec
 from redraft.train.estimate import estimate, table
-from redraft.train.paid_engine import Budget, PaidEngine, prompt_tokens
+from redraft.train.paid_engine import Budget, prompt_tokens
 from redraft.train.program import read
 
 COST_REACHED = 3  # exit status
@@ -65,46 +64,32 @@ class CollectOptions:
     dry_run: bool = option("only say what it would take", False)
 
 
-@asynccontextmanager
-async def prepared(options: CollectOptions, ledger: Ledger) -> AsyncIterator[Collector]:
-    """A collector with its engines open; one engine when two names mean the same."""
-    budget = Budget(options.max_cost, ledger.spent)
-    async with AsyncExitStack() as stack:
-        engines: dict[EngineSpec, PaidEngine] = {}
+async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
+    """A collector with its engines open."""
+    base = spec(options.model, "model")
+    drafter = await engines.get(base)
 
-        async def paid(source: EngineSpec) -> PaidEngine:
-            if source not in engines:
-                engine: Engine = await stack.enter_async_context(opened(source))
-                engines[source] = PaidEngine(
-                    engine, ledger, identity(source), source.limits, budget, source.price
-                )
-            return engines[source]
+    async def critic(named: Mapping[str, Any]) -> LessonCritic:
+        if named.get("model") == "self":
+            return SrtCritic(drafter, tokens.load(base.model).srt_format())
+        return await critic_of(named, engines)
 
-        async def critic(named: Mapping[str, Any]) -> LessonCritic:
-            if named.get("model") == "exact":
-                return ExactCritic()
-            if named.get("model") == "self":
-                return SrtCritic(await paid(base), tokens.load(base.model).srt_format())
-            return PromptedCritic(await paid(spec(named, "critic")))
-
-        base = spec(options.model, "model")
-        drafter = await paid(base)
-        has_ids = drafter.engine.has_tokens and is_local(base)
-        yield Collector(
-            DraftSettings(
-                options.drafts,
-                options.follow_ups,
-                options.temperature,
-                options.max_tokens,
-                options.seed,
-                options.score,
-            ),
-            drafter,
-            await critic(options.critic),
-            [await critic(named) for named in options.other_critics],
-            tokens.load(base.model).fingerprint if has_ids else "",
-            tuple(engines.values()),
-        )
+    has_ids = drafter.engine.has_tokens and is_local(base)
+    return Collector(
+        DraftSettings(
+            options.drafts,
+            options.follow_ups,
+            options.temperature,
+            options.max_tokens,
+            options.seed,
+            options.score,
+        ),
+        drafter,
+        await critic(options.critic),
+        [await critic(named) for named in options.other_critics],
+        tokens.load(base.model).fingerprint if has_ids else "",
+        tuple(engines),
+    )
 
 
 async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
@@ -114,7 +99,8 @@ async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
         print(f"collect: removed {ledger.repaired} bytes of a line a crash had cut short")
     started = time.monotonic()
     try:
-        async with prepared(options, ledger) as collector:
+        async with PaidEngines(ledger, Budget(options.max_cost, ledger.spent)) as engines:
+            collector = await prepared(options, engines)
             collected = await collector.run(examples)
     finally:
         await ledger.close()

@@ -14,7 +14,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ from typing import Any
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.trace import Trace
-from redraft.train.critics import ExactCritic, LessonCritic, PromptedCritic
+from redraft.train.critics import LessonCritic, critic_of
 from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example, Lesson, PreferencePair, read_lessons, read_traces
-from redraft.train.engines import identity, is_local, opened, spec
-from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed, PaidEngine
+from redraft.train.engines import PaidEngines, identity, is_local, opened, spec
+from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed
 from redraft.train.program import read
 from redraft.train.self_feedback import LoopSettings, SelfFeedback
 
@@ -165,8 +164,8 @@ async def _pair(
     options: PreferencesOptions, done: Sequence[Trace], tokenizer: str, ledger: Ledger
 ) -> Paired:
     paired = Paired()
-    async with AsyncExitStack() as stack:
-        critic = await _critic(options, stack, ledger)
+    async with PaidEngines(ledger, Budget(options.max_cost)) as engines:
+        critic = await critic_of(options.critic, engines) if options.critic else None
 
         async def scored(trace: Trace) -> Sequence[int | None]:
             try:
@@ -187,20 +186,6 @@ async def _pair(
         else:
             paired.pairs.append(result)
     return paired
-
-
-async def _critic(
-    options: PreferencesOptions, stack: AsyncExitStack, ledger: Ledger
-) -> LessonCritic | None:
-    if not options.critic:
-        return None
-    if options.critic.get("model") == "exact":
-        return ExactCritic()
-    model = spec(options.critic, "critic")
-    engine = await stack.enter_async_context(opened(model))
-    budget = Budget(options.max_cost)
-    paid = PaidEngine(engine, ledger, identity(model), model.limits, budget, model.price)
-    return PromptedCritic(paid)
 
 
 async def prefer(options: PreferencesOptions) -> int:
