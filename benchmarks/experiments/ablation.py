@@ -20,8 +20,7 @@ from typing import Literal, get_args
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import failures, samples, table, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, Tools
-from redraft.benchmarks.experiments.retraining import RetrainingOptions
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, RetrainingOptions, Tools
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result
 from redraft.server.options import option
