@@ -14,14 +14,14 @@ pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from redraft.benchmarks import tasks, winrate
 from redraft.benchmarks.__main__ import COMMANDS
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 from redraft.benchmarks.experiments import EXPERIMENTS
 from redraft.benchmarks.workbench import STEPS
 from redraft.server.options import read
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 ON_THE_PAGE = re.findall(r"^redraft bench (\S+) ?(.*)$", PAGE, re.MULTILINE)
-TABLES: dict[str, Table] = {
+TABLES: dict[str, CommandTable] = {
     "experiments": EXPERIMENTS,
     "tasks": tasks.STEPS,
     "winrate": winrate.STEPS,
@@ -29,9 +29,9 @@ TABLES: dict[str, Table] = {
 }
 
 
-@pytest.mark.parametrize(("name", "given"), ON_THE_PAGE)
-def test_a_command_on_the_page_has_these_options(name: str, given: str) -> None:
-    arguments = shlex.split(given)
+@pytest.mark.parametrize(("name", "command_line"), ON_THE_PAGE)
+def test_a_command_on_the_page_has_these_options(name: str, command_line: str) -> None:
+    arguments = shlex.split(command_line)
     table = COMMANDS
     if name in TABLES:
         table, name, *arguments = TABLES[name], *arguments
@@ -49,5 +49,7 @@ def options_of(module: Any) -> type[Any]:
 def test_every_measurement_is_on_the_page() -> None:
     assert {name for name, _ in ON_THE_PAGE} == set(COMMANDS.commands)
     mentioned = set(re.findall(r"^\| `(\S+)` ", PAGE, re.MULTILINE))
-    mentioned |= {given.split()[0] for name, given in ON_THE_PAGE if name == "experiments"}
+    mentioned |= {
+        command_line.split()[0] for name, command_line in ON_THE_PAGE if name == "experiments"
+    }
     assert set(EXPERIMENTS.commands) <= mentioned

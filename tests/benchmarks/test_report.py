@@ -158,11 +158,11 @@ def test_names_in_a_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
     text = (tmp_path / "near.svg").read_text()
     heights = []
     for name in points:
-        found = re.search(
+        result = re.search(
             rf'<text [^>]*?(?:y="|translate\([\d.]+ )([\d.]+)[^>]*>{name}</text>', text
         )
-        assert found, name
-        heights.append(float(found[1]))
+        assert result, name
+        heights.append(float(result[1]))
     gaps = [upper - lower for lower, upper in itertools.pairwise(sorted(heights))]
     assert min(gaps) >= 9  # the size of the letters
 
