@@ -32,11 +32,11 @@ __all__ = [
     "Usage",
 ]
 
-if not TYPE_CHECKING:  # a type checker that saw it would accept any name
+if not TYPE_CHECKING:  # with __getattr__ a type checker would accept any name
 
     def __getattr__(name: str) -> object:
-        """Import the clients when they are first used: every process of an engine imports this
-        package, and needs no HTTP client."""
+        """Import the clients when they are first used: the processes of an engine import this
+        package, too, and need no HTTP client."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = "client" if name in ("AsyncRedraft", "Redraft") else "wire"

@@ -1,7 +1,7 @@
-"""How our programs start one another: never from what lies in the current folder.
+"""Starts our programs in child processes, without the current folder on their import path.
 
-``python -m`` looks there first, so a user's own ``redraft.py`` or ``yaml.py`` would be run in place
-of the module that is meant.
+``python -m`` puts it first, so a user's own ``redraft.py`` or ``yaml.py`` would be imported in
+place of ours.
 
     subprocess.run(python_module("redraft.train", "tasks"), env=environment())
 """
@@ -25,13 +25,13 @@ def python_module(name: str, *arguments: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """This process's, with the package on PYTHONPATH if it was found ahead of the standard
-    library: in a checkout that is not installed nothing else would lead a child to it."""
+    """This process's environment, with the package's folder on PYTHONPATH if the package comes
+    before the standard library: a child could not import it from a checkout otherwise."""
     variables = dict(os.environ)
     stdlib = os.path.realpath(sysconfig.get_path("stdlib"))
     path = [os.path.realpath(entry or os.curdir) for entry in sys.path]
     first = path[: path.index(stdlib)] if stdlib in path else path
     if _PACKAGE_FOLDER in first:
-        known = variables.get("PYTHONPATH")
-        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [_PACKAGE_FOLDER, known]))
+        paths = filter(None, [_PACKAGE_FOLDER, variables.get("PYTHONPATH")])
+        variables["PYTHONPATH"] = os.pathsep.join(paths)
     return variables

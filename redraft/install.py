@@ -3,7 +3,7 @@
 In a checkout it installs the project itself, editable; elsewhere the requirements of the extras,
 read from the metadata of the installed package. Both take the exact versions in constraints/.
 ``make`` calls it as ``python3 -m redraft.install --venv .venv cpu`` before there is an environment,
-so it needs the standard library only. What cannot work ends with one line that says what to do.
+so it needs the standard library only. A failure ends with one line that says what to do.
 
 PIP_FIND_LINKS   folders of wheels to look in first (uv does not read pip's variables)
 """
@@ -57,7 +57,7 @@ def check_python() -> None:
 
 def check_disk(extras: Sequence[str], platform: str, environment: Path) -> None:
     if has(environment, "torch"):
-        return  # what takes the space is there already
+        return  # torch takes most of the space
     needed = TORCH_GB[platform] if BRING_TORCH & set(extras) else LIGHT_GB
     free = shutil.disk_usage(environment.parent).free / 1e9
     if free < needed:
@@ -68,13 +68,13 @@ def check_disk(extras: Sequence[str], platform: str, environment: Path) -> None:
 
 
 def has(environment: Path, distribution: str) -> bool:
-    """Whether a distribution is installed; the environment may be another than this Python's."""
+    """Whether a distribution is installed in ``environment``, which may not be this Python's."""
     name = distribution.replace("-", "_")
     return any(environment.glob(f"lib/python*/site-packages/{name}-*.dist-info"))
 
 
 def platform_of(extras: Sequence[str], environment: Path) -> str:
-    """cpu or cuda: as requested, else as installed, else as the machine is."""
+    """cpu or cuda: the one requested, else the one installed, else the machine's."""
     for platform in TORCH_GB:
         if platform in extras:
             return platform
@@ -113,7 +113,7 @@ def make_venv(venv: Path) -> None:
 
 
 def find_uv(python: Path) -> str:
-    """The machine's uv when it knows --excludes, else one installed beside ``python``."""
+    """The machine's uv when it has --excludes, else one installed beside ``python``."""
     beside = python.with_name("uv")
     for candidate in (shutil.which("uv"), str(beside)):
         if candidate and os.access(candidate, os.X_OK):
@@ -127,7 +127,7 @@ def find_uv(python: Path) -> str:
 
 
 def find_links(platform: str, python: Path) -> list[str]:
-    """Places of wheels besides the index; for ``cpu`` one of them must have torch."""
+    """Sources of wheels besides the index; for ``cpu`` one of them must have torch."""
     places = os.environ.get("PIP_FIND_LINKS", "").split()
     if platform != "cpu":
         return places
@@ -169,7 +169,7 @@ def requirements(extras: Sequence[str]) -> list[str]:
 def arguments_for(
     extras: Sequence[str], platform: str, environment: Path, python: Path
 ) -> list[str]:
-    """What uv is called with."""
+    """The arguments of uv."""
     command = ["pip", "install", "--python", str(python), "--compile-bytecode"]
     command += ["--constraints", str(CONSTRAINTS / f"{platform}.txt")]
     excludes = CONSTRAINTS / f"{platform}-excludes.txt"
@@ -184,7 +184,7 @@ def arguments_for(
 def run(command: Sequence[str]) -> None:
     """Run an installer and show its output; raise CannotInstall when it fails."""
     environ = dict(os.environ)
-    # Without compiled files every start of the server takes 10 s longer.
+    # Without compiled files the server takes 10 s longer to start.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     output = []
     with subprocess.Popen(

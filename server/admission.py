@@ -1,7 +1,7 @@
-"""Admission: who may run a loop now, who waits, who is turned away.
+"""Admission: decides which loops run now, which wait, and which are rejected.
 
-Loops are admitted, not engine calls: what is let in can always be finished. Waiting is first
-come, first served, except that a client with its full share running lets the others pass.
+Loops are admitted, not engine calls, so an admitted loop can always finish. The queue is first
+come, first served, except that a client whose full share is running is passed over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SMOOTHING = 0.1  # the weight of the latest loop in the typical duration
 
 
 class Rejected(Exception):
-    """Turned away at the door: answered with 429 and ``Retry-After: retry_after_s``."""
+    """A request that is not admitted: answered with 429 and ``Retry-After: retry_after_s``."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Rejected(Exception):
 
 
 class AdmissionReport(Protocol):
-    """Who is told what happens at the door."""
+    """Receives the length of the queue, waiting times and rejections."""
 
     def queued(self, length: int) -> None: ...
 
@@ -52,7 +52,7 @@ class AdmissionReport(Protocol):
 
 
 class _Waiter:
-    """One loop in the queue. ``called`` is done when it has its place, or must go."""
+    """One loop in the queue. ``called`` is done when the loop has its place or is dismissed."""
 
     def __init__(self, client: str) -> None:
         self.client = client
@@ -61,8 +61,8 @@ class _Waiter:
 
 
 class Admission:
-    """``max_loops`` run, ``max_queue`` wait, none longer than ``queue_timeout_s``; of both, one
-    client has at most the fraction ``max_share``."""
+    """``max_loops`` run and ``max_queue`` wait, none longer than ``queue_timeout_s``. One client
+    has at most the fraction ``max_share`` of both."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.max_loops, self.max_queue = config.max_loops, config.max_queue
@@ -88,13 +88,13 @@ class Admission:
 
     @property
     def full(self) -> bool:
-        """The next loop would be turned away."""
+        """Whether the next loop would be rejected."""
         return self.running >= self.max_loops and self.waiting >= self.max_queue
 
     @asynccontextmanager
     async def place(self, client: str, interrupt: Interrupt) -> AsyncIterator[None]:
-        """Room for one loop. Rejected when there is none; NoDraft when the deadline passes, or
-        the server drains, before there is."""
+        """A place for one loop. Rejected when there is none; NoDraft when the loop is interrupted
+        while it waits."""
         clock = asyncio.get_running_loop().time
         arrived = clock()
         if self._fits(client):
@@ -111,7 +111,7 @@ class Admission:
             self._leave(client)
 
     def dismiss(self, error: Callable[[], Exception]) -> None:
-        """Send away all who wait, each with an error of its own."""
+        """Fail all waiting loops, each with an error of its own."""
         for waiter in self._queue:
             if not waiter.called.done():
                 waiter.called.set_exception(error())
@@ -138,7 +138,7 @@ class Admission:
         finally:
             if not waiter.placed:
                 self._unqueue(waiter)
-            elif not entered:  # the place came and the caller left in the same moment
+            elif not entered:  # cancelled at the moment it got its place
                 self._leave(client)
 
     def _check_room(self, client: str) -> None:
@@ -152,7 +152,7 @@ class Admission:
     def _rejection(self, reason: Reason, message: str) -> Rejected:
         if self._report:
             self._report.rejected(reason)
-        # The time until those who wait now are through.
+        # The time until the loops waiting now have run.
         hint = math.ceil(self._typical_s * (self.waiting + 1) / self.max_loops)
         return Rejected(reason, message, min(max(hint, SHORTEST_RETRY_S), LONGEST_RETRY_S))
 
@@ -163,7 +163,7 @@ class Admission:
         self._call_next()
 
     def _call_next(self) -> None:
-        """Give free places to those who wait longest."""
+        """Give free places to the loops that wait longest."""
         for waiter in list(self._queue):
             if self.running >= self.max_loops:
                 return
@@ -188,7 +188,7 @@ class Admission:
 
 @dataclass
 class _Bucket:
-    """What is left of one limit for one client."""
+    """What one client has left of one limit."""
 
     limit: int  # a minute
     left: float
@@ -199,17 +199,17 @@ class _Bucket:
         self.filled_at = now
         return self.left
 
-    def wait_s(self, wanted: float) -> int:
-        """Whole seconds until so much is there."""
-        seconds = math.ceil((wanted - self.left) * MINUTE_S / self.limit)
+    def wait_s(self, amount: float) -> int:
+        """Whole seconds until ``amount`` is left."""
+        seconds = math.ceil((amount - self.left) * MINUTE_S / self.limit)
         return min(max(seconds, SHORTEST_RETRY_S), LONGEST_RETRY_S)
 
 
 class Rates:
-    """How much one client may ask for in a minute, in requests and in tokens; None: no limit.
+    """Limits each client's requests and tokens per minute; None: no limit.
 
-    A client is an API key; without keys everyone together is one. Its minute is a bucket that fills
-    all the time, so that who was idle may ask for a minute's worth at once, and no more."""
+    A client is an API key; without keys all callers are one client. Each limit is a bucket that
+    fills continuously, so that an idle client may spend a minute's worth at once, and no more."""
 
     def __init__(self, config: ServerConfig) -> None:
         self._requests = config.requests_per_minute
@@ -217,27 +217,27 @@ class Rates:
         self._buckets: dict[tuple[str, Reason], _Bucket] = {}
 
     def take(self, client: str) -> None:
-        """Count one request; Rejected when the client has had its minute's worth."""
+        """Count one request; Rejected when the client has spent its limit."""
         if self._tokens is not None:
-            # How many it will take nobody knows yet: the last request may go below nothing, and
-            # the next then waits for it.
+            # A request's tokens are known at its end only, so its bucket may become negative, and
+            # the next request then waits for it to fill.
             self._check(client, "tokens_per_minute", self._tokens, 0.001)
         if self._requests is not None:
             self._check(client, "requests_per_minute", self._requests, 1).left -= 1
 
     def spend(self, client: str, tokens: int) -> None:
-        """Tokens that one request read and wrote."""
+        """Count the tokens that one request read and wrote."""
         if self._tokens is not None:
             bucket = self._bucket(client, "tokens_per_minute", self._tokens)
             bucket.fill(_now())
             bucket.left -= tokens
 
-    def _check(self, client: str, reason: Reason, limit: int, wanted: float) -> _Bucket:
+    def _check(self, client: str, reason: Reason, limit: int, amount: float) -> _Bucket:
         bucket = self._bucket(client, reason, limit)
-        if bucket.fill(_now()) >= wanted:
+        if bucket.fill(_now()) >= amount:
             return bucket
         message = f"your {limit} {reason.partition('_')[0]} a minute are spent"
-        raise Rejected(reason, message, bucket.wait_s(wanted))
+        raise Rejected(reason, message, bucket.wait_s(amount))
 
     def _bucket(self, client: str, reason: Reason, limit: int) -> _Bucket:
         return self._buckets.setdefault((client, reason), _Bucket(limit, limit, _now()))

@@ -1,4 +1,4 @@
-"""Builds the engines the configuration asks for, and how each model is asked.
+"""Builds the engines of a configuration, and the style in which each model is asked.
 
 A new engine gets its name here, in ``_engine``.
 """
@@ -39,12 +39,12 @@ class Engines:
 
 
 async def build(config: ServerConfig, progress: Progress) -> Engines:
-    """Raises ConfigError, ManifestError or EngineError, each in one line; nothing is left running
-    then."""
+    """The engines of a configuration. Raises ConfigError, ManifestError or EngineError, each in
+    one line, and leaves no engine running then."""
     directory = model_directory(config)
-    written = manifest.read(directory) if directory else None
-    how = _styled(config, directory, written)
-    if directory and not written:
+    recorded = manifest.read(directory) if directory else None
+    styled = _styled(config, directory, recorded)
+    if directory and not recorded:
         progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
     async with AsyncExitStack() as started:
         critics = {}
@@ -55,13 +55,13 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine)
             progress(f"critic {critic.name!r} is {engine.model}")
-        engine = await _engine(config, directory, how, progress)
+        engine = await _engine(config, directory, styled, progress)
         started.pop_all()
-    return Engines(ServedModel(engine, how, getattr(engine, "direct", None)), critics)
+    return Engines(ServedModel(engine, styled, getattr(engine, "direct", None)), critics)
 
 
 def model_directory(config: ServerConfig) -> Path | None:
-    """The directory of the model's files; None when the engine reads none from here."""
+    """The directory of the model's files; None when the engine needs none."""
     if config.model:
         return Path(config.model)
     if config.engine != "vllm":
@@ -75,40 +75,40 @@ def model_directory(config: ServerConfig) -> Path | None:
 
 
 def _styled(
-    config: ServerConfig, directory: Path | None, written: Manifest | None
+    config: ServerConfig, directory: Path | None, recorded: Manifest | None
 ) -> Manifest | None:
-    """How the model is asked: as the manifest beside its weights says, or in the style forced."""
+    """The manifest beside the weights, with the style of the configuration."""
     if config.style == "auto":
-        return written
-    if config.style == "srt" and not written:
+        return recorded
+    if config.style == "srt" and not recorded:
         raise ConfigError(
             f"--style srt needs the {manifest.NAME} that training writes beside the weights, and "
             f"{directory or '--model'} has none; leave --style out to ask in chat messages"
         )
-    return dataclasses.replace(written, style=config.style) if written else None
+    return dataclasses.replace(recorded, style=config.style) if recorded else None
 
 
 async def _engine(
-    config: ServerConfig, directory: Path | None, how: Manifest | None, progress: Progress
+    config: ServerConfig, directory: Path | None, styled: Manifest | None, progress: Progress
 ) -> Engine:
     if config.engine == "scripted":
         return _scripted(config)
     if config.engine == "http":
         key = read_key(config.upstream_key, config.upstream_key_file)
         address = upstream_at(config, config.upstream, config.upstream_model, key)
-        known = dataclasses.replace(
+        upstream = dataclasses.replace(
             address,
             window=config.max_model_len,
             tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
             priority=config.upstream_priority,
         )
-        return await _connect(known)
+        return await _connect(upstream)
     assert directory is not None
-    return await _vllm(config, directory, how, progress)
+    return await _vllm(config, directory, styled, progress)
 
 
 def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstream:
-    """A server elsewhere, the upstream or a critic, of which nothing but its address is known."""
+    """The upstream or a critic at ``url``, with the configuration's timeouts."""
     return Upstream(
         url,
         model,
@@ -128,28 +128,28 @@ async def _connect(address: Upstream) -> Engine:
 
 
 async def _vllm(
-    config: ServerConfig, directory: Path, how: Manifest | None, progress: Progress
+    config: ServerConfig, directory: Path, styled: Manifest | None, progress: Progress
 ) -> Engine:
     if not importlib.util.find_spec("vllm"):
         raise ConfigError(
             "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
             "cuda), or serve an engine that runs elsewhere: --engine http --upstream URL"
         )
-    if config.speculate == "draft" and not (how and how.style == "srt"):
+    if config.speculate == "draft" and not (styled and styled.style == "srt"):
         raise ConfigError(
             f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
             f"asked in chat messages; leave --speculate out"
         )
     settings = vllm_settings(config, directory)
-    if how and config.speculate == "draft":
-        known = how.srt_format
-        markers = DraftMarkers(known.feedback.ids, known.refinement.ids, known.eos_ids[0])
+    if styled and config.speculate == "draft":
+        form = styled.srt_format
+        markers = DraftMarkers(form.feedback.ids, form.refinement.ids, form.eos_ids[0])
         settings = dataclasses.replace(settings, draft_markers=markers)
     return await VllmEngine.start(settings, progress)
 
 
 def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
-    """The model of a directory, on an engine as configured, without speculation."""
+    """The settings of an engine for the model in ``directory``, without speculation."""
     return VllmSettings(
         model=directory,
         served_name=config.served_name,

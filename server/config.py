@@ -254,7 +254,7 @@ class ServerConfig:
 
 @dataclass(frozen=True)
 class CriticAddress:
-    """An engine elsewhere that gives feedback when a request names it."""
+    """An engine elsewhere, which writes the feedback of requests that name it."""
 
     name: str
     url: str
@@ -277,7 +277,7 @@ def read(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> S
 
 
 def read_key(key: str, file: str) -> str:
-    """A key given itself or in a file; empty when neither is given."""
+    """``key``, else the content of ``file``, else an empty string."""
     return key or (read_secret(file).strip() if file else "")
 
 

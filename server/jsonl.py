@@ -20,7 +20,7 @@ _SHOWN = 80  # characters of a bad line
 
 
 class LineError(ValueError):
-    """A line that cannot be used; the message says which, what was expected, and what it holds."""
+    """A line that cannot be used; the message has its place, its content and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class Line:
 
 
 def lines(path: Path, *, torn_end: bool = False) -> Iterator[Line]:
-    """Every line that is not empty, of a gzipped file too; with ``torn_end`` not a torn last one,
-    so that a file can be read while it is written."""
+    """Every line that is not empty, of a gzipped file too. ``torn_end``: leave out a torn last
+    line, so that a file can be read while it is written."""
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         for number, data in enumerate(file, 1):
             if torn_end and not data.endswith(b"\n"):
@@ -75,7 +75,7 @@ def encode(row: Mapping[str, Any]) -> bytes:
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Replace ``path`` with these rows, whole or not at all; returns how many there are."""
+    """Replace ``path`` with these rows, whole or not at all; returns their number."""
     count = 0
     with _replacement(path) as file:
         for row in rows:
@@ -105,7 +105,7 @@ class Appender:
     """A file that is only appended to. A line is in it whole or, after a crash, torn at its end."""
 
     def __init__(self, path: Path, *, mode: int = 0o666, exclusive: bool = False) -> None:
-        """``exclusive``: BlockingIOError while another appender that wants so has the file."""
+        """``exclusive``: BlockingIOError while another exclusive appender has the file open."""
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, mode)
         if exclusive:
@@ -131,7 +131,7 @@ class Appender:
             raise OSError(f"only a part of {len(data)} bytes could be written to {self.path}")
 
     def sync(self) -> None:
-        """Return when all that was written survives a power cut."""
+        """Return when everything written so far survives a power cut."""
         os.fsync(self._fd)
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -143,7 +143,7 @@ class Appender:
         os.close(self._fd)
 
     def _lock(self) -> None:
-        import fcntl  # not on Windows, where nothing asks for it
+        import fcntl  # missing on Windows
 
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

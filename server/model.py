@@ -1,4 +1,4 @@
-"""ServedModel: an engine and how its model is asked."""
+"""ServedModel: an engine and the manifest of its model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redraft.server.refine.trace import Instruction
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """An engine and how its model is asked."""
+    """An engine, and the style, policy and prompts of its model."""
 
     engine: Engine
     manifest: Manifest | None = None
@@ -24,15 +24,15 @@ class ServedModel:
         return self.manifest.style if self.manifest and self.engine.has_tokens else "prompted"
 
     def policy(self, config: ServerConfig) -> DefaultPolicy:
-        """What a request gets that names none: the operator's, else the manifest's."""
-        known = self.manifest.policy if self.manifest else DefaultPolicy()
+        """The default of requests: the operator's options, else the manifest's."""
+        policy = self.manifest.policy if self.manifest else DefaultPolicy()
         chosen = {name: getattr(config, name) for name in ("max_iterations", "good_enough", "keep")}
-        policy = replace(known, **{k: value for k, value in chosen.items() if value is not None})
+        policy = replace(policy, **{k: value for k, value in chosen.items() if value is not None})
         return replace(policy, max_iterations=min(policy.max_iterations, config.max_iterations_cap))
 
     @property
     def scores(self) -> bool:
-        """Does its feedback have a score? A model may have been taught to do without."""
+        """Whether its feedback has scores; a model may have been taught feedback without them."""
         if self.manifest is None or self.style == "prompted":
             return True
         return "score" in self.manifest.srt_format.components

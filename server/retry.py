@@ -1,4 +1,4 @@
-"""When a failed call is tried again: exponential back-off with jitter, ``Retry-After`` honoured."""
+"""Retries of failed calls: exponential back-off with jitter, ``Retry-After`` honoured."""
 
 from __future__ import annotations
 
@@ -14,29 +14,28 @@ _LEAST_JITTER = 0.5  # of the back-off
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How often and how long to wait for a server that fails."""
+    """The number of retries and the waits before them."""
 
     retries: int = 3
     first_s: float = 0.5  # doubled at each retry
     longest_s: float = 8.0
-    longest_retry_after_s: float = 60.0  # a server that asks for more is as good as down
+    longest_retry_after_s: float = 60.0  # a server that asks for more counts as down
 
     def delay_s(self, failures: int, retry_after_s: float | None = None) -> float | None:
-        """The wait before the next try, after so many ``failures`` in a row; None: give up.
+        """The wait before the next try, after ``failures`` in a row; None: give up.
 
-        Never less than ``retry_after_s``, what the server asked for; infinity means it asked not
-        to be called again."""
-        asked_s = retry_after_s or 0.0
-        if failures > self.retries or asked_s > self.longest_retry_after_s:
+        Never less than ``retry_after_s``, the server's request; infinity asks for no retry."""
+        least_s = retry_after_s or 0.0
+        if failures > self.retries or least_s > self.longest_retry_after_s:
             return None
         doubled_s = min(self.longest_s, self.first_s * 2.0 ** (failures - 1))
-        # Jitter keeps calls that failed together from coming back together.
-        return max(random.uniform(_LEAST_JITTER, 1.0) * doubled_s, asked_s)
+        # Jitter spreads the retries of calls that failed together.
+        return max(random.uniform(_LEAST_JITTER, 1.0) * doubled_s, least_s)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """What a response's headers (names in lower case, or a mapping that ignores case) say of the
-    next try: seconds to wait, infinity for never, None for nothing."""
+    """The seconds to wait before a retry, from a response's headers (names in lower case, or a
+    mapping that ignores case): infinity for no retry, None where they do not say."""
     if headers.get("x-should-retry") == "false":
         return math.inf
     if milliseconds := _number(headers.get("retry-after-ms")):

@@ -3,11 +3,11 @@
     python -m redraft.server --help
     python -m redraft.server --engine scripted
 
-The port is taken before the engine is built, so that nobody waits for a model to load only to
-hear that the port was not free. Requests that come meanwhile wait until it is ready.
+The port is bound before the engine is built, so that a port in use is reported at once and not
+after a model has been loaded. Requests that arrive meanwhile wait until the engine is ready.
 
-Exit codes: 0 after SIGINT or SIGTERM, 2 when it cannot start (one line says why), 130 when a
-second SIGINT asked not to wait.
+Exit codes: 0 after SIGINT or SIGTERM, 2 when it cannot start (one line says why), 130 after a
+second SIGINT, which does not wait for running requests.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from redraft import __version__
-from redraft.server import build, config
+from redraft.server import build
 from redraft.server.admission import Admission, Rates
 from redraft.server.api.app import build_app
 from redraft.server.api.keys import ApiKey, read_keys
-from redraft.server.config import ServerConfig
+from redraft.server.config import ServerConfig, read
 from redraft.server.engine.base import EngineError
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import ManifestError
@@ -44,27 +44,27 @@ from redraft.server.telemetry.traces import TraceStore
 
 CANNOT_START = 2
 QUIT_AT_ONCE = 130
-IDLE_S = 75  # longer than load balancers keep a connection they may use again
-DELIVERY_S = 5  # for answers to reach their readers once their loops have ended
+IDLE_S = 75  # longer than load balancers keep an idle connection
+DELIVERY_S = 5  # for answers to reach their clients once their loops have ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
-        chosen = config.read(sys.argv[1:] if arguments is None else arguments)
-        keys = read_keys(chosen)
-        check_access(chosen, keys)
-        with listen(chosen.host, chosen.port) as listener:
-            traces = trace_store(chosen)
-            logs.configure(chosen.log_level, chosen.log_format)
+        config = read(sys.argv[1:] if arguments is None else arguments)
+        keys = read_keys(config)
+        check_access(config, keys)
+        with listen(config.host, config.port) as listener:
+            traces = trace_store(config)
+            logs.configure(config.log_level, config.log_format)
             with asyncio.Runner(loop_factory=event_loop) as runner:
-                return runner.run(serve(chosen, keys, listener, traces))
+                return runner.run(serve(config, keys, listener, traces))
     except (ConfigError, ManifestError, EngineError) as error:
         print(f"redraft serve: {error}", file=sys.stderr)
         return CANNOT_START
 
 
 def event_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where it is installed, as it is with vLLM: a streamed token costs a third less."""
+    """uvloop's where it is installed, as with vLLM: a streamed token costs a third less."""
     try:
         import uvloop
     except ImportError:
@@ -73,16 +73,16 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 
 async def serve(
-    chosen: ServerConfig,
+    config: ServerConfig,
     keys: Sequence[ApiKey],
     listener: socket.socket,
     traces: TraceStore | None,
 ) -> int:
     stop = StopSignal()
     began = time.monotonic()
-    say(f"Redraft {__version__}: starting engine {chosen.engine!r}")
-    building = asyncio.create_task(build.build(chosen, lambda line: say(f"  {line}")))
-    await first_of(building, stop.asked)
+    say(f"Redraft {__version__}: starting engine {config.engine!r}")
+    building = asyncio.create_task(build.build(config, lambda line: say(f"  {line}")))
+    await first_of(building, stop.requested)
     if not building.done():
         say("stopping before it was ready")
         building.cancel()
@@ -90,15 +90,15 @@ async def serve(
         return 0
     built = building.result()
     try:
-        admission, rates = Admission(chosen), Rates(chosen)
+        admission, rates = Admission(config), Rates(config)
         service = Service(built.model, built.critics, admission, Metrics(), traces, rates)
-        server = Server(build_app(chosen, service, keys))
-        set_aside()
+        server = Server(build_app(config, service, keys))
+        freeze_start_up_objects()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)
-        announce(chosen, built, listener, time.monotonic() - began)
-        await first_of(stop.asked, serving)
-        await end(server, service, chosen.grace_s)
+        announce(config, built, listener, time.monotonic() - began)
+        await first_of(stop.requested, serving)
+        await end(server, service, config.grace_s)
         await serving
     finally:
         await built.close()
@@ -108,20 +108,20 @@ async def serve(
     return 0
 
 
-def set_aside() -> None:
-    """Whatever is there by now stays, so the garbage collector need not go through it again: with
-    vLLM imported that is half a second, in which every stream stands still."""
+def freeze_start_up_objects() -> None:
+    """Exempt them from garbage collection: a full collection with vLLM imported stalls all streams
+    for half a second."""
     gc.collect()
     gc.freeze()
 
 
 async def end(server: Server, service: Service, grace_s: float) -> None:
-    """Let what runs come to an end, within the grace; take nothing new meanwhile."""
+    """Refuse new requests and wait for running ones, at most ``grace_s``."""
     if service.running:
         say(f"stopping: {service.running} running, at most {grace_s:g} s for them")
     grace_ends = time.monotonic() + grace_s
     await service.drain(grace_s)
-    # What is not a loop (direct mode) has the rest of the grace.
+    # Requests in direct mode have the rest of the grace time.
     left = max(DELIVERY_S, int(grace_ends - time.monotonic()))
     server.config.timeout_graceful_shutdown = left
     server.should_exit = True
@@ -132,17 +132,17 @@ async def first_of(*awaited: asyncio.Future[Any]) -> None:
 
 
 class StopSignal:
-    """SIGINT and SIGTERM: the first asks to stop, a second SIGINT does not wait any longer."""
+    """SIGINT and SIGTERM: the first requests a stop, a second SIGINT ends the process at once."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
-        self.asked: asyncio.Future[None] = loop.create_future()
+        self.requested: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._receive, number)
 
     def _receive(self, number: signal.Signals) -> None:
-        if not self.asked.done():
-            self.asked.set_result(None)
+        if not self.requested.done():
+            self.requested.set_result(None)
         elif number == signal.SIGINT:
             for child in multiprocessing.active_children():
                 child.kill()
@@ -150,10 +150,10 @@ class StopSignal:
 
 
 class Server(uvicorn.Server):
-    """Leaves signals to StopSignal, and tells when it listens."""
+    """uvicorn's server, with signals left to StopSignal and a future for when it listens."""
 
     def __init__(self, app: FastAPI) -> None:
-        # log_config: ours. lifespan: the app has none; what it uses is built and closed here.
+        # log_config: logs are configured already. lifespan: ``serve`` builds and closes engines.
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -174,18 +174,18 @@ class Server(uvicorn.Server):
         self.listening.set_result(None)
 
 
-def trace_store(chosen: ServerConfig) -> TraceStore | None:
+def trace_store(config: ServerConfig) -> TraceStore | None:
     try:
-        return TraceStore(chosen.traces) if chosen.traces else None
+        return TraceStore(config.traces) if config.traces else None
     except OSError as error:
-        raise ConfigError(f"cannot write traces to {chosen.traces}: {error.strerror}") from error
+        raise ConfigError(f"cannot write traces to {config.traces}: {error.strerror}") from error
 
 
-def check_access(chosen: ServerConfig, keys: Sequence[ApiKey]) -> None:
-    if keys or chosen.open_access or is_loopback(chosen.host):
+def check_access(config: ServerConfig, keys: Sequence[ApiKey]) -> None:
+    if keys or config.open_access or is_loopback(config.host):
         return
     raise ConfigError(
-        f"{chosen.host} can be reached by others and there are no API keys; give them with "
+        f"{config.host} can be reached by others and there are no API keys; give them with "
         f"--api-keys-file or REDRAFT_API_KEYS, or serve everyone with --open-access"
     )
 
@@ -216,11 +216,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def announce(
-    chosen: ServerConfig, built: build.Engines, listener: socket.socket, seconds: float
+    config: ServerConfig, built: build.Engines, listener: socket.socket, seconds: float
 ) -> None:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    url = f"http://{host}:{port}{chosen.root_path}"
+    url = f"http://{host}:{port}{config.root_path}"
     model = built.model
     say(
         f"{model.engine.model} ({model.style}) is ready after {seconds:.1f} s\n\n"
@@ -234,7 +234,7 @@ def say(line: str) -> None:
     try:
         print(line, flush=True)
     except BrokenPipeError:
-        # Nobody reads along any more. The server lives on; so must whatever Python still holds.
+        # The reader of the output is gone; keep serving, and let later prints succeed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

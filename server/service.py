@@ -1,7 +1,7 @@
 """Service: runs jobs on the engines. Everything between a parsed request and its events.
 
-A route makes a Job; ``Service.run`` admits it, asks the engines, tells the events, keeps the
-metrics and the trace store, and knows every running loop so that a drain can end it.
+A route makes a Job; ``Service.run`` admits it, runs its loop, yields the events, updates the
+metrics and the trace store, and keeps the interrupt of every running loop for a drain.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from redraft.server.telemetry.traces import TraceStore
 
 log = logging.getLogger("redraft")
 
-ENDING_S = 10.0  # for a loop to answer with its best once it was told to
+ENDING_S = 10.0  # for an interrupted loop to answer with its best response
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class Job:
     client: str = "anonymous"  # whose share of the server it takes
     critic: str | None = None  # the name of a configured engine
     deadline_ms: int | None = None
-    live: bool = False  # somebody reads along
+    live: bool = False  # the answer is streamed
     traceparent: str | None = None  # the caller's trace, for the engine's own telemetry
-    asker: Asker | None = None  # how to ask, where it is not the model's own style
+    asker: Asker | None = None  # in place of the model's own
 
 
 class Draining(EngineUnavailable):
@@ -93,8 +93,8 @@ class Service:
     async def place(
         self, route: str, client: str, deadline_ms: int | None
     ) -> AsyncIterator[tuple[Interrupt, LoopMetrics]]:
-        """Room for one loop, or for one request the engine's own layer answers. Admitted and
-        counted the same; a drain waits for both."""
+        """A place for one loop, or for one request in direct mode: both are admitted and counted
+        alike, and a drain waits for both."""
         if self.draining:
             raise Draining
         try:
@@ -120,8 +120,8 @@ class Service:
                     self._idle.set()
 
     async def drain(self, grace_s: float) -> None:
-        """Take no new work; let running loops finish, or end them at the grace limit with the
-        best response so far. Returns when none runs, or none that can be ended."""
+        """Refuse new work and wait for running loops; after ``grace_s`` end them with the best
+        response so far. Returns when none runs, at the latest ``ENDING_S`` after that."""
         self.draining = True
         self.admission.dismiss(Draining)
         if not self._running:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import tomllib
 from datetime import date
 from pathlib import Path
+from tokenize import COMMENT, tokenize
 from typing import Any
 
 import pytest
@@ -37,11 +39,32 @@ def test_every_make_target_that_is_named_exists(root: Path, name: str) -> None:
     assert named <= make_targets(root)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_path_that_is_named_exists(root: Path, page: Path) -> None:
+def paths_in(text: str) -> list[str]:
     tops = "server|train|clients|benchmarks|tests|docs|deploy|constraints|redraft"
-    for path in re.findall(rf"[` ]((?:{tops})/[\w./]*\w/?)", page.read_text()):
+    return re.findall(rf"(?:^|[` (])((?:{tops})/[\w./]*\w/?)", text, re.MULTILINE)
+
+
+def remarks(module: Path) -> str:
+    """The docstrings and comments of a module."""
+    with module.open("rb") as file:
+        comments = [part.string for part in tokenize(file.readline) if part.type == COMMENT]
+    nodes = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    tree = ast.parse(module.read_text())
+    docstrings = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, nodes)]
+    return "\n".join([*comments, *filter(None, docstrings)])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_exists(root: Path, page: Path) -> None:
+    for path in paths_in(page.read_text()):
         assert (root / path).exists(), path
+
+
+@pytest.mark.parametrize("package", ["server", "train", "clients", "benchmarks", "tests"])
+def test_every_path_that_a_docstring_or_a_comment_names_exists(root: Path, package: str) -> None:
+    for module in (root / package).rglob("*.py"):
+        for path in paths_in(remarks(module)):
+            assert (root / path).exists(), f"{module} names {path}"
 
 
 def test_every_option_of_the_server_that_is_named_exists(root: Path) -> None:

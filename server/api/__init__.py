@@ -1,1 +1,1 @@
-"""The HTTP side: the only package that knows FastAPI. One or two files for each route."""
+"""The HTTP API: the only package that imports FastAPI. One or two modules for each route."""

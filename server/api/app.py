@@ -26,7 +26,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 
 def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = ()) -> FastAPI:
-    """The HTTP side of one service. Without ``keys`` every caller is let in."""
+    """The app of one service. Without ``keys`` every caller is admitted."""
     app = FastAPI(
         title="Redraft",
         version=__version__,
@@ -41,7 +41,7 @@ def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = (
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Edge, config=config, metrics=service.metrics, keys=keys)
-    if config.cors_origins:  # outside of the edge: a browser's preflight has no API key
+    if config.cors_origins:  # outside of Edge: a browser's preflight has no API key
         app.add_middleware(
             CORSMiddleware,
             allow_origins=config.cors_origins,

@@ -1,7 +1,7 @@
-"""Chat: ``POST /v1/chat/completions``, OpenAI's, with the loop behind it.
+"""Chat: OpenAI's ``POST /v1/chat/completions``, answered by the loop.
 
-``content`` is the answer and nothing else. Drafts, feedback and hidden refinements are
-``reasoning``, which chat clients show apart; how the answer came about is in ``refine``.
+``content`` is the answer alone. Drafts, feedback and hidden refinements are ``reasoning``, which
+chat clients show separately; ``refine`` has the course of the loop.
 """
 
 from __future__ import annotations

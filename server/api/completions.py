@@ -1,7 +1,7 @@
 """Completions: ``POST /v1/completions``, OpenAI's older API.
 
 A prompt is text to continue, so there is no refinement unless the request asks for it (with a
-suffix, ``reasoning_effort`` or ``refine``); then the prompt is the instruction to answer.
+suffix, ``reasoning_effort`` or ``refine``); then the prompt is an instruction to answer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from redraft.server.service import Job, Service
 
 router = APIRouter(tags=["OpenAI"])
 
-CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text need not end by itself
+CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text may have no end
 
 
 @router.post(
@@ -64,7 +64,7 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
 
 
 class Continuation:
-    """Asks an engine to continue a text as it stands; nothing is refined."""
+    """An asker that has an engine continue a text, without refinement."""
 
     components = ()
 
@@ -93,7 +93,7 @@ def _needs_direct(body: CompletionRequest, service: Service, decision: Decision)
     field = unsupported.needs_direct(body)
     if field is not None or decision.policy.refines:
         return field
-    # The engine's own layer adds the first token its model may need.
+    # The engine's own layer adds the first token, which some models need.
     own_layer = service.model.direct is not None and not isinstance(_prompt(body), list)
     return "prompt" if own_layer or not service.model.engine.has_tokens else None
 

@@ -1,4 +1,4 @@
-"""Precedence: the policy of one request, from every place that can set it.
+"""Decides the policy of one request, from everything that can set it.
 
 The server's default (the operator's, else the model's manifest) < the suffix of the model's name
 < ``reasoning_effort`` < the ``refine`` object. The more specific wins, field by field. A request
@@ -32,7 +32,7 @@ ID_PREFIXES = {"chat": "chatcmpl", "completions": "cmpl"}  # OpenAI's, by route
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """Everything a request sets about refinement and sampling, in whatever field."""
+    """Everything a request sets about refinement and sampling, in any of its fields."""
 
     suffix: Suffix | None = None
     effort: str | None = None
@@ -46,7 +46,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the request gets."""
+    """The policy and the other options of one request, complete."""
 
     policy: Policy
     critic: str | None = None
@@ -79,7 +79,7 @@ class Decision:
 
 
 def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
-    """What a chat or completions request sets; ApiError for a model that is not served here."""
+    """What a chat or completions request sets; ApiError for a model that is not served."""
     reasoning = request.reasoning
     effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
     if effort is None and reasoning is not None and reasoning.enabled is False:
@@ -124,7 +124,7 @@ def _iterations(requested: Requested, default: DefaultPolicy, config: ServerConf
 def _policy(
     requested: Requested, options: RefineOptions, default: DefaultPolicy, iterations: int
 ) -> Policy:
-    # Length, stop strings and constraints hold for refinements as for drafts. Temperature and the
+    # Length, stop strings and constraints of drafts hold for refinements, too. Temperature and the
     # like do not: refinements are greedy, as in the paper.
     like_draft = replace(
         GREEDY,
@@ -136,7 +136,7 @@ def _policy(
         logit_bias=requested.draft.logit_bias,
         constraint=requested.draft.constraint,
     )
-    # An explicit null switches the gate off: no score is good enough to stop at.
+    # An explicit null switches good_enough off.
     explicit = "good_enough" in options.model_fields_set
     return Policy(
         max_iterations=iterations,
@@ -153,7 +153,7 @@ def _policy(
 
 
 def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
-    """``default``, but for the fields that are set."""
+    """``default``, with the fields that are set."""
     if fields is None:
         return default
     values: dict[str, Any] = {
@@ -202,7 +202,7 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
 
 def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
     """Without scores no response can be good enough or the best: an error when the request asks
-    for it, no gate and the last response when it is only the default."""
+    for either; a default of either is dropped."""
     writer = service.critics[options.critic] if options.critic else service.model
     if writer.scores or not policy.refines:
         return policy

@@ -1,6 +1,6 @@
-"""Context: what every route gets from the app and from its request.
+"""Context: the dependency of every route, with the app's service and the request's client.
 
-The dependency is a coroutine because FastAPI runs plain functions in a thread, at a cost.
+It is a coroutine because FastAPI runs plain functions in a thread, which is slower.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Context:
 
     @property
     def client(self) -> str:
-        """Whose share of the server the request takes: the name of its API key."""
+        """The name of the request's API key, whose share of the server it takes."""
         name: str = self.request.scope.get("redraft.client", "anonymous")
         return name
 

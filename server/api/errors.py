@@ -1,10 +1,10 @@
-"""Errors: whatever goes wrong, the client reads ``{"error": {message, type, param, code}}``.
+"""Errors: clients get all of them as ``{"error": {message, type, param, code}}``.
 
-Routes raise ApiError; the exceptions of the layers below pass through them and are translated by
-``describe``. How to add one: a case in ``describe``, a row in tests/server/api/test_errors.py.
+Routes raise ApiError; ``describe`` translates the exceptions of the layers below. How to add one:
+a case in ``describe``, a row in tests/server/api/test_errors.py.
 
-What pydantic rejects becomes one sentence about one field (``_wrong_field``). A value is quoted
-only when it is short: an error must not be larger than the request that caused it.
+``_wrong_field`` turns pydantic's errors into one sentence about one field. Values are quoted only
+when they are short: an error must not be larger than its request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from redraft.server.service import Draining
 RETRY_AFTER_S = 5  # while the engine is unavailable or the server drains
 
 FieldPath = tuple[str | int, ...]
-# Names pydantic puts into a path for the branches of a union; no field is called so.
+# Names that pydantic puts into a path for the branches of a union; no field has such a name.
 _BRANCHES = {
     *("str", "constrained-str", "text-content", "parts-content"),
     *("one-text", "token-ids", "texts", "id-lists"),
@@ -38,7 +38,7 @@ _VALIDATION_CODES = {
     "json_invalid": "invalid_json",
 }
 
-# For the documentation of a route.
+# The errors of a route, for /docs.
 RESPONSES: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorBody},
     "5XX": {"model": ErrorBody},
@@ -46,7 +46,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 class ApiError(Exception):
-    """An error as the client will read it."""
+    """An error in OpenAI's shape."""
 
     def __init__(
         self,
@@ -77,20 +77,20 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, self.headers)
 
     def spent(self) -> ApiError:
-        """The same error after tokens were spent: client libraries must not retry by themselves,
-        or the caller pays twice."""
+        """The same error after tokens were spent: with headers that keep client libraries from
+        retrying, which would spend them twice."""
         self.headers |= {"x-should-retry": "false"}
         self.headers.pop("Retry-After", None)
         return self
 
 
 def invalid(param: str | None, message: str, code: str = "invalid_value") -> ApiError:
-    """A request that cannot succeed unless it is changed."""
+    """The error for a request that has to be changed."""
     return ApiError(400, message, code=code, param=param)
 
 
 def describe(error: BaseException, prompt_param: str = "messages") -> ApiError:
-    """Any error as the client will read it. ``prompt_param`` is the field the prompt came in."""
+    """Any error as an ApiError. ``prompt_param`` is the field that holds the prompt."""
     match error:
         case ApiError():
             return error
@@ -154,10 +154,10 @@ def _no_draft(error: NoDraft) -> ApiError:
 
 
 def _http(error: HTTPException) -> ApiError:
-    """What Starlette and FastAPI raise themselves."""
+    """The errors that Starlette and FastAPI raise."""
     codes = {404: "unknown_url", 405: "method_not_allowed", 413: "body_too_large"}
     message = str(error.detail)
-    if error.status_code == 400:  # FastAPI could not even decode the body
+    if error.status_code == 400:  # FastAPI could not decode the body
         message, codes = "the request body is not JSON text in UTF-8", {400: "invalid_json"}
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
@@ -173,13 +173,13 @@ def _type(status: int) -> str:
 
 
 def _wrong_field(problems: Sequence[Any]) -> ApiError:
-    """Of everything pydantic rejected, the one problem worth reading first."""
+    """The error for the most specific of pydantic's problems with the first wrong field."""
     if problems[0]["type"] == "json_invalid":
-        where, what = problems[0]["loc"][-1], problems[0]["ctx"]["error"]
-        message = f"the request body is not valid JSON: {what} at character {where}"
+        place, problem = problems[0]["loc"][-1], problems[0]["ctx"]["error"]
+        message = f"the request body is not valid JSON: {problem} at character {place}"
         return invalid(None, message, "invalid_json")
     paths = [_path(problem) for problem in problems]
-    # Of one field, the deepest problem is the one in the branch that was meant.
+    # The deepest problem of a field is in the branch of the union that the caller meant.
     field = paths[0][:1]
     deepest = max((path for path in paths if path[:1] == field), key=len)
     chosen = [problem for problem, path in zip(problems, paths, strict=True) if path == deepest]

@@ -1,4 +1,4 @@
-"""``POST /v1/feedback``: weaknesses, suggestions and a score for a response, nothing else.
+"""``POST /v1/feedback``: weaknesses, suggestions and a score for a response.
 
     curl http://127.0.0.1:8000/v1/feedback -H 'Content-Type: application/json' \\
         -d '{"prompt": "Sort these words: pear, fig, apple", "response": "apple, pear, fig"}'
@@ -66,7 +66,7 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
 
 
 def _job(body: FeedbackRequest, context: Context) -> Job:
-    """A loop that ends on its first feedback."""
+    """A loop that ends with its first feedback."""
     service, config = context.service, context.config
     suffix = read_name(body.model, service, config)
     if suffix and suffix.iterations == 0:
@@ -92,7 +92,7 @@ async def _noting(
 
 
 def _feedback(trace: Trace, rejected: list[str]) -> Feedback | None:
-    """The feedback; its bare text when it could not be read; None when there is none."""
+    """The feedback; its text alone when it is malformed; None when there is none."""
     if trace.iterations:
         return trace.iterations[0].feedback
     malformed = trace.stop_reason == "malformed_feedback"

@@ -1,4 +1,4 @@
-"""Instructions: the chat or the text of a request, as the loop takes it."""
+"""Instructions: the chat or the text of a request, in the form the loop takes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def check_length(messages: Sequence[ChatMessage], config: ServerConfig) -> None:
 
 
 def of_chat(messages: Sequence[ChatMessage]) -> Instruction:
-    """The chat as the model gets it: text only, and no feedback of earlier answers."""
+    """The chat's text, without the reasoning of earlier answers."""
     return Instruction(tuple(_message(message) for message in messages))
 
 
 def of_body(body: Instructed, context: Context) -> Instruction:
-    """The instruction of ``/v1/refine`` or ``/v1/feedback``; ApiError for what is not text, and
-    for what only the engine's own layer can honour."""
+    """The instruction of ``/v1/refine`` or ``/v1/feedback``; ApiError for content that is not
+    text, and for fields that need direct mode."""
     if field := unsupported.needs_direct(body.chat()):
         raise unsupported.refused(field, context.model_name)
     if body.prompt is not None:

@@ -1,4 +1,4 @@
-"""API keys: who may use the server, and whose share of it a request takes."""
+"""API keys: reads them, and finds the client a request's key belongs to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ApiKey:
 
 
 def read_keys(config: ServerConfig) -> list[ApiKey]:
-    """From the file and the environment."""
+    """The keys in the file and in the environment."""
     entries = config.api_keys.replace(",", "\n").splitlines()
     if config.api_keys_file:
         entries += read_secret(config.api_keys_file).splitlines()

@@ -1,7 +1,7 @@
-"""Models: the names clients can ask for, ``/v1/models``.
+"""Models: ``/v1/models``, and the names a request may give as its model.
 
-One model is served; a suffix on its name says how often to refine: ``NAME:direct`` never,
-``NAME:refine`` as the model's manifest says, ``NAME:refine-3`` up to three times.
+One model is served; a suffix on its name sets the number of iterations: none for ``NAME:direct``,
+the manifest's for ``NAME:refine``, up to three for ``NAME:refine-3``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SUFFIX = re.compile(r"direct|refine(?:-(?P<iterations>[1-9]\d{0,2}))?")
 
 @dataclass(frozen=True, slots=True)
 class Suffix:
-    """``iterations`` is None for ``:refine``: as often as the model's manifest says."""
+    """``iterations`` is None for ``:refine``: the manifest's number."""
 
     text: str
     iterations: int | None
@@ -39,7 +39,7 @@ class Suffix:
 @router.get("/v1/models")
 async def list_models(context: ContextDep) -> ModelList:
     """The served model, and its name with each suffix there is."""
-    return {"object": "list", "data": list(_listed(context.service, context.config))}
+    return {"object": "list", "data": list(_cards(context.service, context.config))}
 
 
 @router.get("/v1/models/{model_id:path}", responses=RESPONSES)
@@ -47,11 +47,11 @@ async def show_model(model_id: str, context: ContextDep) -> Model:
     """One name of the list."""
     service, config = context.service, context.config
     read_name(model_id, service, config)  # refuses what is not in the list
-    return next(model for model in _listed(service, config) if model["id"] == model_id)
+    return next(model for model in _cards(service, config) if model["id"] == model_id)
 
 
 def read_name(name: str | None, service: Service, config: ServerConfig) -> Suffix | None:
-    """The suffix of a model name; ApiError for a model that is not served here."""
+    """The suffix of a model name; ApiError for a model that is not served."""
     served = service.model.engine.model
     if name is None or name == served:
         return None
@@ -73,7 +73,7 @@ def _names(served: str, config: ServerConfig) -> list[str]:
     return [served, f"{served}:direct", *([f"{served}:refine"] if cap else []), *numbered]
 
 
-def _listed(service: Service, config: ServerConfig) -> Iterator[Model]:
+def _cards(service: Service, config: ServerConfig) -> Iterator[Model]:
     engine = service.model.engine
     default = service.model.policy(config).max_iterations
     for name in _names(engine.model, config):

@@ -1,4 +1,4 @@
-"""Outcome: what every answer says about its loop: identity, usage, course, headers."""
+"""Outcome: the fields about its loop in every answer: identity, usage, course, headers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def head_of(job: Job, model_name: str) -> Head:
 
 
 def usage_of(trace: Trace) -> UsageAnswer:
-    """All phases together, as processed. Every completion token outside the answer is reasoning."""
+    """The usage of all phases together. Every completion token outside the answer is reasoning."""
     usage = trace.usage
     hidden = usage.completion_tokens - trace.answer.tokens
     return {
@@ -61,11 +61,11 @@ def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
 
 
 def outcome_of(trace: Trace, with_trace: bool) -> RefineOutcome:
-    """How the loop went, for an OpenAI answer's ``refine`` field."""
+    """The course of the loop, for the ``refine`` field of an OpenAI answer."""
     drafting = trace.totals.get("draft")
     outcome: RefineOutcome = {
         **summary_of(trace, False),  # type: ignore[typeddict-item]  # optional keys follow
-        # Of the request alone, for clients that show how full the window is.
+        # Of the draft's prompt alone, for clients that show how full the window is.
         "prompt_tokens": drafting.usage.prompt_tokens // drafting.usage.calls if drafting else None,
         "usage": phases_of(trace),
     }

@@ -1,7 +1,7 @@
-"""What browsers read: the playground at ``/`` and the API's reference at ``/docs``.
+"""Pages for browsers: the playground at ``/`` and the API's reference at ``/docs``.
 
 Both work without internet access. The playground's files are kept in memory and served with
-headers that forbid them to load anything from elsewhere; Swagger UI comes from a Python package.
+headers that forbid loading anything from elsewhere; Swagger UI comes from a Python package.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ async def _readiness(service: Service) -> tuple[str, str]:
 
 
 async def _problem(engine: Engine) -> str | None:
-    """Why the engine takes no work; None when it does."""
+    """The reason why the engine takes no work; None when it does."""
     try:
         async with asyncio.timeout(CHECK_S):
             await engine.check()
@@ -101,7 +101,7 @@ async def _problem(engine: Engine) -> str | None:
 
 
 def _introduction(service: Service) -> dict[str, Any]:
-    """What the model is for, from its manifest; the playground shows it."""
+    """The model's description and examples in its manifest, for the playground."""
     evaluation = service.model.manifest.evaluation if service.model.manifest else {}
     return {"about": evaluation.get("about", ""), "examples": list(evaluation.get("examples", ()))}
 

@@ -1,6 +1,6 @@
 """Reasoning: drafts, feedback and hidden refinements as one readable text for chat clients.
 
-Streams build it from the loop's events, whole answers from the trace. Both give the same text.
+Streams build it from the loop's events, other answers from the trace; the text is the same.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ THINK, END_THINK = "<think>\n", "\n</think>\n\n"
 
 
 class ReasoningText:
-    """What each event adds to the text."""
+    """The text so far; ``add`` returns what an event adds to it."""
 
     def __init__(self) -> None:
         self._heading = ""  # of the current phase, until its text begins
         self._begun = False
-        self._streamed = False  # the current phase came as deltas
-        self._written: list[Feedback] = []  # with the drafts they rank
+        self._streamed = False  # the current phase has deltas
+        self._ranking: list[Feedback] = []  # feedback shown with the drafts it ranks
 
     def add(self, event: Event) -> str:
         match event:
@@ -50,14 +50,14 @@ class ReasoningText:
     def _whole_draft(self, candidate: Candidate, number: int) -> str:
         text = self._under(f"Draft {number}", candidate.response.text)
         if candidate.feedback:
-            self._written.append(candidate.feedback)
+            self._ranking.append(candidate.feedback)
             text += self._under(f"Feedback on draft {number}", candidate.feedback.text)
         return text
 
     def _ready_feedback(self, iteration: int, feedback: Feedback) -> str:
-        """Feedback that no phase wrote: the caller's, or that of the draft that was picked."""
+        """Feedback without a phase: the caller's, or that of the draft that was picked."""
         streamed, self._streamed = self._streamed, False
-        if (streamed and feedback.source) or any(feedback is written for written in self._written):
+        if (streamed and feedback.source) or any(feedback is ranked for ranked in self._ranking):
             return ""
         return self._under(_heading("feedback", iteration), feedback.text)
 
@@ -68,7 +68,7 @@ class ReasoningText:
 
 
 def add_to(message: ChatAnswerMessage, trace: Trace, shown: ReasoningField) -> None:
-    """Add the reasoning to a chat message that has the bare answer."""
+    """Add the reasoning to a chat message that has the answer alone."""
     if shown == "inline_think":
         message["content"] = f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"
     elif names := FIELDS.get(shown):

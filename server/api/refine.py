@@ -1,11 +1,11 @@
-"""``POST /v1/refine``: the loop, with everything it wrote. Plain or as a stream of typed events.
+"""``POST /v1/refine``: the loop with everything it wrote, whole or as a stream of typed events.
 
     curl http://127.0.0.1:8000/v1/refine -H 'Content-Type: application/json' \\
         -d '{"prompt": "Sort these words: pear, fig, apple", "stream": true}'
 
 Every event of a stream has ``type`` and ``sequence_number``. How to add one: a case in
 ``EventWriter.write``, a test in tests/server/api/test_refine_stream.py and, if the playground
-should show it, a case in page/manuscript.js.
+should show it, a case in server/page/manuscript.js.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class EventWriter:
         return self._event("error", **error.body())
 
     def _iteration_done(self, refined: bool) -> Iterator[bytes]:
-        """The iteration of the last feedback is over, with a refinement or without."""
+        """The end of the iteration of the last feedback, with a refinement or without."""
         if self._open is None:
             return
         ended = {"iteration": self._open.iteration, "score": self._open.feedback.score}

@@ -1,4 +1,4 @@
-"""Unsupported: fields of OpenAI's requests that refinement cannot honour. None is ignored.
+"""Unsupported: fields of OpenAI's requests that do not work with refinement. None is ignored.
 
 Those in DIRECT work without refinement (``NAME:direct``) on an engine with an OpenAI layer of its
 own; those in NOWHERE are always refused. How to add a field: a row in one of the two tables, a
@@ -30,7 +30,7 @@ def _other_than(*usual: Any) -> HasEffect:
     return lambda value: value is not None and value not in usual
 
 
-# Done in direct mode by an engine that has an OpenAI layer of its own.
+# Supported in direct mode, by an engine that has an OpenAI layer of its own.
 DIRECT: Mapping[str, HasEffect] = {
     "n": _other_than(1),
     "tools": _anything,
@@ -75,7 +75,7 @@ DIRECT: Mapping[str, HasEffect] = {
     "vllm_xargs": _anything,
 }
 
-# Done in no mode of this server.
+# Supported in no mode.
 NOWHERE: Mapping[str, HasEffect] = {
     "audio": _anything,
     "modalities": _other_than(["text"], []),
@@ -98,7 +98,7 @@ NOWHERE: Mapping[str, HasEffect] = {
 
 
 def check(request: Generation) -> None:
-    """Refuse what no mode of this server does."""
+    """Refuse the fields that no mode of this server supports."""
     for name in sorted(_fields_of(request) & NOWHERE.keys()):
         if NOWHERE[name](_value(request, name)):
             instead = "use structured_outputs" if name.startswith("guided_") else "leave it out"
@@ -107,7 +107,7 @@ def check(request: Generation) -> None:
 
 
 def needs_direct(request: Generation) -> str | None:
-    """The first field that only the engine's own OpenAI layer can honour."""
+    """The first field that needs direct mode."""
     for name in sorted(_fields_of(request) & DIRECT.keys()):
         if DIRECT[name](_value(request, name)):
             return name
@@ -158,7 +158,7 @@ def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
 
 
 def _fields_of(request: Generation) -> set[str]:
-    """The fields set in a request, also those that only engines know."""
+    """The fields set in a request, those of the engine's own layer included."""
     return request.model_fields_set | (request.model_extra or {}).keys()
 
 

@@ -1,1 +1,1 @@
-"""Where text comes from: one protocol (base) and one file per source of completions."""
+"""Engines, the sources of completions: their protocol (base), and a module or package for each."""

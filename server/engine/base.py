@@ -1,11 +1,11 @@
 """Engine: a source of completions, and the records that travel to and from it.
 
 How to add an engine:
-1. Write ``server/engine/NAME_engine.py`` with a class that has the members of ``Engine``
-   below; import its one heavy library in that file only.
-2. Give it a name in ``server/engines.py``, where the ``--engine`` option is read.
-3. Add it to the table of engines in ``tests/test_engines.py``: every engine there must
-   stream, count, stop, cancel and fail in the same way.
+1. Write a module or package in ``server/engine/`` with a class that has the members of ``Engine``
+   below; import its library there and nowhere else.
+2. Give it a name in ``server/build.py`` and in the option ``--engine`` of ``server/config.py``.
+3. Add a row to ``tests/support/engine_table.py``: ``tests/server/engine/test_engines.py`` holds
+   every engine to the same way of streaming, counting, stopping, cancelling and failing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a chat. Content is text; images and the like go to direct mode."""
+    """One message of a chat. Content is text; other content needs direct mode."""
 
     role: str
     content: str
@@ -36,14 +36,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A prompt the engine continues exactly as it stands."""
+    """A prompt of token ids, which the engine continues."""
 
     ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A prompt the engine's own chat template renders."""
+    """A prompt that the engine renders with its chat template."""
 
     messages: tuple[Message, ...]
 
@@ -62,7 +62,7 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to sample one completion. None means the engine's (or the model's) own default."""
+    """How to sample one completion. None means the default of the engine or the model."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -79,6 +79,25 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     constraint: Constraint | None = None
+
+    def numbers(self) -> dict[str, float | int]:
+        """The options that are one number, where they are set."""
+        values = {name: getattr(self, name) for name in _NUMBERS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+_NUMBERS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "seed",
+    "max_tokens",
+    "min_tokens",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +120,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks: a request id unique to this engine call, the session all phases of one loop
-    share (routers keep a session on one replica), and its place in the queue."""
+    """The identity and the limits of one engine call."""
 
-    request_id: str
-    session: str = ""
+    request_id: str  # unique to this call
+    session: str = ""  # shared by all phases of one loop; routers keep a session on one replica
     priority: int = 0  # lower goes first
     traceparent: str | None = None
-    timeout_s: float | None = None  # what is left of the caller's deadline; retries stop there
+    timeout_s: float | None = None  # left until the caller's deadline; retries stop there
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +147,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """All of what an engine returned for one prompt."""
+    """Everything an engine returned for one prompt."""
 
     text: str
     token_ids: tuple[int, ...] = ()
@@ -138,11 +156,11 @@ class Completion:
 
 
 class EngineError(Exception):
-    """An engine could not do what it was asked; the message says what to do."""
+    """An engine could not serve a call; the message says what to do."""
 
 
 class EngineUnavailable(EngineError):
-    """The engine is dead, unreachable, overloaded or shutting down; later may work."""
+    """The engine is dead, unreachable, overloaded or shutting down; a later call may succeed."""
 
 
 class PromptTooLong(EngineError):
@@ -150,14 +168,14 @@ class PromptTooLong(EngineError):
 
 
 class EngineRefused(EngineError):
-    """The engine will never do this: an invalid grammar, a parameter it does not know."""
+    """The engine cannot serve this call: an invalid grammar, an unsupported parameter."""
 
 
 class Engine(Protocol):
     """A source of completions from one model."""
 
-    name: str  # what the operator calls it; "default" answers, others can be critics
-    model: str  # what clients call it
+    name: str  # the operator's name for it; "default" answers, others can be critics
+    model: str  # the clients' name for its model
     window: int  # the most prompt + completion tokens one call may hold
     has_tokens: bool  # False: only Chat prompts, and chunks without token ids
 
@@ -174,26 +192,26 @@ class Engine(Protocol):
         ...
 
     async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        """The tokens of the chat up to where the assistant's next words begin. Message content
-        is text: a special token spelled out in it stays text."""
+        """The tokens of the rendered chat, with the beginning of the assistant's next message.
+        Message content is text: a special token spelled out in it stays text."""
         ...
 
     async def check(self) -> None:
-        """Return when the engine takes work; raise EngineUnavailable when it does not."""
+        """Return when the engine accepts calls; raise EngineUnavailable when it does not."""
         ...
 
     async def close(self) -> None:
-        """Free what the engine holds. Calls still running end with EngineUnavailable."""
+        """Free the engine's resources. Running calls end with EngineUnavailable."""
         ...
 
 
-# An ASGI application (scope, receive, send) that answers OpenAI requests without refinement:
-# tools, logprobs, n > 1 and whatever else the engine's own OpenAI layer knows.
+# An ASGI application (scope, receive, send) that answers OpenAI requests without refinement,
+# with the features of the engine's own OpenAI layer, such as tools, logprobs and n > 1.
 Direct = Any
 
 
 async def complete(engine: Engine, prompt: Prompt, sampling: Sampling, call: Call) -> Completion:
-    """One completion, whole."""
+    """One completion, when all of it is there."""
     text: list[str] = []
     ids: list[int] = []
     async for chunk in engine.generate(prompt, sampling, call):

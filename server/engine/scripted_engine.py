@@ -1,13 +1,13 @@
-"""The scripted engine: replays canned text. For tests, demos and measuring what the server itself
-costs (``redraft serve --engine scripted``).
+"""The scripted engine: replays canned text. For tests, demos and measuring the cost of the server
+itself (``redraft serve --engine scripted``).
 
-Its tokens are words with the space before them, so a test can count them by eye; a completion
-that ends by itself is one token longer, its end-of-text token, as on any engine.
+Its tokens are words with the space before them, which a reader of a test can count. A completion
+that ends by itself has one token more, its end-of-text token, as on any engine.
 
     ScriptedEngine("Paris", "Correct. Overall Score: [[9]]")        one reply per call, in order
     ScriptedEngine(reply=lambda prompt, sampling: "Paris")          a reply from the prompt
     ScriptedEngine(Fail(EngineUnavailable("gone"), "Half a"))       two tokens, then an error
-    ScriptedEngine(reply=demo_reply)                                answers anything, says little
+    ScriptedEngine(reply=demo_reply)                                a fixed text for each phase
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One call the engine was given."""
+class ReceivedCall:
+    """One call, as the engine received it."""
 
     prompt: Prompt
     text: str  # the prompt as text
@@ -56,8 +56,8 @@ class Asked:
 
 
 Entry = str | Fail
-Reply = Callable[[str, Sampling], Entry]  # prompt as text, sampling -> what the engine says
-# Awaited before each token, with the call and how many tokens came before: to freeze a completion.
+Reply = Callable[[str, Sampling], Entry]  # prompt as text, sampling -> the reply
+# Awaited before each token, with the call and the number of tokens before it: holds a completion.
 Gate = Callable[[Call, int], Awaitable[None]]
 
 
@@ -78,9 +78,9 @@ class ScriptedEngine:
         self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
         self.direct: Direct | None = None
         self.delay, self.gate = delay, gate
-        self.history: list[Asked] = []
+        self.history: list[ReceivedCall] = []
         self.running = 0  # calls in progress
-        self._script, self._reply, self._asked = script, reply, 0
+        self._script, self._reply, self._num_replies = script, reply, 0
         self._keep_history = keep_history
         self._words = Words()
         self._cache = _PrefixCache(block_size)
@@ -95,7 +95,7 @@ class ScriptedEngine:
             raise PromptTooLong(
                 f"the prompt has {len(ids)} tokens, but the model's window is {self.window}"
             )
-        entry = self._entry(Asked(prompt, self._text(ids), sampling, call))
+        entry = self._entry(ReceivedCall(prompt, self._text(ids), sampling, call))
         written = _Written(StopStrings(sampling.stop), self.window - len(ids))
         if sampling.max_tokens is not None:
             written.limit = min(written.limit, sampling.max_tokens)
@@ -120,7 +120,7 @@ class ScriptedEngine:
         return self._words.chat(messages)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of tokens; of those that no text encodes to, their names."""
+        """The text of tokens; special tokens are shown by name."""
         return self._words.decode(ids)
 
     async def check(self) -> None:
@@ -133,7 +133,7 @@ class ScriptedEngine:
     async def _write(
         self, entry: Entry, sampling: Sampling, call: Call, written: _Written
     ) -> AsyncGenerator[Chunk, None]:
-        """The tokens of one reply, until it ends, reaches a limit, or the script says it fails."""
+        """The tokens of one reply, until it ends, reaches a limit or fails as scripted."""
         for word, token in self._reply_tokens(entry, sampling):
             await self._pause(call, written.count)
             written.count += 1
@@ -154,7 +154,7 @@ class ScriptedEngine:
             raise entry.error
 
     def _reply_tokens(self, entry: Entry, sampling: Sampling) -> Iterable[tuple[str, int]]:
-        """A reply repeats itself for as long as it may not end."""
+        """The tokens of a reply, repeated as long as ``sampling`` does not let it end."""
         words = self._words.split(entry.text if isinstance(entry, Fail) else entry)
         tokens = list(zip(words, self._words.ids(words), strict=True))
         if isinstance(entry, Fail):
@@ -166,26 +166,26 @@ class ScriptedEngine:
         return itertools.chain(tokens, more, [("", END_OF_TEXT)])
 
     async def _pause(self, call: Call, position: int) -> None:
-        # A real engine gives way to others at each token, and so does this one.
-        await asyncio.sleep(self.delay)
+        await asyncio.sleep(self.delay)  # also at 0: a real engine yields to others at each token
         if isinstance(self.gate, asyncio.Event):
             await _first_of(self.gate.wait(), self._closed.wait())
         elif self.gate is not None:
             await _first_of(self.gate(call, position), self._closed.wait())
         await self.check()
 
-    def _entry(self, asked: Asked) -> Entry:
+    def _entry(self, received: ReceivedCall) -> Entry:
         if self._keep_history:
-            self.history.append(asked)
+            self.history.append(received)
         if self._reply is not None:
-            return self._reply(asked.text, asked.sampling)
-        self._asked += 1
-        if self._asked > len(self._script):
+            return self._reply(received.text, received.sampling)
+        if self._num_replies == len(self._script):
+            request_id, prompt = received.call.request_id, received.text
             raise EngineRefused(
                 f"the script of engine {self.name!r} ends after {len(self._script)} replies, but "
-                f"it was asked once more, by {asked.call.request_id!r}: {asked.text[-200:]!r}"
+                f"it was asked once more, by {request_id!r}: {prompt[-200:]!r}"
             )
-        return self._script[self._asked - 1]
+        self._num_replies += 1
+        return self._script[self._num_replies - 1]
 
     def _prompt_ids(self, prompt: Prompt) -> tuple[int, ...]:
         if isinstance(prompt, Tokens):
@@ -212,7 +212,7 @@ class ScriptedEngine:
 
 @dataclass(slots=True)
 class _Written:
-    """One completion as far as it came."""
+    """One completion so far."""
 
     stop: StopStrings
     limit: int
@@ -222,17 +222,17 @@ class _Written:
 
 
 class _PrefixCache:
-    """The blocks of all sequences seen, each known by itself and all before it."""
+    """The blocks of all sequences so far; a block is its tokens and those of all blocks before."""
 
-    LARGEST = 100_000  # blocks; then it starts anew, so that a long run does not fill the memory
+    LARGEST = 100_000  # blocks; it is emptied then, so that a long run does not fill the memory
 
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
         self._blocks: set[int] = set()
 
     def match(self, ids: tuple[int, ...]) -> int:
-        """How many of the first tokens are known. The last one never is: some token has to be
-        processed for the next to come out."""
+        """The number of leading tokens that are cached, never all: the last token has to be
+        processed to generate the next."""
         for cached, block in enumerate(self._hashes(ids[:-1])):
             if block not in self._blocks:
                 return cached * self._block_size
@@ -251,7 +251,7 @@ class _PrefixCache:
 
 
 async def _first_of(*awaited: Awaitable[Any]) -> None:
-    """Return when one of them is done; an error it ended with is raised."""
+    """Return when one of them is done, or raise its error."""
     tasks = [asyncio.ensure_future(each) for each in awaited]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -263,7 +263,7 @@ async def _first_of(*awaited: Awaitable[Any]) -> None:
 
 
 def demo_reply(prompt: str, sampling: Sampling) -> str:
-    """Plausible text for whichever phase the prompt asks for, told by its last heading."""
+    """A plausible text for the phase that the prompt's last heading asks for."""
     feedback_at, refinement_at = prompt.rfind("### Feedback"), prompt.rfind("### Improved Response")
     if refinement_at > feedback_at:
         return "This is the refinement of a scripted engine. It says what the draft left out."

@@ -1,8 +1,8 @@
-"""Stop strings on our side of an engine: text is withheld while it may be the beginning of one.
+"""Removes stop strings from a completion; text is withheld while it may begin one.
 
-Engines stop at a stop string themselves, but none says which of its tokens the string took.
-Whoever continues the token sequence has to know, so engines with token ids have their own stop
-strings left in the text and cut them out here.
+Engines stop at a stop string, but do not report which tokens belong to it, and a prompt that
+continues the token sequence has to leave exactly those out. So engines with token ids keep stop
+strings in their text, and they are removed here, text and tokens.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Text that is certainly not part of a stop string, and exactly its tokens, followed by a
-    fragment: the beginning of a token whose end belongs to the stop string."""
+    """Text that is not part of a stop string, and exactly its tokens. ``fragment`` follows it: the
+    beginning of a token whose end belongs to the stop string."""
 
     text: str = ""
     token_ids: tuple[int, ...] = ()
@@ -21,8 +21,8 @@ class Released:
 
 
 class StopStrings:
-    """Watches one completion. ``found`` turns true at the first stop string; nothing that
-    follows it is ever released."""
+    """Filters one completion. ``found`` is set at the first stop string; no text after it is
+    released."""
 
     def __init__(self, stop: tuple[str, ...]) -> None:
         self._stop = tuple(s for s in stop if s)
@@ -32,8 +32,8 @@ class StopStrings:
         self.found = False
 
     def push(self, text: str, token_ids: tuple[int, ...]) -> Released:
-        """Take the next piece of text and its tokens, give what can be shown now."""
-        # Tokens without text are the first bytes of the character the next token completes.
+        """Add the next piece of text and its tokens; return what can be released."""
+        # Tokens without text are the first bytes of a character that a later token completes.
         token_ids = (*self._textless, *token_ids)
         self._textless = () if text else token_ids
         if not text:
@@ -51,7 +51,7 @@ class StopStrings:
         return Released(released.text, released.token_ids, held[len(released.text) : min(starts)])
 
     def flush(self) -> Released:
-        """The completion is over: what was withheld turned out to be no stop string."""
+        """Release the withheld text when the completion has ended."""
         text = "".join(text for text, _ in self._held)
         ids = tuple(i for _, ids in self._held for i in ids)
         self._held.clear()

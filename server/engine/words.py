@@ -1,7 +1,7 @@
 """The scripted engine's tokenizer: a token is a word with the space before it.
 
-Ids are the same in every process and turn back into the words they came from. Texts never encode
-to the special tokens, whatever they spell.
+Ids are the same in every process and decode to the words they came from. Text never encodes to a
+special token, whatever it spells.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SPECIAL = {
     OTHER_ROLE: "<|other|>\n",
     **{token: f"<|{role}|>\n" for role, token in _ROLES.items()},
 }
-_FIRST_WORD = 1000  # below are the special tokens, and room for markers of a test's own
+_FIRST_WORD = 1000  # smaller ids are special tokens, ours and a test's own
 _WORD = re.compile(r"\s*\S+|\s+")
 
 
@@ -38,12 +38,12 @@ class Words:
         return self.ids(self.split(text))
 
     def ids(self, words: Iterable[str]) -> tuple[int, ...]:
-        known = self._id
-        return tuple([known.get(w) or self._learn(w) for w in words])
+        get = self._id.get
+        return tuple([get(word) or self._learn(word) for word in words])
 
     def decode(self, ids: Iterable[int]) -> str:
-        known = self._text
-        return "".join([known.get(i) or f"<|{i}|>" for i in ids])
+        get = self._text.get
+        return "".join([get(token) or f"<|{token}|>" for token in ids])
 
     def _learn(self, word: str) -> int:
         token = _FIRST_WORD + zlib.crc32(word.encode("utf-8", "surrogatepass"))
@@ -53,7 +53,7 @@ class Words:
         return token
 
     def chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        """The messages, each between its role and an end, and the assistant's role."""
+        """Each message between its role and an end of message, then the assistant's role."""
         ids: list[int] = []
         for message in messages:
             ids += (_ROLES.get(message.role, OTHER_ROLE), *self.encode(message.content))

@@ -1,4 +1,4 @@
-"""Declares, reads and explains options: one dataclass field is one option of a program.
+"""Declares and reads options, and writes their ``--help``: each is a field of a dataclass.
 
     @dataclass(frozen=True)
     class Options:
@@ -7,8 +7,8 @@
     options = read(Options, "redraft serve", sys.argv[1:])
 
 A value comes from the command line, the environment, the TOML or YAML file named by ``--config``,
-or the field's default. The command line always wins and the default always loses; between the
-environment and the file the program decides (``file_wins``), and its ``--help`` says which.
+or the field's default. The command line comes first and the default last; the program chooses the
+order of environment and file (``file_wins``), and its ``--help`` shows it.
 """
 
 from redraft.server.options.fields import flag, option, secret, variable

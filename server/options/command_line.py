@@ -14,7 +14,7 @@ from redraft.server.options.values import ConfigError, element_type
 
 
 class CommandLine(argparse.ArgumentParser):
-    """Takes the options of a dataclass. An error is one line that says what exists instead."""
+    """Parses the options of a dataclass. An error is one line that names close alternatives."""
 
     def __init__(
         self, cls: type[Any], program: str, prefix: str, file_wins: bool, about: str
@@ -32,7 +32,7 @@ class CommandLine(argparse.ArgumentParser):
             f"else {order[1]}, else its default.",
             formatter_class=argparse.RawDescriptionHelpFormatter,
             argument_default=argparse.SUPPRESS,
-            allow_abbrev=False,  # an abbreviation that works today is a typo tomorrow
+            allow_abbrev=False,  # a new option could make an abbreviation ambiguous
         )
         self.add_argument(
             "--config",
@@ -47,15 +47,15 @@ class CommandLine(argparse.ArgumentParser):
                 self._add(field, groups[title])
 
     def values(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """What the arguments set, by the name of the option."""
-        known, surplus = self.parse_known_args(arguments)
+        """The values that the arguments set, by the name of the option."""
+        parsed, surplus = self.parse_known_args(arguments)
         if surplus:
             name = surplus[0].split("=")[0]
             if not name.startswith("-"):
                 raise ConfigError(f"{name!r} is one too many; {self.prog} --help lists all options")
             flags = [flag for flag in self._option_string_actions if flag.startswith("--")]
             raise ConfigError(unknown("option", name, flags))
-        return vars(known)
+        return vars(parsed)
 
     def error(self, message: str) -> typing.NoReturn:
         raise ConfigError(message)
@@ -112,7 +112,7 @@ class CommandLine(argparse.ArgumentParser):
 
 
 def _metavar(hint: Any) -> str:
-    """What stands for a value in the help; for one of several, in a list."""
+    """The placeholder of a value in the help; of one element, where there are several."""
     kind, choices = element_type(hint)
     if kind is tuple:
         return _metavar(typing.get_args(hint)[0])

@@ -1,4 +1,4 @@
-"""What is said of an option where it is declared: its help, its default, its limits."""
+"""Declares one option: its help, its default, its limits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def option(
     """A field that is an option; without a default it is required.
 
     least: the lowest number it takes
-    positional: its name in the usage, for an option that can also be given without its flag
-    repeat: a list takes one value for each time its flag is given, not several after one flag
-    shorthand: the key that is meant when a mapping is given as a single word
+    positional: its name in the usage, for an option that also works without its flag
+    repeat: a list has one value after each flag, not several after one
+    shorthand: the key of a mapping whose value is a single word
     """
     metadata = {
         "help": help,
@@ -42,8 +42,8 @@ def option(
 
 
 def secret(help: str, group: str = "") -> Any:
-    """A field that is read from the environment only, and never shown: the arguments of a process
-    can be read by every user of the machine."""
+    """A field that is read from the environment only, and never shown: every user of a machine can
+    read the arguments of a process."""
     metadata = {"help": help, "group": group, "secret": True}
     return dataclasses.field(default="", repr=False, metadata=metadata)
 
@@ -69,9 +69,9 @@ def default_of(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The message about a name that does not exist: those close to it, else all."""
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that does not exist: it lists the close ones, else all."""
     close = difflib.get_close_matches(name, list(known), n=3)
     if close:
-        return f"unknown {what} {name}; did you mean {' or '.join(close)}?"
-    return f"unknown {what} {name}; known: {', '.join(sorted(known))}"
+        return f"unknown {kind} {name}; did you mean {' or '.join(close)}?"
+    return f"unknown {kind} {name}; known: {', '.join(sorted(known))}"

@@ -1,4 +1,4 @@
-"""Reads the options of a program from all places they can come from."""
+"""Reads the options of a program from its command line, the environment and a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from redraft.server.options.values import ConfigError, read_file, typed
 
 T = TypeVar("T")
 
-# Values by the name of their option, and how the user spelled that name.
+# Values by the name of their option, and the user's spelling of that name.
 Source = tuple[Mapping[str, Any], Callable[[str], str]]
 
 
@@ -57,25 +57,25 @@ def read(
 def build(
     cls: type[T],
     content: Mapping[str, Any],
-    what: str,
+    owner: str,
     environ: Mapping[str, str] | None = None,
     prefix: str = PREFIX,
 ) -> T:
-    """Options from plain values, as a recipe holds them; what they leave out comes from
-    ``environ``, if there is one, else from the defaults."""
+    """Options from the values of a recipe; those it leaves out come from ``environ``, if there is
+    one, else from the defaults. ``owner`` names the recipe's step in errors."""
     values = {name.replace("-", "_"): value for name, value in content.items()}
     for name in values:
         if name not in fields_of(cls):
-            raise ConfigError(unknown(f"{what} option", name, fields_of(cls)))
+            raise ConfigError(unknown(f"{owner} option", name, fields_of(cls)))
     variables = {} if environ is None else _environment(cls, environ, prefix)
     sources: list[Source] = [
         (variables, lambda name: variable(name, prefix)),
-        (values, lambda name: f"{what} option {name!r}"),
+        (values, lambda name: f"{owner} option {name!r}"),
     ]
-    return _made(cls, sources, what)
+    return _made(cls, sources, owner)
 
 
-def _made(cls: type[T], sources: Iterable[Source], what: str) -> T:
+def _made(cls: type[T], sources: Iterable[Source], owner: str) -> T:
     """``sources``: weakest first."""
     fields, hints = fields_of(cls), typing.get_type_hints(cls)
     values: dict[str, Any] = {}
@@ -87,7 +87,7 @@ def _made(cls: type[T], sources: Iterable[Source], what: str) -> T:
     for name, field in fields.items():
         if name not in values and default_of(field) is MISSING:
             shown = field.metadata["positional"] or flag(name)
-            raise ConfigError(f"{what} needs {shown}: {field.metadata['help']}")
+            raise ConfigError(f"{owner} needs {shown}: {field.metadata['help']}")
     return cls(**values)
 
 
@@ -101,7 +101,7 @@ def _environment(cls: type[Any], environ: Mapping[str, str], prefix: str) -> dic
     names = {variable(name, prefix): name for name in fields_of(cls)}
     for name in environ:
         # Other programs use the prefix too (a training stage, a Kubernetes service of this name),
-        # so only what is nearly one of our names is taken for a typo.
+        # so only a name close to one of ours is taken for a typo.
         foreign = not name.startswith(prefix) or name in (*names, f"{prefix}CONFIG")
         if not foreign and (close := difflib.get_close_matches(name, names, cutoff=0.9)):
             raise ConfigError(unknown("environment variable", name, close))
@@ -116,6 +116,6 @@ def _file(cls: type[Any], path: Path, prefix: str) -> dict[str, Any]:
             instead = variable(name, prefix)
             raise ConfigError(f"{name} in {path}: set {instead} instead, or use a _file")
         if name not in fields:
-            known = [name for name, field in fields.items() if not is_secret(field)]
-            raise ConfigError(unknown(f"option in {path}:", name, known))
+            public = [name for name, field in fields.items() if not is_secret(field)]
+            raise ConfigError(unknown(f"option in {path}:", name, public))
     return content

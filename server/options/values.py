@@ -1,4 +1,4 @@
-"""Turns what a command line, an environment or a file holds into values of an option's type."""
+"""Converts text from the command line, the environment or a file to an option's type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no"
 
 
 class ConfigError(ValueError):
-    """An option that cannot be used; the message says what it may be instead."""
+    """An option that cannot be used; the message says what was expected."""
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(text: str, where: str) -> Any:
-    """YAML 1.1, but that 1e-5 is a number: by the letter of YAML it is text."""
+    """YAML 1.1, except that 1e-5 is a number, which the standard takes for text."""
     try:
         import yaml
     except ModuleNotFoundError as error:

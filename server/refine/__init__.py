@@ -1,1 +1,1 @@
-"""The idea itself: draft, feedback, refinement. Standard library only; no HTTP, no GPU."""
+"""The loop of draft, feedback and refinement. Standard library only; no HTTP, no GPU."""

@@ -1,8 +1,7 @@
-"""How a model is asked for each phase: by continuing tokens (srt) or by chat messages (prompted).
+"""Prompts for each phase: a token sequence to continue (srt) or chat messages (prompted).
 
-An asker belongs to one engine and one instruction. Each phase starts fresh from the instruction
-and the response at hand: that is what the model was trained on, and what keeps the cost of a
-loop linear in its iterations.
+An asker belongs to one engine and one instruction. Each phase starts from the instruction and the
+last response alone, as in training, so the cost of a loop is linear in its iterations.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ Style = Literal["srt", "prompted"]
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A prompt, and what ends the completion besides the model's own end of text."""
+    """A prompt, and what ends its completion besides the model's end of text."""
 
     prompt: Prompt
     stop: tuple[str, ...] = ()
@@ -31,7 +30,7 @@ class Asker(Protocol):
 
     @property
     def components(self) -> tuple[str, ...]:
-        """What its feedback has."""
+        """The components of its feedback."""
 
     async def draft(self) -> Ask: ...
 
@@ -62,8 +61,8 @@ class SrtAsker:
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         chat = await self._chat_ids()
-        written, said = await self._ids(response), await self._ids(feedback)
-        return self._ask(self._format.refinement_prompt(chat, written, said))
+        response_ids, feedback_ids = await self._ids(response), await self._ids(feedback)
+        return self._ask(self._format.refinement_prompt(chat, response_ids, feedback_ids))
 
     def _ask(self, ids: tuple[int, ...]) -> Ask:
         return Ask(Tokens(ids), self._format.stop_strings(), self._format.stop_token_ids())
@@ -74,16 +73,15 @@ class SrtAsker:
         return self._chat
 
     async def _ids(self, text: ResponseText | Feedback) -> tuple[int, ...]:
-        """The ids the engine generated; never re-tokenised, so that the prefix cache holds and
-        the prompt is what training showed. Text from elsewhere has to be encoded."""
+        """The ids as the engine generated them, so that the prefix cache is hit and the prompt is
+        as in training. Only text from elsewhere is encoded."""
         if text.source == self.engine.name and text.token_ids:
             return text.token_ids
         return await self.engine.encode(text.text)
 
 
-# The request of the paper's Table 1, in our words; the headings and the form of the score are
-# the paper's. The refinement is asked for in a message of its own, so that feedback can be
-# read, and the loop stopped, before it is paid for.
+# The request of the paper's Table 1, reworded; the headings and the form of the score are the
+# paper's. A message of its own asks for the refinement, so that the loop can stop after feedback.
 FEEDBACK_REQUEST = """\
 ### Instruction
 {instruction}
@@ -108,7 +106,7 @@ REFINEMENT_HEADING = "### Improved Response"
 
 
 class PromptedAsker:
-    """Asks any instruct model, by chat messages."""
+    """Asks any instruct model, with chat messages."""
 
     components = COMPONENTS
 
@@ -123,9 +121,8 @@ class PromptedAsker:
         return Ask(Chat((self._request(response),)), stop=(REFINEMENT_HEADING,))
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
-        asked = self._request(response)
-        said = Message("assistant", feedback.text)
-        return Ask(Chat((asked, said, Message("user", REFINEMENT_REQUEST))))
+        request, reply = self._request(response), Message("assistant", feedback.text)
+        return Ask(Chat((request, reply, Message("user", REFINEMENT_REQUEST))))
 
     def _request(self, response: ResponseText) -> Message:
         instruction = instruction_text(self._instruction)
@@ -135,7 +132,7 @@ class PromptedAsker:
 
 
 def instruction_text(instruction: Instruction) -> str:
-    """A conversation as one text; a single user message is just its words."""
+    """A conversation as one text; a single message is its content."""
     messages = instruction.messages
     if len(messages) == 1:
         return messages[0].content

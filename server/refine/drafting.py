@@ -18,7 +18,7 @@ from redraft.server.refine.trace import Candidate, ResponseText, StopReason
 
 
 class Drafting:
-    """Fills ``drafts`` and ``picked``; ``stopped`` says what ended it early, if anything did."""
+    """Fills ``drafts`` and ``picked``; ``stopped`` is why it ended early, None if it did not."""
 
     def __init__(self, asker: Asker, critic: Asker, policy: Policy, phases: Phases) -> None:
         self._asker, self._critic = asker, critic
@@ -63,7 +63,8 @@ class Drafting:
         return Step("draft", self._policy.draft, fair_share=share, live=live and not refines)
 
     async def _many(self) -> AsyncIterator[Event]:
-        """Told as each is ready, so that deltas of different drafts never mix."""
+        """Several drafts side by side, an event for each when it is done: without deltas, which
+        would mix."""
         indexes = range(self._policy.drafts)
         self._side_by_side = [asyncio.create_task(self._candidate(i)) for i in indexes]
         candidates: dict[int, Candidate] = {}

@@ -1,4 +1,4 @@
-"""What the loop tells while it runs, in the order it happens."""
+"""The events of a loop, in the order in which they happen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase begins; iteration 0 is the draft. Not told for drafts written side by side."""
+    """A phase begins; iteration 0 is the draft. Drafts written side by side have none."""
 
     phase: Phase
     iteration: int
@@ -17,7 +17,7 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """New text of a phase. ``live``: it is part of the answer, whatever happens next."""
+    """New text of a phase. ``live``: it is certain to be part of the answer."""
 
     phase: Phase
     iteration: int
@@ -39,7 +39,7 @@ class FeedbackDone:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRejected:
-    """Malformed feedback; the loop asks once more, then stops."""
+    """Malformed feedback; the loop retries once, then stops."""
 
     iteration: int
     text: str

@@ -1,5 +1,5 @@
-"""Reading feedback: an engine's, which must have what its model was taught, or a person's, which
-need not."""
+"""Reads feedback: an engine's, which must have the components its model was taught, or the
+caller's, which may be any text."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from redraft.server.refine.trace import Feedback, ResponseText
 
 
 def read_feedback(written: ResponseText, components: Sequence[str] = COMPONENTS) -> Feedback:
-    """Feedback an engine wrote; FormatError when it is malformed. A score is expected, and heeded,
-    of those alone that were taught to give one."""
+    """Feedback an engine wrote; FormatError when it is malformed. A score is required, and used,
+    only where ``components`` has it."""
     score = parse_score(written.text) if "score" in components else None
     weaknesses, suggestions = parse_sections(written.text)
     if score is None and not (weaknesses or suggestions):
@@ -26,7 +26,7 @@ def read_feedback(written: ResponseText, components: Sequence[str] = COMPONENTS)
     return Feedback(written.text, written.token_ids, written.source, score, weaknesses, suggestions)
 
 
-def read_given(text: str) -> Feedback:
+def callers_feedback(text: str) -> Feedback:
     """Feedback the caller wrote."""
     try:
         return read_feedback(ResponseText(text))

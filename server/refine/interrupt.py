@@ -1,4 +1,4 @@
-"""Interrupt: what can end a loop from outside, the caller's deadline or the server draining."""
+"""Interrupt: ends a loop from outside, at the caller's deadline or when the server drains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Interrupt:
-    """One per loop. ``cut`` ends it at once, whatever it is waiting for."""
+    """One for each loop. ``cut`` ends the loop at once, whatever it is waiting for."""
 
     def __init__(self, deadline_ms: int | None = None) -> None:
         now = asyncio.get_running_loop().time()
@@ -69,8 +69,8 @@ class Interrupt:
 
 
 class Watch:
-    """Cancels what it waits for when its loop is interrupted, and only then: a timeout that spans
-    a ``yield`` would cancel whoever consumes the events."""
+    """Cancels what it waits for when its loop is interrupted. A timeout around a ``yield`` would
+    cancel the consumer of the events instead."""
 
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
@@ -87,7 +87,7 @@ class Watch:
         task = asyncio.current_task()
         assert task is not None
         cancelling, self._fired, self._waiting = task.cancelling(), False, task
-        if self._interrupt.reason is not None:  # work that need not wait may still be done
+        if self._interrupt.reason is not None:  # let work finish that does not have to wait
             asyncio.get_running_loop().call_soon(self.fire)
         try:
             result = await work
@@ -102,5 +102,5 @@ class Watch:
         return result
 
     def _take_back(self, task: asyncio.Task[object]) -> int:
-        """The cancellation we asked for is dealt with; how many are left."""
+        """Undo our own cancellation of the task; returns how many others there are."""
         return task.uncancel() if self._fired else task.cancelling()

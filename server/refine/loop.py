@@ -1,9 +1,9 @@
-"""The loop: draft -> feedback -> refinement -> stop? The only orchestration there is.
+"""The loop: draft -> feedback -> refinement -> stop?
 
     async for event in refine(asker, given, policy): ...
 
-Whatever goes wrong once there is a draft, the last event is Finished, with the best response so
-far and the reason. Without a draft there is nothing to give: NoDraft, or the engine's own error.
+Once there is a draft, every failure ends with Finished, which has the best response so far and the
+reason. Without a draft the loop raises NoDraft or the engine's error.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from redraft.server.refine.events import (
     PhaseStarted,
     RefinementDone,
 )
-from redraft.server.refine.feedback import read_feedback, read_given
+from redraft.server.refine.feedback import callers_feedback, read_feedback
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
@@ -74,11 +74,11 @@ async def refine(
     live: bool = False,
     totals: dict[Phase, PhaseTotals] | None = None,
 ) -> AsyncGenerator[Event, None]:
-    """Answer one instruction. ``critic`` writes the feedback, the asker itself when there is none.
+    """Answer one instruction. ``critic`` writes the feedback, the asker itself when it is None.
 
-    ``live``: someone reads along, so a refinement that nothing can follow is told as the answer
-    while it is written, and stays the answer even when it is cut short. ``totals`` is filled
-    while the loop runs, so that what it cost is known even if nobody hears its end."""
+    ``live``: the answer is streamed, so the deltas of a refinement that nothing can follow are
+    part of it, and it stays the answer even when it is cut short. ``totals`` is filled while the
+    loop runs, so that its cost is known even if it is cancelled."""
     phases = Phases(
         policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
     )
@@ -107,14 +107,14 @@ async def refine(
                     yield event
         except (Stop, EngineError) as end:
             loop.ended(end)
-    finally:  # whoever stops listening, stops the work
+    finally:  # closing the generator ends the engines' work
         await drafting.close()
         await phases.close()
     yield Finished(loop.trace())
 
 
 class _Loop:
-    """The responses and scores so far, how the next ones are written, and why it ended."""
+    """The state of one loop after drafting: responses and scores so far, and why it ended."""
 
     def __init__(
         self,
@@ -136,10 +136,10 @@ class _Loop:
         self._reason: StopReason = "max_iterations"
         self._malformed = drafting.malformed
         self._failure = drafting.failure
-        self._committed = False  # the last response was told as the answer
+        self._committed = False  # the last response has been streamed as the answer
 
     async def feedback(self, iteration: int) -> AsyncIterator[Event]:
-        """Feedback on the last response, read; asked for once more when it is malformed."""
+        """Feedback on the last response; retried once when it is malformed."""
         feedback = self._ready_feedback() if iteration == 1 else None
         attempt = 0
         while feedback is None:
@@ -162,13 +162,13 @@ class _Loop:
         yield FeedbackDone(iteration, feedback)
 
     def _ready_feedback(self) -> Feedback | None:
-        """Feedback nobody has to write: the caller's, or the one that ranked the drafts."""
+        """Feedback that exists already: the caller's, or the one that ranked the drafts."""
         if self._given.feedback is not None:
-            return read_given(self._given.feedback)
+            return callers_feedback(self._given.feedback)
         return self._draft.feedback
 
     async def refinement(self, iteration: int) -> AsyncIterator[Event]:
-        """The last response rewritten, by the feedback on it."""
+        """The last response, rewritten from the feedback on it."""
         yield PhaseStarted("refinement", iteration)
         last = iteration == self._policy.max_iterations and self._policy.keep == "last"
         step = Step("refinement", self._policy.refinement, iteration, live=self._live and last)
@@ -194,11 +194,11 @@ class _Loop:
         self.scores.append(None)
 
     def ended(self, end: Stop | EngineError) -> None:
-        """By something other than the number of its iterations."""
+        """Record why the loop ended before its last iteration."""
         if isinstance(end, Stop):
             self._reason = end.reason
             return
-        # The window is a budget, too.
+        # The model's window is a token budget, too.
         self._reason = "token_budget" if isinstance(end, PromptTooLong) else "engine_failure"
         self._failure = str(end)
 

@@ -1,4 +1,4 @@
-"""redraft.json: what training and serving agree on, kept beside the weights.
+"""redraft.json: the text format and the policy of a trained model, kept beside its weights.
 
 Training writes it with ``write``; the server reads it with ``read`` and refuses to start when
 the tokenizer or the chat template beside it are not the ones the model was trained with.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DefaultPolicy:
-    """What measured best for this model; the caller's options win over it."""
+    """The policy that measured best for this model; the caller's options override it."""
 
     max_iterations: int = 1
     good_enough: int | None = None
@@ -67,14 +67,14 @@ def tokenizer_sha256(directory: Path) -> str:
 
 
 def template_sha256(directory: Path) -> str:
-    """Of the chat template, wherever transformers keeps it."""
+    """The hash of the chat template, from either file that transformers keeps it in."""
     beside = directory / "chat_template.jinja"
     if beside.is_file():
         template = beside.read_text(encoding="utf-8")
     else:
         config = directory / "tokenizer_config.json"
-        known = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-        template = json.dumps(known.get("chat_template"))
+        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        template = json.dumps(settings.get("chat_template"))
     return hashlib.sha256(template.encode()).hexdigest()
 
 
@@ -86,28 +86,21 @@ def write(
     evaluation: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the manifest for the model in ``directory``; its tokenizer must be there already."""
-    policy = policy or DefaultPolicy()
     content = {
         "format": VERSION,
         "format_hash": srt_format.hash,
         "style": "srt",
         "markers": {
-            "feedback": {"text": srt_format.feedback.text, "ids": srt_format.feedback.ids},
-            "refinement": {"text": srt_format.refinement.text, "ids": srt_format.refinement.ids},
+            "feedback": asdict(srt_format.feedback),
+            "refinement": asdict(srt_format.refinement),
         },
         "eos_ids": srt_format.eos_ids,
         "components": srt_format.components,
         "tokenizer_sha256": tokenizer_sha256(directory),
         "template_sha256": template_sha256(directory),
         "score_scale": [LOWEST_SCORE, HIGHEST_SCORE],
-        "policy": {
-            "max_iterations": policy.max_iterations,
-            "good_enough": policy.good_enough,
-            "keep": policy.keep,
-        },
-        "calibration": [
-            {"score": c.score, "responses": c.responses, "right": c.right} for c in calibration
-        ],
+        "policy": asdict(policy or DefaultPolicy()),
+        "calibration": [asdict(row) for row in calibration],
         "evaluation": dict(evaluation or {}),
     }
     path = directory / NAME
@@ -140,7 +133,7 @@ def _from_json(content: dict[str, Any]) -> tuple[Manifest, str]:
         feedback=Marker(markers["feedback"]["text"], tuple(markers["feedback"]["ids"])),
         refinement=Marker(markers["refinement"]["text"], tuple(markers["refinement"]["ids"])),
         eos_ids=tuple(content["eos_ids"]),
-        components=tuple(content.get("components", COMPONENTS)),  # none said: all of them
+        components=tuple(content.get("components", COMPONENTS)),
     )
     manifest = Manifest(
         srt_format=srt_format,
@@ -161,10 +154,10 @@ def _verify(path: Path, manifest: Manifest, recorded_hash: str) -> None:
         "chat template": (manifest.template_sha256, template_sha256(directory)),
         "text format": (recorded_hash, manifest.srt_format.hash),
     }
-    for what, (expected, found) in pairs.items():
-        if expected != found:
+    for part, (expected, actual) in pairs.items():
+        if expected != actual:
             raise ManifestError(
-                f"the {what} in {directory} is not the one the model was trained with "
-                f"({NAME} says {expected[:12]}, found {found[:12]}); copy the model again from "
+                f"the {part} in {directory} is not the one the model was trained with "
+                f"({NAME} says {expected[:12]}, found {actual[:12]}); copy the model again from "
                 f"where it was trained, or run 'redraft train merge' again"
             )

@@ -1,4 +1,4 @@
-"""Phases: runs the engine calls of one loop and keeps its books: seeds, budgets, usage, time."""
+"""Phases: runs the engine calls of one loop and accounts for their tokens and time."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Step:
     sampling: Sampling
     iteration: int = 0
     attempt: int = 1
-    fair_share: int = 1  # without max_tokens, this call may take one n-th of the window's rest
-    live: bool = False  # what it writes is part of the answer, whatever happens next
+    fair_share: int = 1  # without max_tokens, the call gets 1/fair_share of the window's rest
+    live: bool = False  # its text is certain to be part of the answer
 
 
 class Phases:
-    """One call at a time; ``beside`` gives another one for work that runs side by side."""
+    """One call at a time; ``beside`` makes another for calls that run side by side."""
 
     def __init__(
         self,
@@ -52,14 +52,14 @@ class Phases:
         self._request_id, self._candidate = request_id, candidate
         self._traceparent = traceparent
         self.totals: dict[Phase, PhaseTotals] = {} if totals is None else totals
-        self.written = ResponseText("")  # by the last call, as far as it came
-        self._spent = self._generated = 0  # without and with the first draft
+        self.written = ResponseText("")  # by the last call, complete or not
+        self._spent = self._generated = 0  # completion tokens without and with the first draft
         self._budget, self._total = policy.token_budget, policy.total_tokens
         self._budget_cut = False
         self._source: AsyncGenerator[Chunk, None] | None = None
 
     def beside(self, candidate: int) -> Phases:
-        """For one of several drafts: an equal share of the limits, the same books."""
+        """For one of several drafts: an equal share of the limits, the same totals."""
         share = Phases(
             self._policy,
             self._interrupt,
@@ -77,8 +77,8 @@ class Phases:
         return share
 
     async def stream(self, engine: Engine, ask: Ask, step: Step) -> AsyncGenerator[Delta, None]:
-        """One completion as it comes; ``written`` has all of it when this ends, however it
-        ends."""
+        """One completion as it is generated; ``written`` has its text when this ends, also by an
+        error."""
         self._interrupt.check()
         sampling = self._sampling(engine, ask, step)
         source = self._source = engine.generate(ask.prompt, sampling, self._call(step))
@@ -123,7 +123,7 @@ class Phases:
             raise Stop("token_budget")
 
     async def close(self) -> None:
-        """End the call that may still be running."""
+        """End the call that is running, if there is one."""
         if self._source is not None:
             await self._source.aclose()
 
@@ -131,7 +131,7 @@ class Phases:
         parts = [self._request_id, step.phase, str(step.iteration)]
         parts += [f"d{self._candidate}"] if self._policy.drafts > 1 else []
         parts += [f"a{step.attempt}"] if step.attempt > 1 else []
-        # Later phases go first: a loop that has begun holds memory until it is done.
+        # Later phases go first: a running loop holds memory until it has finished.
         priority = -2 * step.iteration - (step.phase == "refinement")
         return Call(
             request_id="-".join(parts),
@@ -142,46 +142,46 @@ class Phases:
         )
 
     def _sampling(self, engine: Engine, ask: Ask, step: Step) -> Sampling:
-        asked = step.sampling
-        temperature = asked.temperature
+        sampling = step.sampling
+        temperature = sampling.temperature
         if step.phase == "draft" and self._policy.drafts > 1 and temperature is None:
             temperature = PAPER_DRAFT_TEMPERATURE
         if step.attempt > 1:
             temperature = max(temperature or 0.0, RETRY_TEMPERATURE)
         return replace(
-            asked,
+            sampling,
             temperature=temperature,
             max_tokens=self._max_tokens(engine, ask, step),
             seed=self._policy.seed_for(step.phase, step.iteration, self._candidate, step.attempt),
-            # Who ignores the end of text wants an exact number of tokens: markers do not end it.
-            stop=asked.stop if asked.ignore_eos else (*asked.stop, *ask.stop),
+            # ignore_eos asks for an exact number of tokens, so markers do not end it either.
+            stop=sampling.stop if sampling.ignore_eos else (*sampling.stop, *ask.stop),
             stop_token_ids=(
-                asked.stop_token_ids
-                if asked.ignore_eos
-                else (*asked.stop_token_ids, *ask.stop_token_ids)
+                sampling.stop_token_ids
+                if sampling.ignore_eos
+                else (*sampling.stop_token_ids, *ask.stop_token_ids)
             ),
         )
 
     def _max_tokens(self, engine: Engine, ask: Ask, step: Step) -> int | None:
-        wanted = step.sampling.max_tokens
+        most = step.sampling.max_tokens
         room = _room(engine, ask)
         if room is not None:
-            if step.phase == "draft" and room < (wanted or 1):
-                raise PromptTooLong(_too_long(engine, room, wanted))
+            if step.phase == "draft" and room < (most or 1):
+                raise PromptTooLong(_too_long(engine, room, most))
             if room < 1:
                 raise Stop("token_budget", f"the window of {engine.window} tokens is full")
-            wanted = max(1, room // step.fair_share) if wanted is None else min(wanted, room)
+            most = max(1, room // step.fair_share) if most is None else min(most, room)
         self._budget_cut = False
         left = self._left(step)
         if left is None:
-            return wanted
+            return most
         if left < 1:
             raise Stop("token_budget")
-        self._budget_cut = wanted is None or left <= wanted
-        return left if wanted is None else min(wanted, left)
+        self._budget_cut = most is None or left <= most
+        return left if most is None else min(most, left)
 
     def _left(self, step: Step) -> int | None:
-        """What the tighter of the two limits leaves for this call."""
+        """The tokens that the tighter of the two limits leaves for this call."""
         limits = []
         if self._budget is not None and self._charged(step):
             limits.append(self._budget - self._spent)
@@ -190,7 +190,8 @@ class Phases:
         return min(limits, default=None)
 
     def _charged(self, step: Step) -> bool:
-        """The first draft would have been written without refinement, too."""
+        """Whether the call counts against the budget: the first draft does not, which is written
+        without refinement, too."""
         return not (step.phase == "draft" and self._candidate == 0)
 
     def _account(self, step: Step, usage: Usage, seconds: float) -> None:
@@ -208,17 +209,17 @@ def _room(engine: Engine, ask: Ask) -> int | None:
     return engine.window - len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else None
 
 
-def _too_long(engine: Engine, room: int, wanted: int | None) -> str:
+def _too_long(engine: Engine, room: int, max_tokens: int | None) -> str:
     prompt = engine.window - room
-    asked = f" + {wanted} new" if wanted else ""
-    advice = f"lower max_tokens to {room} or " if room > 0 and wanted else ""
+    new = f" + {max_tokens} new" if max_tokens else ""
+    advice = f"lower max_tokens to {room} or " if room > 0 and max_tokens else ""
     return (
-        f"the request needs {prompt} prompt{asked} tokens, but the model's window is "
+        f"the request needs {prompt} prompt{new} tokens, but the model's window is "
         f"{engine.window}; {advice}shorten the messages"
     )
 
 
 def _counted(ask: Ask, ids: list[int], text: list[str]) -> Usage:
-    """What an interrupted call cost, as far as we saw it."""
+    """The usage of an interrupted call, counted from its chunks."""
     prompt = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
     return Usage(prompt, len(ids) or len([t for t in text if t]))

@@ -23,7 +23,7 @@ class Policy:
     good_enough: int | None = None  # a response with this score is not refined any further
     keep: Keep = "last"
     drafts: int = 1
-    feedback_only: bool = False  # the first feedback ends the loop, whatever it says
+    feedback_only: bool = False  # the first feedback ends the loop
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
     seed: int | None = None
@@ -45,12 +45,11 @@ class Policy:
 
     @property
     def refines(self) -> bool:
-        """False when the one draft is the answer, whatever it says."""
+        """False when the only draft is the answer."""
         return self.max_iterations > 0 or self.drafts > 1
 
     def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
-        """A seed of its own for each engine call: the same seed everywhere would make drafts
-        twins and let a refinement repeat the draft's luck."""
+        """A different seed for each engine call: with the same seed all drafts would be equal."""
         if self.seed is None:
             return None
         name = f"{self.seed}/{phase}/{iteration}/{candidate}/{attempt}".encode()

@@ -1,9 +1,9 @@
-"""THE definition of the SRT text format: markers, the training sequence, and reading feedback.
+"""The SRT text format: markers, the training sequence, and reading feedback.
 
     [chat prompt][draft][FEEDBACK][feedback][REFINEMENT][refinement][eos]
 
 Training renders whole sequences with it, the server renders their prefixes, both on token ids:
-a marker is a fixed sequence of ids, so no text, whoever wrote it, can forge one.
+a marker is a fixed sequence of ids, so no text can forge one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PLAIN_REFINEMENT = "\n\n### Improved Response\n"
 WEAKNESSES, SUGGESTIONS, SCORE = "Weaknesses:", "Suggestions:", "Overall Score:"
 
 # The parts of feedback, in their order. A model may be taught some of them only (the ablation of
-# the paper's Table 6); what it was not taught is not expected of it.
+# the paper's Table 6), and its feedback needs no others.
 COMPONENTS = ("weaknesses", "suggestions", "score")
 
 
@@ -35,7 +35,7 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One marker: what it looks like, and the token ids it always is."""
+    """One marker: its text, and its token ids."""
 
     text: str
     ids: tuple[int, ...]
@@ -48,7 +48,7 @@ class SrtFormat:
     feedback: Marker
     refinement: Marker
     eos_ids: tuple[int, ...]  # any of these ends a refinement; the first is the one trained on
-    components: tuple[str, ...] = COMPONENTS  # what its feedback has
+    components: tuple[str, ...] = COMPONENTS  # of its feedback
 
     def __post_init__(self) -> None:
         if not self.components or self.components != in_order(self.components):
@@ -61,7 +61,7 @@ class SrtFormat:
     def hash(self) -> str:
         """Changes when anything that training and serving must agree on changes."""
         parts: tuple[object, ...] = (VERSION, self.feedback, self.refinement, self.eos_ids)
-        if self.components != COMPONENTS:  # whole feedback keeps the hash it always had
+        if self.components != COMPONENTS:  # older manifests have no components in their hash
             parts = (*parts, self.components)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -80,7 +80,7 @@ class SrtFormat:
         feedback: tuple[int, ...],
         refinement: tuple[int, ...],
     ) -> tuple[int, ...]:
-        """What stage one trains on."""
+        """The token sequence that stage one trains on."""
         prompt = self.refinement_prompt(chat, response, feedback)
         return (*prompt, *refinement, self.eos_ids[0])
 
@@ -95,14 +95,14 @@ class SrtFormat:
 
 
 def in_order(components: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``components`` there are, each once, in the order of the format."""
-    given = set(components)
-    return tuple(name for name in COMPONENTS if name in given)
+    """The known ones of ``components``, each once, in the order of the format."""
+    chosen = set(components)
+    return tuple(name for name in COMPONENTS if name in chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackParts:
-    """Feedback, read."""
+    """Feedback, parsed."""
 
     weaknesses: str
     suggestions: str
@@ -132,7 +132,7 @@ _HEADING = re.compile(
 
 
 def render_feedback(weaknesses: str, suggestions: str, score: int) -> str:
-    """Feedback as the format writes it."""
+    """Feedback in the words of the format."""
     if not LOWEST_SCORE <= score <= HIGHEST_SCORE:
         raise ValueError(f"score is {score}; it goes from {LOWEST_SCORE} to {HIGHEST_SCORE}")
     lines = (f"{WEAKNESSES} {weaknesses}", f"{SUGGESTIONS} {suggestions}", render_score(score))
@@ -144,7 +144,7 @@ def render_score(score: int) -> str:
 
 
 def parse_feedback(text: str) -> FeedbackParts:
-    """Read feedback as a model may write it; FormatError when it has no usable score."""
+    """Parse feedback, with the variations that models write; FormatError without a valid score."""
     score = parse_score(text)
     weaknesses, suggestions = parse_sections(text)
     return FeedbackParts(weaknesses, suggestions, score)
@@ -174,9 +174,9 @@ def parse_score(text: str) -> int:
     mentions = list(_SCORE.finditer(text))
     if not mentions:
         raise FormatError(f"no 'Overall Score: [[1-10]]' in feedback {_shown(text)}")
-    found = mentions[-1]
-    value = float(found["boxed"] or found["bare"])
-    scale = int(found["scale"]) if found["scale"] else HIGHEST_SCORE
+    last = mentions[-1]
+    value = float(last["boxed"] or last["bare"])
+    scale = int(last["scale"]) if last["scale"] else HIGHEST_SCORE
     if scale != HIGHEST_SCORE:
         raise FormatError(f"score is out of {scale}, expected out of 10, in {_shown(text)}")
     if not LOWEST_SCORE <= value <= HIGHEST_SCORE:

@@ -24,7 +24,7 @@ StopReason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """What the user asked: a conversation whose last user turn is to be answered."""
+    """The user's conversation, whose last user turn is to be answered."""
 
     messages: tuple[Message, ...]
 
@@ -35,9 +35,9 @@ class ResponseText:
 
     text: str
     token_ids: tuple[int, ...] = ()
-    source: str = ""  # the engine whose token ids these are; "" = text from outside
+    source: str = ""  # the engine that generated it; "" when the caller wrote it
     finish_reason: FinishReason = "stop"  # "length": cut short
-    tokens: int = 0  # completion tokens spent on it; 0 when the caller brought it
+    tokens: int = 0  # completion tokens spent on it; 0 when the caller wrote it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Iteration:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTotals:
-    """What one kind of phase cost over the whole loop."""
+    """The cost of one kind of phase over the whole loop."""
 
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
@@ -78,17 +78,17 @@ class PhaseTotals:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Everything that happened for one instruction. ``kept`` indexes ``responses``."""
+    """The record of one loop. ``kept`` indexes ``responses``."""
 
     instruction: Instruction
     drafts: tuple[Candidate, ...]
-    picked: int  # which of the drafts the loop went on with
+    picked: int  # the index of the draft that was refined
     iterations: tuple[Iteration, ...]
     kept: int  # 0 = the draft, k = the k-th refinement
     stop_reason: StopReason
     totals: Mapping[Phase, PhaseTotals] = field(default_factory=dict)
     malformed: int = 0  # feedback texts that could not be read, retried ones included
-    failure: str | None = None  # what the engine said, when stop_reason is engine_failure
+    failure: str | None = None  # the engine's message, when stop_reason is engine_failure
 
     @property
     def draft(self) -> ResponseText:
@@ -101,17 +101,17 @@ class Trace:
 
     @property
     def refinements(self) -> int:
-        """How many were written. Less than the iterations when feedback was the last word."""
+        """How many were written: one less than the iterations when the last has only feedback."""
         return len(self.responses) - 1
 
     @property
     def scores(self) -> tuple[int | None, ...]:
-        """The score of each response, None where none was given."""
-        given = [i.feedback.score for i in self.iterations]
-        if not given and (feedback := self.drafts[self.picked].feedback):
-            given = [feedback.score]
-        missing = len(self.responses) - len(given)
-        return (*given, *[None] * missing)[: len(self.responses)]
+        """The score of each response, None where there is none."""
+        scores = [i.feedback.score for i in self.iterations]
+        if not scores and (feedback := self.drafts[self.picked].feedback):
+            scores = [feedback.score]
+        missing = len(self.responses) - len(scores)
+        return (*scores, *[None] * missing)[: len(self.responses)]
 
     @property
     def answer(self) -> ResponseText:

@@ -1,12 +1,13 @@
-"""The JSON form of a trace, written and read: in ``/v1/refine`` responses, ``refine.trace`` of a
+"""Writes and reads the JSON form of a trace: in ``/v1/refine`` responses, ``refine.trace`` of a
 chat, the trace store, and the trainer's ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from redraft.server.engine.base import Message, Usage
+from redraft.server.engine.base import Message
 from redraft.server.refine.trace import (
     Candidate,
     Feedback,
@@ -22,8 +23,8 @@ PHASES: tuple[Phase, ...] = ("draft", "feedback", "refinement")
 
 
 def trace_json(trace: Trace, *, token_ids: bool = False) -> Json:
-    """All but the instruction, which the caller of the API has; with ``token_ids`` what training
-    on exactly what was sampled needs."""
+    """All but the instruction, which the caller of the API has. ``token_ids``: for training on
+    exactly the tokens that were sampled."""
     return {
         "drafts": [candidate_json(draft, token_ids) for draft in trace.drafts],
         "picked": trace.picked,
@@ -37,7 +38,7 @@ def trace_json(trace: Trace, *, token_ids: bool = False) -> Json:
 
 
 def record_json(trace: Trace, *, token_ids: bool = False) -> Json:
-    """A trace that stands for itself, on disk: instruction, answer and usage too."""
+    """A trace on disk: with its instruction, answer and usage."""
     return {
         "instruction": [message.to_json() for message in trace.instruction.messages],
         "answer": trace.answer.text,
@@ -47,10 +48,8 @@ def record_json(trace: Trace, *, token_ids: bool = False) -> Json:
 
 
 def read_trace(row: Mapping[str, Any]) -> Trace:
-    """The trace of a record, or of a response of ``/v1/refine`` or of a chat with ``messages``
-    put beside it. KeyError, TypeError or IndexError when it is neither.
-
-    Usage is not read back: it is about a run, not about the texts."""
+    """The trace of a record, or of a ``/v1/refine`` or chat response with ``messages`` added to
+    it; KeyError, TypeError or IndexError when it is neither. Usage is not read."""
     refined = row.get("refine")
     holder = refined if isinstance(refined, Mapping) else row
     content = holder.get("trace") or holder
@@ -70,9 +69,9 @@ def read_trace(row: Mapping[str, Any]) -> Trace:
 
 
 def usage_by_phase(trace: Trace) -> dict[str, dict[str, int | float]]:
-    """What each kind of phase cost; those that did not happen cost nothing."""
+    """The cost of each kind of phase that happened."""
     return {
-        phase: {**_usage_json(totals.usage), "seconds": round(totals.seconds, 6)}
+        phase: {**asdict(totals.usage), "seconds": round(totals.seconds, 6)}
         for phase in PHASES
         if (totals := trace.totals.get(phase))
     }
@@ -109,15 +108,6 @@ def _iteration_json(iteration: Iteration, token_ids: bool) -> Json:
     return {
         "feedback": feedback_json(iteration.feedback, token_ids),
         "refinement": response_json(refinement, token_ids) if refinement else None,
-    }
-
-
-def _usage_json(usage: Usage) -> dict[str, int]:
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "calls": usage.calls,
     }
 
 

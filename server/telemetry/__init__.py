@@ -1,1 +1,1 @@
-"""What the server tells about itself: metrics, logs, traces."""
+"""The server's metrics, logs and stored traces."""

@@ -1,4 +1,4 @@
-"""Log lines, as text or as JSON. Never a secret, a prompt or an answer.
+"""Log lines, as text or as JSON. They never contain a secret, a prompt or an answer.
 
 --log-format json writes one object a line. A logger adds fields of its own with
 
@@ -33,7 +33,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str, form: Literal["text", "json"]) -> None:
-    """Our loggers at ``level``; those of libraries at warning, so that ours are not drowned."""
+    """Our loggers at ``level``, those of libraries at warning."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == "json" else logging.Formatter(TEXT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,7 +1,7 @@
-"""Metrics: what the server counts, for Prometheus. Scraped at ``/metrics``.
+"""Metrics for Prometheus, scraped at ``/metrics``.
 
-The names start with ``redraft_``, in base units; no label holds a request id, a key, or anything
-a client can choose freely. Engines keep their own metrics (``vllm:...``) in the same registry.
+The names start with ``redraft_`` and use base units; no label has a request id, a key, or a value
+that clients choose freely. Engines keep their own metrics (``vllm:...``) in the same registry.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ SCORES = tuple(range(1, 11))
 
 
 class _Families:
-    """Every metric there is, made once for each registry."""
+    """All metrics, made once for each registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(f"redraft_{name}", what, labels, registry=registry)
+        def counter(name: str, help: str, *labels: str) -> Counter:
+            return Counter(f"redraft_{name}", help, labels, registry=registry)
 
-        def gauge(name: str, what: str, *labels: str) -> Gauge:
-            return Gauge(f"redraft_{name}", what, labels, registry=registry)
+        def gauge(name: str, help: str, *labels: str) -> Gauge:
+            return Gauge(f"redraft_{name}", help, labels, registry=registry)
 
-        def seconds(name: str, what: str, *labels: str) -> Histogram:
+        def seconds(name: str, help: str, *labels: str) -> Histogram:
             return Histogram(
-                f"redraft_{name}_seconds", what, labels, registry=registry, buckets=SECONDS
+                f"redraft_{name}_seconds", help, labels, registry=registry, buckets=SECONDS
             )
 
-        def numbers(name: str, what: str, buckets: tuple[int, ...], *labels: str) -> Histogram:
-            return Histogram(f"redraft_{name}", what, labels, registry=registry, buckets=buckets)
+        def numbers(name: str, help: str, buckets: tuple[int, ...], *labels: str) -> Histogram:
+            return Histogram(f"redraft_{name}", help, labels, registry=registry, buckets=buckets)
 
         self.requests = counter(
             "requests_total", "HTTP requests, by status class or 'cancelled'", "route", "outcome"
@@ -90,7 +90,7 @@ _of_registry: WeakKeyDictionary[CollectorRegistry, _Families] = WeakKeyDictionar
 
 
 class Metrics:
-    """May be made as often as needed: all on one registry count together."""
+    """The metrics in one registry; all instances for a registry share them."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
         self._registry = registry
@@ -108,7 +108,7 @@ class Metrics:
         self._families.request_seconds.labels(route).observe(seconds)
 
     def client(self, name: str, tokens: int) -> None:
-        """One loop of a client has ended. Only the operator gives names to clients."""
+        """Count a finished loop of a client, whose name the operator chose."""
         self._families.client_requests.labels(name).inc()
         self._families.client_tokens.labels(name).inc(tokens)
 
@@ -133,22 +133,22 @@ class Metrics:
 
 
 class LoopMetrics:
-    """Watches one loop."""
+    """Measures one loop."""
 
     def __init__(self, families: _Families, route: str) -> None:
         self._families, self._route = families, route
         self._arrived = time.perf_counter()
-        self._told_token = self._told_answer = False
-        self._outcome = "cancelled"  # until the loop ends otherwise
-        self.totals: dict[Phase, PhaseTotals] = {}  # the loop keeps its books in here
-        self.forwarded_tokens = 0  # as far as the engine's own layer tells
+        self._has_token = self._has_answer = False
+        self._outcome = "cancelled"  # unless the loop ends otherwise
+        self.totals: dict[Phase, PhaseTotals] = {}  # filled by the loop
+        self.forwarded_tokens = 0  # of direct mode, where the engine reports them
 
     @contextmanager
     def running(self) -> Iterator[None]:
         self._families.in_flight.inc()
         try:
             yield
-        except Exception:  # whatever it was, it is raised again: a loop without an answer
+        except Exception:
             self._outcome = "failed"
             raise
         finally:
@@ -163,32 +163,32 @@ class LoopMetrics:
         return self.forwarded_tokens + sum(u.prompt_tokens + u.completion_tokens for u in usages)
 
     def forwarded(self) -> None:
-        """It was no loop: the engine's own layer has answered, and has metrics of its own."""
+        """The request was answered in direct mode, for which the engine has its own metrics."""
         self._outcome = "finished"
         self._families.loop_seconds.labels(self._route).observe(self._since_arrival())
 
     def observe(self, event: Event) -> None:
         match event:
             case Delta(live=live):
-                if not self._told_token:
+                if not self._has_token:
                     self._first_token()
-                if live and not self._told_answer:
+                if live and not self._has_answer:
                     self._first_answer()
             case DraftDone(candidate=candidate):
-                if candidate.response.tokens:  # one of several, which tell no deltas
+                if candidate.response.tokens:  # one of several drafts, which have no deltas
                     self._first_token()
             case Finished(trace=trace):
                 self._first_answer()
                 self._finished(trace)
 
     def _first_token(self) -> None:
-        if not self._told_token:
-            self._told_token = True
+        if not self._has_token:
+            self._has_token = True
             self._families.first_token.labels(self._route).observe(self._since_arrival())
 
     def _first_answer(self) -> None:
-        if not self._told_answer:
-            self._told_answer = True
+        if not self._has_answer:
+            self._has_answer = True
             self._families.first_answer.labels(self._route).observe(self._since_arrival())
 
     def _since_arrival(self) -> float:
@@ -206,7 +206,7 @@ class LoopMetrics:
             families.score.observe(score)
 
     def _count_totals(self) -> None:
-        """Also of a loop that was cancelled: its tokens were spent."""
+        """Count tokens and time, also of a loop that was cancelled."""
         families = self._families
         for phase, totals in self.totals.items():
             families.phase_seconds.labels(phase).observe(totals.seconds)
@@ -217,8 +217,8 @@ class LoopMetrics:
 
 
 def _scores_written(trace: Trace) -> Iterator[int]:
-    """The scores that engines gave; feedback that ranked the drafts may serve again as the first
-    iteration's, and the caller's own feedback says nothing about a model."""
+    """The scores that engines gave, each once: feedback that ranked the drafts may be the first
+    iteration's, too. The caller's own feedback is left out."""
     ranking = [draft.feedback for draft in trace.drafts if draft.feedback]
     later = [i.feedback for i in trace.iterations if all(i.feedback is not r for r in ranking)]
     for feedback in (*ranking, *later):

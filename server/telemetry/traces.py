@@ -1,10 +1,10 @@
 """The trace store: every finished loop as one line of JSON, for training on production traces.
 
-``redraft train preferences --traces DIR`` reads the files, those of a running server included.
+``redraft train preferences --traces DIR`` reads the files, also those of a running server.
 
-A thread of its own writes the lines, each with one ``write``: a line is whole, or torn and the
-last of its file. Once written, moments after its loop ended, it survives the death of this
-process; it is synced to the disk whenever no other line is waiting, and then survives a power cut.
+A thread writes the lines, each with one ``write``, so only the last line of a file can be torn. A
+written line survives the death of this process. The file is synced to the disk whenever no other
+line is waiting; the line then survives a power cut.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from redraft.server import jsonl
 from redraft.server.refine.trace import Trace
 from redraft.server.refine.trace_json import record_json
 
-MOST_WAITING = 10_000  # lines; a disk that hangs must not fill the memory
+MOST_WAITING = 10_000  # lines; limits the memory they take while the disk hangs
 _PATTERN = "traces-*.jsonl"
 log = logging.getLogger(__name__)
 
@@ -36,13 +36,13 @@ class TraceStore:
         self._lock = Lock()  # guards the two numbers above
         self._number = _last_number(self.directory) or 1
         last = self._path(self._number)
-        if last.exists() and jsonl.torn_bytes(last):  # by a crash; nothing may continue that line
+        if last.exists() and jsonl.torn_bytes(last):  # by a crash; a new line would continue it
             self._number += 1
         self._file = self._open(self._number)
         self._writer = ThreadPoolExecutor(1, "trace-store")
 
     def append(self, request_id: str, model: str, trace: Trace) -> None:
-        """Hand over one finished loop; returns at once."""
+        """Queue one finished loop; returns at once."""
         with self._lock:
             accepted = self._waiting < MOST_WAITING
             self._waiting += accepted
@@ -53,11 +53,11 @@ class TraceStore:
             log.error("trace %s was not stored: the disk does not keep up", request_id)
 
     def flush(self) -> None:
-        """Wait until all that was handed over so far is written."""
+        """Wait until all queued lines are written."""
         self._writer.submit(lambda: None).result()
 
     def close(self) -> None:
-        """Write what is left and free the file. For when no more loops run."""
+        """Write the queued lines and close the file. No loop may run any more."""
         self._writer.shutdown()
         self._file.close()
 
@@ -83,7 +83,7 @@ class TraceStore:
 
     def _next_file(self) -> None:
         full = self._file
-        self._file = self._open(self._number + 1)  # when this fails, all is as before
+        self._file = self._open(self._number + 1)  # if it fails, nothing has changed
         self._number += 1
         full.sync()
         full.close()

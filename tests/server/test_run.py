@@ -289,9 +289,9 @@ def test_the_program_runs_on_uvloop_where_it_is_installed() -> None:
 def test_the_garbage_collector_leaves_out_what_was_there_before_the_first_request() -> None:
     looked_at = """
 import gc
-from redraft.server.run import set_aside
+from redraft.server.run import freeze_start_up_objects
 before = len(gc.get_objects())
-set_aside()
+freeze_start_up_objects()
 print(before, len(gc.get_objects()), gc.get_freeze_count())
 """
     said = subprocess.run(

@@ -82,17 +82,13 @@ def http_chat(directory: Path) -> AbstractContextManager[Running]:
     return http(directory, vllm=False)
 
 
-def _tiny_decode(ids: Iterable[int]) -> str:
-    return str(tiny_model.tokenizer().decode(list(ids), skip_special_tokens=True))
-
-
 @contextmanager
 def vllm(directory: Path) -> Iterator[Running]:
     from tests.support.tiny_engine import running_engine
 
     with running_engine(directory) as running:
         engine = running.engine
-        yield Running(engine, running.run, engine.num_unfinished, _tiny_decode)
+        yield Running(engine, running.run, engine.num_unfinished, tiny_model.decode)
 
 
 @contextmanager
@@ -100,7 +96,7 @@ def http_to_vllm(directory: Path) -> Iterator[Running]:
     model = tiny_model.build(directory / "model")
     with vllm_server(model, directory / "log") as url, _loop() as run:
         engine = run(HttpEngine.connect(Upstream(url)))
-        yield Running(engine, run, lambda: _requests_at(url), _tiny_decode)
+        yield Running(engine, run, lambda: _requests_at(url), tiny_model.decode)
         run(engine.close())
 
 

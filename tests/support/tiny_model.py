@@ -9,6 +9,7 @@ the same directory writes the same bytes. Run it to look at one:
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ def tokenizer() -> Any:
     )
     tokenizer.train_from_iterator(CORPUS, trainer)
     return tokenizer
+
+
+def decode(ids: Iterable[int]) -> str:
+    return str(tokenizer().decode(list(ids), skip_special_tokens=True))
 
 
 def _write_tokenizer(directory: Path) -> None:

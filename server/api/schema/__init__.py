@@ -1,1 +1,1 @@
-"""What travels over the wire, each shape once."""
+"""Requests and answers on the wire, each shape declared once."""

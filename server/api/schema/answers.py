@@ -1,7 +1,7 @@
 """Answers: every JSON object this server sends, each declared once.
 
 Routes build these dicts and mypy checks them; /docs shows the same declarations. Only the chunks
-of a streamed chat are written as text (``chat_stream``): its tests hold them to these types.
+of a streamed chat are written as text (``chat_stream``); tests check them against these types.
 """
 
 from __future__ import annotations

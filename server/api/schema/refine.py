@@ -1,7 +1,7 @@
 """The requests of ``/v1/refine`` and ``/v1/feedback``.
 
-The fields of the ``refine`` object stand at the top level. All fields are ours, so an unknown one
-is refused.
+The fields of the ``refine`` object are at the top level. All fields are ours, so an unknown one is
+refused.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Instructed(Closed):
 
     @property
     def instruction_param(self) -> str:
-        """The field the instruction came in, for errors about it."""
+        """The field that holds the instruction, for errors about it."""
         return "prompt" if self.messages is None else "messages"
 
     def chat(self) -> ChatRequest:
-        """The fields it shares with a chat, as a chat."""
+        """A chat with the fields that both have."""
         names = type(self).model_fields.keys() & _SHARED
         shared = {name: getattr(self, name) for name in names}
         return ChatRequest.model_construct(messages=self.messages or [], **shared)

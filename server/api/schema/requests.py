@@ -1,7 +1,7 @@
 """The requests of the OpenAI API and the ``refine`` object in them, as they come over the wire.
 
-Unknown top-level fields are let through, as OpenAI-compatible servers do. Inside ``refine``, which
-is ours, an unknown field is a typo and refused. Types are strict: "2" is not a number.
+Unknown top-level fields are accepted, as by other OpenAI-compatible servers. Inside ``refine``,
+which is ours, an unknown field is refused as a typo. Types are strict: "2" is not a number.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class ChatMessage(Open):
     name: str | None = None
     tool_calls: list[Any] | None = None
     tool_call_id: str | None = None
-    # Clients send these back with the history; old feedback never enters a new prompt.
+    # Clients send these back with the history; they are left out of prompts.
     reasoning: Any = None
     reasoning_content: Any = None
 

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible upstream answers: stream events and error bodies, read."""
+"""Parses what an OpenAI-compatible upstream answers: stream events and error bodies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from redraft.server.engine.base import (
 from redraft.server.engine.stop_strings import Released, StopStrings
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})  # and 5xx: the same request may work later
-# Of the operator's making, not the caller's: a wrong key, a wrong address, a model not served.
+# The operator's mistake, not the caller's: a wrong key, a wrong address, a model not served.
 _MISCONFIGURED = frozenset({401, 403, 404, 405})
 _TOO_LONG = re.compile(
     r"context[ _-](?:length|window|size)|max_model_len|prompt is too long|too many tokens", re.I
@@ -53,7 +53,7 @@ class Answer:
         self._has_ids = False
         self._hidden = False  # the upstream keeps a model's thinking apart, but not its ids
         self.finish_reason: FinishReason | None = None
-        self.over = False  # by a stop string the upstream did not see; nothing after it matters
+        self.over = False  # at a stop string that the upstream missed; the rest is ignored
 
     @property
     def exact(self) -> bool:
@@ -65,8 +65,8 @@ class Answer:
         return self._generated > 0
 
     def read(self, event: bytes) -> Released:
-        """The text and tokens of one event. EngineError when it tells of a failure, or nothing
-        that can be understood."""
+        """The text and tokens of one event; EngineError when it reports a failure or is
+        malformed."""
         if event == b"[DONE]":
             return Released()
         try:
@@ -102,7 +102,7 @@ class Answer:
         return released
 
     def rest(self) -> Released:
-        """What was withheld, once the stream has ended; EngineUnavailable if it ended too soon."""
+        """The text still withheld when the stream ends; EngineUnavailable if it ended too soon."""
         if self.finish_reason is None:
             if self.begun:
                 raise EngineUnavailable("the upstream's stream ended in the middle of a completion")
@@ -110,25 +110,25 @@ class Answer:
         return self._stop.flush()
 
     def usage(self, prompt_tokens: int) -> Usage:
-        """As the upstream counted, or as far as we can tell when it did not say."""
+        """The upstream's counts, or our own where it sent none."""
+        counts = self._usage or {}
         try:
-            told = self._usage or {}
-            details = told.get("prompt_tokens_details") or {}
+            details = counts.get("prompt_tokens_details") or {}
             return Usage(
-                int(told.get("prompt_tokens") or prompt_tokens),
-                int(told.get("completion_tokens") or self._generated),
+                int(counts.get("prompt_tokens") or prompt_tokens),
+                int(counts.get("completion_tokens") or self._generated),
                 int(details.get("cached_tokens") or 0),
                 calls=1,
             )
         except (ValueError, TypeError, AttributeError) as error:
-            raise EngineUnavailable(f"the upstream sent malformed usage: {told!r}") from error
+            raise EngineUnavailable(f"the upstream sent malformed usage: {counts!r}") from error
 
 
 def _finish_reason(reason: str) -> FinishReason:
     if reason in ("length", "max_tokens"):
         return "length"
     if reason in ("abort", "error"):
-        # vLLM says so, with HTTP 200, when it shuts down or drops a request.
+        # vLLM sends these with HTTP 200 when it shuts down or drops a request.
         raise Retryable(f"the upstream gave the completion up (finish_reason {reason!r})")
     if reason == "content_filter":
         raise EngineRefused("the upstream's content filter withheld the completion")
@@ -143,7 +143,7 @@ def _status(error: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamError:
-    """An upstream's error, whatever shape it came in."""
+    """An upstream's error, in one shape."""
 
     message: str
     type: str | None = None
@@ -152,9 +152,9 @@ class UpstreamError:
 
     @classmethod
     def read(cls, body: bytes | dict[str, Any]) -> UpstreamError:
-        """In OpenAI's shape, an older vLLM's, FastAPI's, or plain text."""
-        told = _parsed(body) if isinstance(body, bytes) else body
-        error = told.get("error", told) if isinstance(told, dict) else told
+        """Takes OpenAI's shape, an older vLLM's, FastAPI's, and plain text."""
+        content = _parsed(body) if isinstance(body, bytes) else body
+        error = content.get("error", content) if isinstance(content, dict) else content
         if not isinstance(error, dict):
             return cls(_clipped(str(error)))
         message = error.get("message") or error.get("detail") or json.dumps(error)
@@ -180,13 +180,13 @@ def error_from(
 ) -> EngineError:
     """The EngineError for an upstream's error."""
     error = UpstreamError.read(body)
-    told = f"the upstream answered {status} {where}: {error.message or 'no reason given'}"
+    message = f"the upstream answered {status} {where}: {error.message or 'no reason given'}"
     if status >= 500 or status in RETRIED_STATUS:
-        return Retryable(told, after_s)
+        return Retryable(message, after_s)
     if status == 400 and error.param and (error.code or "").startswith("unsupported_"):
-        return Unsupported(told, error.param)
+        return Unsupported(message, error.param)
     if error.code == "context_length_exceeded" or _TOO_LONG.search(error.message):
         return PromptTooLong(error.message)
     if status in _MISCONFIGURED:
-        return EngineUnavailable(f"{told} (check the upstream's URL, model and API key)")
-    return EngineRefused(told)
+        return EngineUnavailable(f"{message} (check the upstream's URL, model and API key)")
+    return EngineRefused(message)

@@ -1,4 +1,4 @@
-"""Connection: the one pooled HTTP client; what httpx raises comes out of it as EngineErrors."""
+"""Connection: the one pooled HTTP client; errors of httpx leave it as EngineErrors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from redraft.server.retry import retry_after_s
 Wait = Callable[[], float]  # -> the seconds the next bytes may take
 
 END_S = 1.0  # between [DONE] and the end of the answer
-LONGEST_EVENT = LONGEST_ANSWER = 1 << 24  # bytes; more is a fault
+LONGEST_EVENT = LONGEST_ANSWER = 1 << 24  # bytes; a longer one is an error
 
 
 class Connection:
@@ -33,7 +33,7 @@ class Connection:
         )
 
     def between_s(self) -> float:
-        """The longest wait once there is something."""
+        """The longest wait for more bytes after the first."""
         return self._upstream.between_s
 
     async def close(self) -> None:
@@ -48,7 +48,7 @@ class Connection:
         self, method: str, url: str, body: bytes | None, headers: Mapping[str, str], wait_s: float
     ) -> AsyncIterator[httpx.Response]:
         """The upstream's answer, whatever its status. Leaving the block before all of it was
-        read closes the connection, which is how the upstream learns to stop."""
+        read closes the connection, which makes the upstream stop."""
         self._check_open()
         kind = {} if body is None else {"Content-Type": "application/json"}
         request = self._client.build_request(method, url, content=body, headers={**headers, **kind})
@@ -65,37 +65,37 @@ class Connection:
             await response.aclose()
 
     async def ask(self, method: str, url: str, body: Any, wait_s: float) -> Any:
-        """A small question, answered with JSON."""
-        sent = None if body is None else json.dumps(body).encode()
-        async with self.send(method, url, sent, {}, wait_s) as response:
-            told = await self._whole(response, f"to {method} {response.url.path}")
+        """The JSON answer to a small request."""
+        encoded = None if body is None else json.dumps(body).encode()
+        async with self.send(method, url, encoded, {}, wait_s) as response:
+            content = await self._whole(response, f"to {method} {response.url.path}")
         try:
-            return json.loads(told)
+            return json.loads(content)
         except ValueError as error:
-            raise EngineUnavailable(f"the upstream answered no JSON: {told[:120]!r}") from error
+            raise EngineUnavailable(f"the upstream answered no JSON: {content[:120]!r}") from error
 
     async def events(
         self, url: str, body: Any, headers: Mapping[str, str], wait_s: Wait
     ) -> AsyncGenerator[bytes, None]:
         """The data of each server-sent event of one streamed answer."""
-        sent = json.dumps(body).encode()
-        async with self.send("POST", url, sent, headers, wait_s()) as response:
+        encoded = json.dumps(body).encode()
+        async with self.send("POST", url, encoded, headers, wait_s()) as response:
             kind = response.headers.get("content-type", "nothing")
             if response.status_code >= 400 or not kind.startswith("text/event-stream"):
-                told = await self._whole(response, "to a completion")
+                content = await self._whole(response, "to a completion")
                 raise EngineUnavailable(
                     f"the upstream answered {response.status_code} with {kind}, which is no "
-                    f"stream: {told[:120]!r}"
+                    f"stream: {content[:120]!r}"
                 )
             events = EventReader()
             async with aclosing(self.pieces(response, wait_s)) as pieces:
                 async for piece in pieces:
                     ended = events.read(piece)
                     for data in ended:
-                        self._check_open()  # closed, it has no use for what came before
+                        self._check_open()  # after a close, buffered events are dropped
                         yield data
                     if DONE in ended:
-                        # Only a connection whose answer was read to its end can be used again.
+                        # The pool reuses a connection only when its answer was read to the end.
                         with suppress(TimeoutError, Retryable):
                             async with asyncio.timeout(END_S):
                                 async for _ in pieces:
@@ -105,7 +105,7 @@ class Connection:
                         raise EngineUnavailable("the upstream sent an event without an end")
 
     async def pieces(self, response: httpx.Response, wait_s: Wait) -> AsyncGenerator[bytes, None]:
-        """An answer's bytes as they come."""
+        """The bytes of an answer as they arrive."""
         body = response.aiter_bytes()
         while True:
             longest = wait_s()
@@ -121,18 +121,18 @@ class Connection:
             yield piece
 
     async def _whole(self, response: httpx.Response, where: str) -> bytes:
-        """An answer's bytes; EngineError when it is an error."""
-        told = b""
+        """All bytes of an answer; EngineError when its status is an error."""
+        content = b""
         async with aclosing(self.pieces(response, self.between_s)) as pieces:
             async for piece in pieces:
-                told += piece
-                if len(told) > LONGEST_ANSWER:
+                content += piece
+                if len(content) > LONGEST_ANSWER:
                     raise EngineUnavailable(f"the upstream's answer {where} has no end")
         if response.status_code < 400:
-            return told
-        if self._upstream.api_key:  # some repeat it: "Incorrect API key provided: ..."
-            told = told.replace(self._upstream.api_key.encode(), b"***")
-        raise error_from(response.status_code, told, where, retry_after_s(response.headers))
+            return content
+        if self._upstream.api_key:  # some quote it: "Incorrect API key provided: ..."
+            content = content.replace(self._upstream.api_key.encode(), b"***")
+        raise error_from(response.status_code, content, where, retry_after_s(response.headers))
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""HttpEngine: completions from an upstream, tried again until the first token is there."""
+"""HttpEngine: completions from an upstream, retried until the first token has arrived."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from redraft.server.engine.http_engine.upstream import Patience, Upstream, call_
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_WINDOW = 131_072  # an upstream that does not tell is a large hosted model
+UNKNOWN_WINDOW = 131_072  # upstreams that do not report theirs host large models
 
 
 class HttpEngine:
-    """Made by ``connect``, which finds out what the upstream can do."""
+    """Made by ``connect``, which discovers what the upstream supports."""
 
     def __init__(self, upstream: Upstream, connection: Connection) -> None:
         self.name, self.model = upstream.name, upstream.model
@@ -47,7 +47,7 @@ class HttpEngine:
     async def connect(cls, upstream: Upstream) -> HttpEngine:
         engine = cls(upstream, Connection(upstream))
         try:
-            await engine._find_out()
+            await engine._discover()
         except BaseException:  # cancellation, too, must not leave the client open
             await engine.close()
             raise
@@ -58,7 +58,7 @@ class HttpEngine:
     async def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
-        prompt = await self._safe(prompt)
+        prompt = await self._rendered(prompt)
         sampling = self._within_window(prompt, sampling)
         patience = Patience(self._upstream, call.timeout_s)
         while True:
@@ -98,7 +98,7 @@ class HttpEngine:
         if self._upstream.priority:
             body["priority"] = call.priority
         path = "completions" if isinstance(prompt, Tokens) else "chat/completions"
-        url, headers = f"{self._upstream.api}/{path}", call_headers(call, patience.tries)
+        url, headers = f"{self._upstream.api}/{path}", call_headers(call, patience.failures)
         answer = Answer(sampling)
 
         def wait_s() -> float:
@@ -124,8 +124,9 @@ class HttpEngine:
         usage = answer.usage(len(prompt.ids) if isinstance(prompt, Tokens) else 0)
         yield Chunk(rest.text, rest.token_ids, answer.finish_reason, usage)
 
-    async def _safe(self, prompt: Prompt) -> Prompt:
-        """The upstream's own chat endpoint would take special tokens from what users write."""
+    async def _rendered(self, prompt: Prompt) -> Prompt:
+        """The prompt, as tokens where the upstream's chat endpoint would recognise a special token
+        in what a user wrote."""
         if isinstance(prompt, Tokens):
             self._need_tokens()
         elif self.has_tokens and await self._spelled.in_chat(prompt.messages):
@@ -133,25 +134,25 @@ class HttpEngine:
         return prompt
 
     def _within_window(self, prompt: Prompt, sampling: Sampling) -> Sampling:
-        # Left out, max_tokens would be 16 on /completions.
         if isinstance(prompt, Chat):
             return sampling
+        # /completions generates 16 tokens when max_tokens is left out.
         room = self.window - len(prompt.ids)
         if room < 1:
             raise PromptTooLong(
                 f"the prompt has {len(prompt.ids)} tokens, but the model's window is {self.window}"
             )
-        wanted = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
-        return replace(sampling, max_tokens=wanted)
+        max_tokens = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
+        return replace(sampling, max_tokens=max_tokens)
 
     def _need_tokens(self) -> None:
         if not self.has_tokens:
             raise EngineRefused(f"engine {self.name!r} has no token ids; ask it with Chat prompts")
 
-    async def _find_out(self) -> None:
-        """The upstream's model, its window, and whether it is vLLM or speaks like it."""
-        listed = await self._ask("GET", f"{self._upstream.api}/models")
-        cards = {str(card["id"]): card for card in _listed(listed)}
+    async def _discover(self) -> None:
+        """Find out the model, its window, and whether the upstream takes token ids as vLLM does."""
+        models = await self._ask("GET", f"{self._upstream.api}/models")
+        cards = {str(card["id"]): card for card in _cards(models)}
         self.model = self._upstream.model or next(iter(cards), "")
         if not self.model:
             raise EngineUnavailable("the upstream lists no model; name one")
@@ -161,31 +162,31 @@ class HttpEngine:
         window = cards.get(self.model, {}).get("max_model_len")
         if isinstance(window, int) and self._upstream.window is None:
             self.window = window
-        wanted = self._upstream.tokens
-        self.has_tokens = await self._speaks_tokens() if wanted is None else wanted
+        tokens = self._upstream.tokens
+        self.has_tokens = await self._supports_tokens() if tokens is None else tokens
         self._dialect = Dialect(self.model, vllm=self.has_tokens)
         self.direct = PassThrough(self._connection, self._upstream, self.model)
 
-    async def _speaks_tokens(self) -> bool:
+    async def _supports_tokens(self) -> bool:
         try:
             ids, _ = await self._tokenize("word")
             body = {"model": self.model, "prompt": ids, "max_tokens": 1, "return_token_ids": True}
-            done = await self._ask("POST", f"{self._upstream.api}/completions", body)
-            return bool(done["choices"][0]["token_ids"])
+            completion = await self._ask("POST", f"{self._upstream.api}/completions", body)
+            return bool(completion["choices"][0]["token_ids"])
         except Retryable:
             raise
-        except (EngineError, LookupError, TypeError):  # not vLLM: no such address, other fields
+        except (EngineError, LookupError, TypeError):  # not vLLM: no such route, other fields
             return False
 
     async def _tokenize(self, text: str | tuple[Message, ...]) -> tuple[list[int], list[str]]:
-        asked: dict[str, Any] = {"model": self.model, "return_token_strs": True}
+        body: dict[str, Any] = {"model": self.model, "return_token_strs": True}
         if isinstance(text, str):
-            asked |= {"prompt": text, "add_special_tokens": False}
+            body |= {"prompt": text, "add_special_tokens": False}
         else:
-            asked["messages"] = [message.to_json() for message in text]
-        told = await self._ask("POST", f"{self._upstream.root}/tokenize", asked)
+            body["messages"] = [message.to_json() for message in text]
+        answer = await self._ask("POST", f"{self._upstream.root}/tokenize", body)
         try:
-            return [int(i) for i in told["tokens"]], [str(s) for s in told["token_strs"]]
+            return [int(i) for i in answer["tokens"]], [str(s) for s in answer["token_strs"]]
         except (LookupError, TypeError, ValueError) as error:
             raise EngineUnavailable("the upstream's /tokenize answered no tokens") from error
 
@@ -198,7 +199,7 @@ class HttpEngine:
                 await patience.before_retry(failure)
 
 
-def _listed(models: Any) -> list[dict[str, Any]]:
+def _cards(models: Any) -> list[dict[str, Any]]:
     data = models.get("data") if isinstance(models, dict) else None
     cards = data if isinstance(data, list) else []
     return [card for card in cards if isinstance(card, dict) and "id" in card]

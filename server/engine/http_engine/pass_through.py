@@ -1,9 +1,9 @@
-"""Direct mode over HTTP: OpenAI requests go to the upstream as they are, and so do the answers.
+"""Direct mode over HTTP: forwards OpenAI requests to the upstream, and its answers back.
 
 An ASGI application for POST /v1/chat/completions and /v1/completions. Only the model's name is
-replaced on the way, and the caller's credentials stay behind; an upstream's errors come back in
+replaced, and the caller's credentials are not passed on; an upstream's errors come back in
 OpenAI's shape. When the client leaves, the upstream's connection is closed at once. An upstream
-that is gone, before it answers or in the middle, raises EngineUnavailable.
+that is lost, before it answers or in the middle, raises EngineUnavailable.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _PATHS = ("/chat/completions", "/completions")
-_SENT_ON = ("x-request-id", "x-session-id", "traceparent", "tracestate")
-_SENT_BACK = ("content-type", "retry-after", "x-request-id")
+_FORWARDED = ("x-request-id", "x-session-id", "traceparent", "tracestate")
+_RETURNED = ("content-type", "retry-after", "x-request-id")
 _LONGEST_ERROR = 65_536  # bytes
 WHOLE_ANSWER_S = 600.0
 
@@ -36,28 +36,30 @@ class PassThrough:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = next((p for p in _PATHS if scope["path"].endswith(f"/v1{p}")), None)
         if path is None or scope["method"] != "POST":
-            told = f"{scope['method']} {scope['path']} is not passed on to the upstream"
-            return await _send_error(send, 404, UpstreamError(told, "invalid_request_error"))
+            message = f"{scope['method']} {scope['path']} is not passed on to the upstream"
+            return await _send_error(send, 404, UpstreamError(message, "invalid_request_error"))
         body = await _body(receive)
         if body is None:
             return None
         try:
-            asked = json.loads(body)
+            request = json.loads(body)
         except ValueError as error:
-            told = f"the body is not JSON: {error}"
-            return await _send_error(send, 400, UpstreamError(told, "invalid_request_error"))
-        if not isinstance(asked, dict):
-            told = "the body is not a JSON object"
-            return await _send_error(send, 400, UpstreamError(told, "invalid_request_error"))
-        asked["model"] = self._model
-        await self._until_client_leaves(self._pass_on(path, asked, _sent_on(scope), send), receive)
+            message = f"the body is not JSON: {error}"
+            return await _send_error(send, 400, UpstreamError(message, "invalid_request_error"))
+        if not isinstance(request, dict):
+            message = "the body is not a JSON object"
+            return await _send_error(send, 400, UpstreamError(message, "invalid_request_error"))
+        request["model"] = self._model
+        await self._until_client_leaves(
+            self._forward(path, request, _forwarded(scope), send), receive
+        )
 
-    async def _pass_on(
-        self, path: str, asked: dict[str, Any], headers: Mapping[str, str], send: Send
+    async def _forward(
+        self, path: str, request: dict[str, Any], headers: Mapping[str, str], send: Send
     ) -> None:
-        # An answer that is no stream comes when all of it has been generated.
-        wait_s = self._upstream.first_token_s if asked.get("stream") else WHOLE_ANSWER_S
-        url, body = f"{self._upstream.api}{path}", json.dumps(asked).encode()
+        # An answer that is not streamed begins when all of it has been generated.
+        wait_s = self._upstream.first_token_s if request.get("stream") else WHOLE_ANSWER_S
+        url, body = f"{self._upstream.api}{path}", json.dumps(request).encode()
         async with self._connection.send("POST", url, body, headers, wait_s) as response:
             pieces = self._connection.pieces(response, lambda: wait_s)
             async with aclosing(pieces):
@@ -95,13 +97,13 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
-    """Of an error; more than that is not shown to anyone."""
-    told = b""
+    """The beginning of an error's body; the rest is never shown."""
+    content = b""
     async for piece in pieces:
-        told += piece
-        if len(told) > _LONGEST_ERROR:
+        content += piece
+        if len(content) > _LONGEST_ERROR:
             break
-    return told
+    return content
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -109,14 +111,14 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
-def _sent_on(scope: Scope) -> dict[str, str]:
-    given = {name.decode("latin-1").lower(): value for name, value in scope["headers"]}
-    return {name: given[name].decode("latin-1") for name in _SENT_ON if name in given}
+def _forwarded(scope: Scope) -> dict[str, str]:
+    headers = {name.decode("latin-1").lower(): value for name, value in scope["headers"]}
+    return {name: headers[name].decode("latin-1") for name in _FORWARDED if name in headers}
 
 
 async def _start(send: Send, status: int, headers: Mapping[str, str]) -> None:
-    given = [(n.encode(), headers[n].encode("latin-1")) for n in _SENT_BACK if n in headers]
-    await send({"type": "http.response.start", "status": status, "headers": given})
+    returned = [(n.encode(), headers[n].encode("latin-1")) for n in _RETURNED if n in headers]
+    await send({"type": "http.response.start", "status": status, "headers": returned})
 
 
 def _shape(error: UpstreamError) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible upstream is asked: request bodies out of prompts and samplings."""
+"""Request bodies for an OpenAI-compatible upstream, from prompts and samplings."""
 
 from __future__ import annotations
 
@@ -13,25 +13,13 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
-_SAMPLING_FIELDS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "seed",
-    "max_tokens",
-    "min_tokens",
-)
-# Hosted reasoning models refuse these; an answer sampled their own way beats none.
+# Hosted reasoning models refuse these; an answer without them is better than none.
 _DISPENSABLE = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"})
 _NEW_NAMES = {"max_tokens": "max_completion_tokens"}
 
 
 class Dialect:
-    """How one upstream wants to be asked: known from the start, or learned from its refusals."""
+    """The request fields one upstream takes, as configured or learned from its refusals."""
 
     def __init__(self, model: str, vllm: bool) -> None:
         self._model, self._vllm = model, vllm
@@ -39,7 +27,8 @@ class Dialect:
         self._renamed: dict[str, str] = {}
 
     def body(self, prompt: Prompt, sampling: Sampling) -> Json:
-        """Of one streamed completion: for /completions if Tokens, else for /chat/completions."""
+        """The request for one streamed completion: of /completions for Tokens, of
+        /chat/completions for a Chat."""
         body: Json = {
             "model": self._model,
             "stream": True,
@@ -50,12 +39,13 @@ class Dialect:
         if sampling.constraint is not None:
             body |= self._constraint(sampling.constraint)
         if self._vllm:
-            # Stop strings are left in the text, for us to cut out together with their ids.
+            # Stop strings stay in the text; StopStrings removes them together with their ids.
             body |= {"return_token_ids": True, "include_stop_str_in_output": bool(sampling.stop)}
         return {self._renamed.get(k, k): v for k, v in body.items() if k not in self._left_out}
 
     def learn(self, refusal: Unsupported) -> None:
-        """Ask differently from now on; raises the refusal again when there is no other way."""
+        """Rename or leave out the refused field from now on; raise the refusal again when neither
+        is possible."""
         param = refusal.param
         if param in _NEW_NAMES and param not in self._renamed:
             self._renamed[param] = _NEW_NAMES[param]
@@ -94,8 +84,7 @@ def _prompt_fields(prompt: Prompt) -> Json:
 
 
 def _sampling_fields(sampling: Sampling) -> Json:
-    given = {field: getattr(sampling, field) for field in _SAMPLING_FIELDS}
-    fields = {field: value for field, value in given.items() if value is not None}
+    fields: Json = sampling.numbers()
     if sampling.logit_bias:
         fields["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
     if sampling.ignore_eos:

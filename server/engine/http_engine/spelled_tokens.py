@@ -1,10 +1,10 @@
-"""Special tokens spelled out in text stay text, over a tokenizer that recognises them.
+"""Encodes special tokens that are spelled out in text as text.
 
 vLLM's /tokenize, like its chat endpoint, turns "<|end|>" in a user's words into the one token
 that ends a message, and has no option against it. So each such id is replaced by the ids of its
 spelling in two parts, which no tokenizer recognises. In a rendered chat the template's own
-special tokens must stay: rendered once more with other special tokens in the content, it
-differs exactly where the content spelled them.
+special tokens must stay: the chat is rendered again with other special tokens in the content,
+and differs exactly where the content spelled them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from redraft.server.engine.base import Message
 # A text or a chat -> its ids, and what each of them is called in the vocabulary.
 Tokenize = Callable[[str | tuple[Message, ...]], Awaitable[tuple[list[int], list[str]]]]
 
-# <|end|>, </s>, <start_of_turn>, [INST]. Too much costs a request or two, too little a forgery.
+# <|end|>, </s>, <start_of_turn>, [INST]. A false match costs two requests; a missed one would let
+# a user forge a token.
 _LOOKS_SPECIAL = re.compile(r"<[^<>\s]{1,80}>|\[/?[A-Z][A-Z_0-9]{1,30}\]")
 _UNSEEN = "\u2060"  # a word joiner, invisible
 
@@ -55,8 +56,8 @@ class SpelledTokens:
             if len(other_ids) == len(ids):
                 differs = [one != other for one, other in zip(ids, other_ids, strict=True)]
                 return await self._spell_out(ids, names, differs)
-        # The template reads its content (it may cut at "</think>"), or knows one special token
-        # only: then the spelling is broken by a character nobody sees.
+        # The template changes with its content (it may cut at "</think>"), or there is no other
+        # special token: break the spelling with an invisible character.
         broken = _rewritten(messages, lambda s: s[0] + _UNSEEN + s[1:], spelled)
         return tuple((await self._tokenize(broken))[0])
 
@@ -85,6 +86,6 @@ def _rewritten(
 ) -> tuple[Message, ...]:
     pattern = re.compile("|".join(re.escape(s) for s in sorted(spelled)))
     return tuple(
-        replace(m, content=pattern.sub(lambda found: rewrite(found[0]), m.content))
+        replace(m, content=pattern.sub(lambda match: rewrite(match[0]), m.content))
         for m in messages
     )

@@ -1,4 +1,4 @@
-"""Upstream: where an OpenAI-compatible server is, and how patient to be with it."""
+"""Upstream: the address of an OpenAI-compatible server, its timeouts and retries."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Upstream:
     model: str = ""  # empty: the first one it lists
     api_key: str | None = field(default=None, repr=False)
     name: str = "default"  # of the engine
-    window: int | None = None  # None: what the upstream tells
-    tokens: bool | None = None  # whether token ids go both ways; None: find out
+    window: int | None = None  # None: what the upstream reports
+    tokens: bool | None = None  # whether token ids go both ways; None: discover it
     priority: bool = False  # pass Call.priority on; vLLM refuses it without priority scheduling
     connect_s: float = 5.0
     first_token_s: float = 120.0  # the wait in the upstream's queue included
@@ -41,28 +41,29 @@ class Upstream:
 
     @property
     def root(self) -> str:
-        """Where vLLM has what is not OpenAI's: /tokenize, /health."""
+        """The base of vLLM's own routes: /tokenize, /health."""
         return self.api.removesuffix("/v1")
 
 
 class Patience:
-    """How long one call may go on trying."""
+    """The retries and the time that are left to one call."""
 
     def __init__(self, upstream: Upstream, timeout_s: float | None = None) -> None:
         self._first_token_s = upstream.first_token_s
         self._backoff = Backoff(upstream.retries, upstream.backoff_s)
         self._loop = asyncio.get_running_loop()
         self._until = None if timeout_s is None else self._loop.time() + timeout_s
-        self.tries = 0  # that failed
+        self.failures = 0
 
     def wait_s(self) -> float:
-        """For the first token of the next try."""
+        """The longest wait for the first token of the next try."""
         return min(self._first_token_s, self._left_s())
 
     async def before_retry(self, failure: Retryable) -> None:
-        """Wait as long as the upstream asked for, or longer each time; or give up."""
-        self.tries += 1
-        delay_s = self._backoff.delay_s(self.tries, failure.after_s)
+        """Back off, at least as long as the upstream asked for; raise ``failure`` when no retry
+        or no time is left."""
+        self.failures += 1
+        delay_s = self._backoff.delay_s(self.failures, failure.after_s)
         if delay_s is None or delay_s > self._left_s():
             raise failure
         await asyncio.sleep(delay_s)
@@ -71,9 +72,9 @@ class Patience:
         return math.inf if self._until is None else max(0.0, self._until - self._loop.time())
 
 
-def call_headers(call: Call, tries: int) -> dict[str, str]:
-    # vLLM takes the request id for its own, and no two requests may share one.
-    headers = {"X-Request-Id": call.request_id if tries == 0 else f"{call.request_id}-t{tries}"}
+def call_headers(call: Call, retry: int) -> dict[str, str]:
+    # vLLM uses X-Request-Id as the id of its own request, which must be unique.
+    headers = {"X-Request-Id": f"{call.request_id}-t{retry}" if retry else call.request_id}
     if call.session:
         headers["X-Session-ID"] = call.session
     if call.traceparent:

@@ -1,9 +1,9 @@
-"""Guessing how a refinement goes on: most of its tokens repeat the draft it refines.
+"""Guesses the next tokens of a refinement, most of which repeat the draft it refines.
 
-The text written so far is kept aligned with the draft: one token for another, tokens left out,
-tokens put in. What follows in the draft is the guess, and how much of it depends on how much of
-the draft was kept lately, in this text alone: a text that copies nothing is never guessed at, and
-what is guessed never depends on the company a request is in.
+The text written so far is kept aligned with the draft across tokens replaced, left out or put in.
+The guess is what follows in the draft. Its length depends on the share of the draft's tokens that
+this text kept lately: there is no guess for a text that copies nothing, and guesses never depend
+on the other requests of a batch.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-MEMORY = 0.7  # how much the share of kept tokens remembers at each token
-CHANCE = 0.4  # a guess is as long as the chance that all of it is right stays above this
-REACH = 8  # tokens: how far ahead a text may have gone on after leaving some out
-BACK = 2  # and how far behind, after putting some in
-MOST_MISSES = 1  # in a row; after more the place is lost until the text is found in the draft again
+MEMORY = 0.7  # weight of the past in the share of kept tokens, at each token
+CHANCE = 0.4  # a guess is no longer than keeps the chance that all of it is right above this
+REACH = 8  # tokens: how far ahead a text is looked for after it left some out
+BACK = 2  # and how far behind, after it put some in
+MOST_MISSES = 1  # in a row; after more there is no guess until the place is found again
 
 
 class AlignedDraft:
-    """A draft and the place in it that a refinement has come to."""
+    """A draft, and the place in it that a refinement has reached."""
 
     def __init__(self, draft: Sequence[int]) -> None:
         self._draft = list(draft)
@@ -31,16 +31,16 @@ class AlignedDraft:
         self._next = 0
         self._last = -1  # the token written last
         self._misses = 0
-        self._kept, self._seen = 0.5, 1.0  # before anything is known: one half
+        self._kept, self._seen = 0.5, 1.0  # the share of kept tokens starts at one half
 
     def write(self, tokens: Iterable[int]) -> None:
-        """The refinement goes on with these."""
+        """Add the next tokens of the refinement."""
         for token in tokens:
             self._write(token)
             self._last = token
 
     def guess(self, most: int) -> list[int]:
-        """The tokens that may come next; empty where guessing does not pay."""
+        """The tokens that may come next; empty where a guess is not worth verifying."""
         if self._misses > MOST_MISSES:
             return []
         share = self._kept / self._seen
@@ -62,7 +62,7 @@ class AlignedDraft:
             self._misses += 1
 
     def _resumed(self, token: int) -> int:
-        """Where a text may go on after a token that was not expected."""
+        """The place after a token that was not expected."""
         start = max(0, self._next - BACK) if self._misses else self._next
         near = self._draft[start : self._next + REACH]
         if token in near:
@@ -74,13 +74,13 @@ class AlignedDraft:
 class Fences:
     """The token ids between which the prompt of a refinement holds the draft."""
 
-    opening: tuple[int, ...]  # what the chat ends with, before the assistant's words; may be none
+    opening: tuple[int, ...]  # the end of a rendered chat, before the assistant's words; or empty
     feedback: tuple[int, ...]
     refinement: tuple[int, ...]
     end: int  # the token that ends a refinement
 
     def draft_in(self, prompt: Sequence[int]) -> list[int] | None:
-        """The draft and the end; None unless the prompt asks for a refinement."""
+        """The draft with the end token; None unless the prompt asks for a refinement."""
         ids = tuple(prompt)
         if ids[-len(self.refinement) :] != self.refinement:
             return None
@@ -92,9 +92,9 @@ class Fences:
         return [*ids[start:marker], self.end]
 
 
-def _last(wanted: tuple[int, ...], ids: tuple[int, ...], before: int) -> int | None:
-    """Where it stands last."""
-    for place in range(before - len(wanted), -1, -1):
-        if ids[place] == wanted[0] and ids[place : place + len(wanted)] == wanted:
+def _last(marker: tuple[int, ...], ids: tuple[int, ...], before: int) -> int | None:
+    """The last place of ``marker`` in ``ids[:before]``."""
+    for place in range(before - len(marker), -1, -1):
+        if ids[place] == marker[0] and ids[place : place + len(marker)] == marker:
             return place
     return None

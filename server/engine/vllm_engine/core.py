@@ -1,4 +1,4 @@
-"""One vLLM engine from its start to its end: completions, direct mode, and whether it lives.
+"""One vLLM engine from its start to its end: completions, direct mode, and whether it is alive.
 
 A core that has died stays dead; ``engine`` builds another.
 """
@@ -36,7 +36,7 @@ from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
 from redraft.server.engine.vllm_engine.token_text import TokenText
 
-LONG_TEXT = 10_000  # characters; encoding more would hold up the event loop
+LONG_TEXT = 10_000  # characters; longer texts are encoded in a thread, off the event loop
 CLOSING_S = 5.0
 UNVERIFIED = (
     "min_p and logit_bias cannot be had from a server that speculates (--speculate): vLLM does not "
@@ -61,7 +61,7 @@ class Core:
         self.direct: Any = None
 
     async def open(self) -> None:
-        """Let its process speak, prove that it generates, and build direct mode."""
+        """Show the output of its process, generate one token, and build direct mode."""
         await self._llm.collective_rpc("show_output")
         if (markers := self._markers) is not None:
             if self._defaults.get("min_p"):
@@ -88,7 +88,7 @@ class Core:
         return int(self._llm.get_num_unfinished_requests())
 
     async def died(self) -> None:
-        """Return when the engine's process has."""
+        """Return when the engine's process has died."""
         await asyncio.wait({self._llm.output_handler})
 
     async def generate(
@@ -131,8 +131,8 @@ class Core:
     def _outputs(
         self, ids: list[int], params: SamplingParams, call: Call
     ) -> AsyncGenerator[Any, None]:
-        """What vLLM tells of one completion. One replica runs all phases of a loop: the tokens
-        they share are in its cache alone."""
+        """vLLM's outputs for one completion. One replica runs all phases of a loop, because only
+        its cache has the tokens they share."""
         pinned = self._replicas > 1 and call.session
         outputs: AsyncGenerator[Any, None] = self._llm.generate(
             {"type": "token", "prompt_token_ids": ids},
@@ -161,25 +161,25 @@ class Core:
         return await asyncio.to_thread(self.prompts.encode, text)
 
     async def close(self) -> None:
-        """End what runs, then the engine's process."""
+        """End running completions, then the engine's process."""
         try:
             if self.alive:
                 await self._end_completions()
         finally:
             await asyncio.to_thread(self._llm.shutdown, timeout=0)
-            # Its __del__ shuts down once more, when the interpreter may be half gone.
+            # Its __del__ shuts down again, when the interpreter may be half torn down.
             self._llm.shutdown = lambda timeout=None: None
 
     async def _end_completions(self) -> None:
         with suppress(EngineDeadError, TimeoutError):
             async with asyncio.timeout(CLOSING_S):
                 await self._llm.pause_generation(mode="abort", clear_cache=False)
-                while self.num_unfinished():  # noqa: ASYNC110  their last outputs are coming
+                while self.num_unfinished():  # noqa: ASYNC110  vLLM has no event for it
                     await asyncio.sleep(0.002)
         if handler := self._llm.output_handler:  # there is none before the first completion
-            handler.cancel()  # or it would take the end of the process for an accident
+            handler.cancel()  # or it would report the end of the process as a crash
             await asyncio.wait({handler})
-        self._llm.output_processor.propagate_error(EngineDeadError())  # to whoever still waits
+        self._llm.output_processor.propagate_error(EngineDeadError())  # to calls still waiting
 
 
 def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
@@ -193,7 +193,7 @@ def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
 
 
 class _errors:
-    """Turns vLLM's errors into ours."""
+    """A context manager that turns vLLM's errors into EngineErrors."""
 
     def __enter__(self) -> None:
         return None

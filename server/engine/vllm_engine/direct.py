@@ -1,4 +1,4 @@
-"""vLLM's own OpenAI application over the same core: tools, logprobs, n, and what else it knows."""
+"""vLLM's own OpenAI application over the same core: tools, logprobs, n and its other features."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PATHS = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
 
 
 async def build_direct(llm: Any, args: Namespace) -> Any:
-    """The ASGI application. Its errors are vLLM's; doors, limits and keys are left to ours."""
+    """The ASGI application. Its errors are vLLM's; access control and limits are ours."""
     tasks = await llm.get_supported_tasks()
     app = build_app(args, tasks, llm.model_config)
     await init_app_state(llm, app.state, args, tasks)
     app.router.routes = [r for r in app.router.routes if getattr(r, "path", None) in PATHS]
     app.user_middleware.clear()
-    # vLLM's handlers stop the server when the engine is dead; ours starts it again.
+    # vLLM's handlers set should_exit when the engine is dead; VllmEngine restarts it instead.
     app.state.server = SimpleNamespace(should_exit=False)
     return app

@@ -1,4 +1,4 @@
-"""VllmEngine: vLLM beside this process, started again when it dies.
+"""VllmEngine: vLLM in a child process, restarted when it dies.
 
 Metrics: vLLM keeps its own (``vllm:...``) in prometheus_client's default registry, in this
 process; ``generate_latest()`` on that registry shows them with ours.
@@ -44,13 +44,13 @@ class VllmEngine:
         self._settings = settings
         self._report = report
         self._core: Core | None = core
-        self._down = ""  # why there is no core
+        self._down = ""  # the reason why there is no core
         self._supervisor = asyncio.create_task(self._supervise())
 
     @classmethod
     async def start(cls, settings: VllmSettings, on_progress: Report = print) -> VllmEngine:
-        """Build the engine without holding up the event loop; ``on_progress`` gets a line for
-        each thing that takes long. Raises EngineError with one line that says what to do."""
+        """Build the engine without blocking the event loop; ``on_progress`` gets a line for each
+        long step. Raises EngineError with one line that says what to do."""
         began = time.monotonic()
         core = await _build(settings, on_progress)
         on_progress(
@@ -70,10 +70,6 @@ class VllmEngine:
     async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         return tuple(await self._living().ids_of(Chat(messages)))
 
-    async def decode(self, ids: tuple[int, ...]) -> str:
-        """The text of tokens, special tokens left out."""
-        return self._living().prompts.decode(ids)
-
     async def check(self) -> None:
         self._living()
 
@@ -87,12 +83,12 @@ class VllmEngine:
             await core.close()
 
     def num_unfinished(self) -> int:
-        """Completions that are waiting or running; 0 when the engine is idle."""
+        """The number of completions waiting or running."""
         return 0 if self._core is None else self._core.num_unfinished()
 
     async def direct(self, scope: Any, receive: Any, send: Any) -> None:
-        """The ASGI application of direct mode. Raises EngineUnavailable before it answers when
-        there is no engine; the model name in the body must be ``model``."""
+        """The ASGI application of direct mode; the body must name ``model``. Raises
+        EngineUnavailable before it answers when there is no engine."""
         await self._living().direct(scope, receive, send)
 
     def _living(self) -> Core:
@@ -104,7 +100,7 @@ class VllmEngine:
         return core
 
     async def _supervise(self) -> None:
-        """Start the engine again whenever its process dies, within bounds."""
+        """Restart the engine when its process dies, at most ``max_restarts`` times in a row."""
         restarts: deque[float] = deque()
         while self._core is not None:
             core = self._core
@@ -136,19 +132,19 @@ class VllmEngine:
 
 
 async def _build(settings: VllmSettings, report: Report) -> Core:
-    """A core that has proven it generates."""
+    """A core that has generated its first token."""
     from redraft.server.engine.vllm_engine import start
 
     loop = asyncio.get_running_loop()
 
-    def tell(line: str) -> None:
+    def report_from_thread(line: str) -> None:
         loop.call_soon_threadsafe(report, line)
 
-    building = asyncio.create_task(asyncio.to_thread(start.build, settings, tell))
+    building = asyncio.create_task(asyncio.to_thread(start.build, settings, report_from_thread))
     try:
         core = await asyncio.shield(building)
     except asyncio.CancelledError:
-        # The thread cannot be stopped half way; leave no process behind when it is done.
+        # The thread cannot be interrupted; end the process it starts when it is done.
         await asyncio.wait({building})
         if not building.exception():
             await building.result().close()
@@ -156,7 +152,7 @@ async def _build(settings: VllmSettings, report: Report) -> Core:
     try:
         with start.in_one_line(f"vLLM cannot serve {settings.model}"):
             await core.open()
-    except BaseException:  # cancelled, or no good: either way its process must go
+    except BaseException:  # cancelled or failed: end its process either way
         await core.close()
         raise
     return core

@@ -1,9 +1,9 @@
-"""Starting the engine's process so that it shares nothing with this one that it should not.
+"""Forks the engine's process without what it must not inherit.
 
-A forked child keeps every open file: a client's connection would stay open after we closed it,
-and our port would stay taken after we died. A signal sent to the child would wake our event
-loop. It would live on if we were killed. And Ctrl-C in a terminal and a service manager's SIGTERM
-reach the child too, which must outlive them for loops to finish.
+A forked child keeps every open file: a client's connection would stay open after the server
+closed it, and the port would stay taken after the server died. A signal sent to the child would
+wake the server's event loop. The child would outlive a killed server. And Ctrl-C and a service
+manager's SIGTERM reach the child too, which has to survive them for running loops to finish.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _INTERNET = (socket.AF_INET, socket.AF_INET6)
 _OURS_TO_HANDLE = {signal.SIGINT, signal.SIGTERM}
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 _libc = ctypes.CDLL(None)  # loaded before any fork
-# vLLM's last words before it gives up: "... ERROR ... [core.py:1] ValueError: what was wrong".
+# The last line vLLM logs when it fails: "... ERROR ... [core.py:1] ValueError: the problem".
 _LAST_ERROR = re.compile(r"^(?:\(.*\] )?[\w.]*(?:Error|Exception): (.+)$", re.MULTILINE)
 
 
 @dataclass
 class _Forking:
-    """What a child needs to know when it is born. There is one start at a time."""
+    """Read by the child right after the fork. There is one start at a time."""
 
     engine: bool = False  # the next process forked is the engine's
     log: int | None = None  # the file its output goes to while it starts
-    terminal: tuple[tuple[int, int], ...] = ()  # in the child: outputs, and where they belong
+    terminal: tuple[tuple[int, int], ...] = ()  # in the child: (redirected, original) descriptors
 
 
 _forking = _Forking()
@@ -49,11 +49,12 @@ _forking = _Forking()
 
 @contextlib.contextmanager
 def engine_process(*, capture: bool) -> Iterator[None]:
-    """Start the engine's process inside. With ``capture`` it is silent until ``show_output`` is
-    called in it; if it does not start, its log is kept, and the error tells the last line."""
+    """Start the engine's process in this block. With ``capture`` its output goes to a log file
+    until ``show_output`` is called in it; if it does not start, the file is kept and the error
+    has its last line."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_HANDLE)  # inherited
     others = set(multiprocessing.active_children())
-    # Forked from many threads, a child may wait for a lock that nobody is left to release.
+    # The child of a process with threads may deadlock on a lock that one of them held.
     watchdog = threading.Timer(START_TIMEOUT_S, _kill_children_but, (others,))
     watchdog.daemon = True
     watchdog.start()
@@ -61,11 +62,11 @@ def engine_process(*, capture: bool) -> Iterator[None]:
         _forking.engine, _forking.log = True, log.fileno() if capture else None
         try:
             yield
-        except Exception as error:  # whatever vLLM raises, its log knows the cause better
-            said = _LAST_ERROR.findall(Path(log.name).read_text(errors="replace"))
-            if not said:
+        except Exception as error:  # vLLM's log has the cause, its exception seldom does
+            logged = _LAST_ERROR.findall(Path(log.name).read_text(errors="replace"))
+            if not logged:
                 raise
-            raise EngineError(f"{said[-1]} (more in {log.name})") from error
+            raise EngineError(f"{logged[-1]} (more in {log.name})") from error
         else:
             Path(log.name).unlink()
         finally:
@@ -80,7 +81,7 @@ def _kill_children_but(others: set[BaseProcess]) -> None:
 
 
 def show_output() -> None:
-    """Called in the engine's process when it has started."""
+    """Called in the engine's process when it has started: end the redirection of its output."""
     for fd, original in _forking.terminal:
         os.dup2(original, fd)
         os.close(original)
@@ -91,11 +92,11 @@ def _in_forked_child() -> None:
     if not _forking.engine:
         return
     if sys.platform == "linux":
-        # The parent here is the thread that forks; asyncio keeps it until its loop is closed.
+        # "Parent" means the forking thread; asyncio keeps that thread until its loop is closed.
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the descriptor of the listing itself is gone by now
+        with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
             _close_connection(int(name))
     if _forking.log is not None:
         _redirect_output(_forking.log)

@@ -1,7 +1,7 @@
-"""Text and chats to token ids, with no special token recognised in what people wrote.
+"""Text and chats to token ids, with no special token recognised in message content.
 
 A chat template puts special tokens around content. Content that spells one out
-(``<|feedback|>``) must stay text, or whoever writes the instruction could forge a phase.
+(``<|feedback|>``) must stay text, or the writer of an instruction could forge a phase.
 """
 
 from __future__ import annotations
@@ -38,14 +38,11 @@ class Prompts:
         self._plain = _without_added_tokens(backend)
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of text, no special one recognised or added."""
+        """The tokens of text, no special token recognised or added."""
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
-    def decode(self, ids: tuple[int, ...]) -> str:
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
-
     def encode_chat(self, messages: tuple[Message, ...]) -> list[int]:
-        """The tokens of the chat, up to where the assistant's next words begin."""
+        """The tokens of the chat, with the beginning of the assistant's next message."""
         hidden = _Hidden(self._spelled)
         rendered = self._render([_record(message, hidden) for message in messages])
         if not hidden.words:
@@ -53,8 +50,8 @@ class Prompts:
         return self._encode_with(rendered, hidden)
 
     def opening(self) -> list[int]:
-        """What every chat ends with, before the assistant's words; nothing if that cannot be
-        told."""
+        """The tokens every rendered chat ends with, before the assistant's words; empty if the
+        template takes no single message."""
         try:
             chats = [self.encode_chat((Message("user", word),)) for word in ("a", "b")]
         except EngineRefused:  # a template that asks for more than one message
@@ -83,10 +80,10 @@ class Prompts:
         """Encode as the tokenizer would: special tokens first, then the text between them."""
         ids: list[int] = []
         start = 0
-        for found in self._spelled.finditer(rendered):
-            ids += self.encode(hidden.reveal(rendered[start : found.start()]))
-            ids.append(self._added[found[0]])
-            start = found.end()
+        for match in self._spelled.finditer(rendered):
+            ids += self.encode(hidden.reveal(rendered[start : match.start()]))
+            ids.append(self._added[match[0]])
+            start = match.end()
         return ids + self.encode(hidden.reveal(rendered[start:]))
 
 
@@ -95,7 +92,7 @@ class _Hidden:
 
     def __init__(self, spelled: re.Pattern[str]) -> None:
         self._spelled = spelled
-        self._nonce = secrets.token_hex(8)  # so that no content can hold a stand-in itself
+        self._nonce = secrets.token_hex(8)  # so that no content can contain a stand-in
         self.words: list[str] = []
 
     def hide(self, text: str) -> str:
@@ -103,10 +100,10 @@ class _Hidden:
 
     def reveal(self, text: str) -> str:
         pattern = rf"{self._nonce}x(\d+)x"
-        return re.sub(pattern, lambda found: self.words[int(found[1])], text)
+        return re.sub(pattern, lambda match: self.words[int(match[1])], text)
 
-    def _stand_in(self, found: re.Match[str]) -> str:
-        self.words.append(found[0])
+    def _stand_in(self, match: re.Match[str]) -> str:
+        self.words.append(match[0])
         return f"{self._nonce}x{len(self.words) - 1}x"
 
 
@@ -116,9 +113,9 @@ def _record(message: Message, hidden: _Hidden) -> dict[str, str]:
 
 
 def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer, knowing no special tokens: it cannot be switched off in place for
+    """A copy of the tokenizer with no special tokens: recognising them cannot be switched off for
     those that are not marked special, such as <think>."""
     content = json.loads(tokenizer.to_str())
     content["added_tokens"] = []
-    content["post_processor"] = None  # it names special tokens, and adds them, which we never want
+    content["post_processor"] = None  # it adds special tokens
     return Tokenizer.from_str(json.dumps(content))

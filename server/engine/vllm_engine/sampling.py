@@ -12,36 +12,23 @@ from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 from redraft.server.engine.base import Constraint, EngineRefused, Sampling
 
 SEEDS = 2**63
-# Fields with the same name and meaning on both sides, and defaults in generation_config.json.
-PLAIN = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "max_tokens",
-    "min_tokens",
-    "seed",
-)
 
 
 def sampling_params(sampling: Sampling, defaults: Mapping[str, Any], room: int) -> SamplingParams:
-    """``defaults`` are the model's own; ``room`` is what is left of its window."""
+    """``defaults`` come from the model's generation_config.json; ``room`` is the number of tokens
+    left in its window."""
     if sampling.seed is not None and not -SEEDS <= sampling.seed < SEEDS:
         raise EngineRefused(f"seed is {sampling.seed}; it goes from {-SEEDS} to {SEEDS - 1}")
-    chosen = {name: getattr(sampling, name) for name in PLAIN}
-    given = {**defaults, **{name: value for name, value in chosen.items() if value is not None}}
-    given["max_tokens"] = min(given.get("max_tokens", room), room)
+    numbers = {**defaults, **sampling.numbers()}  # vLLM gives them the same names
+    numbers["max_tokens"] = min(numbers.get("max_tokens", room), room)
     return SamplingParams(
-        **given,
+        **numbers,
         ignore_eos=sampling.ignore_eos,
         logit_bias=dict(sampling.logit_bias) or None,
         stop=list(sampling.stop) or None,
         stop_token_ids=list(sampling.stop_token_ids) or None,
         structured_outputs=_structured(sampling.constraint),
-        # Text is made by token_text, which pairs it with its tokens; vLLM looks for stop strings.
+        # TokenText makes the text, paired with its tokens; vLLM only looks for stop strings.
         detokenize=bool(sampling.stop),
         output_kind=RequestOutputKind.DELTA,
     )

@@ -1,4 +1,4 @@
-"""What the operator chooses about a vLLM engine, and the checks that need no vLLM."""
+"""The operator's options for a vLLM engine, and the checks that need no vLLM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class DraftMarkers:
-    """The token ids that tell a draft in the prompt of its refinement."""
+    """The token ids that enclose a draft in the prompt of its refinement."""
 
     feedback: tuple[int, ...]
     refinement: tuple[int, ...]
@@ -23,7 +23,7 @@ class DraftMarkers:
 
 @dataclass(frozen=True)
 class VllmSettings:
-    """One vLLM engine. None means what suits the processor: see ``start.command_line``."""
+    """One vLLM engine. None means a default for the processor: see ``start.command_line``."""
 
     model: Path  # a directory with weights, config.json, tokenizer.json and a chat template
     name: str = "default"
@@ -31,14 +31,14 @@ class VllmSettings:
     dtype: str = "auto"
     max_model_len: int | None = None  # None: what the model was made for
     kv_cache_memory_bytes: int | None = None  # None: 256 MiB on a CPU, what is free on a GPU
-    block_size: int | None = None  # None: 32 on a CPU, so that short prefixes are found again
+    block_size: int | None = None  # None: 32 on a CPU, so that short prefixes are cached too
     max_num_seqs: int = 64
     enforce_eager: bool | None = None  # None: on a CPU, where compiling costs 11 to 26 s
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
-    draft_markers: DraftMarkers | None = None  # given: speculate from the drafts between them
+    draft_markers: DraftMarkers | None = None  # None: no speculation
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 
@@ -74,5 +74,5 @@ def check_model_directory(model: Path) -> list[str]:
 
 
 def weight_bytes(model: Path) -> int:
-    found = (path for pattern in WEIGHTS[:2] for path in model.glob(pattern))
-    return sum(path.stat().st_size for path in found)
+    files = (path for pattern in WEIGHTS[:2] for path in model.glob(pattern))
+    return sum(path.stat().st_size for path in files)

@@ -1,11 +1,11 @@
-"""Speculative decoding from the draft that a refinement refines: what vLLM calls in its worker.
+"""Speculative decoding of refinements from their drafts: the code that vLLM's worker calls.
 
-After every step vLLM asks ``DraftProposer`` how each text goes on, and has the model verify that in
-the next step: what comes out is what the model would have written by itself. Guesses are made in
-refinements only.
+After every step vLLM asks ``DraftProposer`` for the next tokens of each text, and the model
+verifies them in the next step: the output is what the model writes without speculation. Guesses
+are made for refinements only.
 
-vLLM hands a proposer of one's own the tokens without saying whose they are; ``begin`` gives it the
-model runner, which knows, and mends what vLLM's speculation gets wrong.
+vLLM gives a custom proposer the tokens of a batch without their request ids; ``begin`` gives it
+the model runner, which has them, and works around defects of vLLM's speculation.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class DraftProposer:
         self._drafts: dict[str, AlignedDraft | None] = {}  # by request; None: no refinement
 
     def load_model(self, model: Any) -> None:
-        """There is none."""
+        """Called by vLLM; a proposer without a model loads none."""
 
     def begin(self, runner: Any, fences: Fences) -> None:
         self._runner, self._fences = runner, fences
-        # Near the end of the window vLLM would have a draft model's guesses replaced by zeros, on
-        # a CUDA stream, for every request; these guesses heed the window themselves.
+        # Near the end of the window vLLM would replace the guesses of all requests by zeros, on a
+        # CUDA stream, as for a draft model; ``propose`` keeps to the window itself.
         runner.effective_drafter_max_model_len = self._window + self._most
         runner.rejection_sampler = Verifier(runner.rejection_sampler)
         if current_platform.is_cpu():
@@ -55,7 +55,7 @@ class DraftProposer:
         requests = batch.req_ids
         guesses: list[list[int]] = []
         for row, (request, new) in enumerate(zip(requests, sampled_token_ids, strict=False)):
-            if not new:  # its prompt is still being read
+            if not new:  # its prompt is still being processed
                 guesses.append([])
                 continue
             length = int(num_tokens_no_spec[row])
@@ -63,7 +63,9 @@ class DraftProposer:
                 if draft := self._drafts[request]:
                     draft.write(new)
             else:
-                draft = self._found(token_ids_cpu[row, :length], int(batch.num_prompt_tokens[row]))
+                draft = self._aligned(
+                    token_ids_cpu[row, :length], int(batch.num_prompt_tokens[row])
+                )
                 self._drafts[request] = draft
             room = min(self._most, self._window - length - 1)
             guesses.append(draft.guess(room) if draft and room > 0 else [])
@@ -71,8 +73,8 @@ class DraftProposer:
             self._drafts = {r: self._drafts[r] for r in requests if r in self._drafts}
         return guesses
 
-    def _found(self, row: Any, num_prompt_tokens: int) -> AlignedDraft | None:
-        """The draft in a prompt seen for the first time, with what has been written already."""
+    def _aligned(self, row: Any, num_prompt_tokens: int) -> AlignedDraft | None:
+        """The draft in the prompt of a new request, aligned with what has been written already."""
         assert self._fences is not None
         ids = self._fences.draft_in(row[:num_prompt_tokens].tolist())
         if ids is None:
@@ -83,8 +85,8 @@ class DraftProposer:
 
 
 class Verifier:
-    """vLLM's sampler for guesses; a step without any is sampled as if there were no speculation,
-    which is faster."""
+    """vLLM's rejection sampler; a step without guesses uses the ordinary sampler, which is
+    faster."""
 
     def __init__(self, sampler: Any) -> None:
         self._sampler = sampler
@@ -102,8 +104,8 @@ def expand_batch_to_tokens(
     replace_from: int = 0,
     replace_to: int = 0,
 ) -> torch.Tensor:
-    """Each request's value once for each of its tokens. vLLM's own returns uninitialised memory on
-    a CPU for all but 64-bit integers: temperature, top_p and top_k of every guessed token."""
+    """Each request's value, repeated for each of its tokens. On a CPU vLLM's own function returns
+    uninitialised memory for all but 64-bit integers, so for temperature, top_p and top_k."""
     x = torch.where(x == replace_from, torch.full_like(x, replace_to), x)
     counts = torch.diff(cu_num_tokens, prepend=cu_num_tokens.new_zeros(1))
     return torch.repeat_interleave(x, counts.long(), output_size=num_tokens)

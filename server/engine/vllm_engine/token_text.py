@@ -1,7 +1,7 @@
-"""Token ids to text, each token beside the text it stands for.
+"""Token ids to text, each token with its own text.
 
-A completion is continued on its token ids, so those handed out must be exactly those of the
-text handed out: no bytes of a character that never came, no part of a stop string.
+Later phases continue the token ids of a completion, so the ids that are handed out must be exactly
+those of the text: no bytes of an incomplete character, no part of a stop string.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class TokenText:
 
     def __init__(self, tokenizer: Tokenizer, prompt: Iterable[int]) -> None:
         self._tokenizer = tokenizer
-        # The prompt's last tokens decide whether the first new one starts with a space.
+        # The prompt's last tokens decide whether the first new token starts with a space.
         self._stream = DecodeStream(ids=list(prompt), skip_special_tokens=True)
         self._open: list[int] = []  # tokens without text so far: part of a character, or special
         self._ready: deque[tuple[str, tuple[int, ...]]] = deque()
@@ -32,7 +32,7 @@ class TokenText:
                 self._open.clear()
 
     def take(self, end: int | None = None) -> tuple[str, tuple[int, ...]]:
-        """What is ready, up to the character ``end`` of the completion; None is all of it."""
+        """What is ready, up to the character ``end`` of the completion; None: all of it."""
         text: list[str] = []
         ids: list[int] = []
         while self._ready and (end is None or self.num_chars + len(self._ready[0][0]) <= end):
@@ -43,10 +43,10 @@ class TokenText:
         return "".join(text), tuple(ids)
 
     def cut(self, end: int, encode: Callable[[str], list[int]]) -> tuple[str, tuple[int, ...]]:
-        """The last of a completion that a stop string ends at the character ``end``.
+        """The rest of a completion that a stop string ends at the character ``end``.
 
-        A token may hold both the end of the text and the start of the stop string; the text it
-        leaves behind gets tokens of its own.
+        A token may contain the end of the text and the start of the stop string; its part of the
+        text is encoded again.
         """
         text, ids = self.take(end)
         if self._ready and (rest := self._ready[0][0][: end - self.num_chars]):
@@ -60,6 +60,6 @@ class TokenText:
         except Exception as error:  # tokenizers raises nothing narrower
             if not str(error).startswith("Invalid prefix"):
                 raise
-            # Bytes that are not UTF-8 can undo the text the stream had begun; begin again.
+            # Bytes that are not UTF-8 can invalidate the stream's prefix; start a new stream.
             self._stream = DecodeStream(skip_special_tokens=True)
             return self._stream.step(self._tokenizer, token_id)

@@ -1,8 +1,8 @@
-"""What vLLM's worker processes need of ours: imported in each of them by name.
+"""Our code in vLLM's worker processes, which import it by name.
 
-On x86 processors with AMX the attention kernels use its tiles, which Linux allows a process
-only after it has asked; vLLM 0.32 does not ask and dies of an illegal instruction at the first
-token. Asking is harmless where the processor has none.
+On x86 processors with AMX the attention kernels use its tiles, which Linux permits to a process
+only on request; vLLM 0.32 does not request them and dies of an illegal instruction at the first
+token. The request is harmless on processors without AMX.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from redraft.server.api.schema.answers import ChatCompletion
 from redraft.server.engine.base import Call, Constraint, EngineUnavailable, Sampling
-from redraft.server.engine.scripted_engine import Asked, Fail, ScriptedEngine
+from redraft.server.engine.scripted_engine import Fail, ReceivedCall, ScriptedEngine
 from redraft.server.model import ServedModel
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
@@ -33,7 +33,7 @@ def chat(*script: Any, **body: Any) -> dict[str, Any]:
     return result
 
 
-def calls(*script: Any, **body: Any) -> list[Asked]:
+def calls(*script: Any, **body: Any) -> list[ReceivedCall]:
     """The engine's calls, phase by phase."""
     engine = ScriptedEngine(*(script or LOOP))
     service = Service(srt_model(engine))

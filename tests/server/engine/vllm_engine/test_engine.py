@@ -45,10 +45,6 @@ async def chunks_of(running: Running, sampling: Sampling) -> list[Chunk]:
     return [chunk async for chunk in running.engine.generate(ASK, sampling, Call("chunks"))]
 
 
-def decode(running: Running, ids: tuple[int, ...]) -> str:
-    return running.run(running.engine.decode(ids))
-
-
 # Text and tokens
 
 
@@ -67,7 +63,7 @@ def test_a_completion_arrives_in_pieces_and_counts_its_tokens(running: Running) 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_tokens_are_those_of_the_text(running: Running, seed: int) -> None:
     completion = ask(running, changed(seed=seed, max_tokens=60))
-    assert decode(running, completion.token_ids) == completion.text
+    assert tiny_model.decode(completion.token_ids) == completion.text
 
 
 @pytest.mark.parametrize("stop", ["an", "e", "the", " "])
@@ -77,7 +73,7 @@ def test_a_stop_string_ends_text_and_tokens_before_it(running: Running, stop: st
     completion = ask(running, changed(max_tokens=400, stop=(stop,)))
     assert completion.finish_reason == "stop"
     assert completion.text == whole.text[: whole.text.index(stop)]
-    assert decode(running, completion.token_ids) == completion.text
+    assert tiny_model.decode(completion.token_ids) == completion.text
 
 
 def test_a_stop_string_that_never_comes_holds_nothing_back(running: Running) -> None:
