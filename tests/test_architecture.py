@@ -117,7 +117,7 @@ def imports(path: Path, running: bool = False) -> Iterator[str]:
             and ast.unparse(node.func) in ("import_module", "importlib.import_module")
             and isinstance(node.args[0], ast.Constant)
         ):
-            yield node.args[0].value
+            yield str(node.args[0].value)
 
 
 def within(module: str, packages: tuple[str, ...]) -> bool:
