@@ -1,5 +1,6 @@
 """docs/benchmarks.md says nothing that is not so: its commands have these options, and every
-measurement is on it."""
+measurement is on it.
+Spans: docs/benchmarks.md, benchmarks"""
 
 from __future__ import annotations
 

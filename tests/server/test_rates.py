@@ -1,4 +1,5 @@
-"""A client has so many requests and tokens a minute; who spent them is told when to come back."""
+"""A client has so many requests and tokens a minute; who spent them is told when to come back.
+Spans: server/admission, server/api, server/telemetry/metrics"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What every engine does in the same way: stream, count, stop, cancel and fail."""
+"""What every engine does in the same way: stream, count, stop, cancel and fail.
+Spans: server/engine"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What holds for every loop, whatever the engine writes and whatever is asked."""
+"""What holds for every loop, whatever the engine writes and whatever is asked.
+Spans: server/refine"""
 
 from __future__ import annotations
 
