@@ -79,20 +79,7 @@ WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
 TWICE = dict.fromkeys(
     ("Feedback", "RefineOptions", "Usage"), "the clients' own: they import nothing of the server"
 )
-STILL_TWICE = {  # to be renamed in benchmarks
-    "Answer",
-    "Batch",
-    "Measured",
-    "Rates",
-    "Redraft",
-    "ServedModel",
-    "Server",
-    "Setting",
-    "Step",
-    "Table",
-    "Weighed",
-    "_Loop",
-}
+STILL_TWICE = {"Rates", "Table", "_Loop"}  # to be renamed in benchmarks
 NAMELESS = re.compile(r"(^|_)(util|utils|common|helper|helpers|misc)$")
 
 
