@@ -1,4 +1,5 @@
-"""Documents, the changelog, CI and the commit hooks name what exists."""
+"""Documents, the changelog, CI and the commit hooks name what exists.
+Spans: CONTRIBUTING.md, CHANGELOG.md, SECURITY.md, docs, .github, .ci"""
 
 from __future__ import annotations
 

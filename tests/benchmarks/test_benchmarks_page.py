@@ -1,5 +1,6 @@
 """docs/benchmarks.md says nothing that is not so: its commands have these options, and every
-measurement is on it."""
+measurement is on it.
+Spans: docs/benchmarks.md, benchmarks"""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def test_a_command_on_the_page_has_these_options(name: str, command_line: str) -
 
 def options_of(module: Any) -> type[Any]:
     """Its own options, else those it shares with others."""
-    classes = [each for name, each in vars(module).items() if name.endswith("Options")]
+    classes: list[type[Any]] = [
+        each for name, each in vars(module).items() if name.endswith("Options")
+    ]
     own = [each for each in classes if each.__module__ == module.__name__]
     (options,) = own or classes
     return options

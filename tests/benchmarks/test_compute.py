@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import compute
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.grading.labelled import MATCHES, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.labelled import MATCHES, LabelledPrompt, Match, read_labelled
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from tests.support.loops import FORMAT, feedback
@@ -98,7 +98,7 @@ def test_a_line_without_answers_is_refused_by_its_number(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("how", "arguments", "right", "same"),
+    ("how", "answer", "right", "same"),
     [
         ("exact", " Paris\n", "Paris", True),
         ("exact", "paris", "Paris", False),
@@ -108,6 +108,6 @@ def test_a_line_without_answers_is_refused_by_its_number(tmp_path: Path) -> None
         ("contains", "It is Paris, I think.", "paris", True),
     ],
 )
-def test_answers_compare_as_asked(how: str, arguments: str, right: str, same: bool) -> None:
-    assert MATCHES[how](arguments, right) is same
-    assert LabelledPrompt("asked", ("something else", right)).is_right(arguments, how) is same
+def test_answers_compare_as_asked(how: Match, answer: str, right: str, same: bool) -> None:
+    assert MATCHES[how](answer, right) is same
+    assert LabelledPrompt("asked", ("something else", right)).is_right(answer, how) is same

@@ -1,5 +1,6 @@
 """Every experiment for real: the shipped model on vLLM, the exact judge, critics with and without
-noise, all started by the command itself; then the report of it."""
+noise, all started by the command itself; then the report of it.
+Spans: benchmarks/experiments, benchmarks/report, train/exact"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The latency measurement with the servers it starts itself: Redraft and vLLM's own, on a model
-made for it."""
+made for it.
+Spans: benchmarks/latency, benchmarks/load, benchmarks/phased_model"""
 
 from __future__ import annotations
 

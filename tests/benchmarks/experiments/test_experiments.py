@@ -1,5 +1,6 @@
 """The experiments on a model whose every answer is known: doubles numbers, drafts wrong where it is
-told to, and scores what it sees. The figures must be what follows from that."""
+told to, and scores what it sees. The figures must be what follows from that.
+Spans: benchmarks/experiments"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Experiments that are stopped, killed or run again: nothing is asked twice, the table is the same;
-and what fails is counted, and is in no figure."""
+and what fails is counted, and is in no figure.
+Spans: benchmarks/experiments, benchmarks/output/journal"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The shipped model, served by vLLM, with the workbench's exact critic and judge beside it."""
+"""The shipped model, served by vLLM, with the workbench's exact critic and judge beside it.
+Spans: models, server, train/exact"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The shipped model, served by vLLM and asked through the public API, is as good as its card."""
+"""The shipped model, served by vLLM and asked through the public API, is as good as its card.
+Spans: models, server, benchmarks/workbench"""
 
 from __future__ import annotations
 
