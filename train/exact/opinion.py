@@ -18,8 +18,8 @@ from types import MappingProxyType
 
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
-from redraft.train.workbench.families.family import steady_random
-from redraft.train.workbench.judge import Judgement, judge
+from redraft.train.workbench.families.family import Findings, steady_random
+from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import Task, UnknownInstruction, task_for
 
 _TRIES = 200  # at misreading, half of them in one place
@@ -40,7 +40,7 @@ class Noise:
     seed: int = 0
 
 
-def judged(instruction: str, response: str) -> Judgement:
+def judged(instruction: str, response: str) -> Findings:
     """UnknownInstruction when it is none of the workbench's."""
     task = task_for(instruction)
     try:
