@@ -132,8 +132,7 @@ async def _measured(options: AgreementOptions) -> JudgementAgreement:
     async with opened(model, model.retries) as engine:
         if not engine.has_tokens:
             raise ConfigError(f"{model.url} does not take token ids; agreement needs them")
-        at_once = model.limits.concurrency
-        return await measure(engine, srt_format, pairs, options.max_tokens, at_once)
+        return await measure(engine, srt_format, pairs, options.max_tokens, model.max_concurrency)
 
 
 def main(argv: Sequence[str]) -> int:
