@@ -100,12 +100,12 @@ def train(options: SftOptions) -> dict[str, Any]:
 def _data(options: SftOptions, maker: RowMaker, window: int) -> tuple[TrainingData, Lengths]:
     training_rows = rows(options, maker)
     fitting, lengths = checked(training_rows, window, options.max_length, options.max_dropped)
-    _say(lengths, next(shown(fitting, maker.tokenizer)))
+    if checkpoints.first_process():
+        _say(lengths, shown(fitting[0], maker.tokenizer))
     kept = len(fitting) - options.held_out
     held_out = dataset(fitting[kept:]) if options.held_out else None
-    return TrainingData(
-        dataset(fitting[:kept]), [len(r.ids) for r in fitting[:kept]], held_out
-    ), lengths
+    row_lengths = [row.length for row in fitting[:kept]]
+    return TrainingData(dataset(fitting[:kept]), row_lengths, held_out), lengths
 
 
 def _maker(options: SftOptions) -> RowMaker:
@@ -119,8 +119,6 @@ def _maker(options: SftOptions) -> RowMaker:
 
 
 def _say(lengths: Lengths, first: str) -> None:
-    if not checkpoints.first_process():
-        return
     share = lengths.num_loss_tokens / max(1, lengths.num_tokens)
     print(
         f"sft: {lengths.num_rows} sequences, {lengths.num_tokens} tokens, {share:.0%} bear loss, "
