@@ -66,11 +66,12 @@ class JudgementAgreement:
             f"{self.unreadable} unreadable)"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "share": self.share}
+    def write(self, file: Path) -> None:
+        jsonl.write_json(file, {**asdict(self), "share": self.share})
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> JudgementAgreement:
+    def load(cls, file: Path) -> JudgementAgreement:
+        content = json.loads(file.read_text(encoding="utf-8"))
         return cls(content["right"], content["ties"], content["wrong"], content["unreadable"])
 
 
@@ -139,12 +140,10 @@ def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
     agreement = asyncio.run(_measured(options))
     print(f"agreement: {agreement}")
-    jsonl.write_json(Path(options.output), agreement.to_json())
+    agreement.write(Path(options.output))
     if options.before is None:
         return 0
-    before = JudgementAgreement.from_json(
-        json.loads(Path(options.before).read_text(encoding="utf-8"))
-    )
+    before = JudgementAgreement.load(Path(options.before))
     if problem := fall(before, agreement, options.max_fall):
         print(f"agreement: {problem}")
         return FELL

@@ -92,8 +92,7 @@ def train(options: SftOptions) -> dict[str, Any]:
         return {}
     trainer = _trainer(options, settings, maker.tokenizer.loaded, data)
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
-    if trainer.is_world_process_zero():
-        checkpoints.finish(output, name, figures)
+    checkpoints.finish(output, name, figures)
     return figures
 
 
@@ -130,7 +129,7 @@ def _say(lengths: Lengths, first: str) -> None:
 def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: TrainingData) -> Any:
     from trl import SFTTrainer
 
-    from redraft.train.exact_resume import MarkComplete, SameOrder
+    from redraft.train.exact_resume import SameOrder
 
     class OrderedSftTrainer(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -139,16 +138,7 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
 
-    return OrderedSftTrainer(
-        model=options.model,
-        args=settings.arguments,
-        processing_class=tokenizer,
-        train_dataset=data.train,
-        eval_dataset=data.held_out,
-        peft_config=settings.lora,
-        quantization_config=settings.quantization,
-        callbacks=[MarkComplete()],
-    )
+    return settings.trainer(OrderedSftTrainer, options.model, tokenizer, data)
 
 
 def main(argv: Sequence[str]) -> int:
