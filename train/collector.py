@@ -52,42 +52,36 @@ class CollectOptions:
 
 
 @dataclass(slots=True)
-class Collected:
-    """The lessons, and the drafts that gave none."""
+class Collector:
+    """Collects the lessons, and notes the drafts that gave none."""
 
+    options: CollectOptions
+    drafter: PaidEngine
+    critic: LessonCritic
+    other_critics: Sequence[LessonCritic] = ()
+    tokenizer: str = ""  # fingerprint of the drafter's; "" = its ids are not kept
     lessons: dict[int, list[Lesson]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
     scores: list[tuple[int | None, ...]] = field(default_factory=list)  # the first critic's first
     stopped: str | None = None
     cost_reached: bool = False
 
-
-@dataclass(slots=True)
-class Collector:
-    options: CollectOptions
-    drafter: PaidEngine
-    critic: LessonCritic
-    other_critics: Sequence[LessonCritic] = ()
-    tokenizer: str = ""  # fingerprint of the drafter's; "" = its ids are not kept
-    collected: Collected = field(default_factory=Collected)
-
-    async def run(self, examples: Sequence[Example]) -> Collected:
+    async def run(self, examples: Sequence[Example]) -> None:
         drafts = [(e, n) for e in examples for n in range(self.options.drafts)]
         queue = iter(enumerate(drafts))
         # Twice as many as may ask at once: while some wait for the disk, others ask.
         workers = min(len(drafts), 2 * self.drafter.source.max_concurrency)
         with bar(len(drafts), "collect", "lesson") as progress:
             await asyncio.gather(*(self._work(queue, progress) for _ in range(workers)))
-        return self.collected
 
     async def _work(self, queue: Iterator[tuple[int, tuple[Example, int]]], progress: Any) -> None:
         for index, (example, number) in queue:
-            if self.collected.stopped:
+            if self.stopped:
                 return
             try:
-                self.collected.lessons[index] = await self._lessons(example, number)
+                self.lessons[index] = await self._lessons(example, number)
             except CostReached as error:
-                self.collected.stopped, self.collected.cost_reached = str(error), True
+                self.stopped, self.cost_reached = str(error), True
                 return
             except PaidCallFailed as error:
                 self._fail(example, error)
@@ -96,9 +90,9 @@ class Collector:
 
     def _fail(self, example: Example, error: PaidCallFailed) -> None:
         row = {"id": example.id, "origin": example.origin, "reason": error.reason}
-        self.collected.failures.append({**row, "detail": str(error)})
-        if len(self.collected.failures) >= HOPELESS and not self.collected.lessons:
-            self.collected.stopped = f"the first {HOPELESS} instructions all failed: {error}"
+        self.failures.append({**row, "detail": str(error)})
+        if len(self.failures) >= HOPELESS and not self.lessons:
+            self.stopped = f"the first {HOPELESS} instructions all failed: {error}"
 
     async def _lessons(self, example: Example, number: int) -> list[Lesson]:
         entry = await self._draft(example, number)
@@ -137,7 +131,7 @@ class Collector:
         draft_score, refinement_score = await independent(self.critic, example, texts)
         others = [await critic.score(example, lesson.draft) for critic in self.other_critics]
         if others:
-            self.collected.scores.append((draft_score, *others))
+            self.scores.append((draft_score, *others))
         return replace(lesson, draft_score=draft_score, refinement_score=refinement_score)
 
     async def _draft(self, example: Example, number: int) -> Entry:
@@ -154,9 +148,9 @@ class Collector:
 
     def summary(self, seconds: float) -> dict[str, Any]:
         summary: dict[str, Any] = {
-            "lessons": sum(map(len, self.collected.lessons.values())),
-            "failed": dict(Counter(failure["reason"] for failure in self.collected.failures)),
-            "stopped": self.collected.stopped,
+            "lessons": sum(map(len, self.lessons.values())),
+            "failed": dict(Counter(failure["reason"] for failure in self.failures)),
+            "stopped": self.stopped,
             "spent": asdict(self.drafter.spent),
             "cost_in_ledger": round(self.drafter.ledger.spent, 6),
             "seconds": round(seconds, 1),
@@ -169,7 +163,7 @@ class Collector:
         """Weighted kappa of each other critic with the first, over drafts both could score."""
         result = {}
         for place, critic in enumerate(self.other_critics, 1):
-            pairs = [(scores[0], scores[place]) for scores in self.collected.scores]
+            pairs = [(scores[0], scores[place]) for scores in self.scores]
             both = [(a, b) for a, b in pairs if a is not None and b is not None]
             kappa = weighted_kappa([a for a, _ in both], [b for _, b in both])
             result[critic.name] = {"kappa": kappa, "responses": len(both), "of": len(pairs)}

@@ -43,7 +43,8 @@ TABLE_1 = (
     + _END
 )
 _HEADING = re.compile(r"^\s*#*\s*\**improved response\**\s*:?\s*\**\s*$", re.I | re.M)
-_GREEDY = Sampling(temperature=0.0, max_tokens=2048)  # section 4.1
+MAX_TOKENS = 2048  # of every completion, section 4.1
+_GREEDY = Sampling(temperature=0.0, max_tokens=MAX_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,7 @@ class SrtCritic:
     def __init__(self, paid: PaidEngine, srt_format: SrtFormat) -> None:
         self.name = paid.engine.model
         self._paid, self._format = paid, srt_format
-        self._sampling = Sampling(
-            temperature=0.0,
-            max_tokens=2048,
-            stop=srt_format.stop_strings(),
-            stop_token_ids=srt_format.stop_token_ids(),
-        )
+        self._sampling = phase_sampling(srt_format, MAX_TOKENS)
 
     async def teach(self, example: Example, draft: str) -> Taught:
         chat, written = await self._ids(example, draft)
@@ -197,6 +193,16 @@ def readable_score(text: str) -> int | None:
         return parse_score(text)
     except FormatError:
         return None
+
+
+def phase_sampling(srt_format: SrtFormat, max_tokens: int) -> Sampling:
+    """Greedy, up to where a phase of the format ends."""
+    return Sampling(
+        temperature=0.0,
+        max_tokens=max_tokens,
+        stop=srt_format.stop_strings(),
+        stop_token_ids=srt_format.stop_token_ids(),
+    )
 
 
 def _request(template: str, example: Example, response: str) -> Chat:

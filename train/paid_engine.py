@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 from redraft.server.engine.base import (
     Call,
@@ -28,7 +27,6 @@ from redraft.train.data.ledger import Entry, Ledger, key_of
 from redraft.train.engines import EngineSpec, identity, opened
 
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
-_DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
 _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # collecting can wait
 
 
@@ -132,31 +130,26 @@ class PaidEngine:
             return known
         if key not in self._under_way:
             # Two drafts may be the same text: the second call waits for the first.
-            task = asyncio.create_task(self._recorded(key, kind, prompt, sampling))
+            task = asyncio.create_task(self._paid(key, kind, prompt, sampling))
             task.add_done_callback(lambda _: self._under_way.pop(key))
             self._under_way[key] = task
         return await asyncio.shield(self._under_way[key])
 
-    async def _recorded(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
+    async def _paid(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
         async with self._free:
-            entry = await self._pay(key, kind, prompt, sampling)
+            max_tokens = sampling.max_tokens or self.engine.window
+            most = self.source.cost(prompt_tokens(prompt), max_tokens)
+            self.budget.reserve(most)
+            entry = Entry(key, kind)
+            try:
+                entry = await self._attempts(key, kind, prompt, sampling)
+            finally:
+                self.budget.settle(most, entry.cost)
+            self.spent.calls += 1
+            self.spent.prompt_tokens += entry.prompt_tokens
+            self.spent.completion_tokens += entry.completion_tokens
+            self.spent.cost += entry.cost
             await self.ledger.append(entry)
-        return entry
-
-    async def _pay(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        max_tokens = sampling.max_tokens or _DEFAULT_MAX_TOKENS
-        sampling = replace(sampling, max_tokens=max_tokens)
-        most = self.source.cost(prompt_tokens(prompt), max_tokens)
-        self.budget.reserve(most)
-        entry = Entry(key, kind)
-        try:
-            entry = await self._attempts(key, kind, prompt, sampling)
-        finally:
-            self.budget.settle(most, entry.cost)
-        self.spent.calls += 1
-        self.spent.prompt_tokens += entry.prompt_tokens
-        self.spent.completion_tokens += entry.completion_tokens
-        self.spent.cost += entry.cost
         return entry
 
     async def _attempts(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
@@ -164,7 +157,8 @@ class PaidEngine:
         backoff = Backoff(
             source.retries, source.first_wait_s, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S
         )
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
             await self._rate.wait()
             started = time.monotonic()
             try:
@@ -172,6 +166,7 @@ class PaidEngine:
             except (EngineRefused, PromptTooLong) as error:
                 raise Refused(str(error)) from error
             except (EngineError, TimeoutError) as error:
+                failures += 1
                 retry_after_s = error.after_s if isinstance(error, Retryable) else None
                 delay_s = backoff.delay_s(failures, retry_after_s)
                 if delay_s is None:
@@ -181,7 +176,6 @@ class PaidEngine:
                 await asyncio.sleep(delay_s)
             else:
                 return self._entry(key, kind, completion, time.monotonic() - started)
-        raise AssertionError("the loop above returns or raises")
 
     async def _once(self, prompt: Prompt, sampling: Sampling) -> Completion:
         call = Call(uuid.uuid4().hex, timeout_s=self.source.timeout_s)

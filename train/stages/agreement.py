@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.server.engine.base import Call, Engine, Message, Sampling, Tokens, complete
+from redraft.server.engine.base import Call, Engine, Message, Tokens, complete
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import SrtFormat
-from redraft.train.critics import readable_score
+from redraft.train.critics import phase_sampling, readable_score
 from redraft.train.data import judgements, tokens
 from redraft.train.data.records import PreferencePair
 from redraft.train.engines import opened, spec
 from redraft.train.program import read
 
 FELL = 4  # exit status
+MAX_FALL, FEEDBACK_TOKENS = 0.02, 1024  # unless a recipe says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class AgreementOptions:
     output: str = option("JSON file for the figures")
     tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
     before: str | None = option("figures of the model before training, to compare with", None)
-    max_fall: float = option("most the agreement may fall", 0.02)
+    max_fall: float = option("most the agreement may fall", MAX_FALL)
     limit: int | None = option("how many of them; paper Table 5: 500", None)
-    max_tokens: int = option("of one feedback", 1024)
+    max_tokens: int = option("of one feedback", FEEDBACK_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +85,7 @@ async def measure(
 ) -> JudgementAgreement:
     """Both responses of every pair scored by the model, apart from each other."""
     free = asyncio.Semaphore(at_once)
-    sampling = Sampling(
-        temperature=0.0,
-        max_tokens=max_tokens,
-        stop=srt_format.stop_strings(),
-        stop_token_ids=srt_format.stop_token_ids(),
-    )
+    sampling = phase_sampling(srt_format, max_tokens)
 
     async def score(messages: tuple[Message, ...], response: str, name: str) -> int | None:
         chat, written = await engine.encode_chat(messages), await engine.encode(response)

@@ -61,19 +61,19 @@ async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
     try:
         async with PaidEngines(ledger, Budget(options.max_cost, ledger.spent)) as engines:
             collector = await prepared(options, engines)
-            collected = await collector.run(examples)
+            await collector.run(examples)
     finally:
         await ledger.close()
-    lessons = [lesson for i in sorted(collected.lessons) for lesson in collected.lessons[i]]
+    lessons = [lesson for i in sorted(collector.lessons) for lesson in collector.lessons[i]]
     jsonl.write(output / "collected.jsonl", (lesson.to_json() for lesson in lessons))
-    jsonl.write(output / "failures.jsonl", collected.failures)
+    jsonl.write(output / "failures.jsonl", collector.failures)
     summary = collector.summary(time.monotonic() - started)
     jsonl.write_json(output / "collect.json", summary)
     print(_report(summary))
-    if collected.stopped:
-        print(f"collect: stopped: {collected.stopped}. Everything paid for is in {ledger.path}.")
-        return COST_REACHED if collected.cost_reached else 1
-    failed = len(collected.failures)
+    if collector.stopped:
+        print(f"collect: stopped: {collector.stopped}. Everything paid for is in {ledger.path}.")
+        return COST_REACHED if collector.cost_reached else 1
+    failed = len(collector.failures)
     if failed > options.max_failures * max(1, len(examples) * options.drafts):
         share = f"more than --max-failures {options.max_failures:g}"
         print(f"collect: {failed} instructions failed, {share}; run it again to retry")

@@ -23,7 +23,14 @@ from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
 from redraft.train.data.records import read_pairs
 from redraft.train.program import read
-from redraft.train.stages.agreement import FELL, JudgementAgreement, fall, measure
+from redraft.train.stages.agreement import (
+    FEEDBACK_TOKENS,
+    FELL,
+    MAX_FALL,
+    JudgementAgreement,
+    fall,
+    measure,
+)
 from redraft.train.trl_settings import TrainingData, TrlSettings
 
 MEASURED_AT_ONCE = 64  # feedback generated in one batch
@@ -42,8 +49,10 @@ class DpoOptions:
     lora: Mapping[str, Any] = option("arguments of peft.LoraConfig, for a new adapter", {})
     quantize: Literal["none", "4bit"] = option("4bit: QLoRA, needs bitsandbytes", "none")
     judgements: str | None = option("held-out judged pairs to measure agreement on", None)
-    max_fall: float = option("most the agreement may fall", 0.02)
-    feedback_tokens: int = option("most tokens of one feedback when measuring agreement", 1024)
+    max_fall: float = option("most the agreement may fall", MAX_FALL)
+    feedback_tokens: int = option(
+        "most tokens of one feedback when measuring agreement", FEEDBACK_TOKENS
+    )
     seed: int = option("of the order, and of LoRA's first weights", 0)
     trainer: Mapping[str, Any] = option("arguments of TRL's DPOConfig", {})
     dry_run: bool = option("check options and data, print the plan, train nothing", False)
