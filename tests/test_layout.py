@@ -22,7 +22,7 @@ def exists(name: str) -> bool:
 
 
 def mirrored(module: Path) -> bool:
-    """Whether server/refine/test_loop.py has its server/refine/loop.py, or a package loop/."""
+    """Whether tests/server/refine/test_loop.py has its server/refine/loop.py, or a package loop/."""
     return exists(str(module.with_name(module.stem.removeprefix("test_"))))
 
 
