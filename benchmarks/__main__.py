@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 
-COMMANDS = Table(
+COMMANDS = CommandTable(
     "redraft bench",
     "redraft.benchmarks",
     {

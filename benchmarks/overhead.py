@@ -45,7 +45,7 @@ class OverheadOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class Throughput:
     requests_per_cpu_s: float
     tokens_per_cpu_s: float
     requests_per_s: float
@@ -64,8 +64,8 @@ def run(options: OverheadOptions) -> int:
 
 async def measure(
     options: OverheadOptions, server: Running
-) -> tuple[dict[str, list[Rates]], Counter[str]]:
-    rates: dict[str, list[Rates]] = {kind: [] for kind in KINDS}
+) -> tuple[dict[str, list[Throughput]], Counter[str]]:
+    rates: dict[str, list[Throughput]] = {kind: [] for kind in KINDS}
     failures: Counter[str] = Counter()
     async with Endpoint(server.url, "scripted").session() as session:
         for repeat in range(-1, options.repeats):  # the first warms up
@@ -79,7 +79,7 @@ async def measure(
                 answered = options.requests - failed.total()
                 if repeat >= 0 and answered:
                     per_s = (answered / cpu, tokens / cpu, answered / seconds)
-                    rates[kind].append(Rates(*per_s))
+                    rates[kind].append(Throughput(*per_s))
     return rates, failures
 
 
@@ -108,7 +108,7 @@ async def ask(
 
 
 def _report(
-    options: OverheadOptions, rates: dict[str, list[Rates]], failures: Counter[str]
+    options: OverheadOptions, rates: dict[str, list[Throughput]], failures: Counter[str]
 ) -> None:
     per_cpu = {k: median_interval([m.requests_per_cpu_s for m in of]) for k, of in rates.items()}
     tokens = {k: median_interval([m.tokens_per_cpu_s for m in of]) for k, of in rates.items()}

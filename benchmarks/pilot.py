@@ -117,17 +117,10 @@ def _report(
     for each in tried:
         after = [outcome(loop, each.policy)[0] for loop in loops]
         gain = compare([100.0 * a for a in after], [100.0 * b for b in before], options.seed)
-        flipped = flips(before, after)
-        rows.append(
-            (
-                each.policy.name + (" (recommended)" if each == recommended else ""),
-                wilson(each.right, len(loops)).scaled(100),
-                gain.difference,
-                flipped.shown,
-                gain.p_value,
-                round(each.tokens / len(loops), 1),
-            )
-        )
+        name = each.policy.name + (" (recommended)" if each == recommended else "")
+        right, mean_tokens = wilson(each.right, len(loops)).scaled(100), each.tokens / len(loops)
+        compared = (gain.difference, flips(before, after).shown, gain.p_value)
+        rows.append((name, right, *compared, round(mean_tokens, 1)))
     first = flips(before, [outcome(loop, TryPolicy(1))[0] for loop in loops])
     wrong = wilson(before.count(False), len(loops))
     needed = first.disruption / (first.recovery + first.disruption or float("nan"))

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 
-STEPS = Table(
+STEPS = CommandTable(
     "redraft bench winrate",
     "redraft.benchmarks.winrates",
     {

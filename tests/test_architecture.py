@@ -1,5 +1,6 @@
 """The rules of the layout, executed: who imports whom, who may use which library, how long files
-and functions may be, and where a test stands."""
+and functions may be, and that a class name stands for one thing.
+Spans: server, train, clients, benchmarks"""
 
 from __future__ import annotations
 
@@ -74,6 +75,11 @@ BARE = (
     "httpx",
 )
 WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
+# Class names that may stand more than once, and why.
+TWICE = dict.fromkeys(
+    ("Feedback", "RefineOptions", "Usage"), "the clients' own: they import nothing of the server"
+)
+STILL_TWICE = {"Table", "_Loop"}  # to be renamed in benchmarks
 NAMELESS = re.compile(r"(^|_)(util|utils|common|helper|helpers|misc)$")
 
 
@@ -117,7 +123,7 @@ def imports(path: Path, running: bool = False) -> Iterator[str]:
             and ast.unparse(node.func) in ("import_module", "importlib.import_module")
             and isinstance(node.args[0], ast.Constant)
         ):
-            yield node.args[0].value
+            yield str(node.args[0].value)
 
 
 def within(module: str, packages: tuple[str, ...]) -> bool:
@@ -223,6 +229,17 @@ def test_a_file_and_its_functions_are_short_enough_to_read(path: Path) -> None:
 def test_a_module_says_what_it_owns_and_is_named_for_it(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
     assert not NAMELESS.search(path.stem), f"{path} is named for nothing"
+
+
+def test_a_class_name_stands_for_one_thing() -> None:
+    where: dict[str, list[str]] = {}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    twice = {name: files for name, files in where.items() if len(files) > 1}
+    assert {name: twice[name] for name in twice.keys() - TWICE.keys() - STILL_TWICE} == {}
+    assert twice.keys() >= TWICE.keys(), "an exception that nothing needs any more"
 
 
 def test_the_light_parts_load_nothing_heavy() -> None:

@@ -1,4 +1,5 @@
-"""Children find our package, and nothing of the user's in its place."""
+"""Children find our package, and nothing of the user's in its place.
+Spans: redraft/child_process"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What deploy/ says about the server is so: its options, its ports, its metrics, its graces."""
+"""What deploy/ says about the server is so: its options, its ports, its metrics, its graces.
+Spans: deploy, server"""
 
 from __future__ import annotations
 

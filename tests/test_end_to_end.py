@@ -1,4 +1,5 @@
-"""The program with a real engine behind it, asked by OpenAI's own client over a real socket."""
+"""The program with a real engine behind it, asked by OpenAI's own client over a real socket.
+Spans: server, clients"""
 
 from __future__ import annotations
 

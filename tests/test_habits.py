@@ -1,4 +1,5 @@
-"""Documents, the changelog, CI and the commit hooks name what exists."""
+"""Documents, the changelog, CI and the commit hooks name what exists.
+Spans: CONTRIBUTING.md, CHANGELOG.md, SECURITY.md, docs, .github, .ci"""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def test_every_path_that_a_page_names_exists(root: Path, page: Path) -> None:
 def test_every_path_that_a_docstring_or_a_comment_names_exists(root: Path, package: str) -> None:
     for module in (root / package).rglob("*.py"):
         for path in paths_in(remarks(module)):
-            assert (root / path).exists(), f"{module} names {path}"
+            known = (root / path).exists() or (root / f"{path}.py").exists()
+            assert known, f"{module} names {path}"
 
 
 def test_every_option_of_the_server_that_is_named_exists(root: Path) -> None:

@@ -1,4 +1,5 @@
-"""The installer: what it installs and where, and what it says when it cannot."""
+"""The installer: what it installs and where, and what it says when it cannot.
+Spans: redraft/install, constraints, Makefile"""
 
 from __future__ import annotations
 

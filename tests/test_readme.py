@@ -1,4 +1,5 @@
-"""README.md says nothing that is not so: its commands run, its options and its files exist."""
+"""README.md says nothing that is not so: its commands run, its options and its files exist.
+Spans: README.md, redraft/install, server/config"""
 
 from __future__ import annotations
 

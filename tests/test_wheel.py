@@ -1,4 +1,5 @@
-"""What is built to be installed: its files, and that it works in an environment of its own."""
+"""What is built to be installed: its files, and that it works in an environment of its own.
+Spans: pyproject.toml, redraft"""
 
 from __future__ import annotations
 

@@ -34,11 +34,6 @@ def first_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def remove(output: Path) -> None:
-    for folder in output.glob("checkpoint-*"):
-        shutil.rmtree(folder)
-
-
 _NAMES = {"model", "output", "lessons", "responses", "pairs", "judgements", "dry_run"}
 
 
@@ -85,5 +80,16 @@ def train(trainer: Any, output: Path) -> Mapping[str, Any]:
 
 def finish(output: Path, name: str, figures: Mapping[str, Any]) -> None:
     """Record that the training is done and remove its checkpoints."""
+    if not first_process():
+        return
     jsonl.write_json(output / _STATE, {"identity": name, "finished": True, **figures})
-    remove(output)
+    for folder in output.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+
+
+def adapter_base(model: Path | str) -> str | None:
+    """The base of the adapter in a folder; None: there is none."""
+    config = Path(model) / "adapter_config.json"
+    if not config.is_file():
+        return None
+    return str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"])

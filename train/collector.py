@@ -5,70 +5,83 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from redraft.server.engine.base import Chat, Prompt, Sampling, Tokens
+from redraft.server.options import option
 from redraft.train.critics import LessonCritic, independent, weighted_kappa
 from redraft.train.data.ledger import Entry
 from redraft.train.data.records import Example, Lesson
-from redraft.train.paid_engine import CostReached, PaidCallFailed, PaidEngine, Spent
+from redraft.train.paid_engine import CostReached, PaidCallFailed, PaidEngine
 from redraft.train.progress import bar
 
 HOPELESS = 20  # instructions that fail before the first that works: the key or the URL is wrong
 
 
 @dataclass(frozen=True, slots=True)
-class DraftSettings:
-    """Which drafts are collected for each instruction."""
+class CollectOptions:
+    """Drafts of the base model, with a critic's feedback, refinement and scores."""
 
-    drafts: int
-    follow_ups: float  # share of lessons followed by one with the refinement as draft
-    temperature: float
-    max_tokens: int
-    seed: int
-    score: bool  # score draft and refinement independently
+    data: tuple[str, ...] = option("files (.jsonl, .json, .parquet) or data sets (NAME:SPLIT)")
+    output: str = option("folder for the ledger and the lessons")
+    model: Mapping[str, Any] = option(
+        "who drafts: model=FOLDER, or model=NAME url=URL, ...", shorthand="model"
+    )
+    critic: Mapping[str, Any] = option(
+        "'exact' (workbench), 'self', or an engine like --model", shorthand="model"
+    )
+    other_critics: tuple[Mapping[str, Any], ...] = option(
+        "more critics that only score, to see how far critics agree (in a file)",
+        (),
+        shorthand="model",
+    )
+    shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
+    limit: int | None = option("how many instructions to pick; paper: 25000", None)
+    skip: int = option("leave out so many of the pick, seen by an earlier stage", 0)
+    drafts: int = option("drafts for each instruction, all different samples", 1)
+    follow_ups: float = option("share of lessons followed by one with the refinement as draft", 0.0)
+    temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
+    max_tokens: int = option("of a draft; paper section 4.1: 2048", 2048)
+    score: bool = option("score draft and refinement independently", True)
+    seed: int = option("picks the instructions and seeds the drafts", 0)
+    max_cost: float | None = option("stop before spending more than this", None)
+    max_failures: float = option("share of instructions that may fail", 0.05)
+    dry_run: bool = option("only say what it would take", False)
 
 
 @dataclass(slots=True)
-class Collected:
-    """The lessons, and the drafts that gave none."""
+class Collector:
+    """Collects the lessons, and notes the drafts that gave none."""
 
+    options: CollectOptions
+    drafter: PaidEngine
+    critic: LessonCritic
+    other_critics: Sequence[LessonCritic] = ()
+    tokenizer: str = ""  # fingerprint of the drafter's; "" = its ids are not kept
     lessons: dict[int, list[Lesson]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
     scores: list[tuple[int | None, ...]] = field(default_factory=list)  # the first critic's first
     stopped: str | None = None
     cost_reached: bool = False
 
-
-@dataclass(slots=True)
-class Collector:
-    settings: DraftSettings
-    drafter: PaidEngine
-    critic: LessonCritic
-    other_critics: Sequence[LessonCritic] = ()
-    tokenizer: str = ""  # fingerprint of the drafter's; "" = its ids are not kept
-    paid: Sequence[PaidEngine] = ()  # every engine of the run, for the sum of what was spent
-    collected: Collected = field(default_factory=Collected)
-
-    async def run(self, examples: Sequence[Example]) -> Collected:
-        drafts = [(e, n) for e in examples for n in range(self.settings.drafts)]
+    async def run(self, examples: Sequence[Example]) -> None:
+        drafts = [(e, n) for e in examples for n in range(self.options.drafts)]
         queue = iter(enumerate(drafts))
         # Twice as many as may ask at once: while some wait for the disk, others ask.
-        workers = min(len(drafts), 2 * self.drafter.limits.concurrency)
+        workers = min(len(drafts), 2 * self.drafter.source.max_concurrency)
         with bar(len(drafts), "collect", "lesson") as progress:
             await asyncio.gather(*(self._work(queue, progress) for _ in range(workers)))
-        return self.collected
 
     async def _work(self, queue: Iterator[tuple[int, tuple[Example, int]]], progress: Any) -> None:
         for index, (example, number) in queue:
-            if self.collected.stopped:
+            if self.stopped:
                 return
             try:
-                self.collected.lessons[index] = await self._lessons(example, number)
+                self.lessons[index] = await self._lessons(example, number)
             except CostReached as error:
-                self.collected.stopped, self.collected.cost_reached = str(error), True
+                self.stopped, self.cost_reached = str(error), True
                 return
             except PaidCallFailed as error:
                 self._fail(example, error)
@@ -77,9 +90,9 @@ class Collector:
 
     def _fail(self, example: Example, error: PaidCallFailed) -> None:
         row = {"id": example.id, "origin": example.origin, "reason": error.reason}
-        self.collected.failures.append({**row, "detail": str(error)})
-        if len(self.collected.failures) >= HOPELESS and not self.collected.lessons:
-            self.collected.stopped = f"the first {HOPELESS} instructions all failed: {error}"
+        self.failures.append({**row, "detail": str(error)})
+        if len(self.failures) >= HOPELESS and not self.lessons:
+            self.stopped = f"the first {HOPELESS} instructions all failed: {error}"
 
     async def _lessons(self, example: Example, number: int) -> list[Lesson]:
         entry = await self._draft(example, number)
@@ -101,24 +114,25 @@ class Collector:
         return [lesson, await self._taught(example, followed)]
 
     def _is_followed(self, example: Example, number: int) -> bool:
-        drawn = _hash(f"{self.settings.seed}/{example.id}/{number}/follow-up") / 2**32
-        return drawn < self.settings.follow_ups
+        drawn = _hash(f"{self.options.seed}/{example.id}/{number}/follow-up") / 2**32
+        return drawn < self.options.follow_ups
 
     async def _taught(self, example: Example, draft: Lesson) -> Lesson:
         """The draft with what the critic says of it."""
         taught = await self.critic.teach(example, draft.draft)
         cut = draft.cut or "refinement" * taught.cut
         lesson = replace(draft, feedback=taught.feedback, refinement=taught.refinement, cut=cut)
-        if not self.settings.score or not taught.refinement:
+        if not self.options.score or not taught.refinement:
             return lesson
         return await self._scored(example, lesson)
 
     async def _scored(self, example: Example, lesson: Lesson) -> Lesson:
-        scores = await independent(self.critic, example, lesson.draft, lesson.refinement)
+        texts = (lesson.draft, lesson.refinement)
+        draft_score, refinement_score = await independent(self.critic, example, texts)
         others = [await critic.score(example, lesson.draft) for critic in self.other_critics]
         if others:
-            self.collected.scores.append((scores.draft, *others))
-        return replace(lesson, draft_score=scores.draft, refinement_score=scores.refinement)
+            self.scores.append((draft_score, *others))
+        return replace(lesson, draft_score=draft_score, refinement_score=refinement_score)
 
     async def _draft(self, example: Example, number: int) -> Entry:
         engine = self.drafter.engine
@@ -126,18 +140,18 @@ class Collector:
         if engine.has_tokens:
             prompt = Tokens(await engine.encode_chat(example.messages))
         sampling = Sampling(
-            temperature=self.settings.temperature,
-            max_tokens=self.settings.max_tokens,
-            seed=_hash(f"{self.settings.seed}/{example.id}/{number}") >> 1,
+            temperature=self.options.temperature,
+            max_tokens=self.options.max_tokens,
+            seed=_hash(f"{self.options.seed}/{example.id}/{number}") >> 1,
         )
         return await self.drafter.ask("draft", prompt, sampling)
 
     def summary(self, seconds: float) -> dict[str, Any]:
         summary: dict[str, Any] = {
-            "lessons": sum(map(len, self.collected.lessons.values())),
-            "failed": dict(Counter(failure["reason"] for failure in self.collected.failures)),
-            "stopped": self.collected.stopped,
-            "spent": self._spent(),
+            "lessons": sum(map(len, self.lessons.values())),
+            "failed": dict(Counter(failure["reason"] for failure in self.failures)),
+            "stopped": self.stopped,
+            "spent": asdict(self.drafter.spent),
             "cost_in_ledger": round(self.drafter.ledger.spent, 6),
             "seconds": round(seconds, 1),
         }
@@ -145,17 +159,11 @@ class Collector:
             summary["agreement"] = self._agreement()
         return summary
 
-    def _spent(self) -> dict[str, Any]:
-        total = Counter[str]()
-        for engine in self.paid:
-            total.update(asdict(engine.spent))
-        return {name: total[name] for name in asdict(Spent())}
-
     def _agreement(self) -> dict[str, Any]:
         """Weighted kappa of each other critic with the first, over drafts both could score."""
         result = {}
         for place, critic in enumerate(self.other_critics, 1):
-            pairs = [(scores[0], scores[place]) for scores in self.collected.scores]
+            pairs = [(scores[0], scores[place]) for scores in self.scores]
             both = [(a, b) for a, b in pairs if a is not None and b is not None]
             kappa = weighted_kappa([a for a, _ in both], [b for _, b in both])
             result[critic.name] = {"kappa": kappa, "responses": len(both), "of": len(pairs)}

@@ -7,7 +7,9 @@ How to add a critic: write a class with the members of ``LessonCritic`` below; n
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,8 +17,6 @@ from typing import Any, Protocol
 from redraft.server.engine.base import Chat, Message, Sampling, Tokens
 from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
 from redraft.server.refine.srt_format import (
-    HIGHEST_SCORE,
-    LOWEST_SCORE,
     FormatError,
     SrtFormat,
     parse_feedback,
@@ -25,8 +25,8 @@ from redraft.server.refine.srt_format import (
 )
 from redraft.server.refine.trace import Instruction
 from redraft.train.data.records import Example
-from redraft.train.engines import PaidEngines, spec
-from redraft.train.paid_engine import PaidEngine, Refused
+from redraft.train.engines import spec
+from redraft.train.paid_engine import PaidEngine, PaidEngines, Refused
 from redraft.train.workbench import critic as exact
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import UnknownInstruction, task_for
@@ -43,7 +43,8 @@ TABLE_1 = (
     + _END
 )
 _HEADING = re.compile(r"^\s*#*\s*\**improved response\**\s*:?\s*\**\s*$", re.I | re.M)
-_GREEDY = Sampling(temperature=0.0, max_tokens=2048)  # section 4.1
+MAX_TOKENS = 2048  # of every completion, section 4.1
+_GREEDY = Sampling(temperature=0.0, max_tokens=MAX_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +111,7 @@ class SrtCritic:
     def __init__(self, paid: PaidEngine, srt_format: SrtFormat) -> None:
         self.name = paid.engine.model
         self._paid, self._format = paid, srt_format
-        self._sampling = Sampling(
-            temperature=0.0,
-            max_tokens=2048,
-            stop=srt_format.stop_strings(),
-            stop_token_ids=srt_format.stop_token_ids(),
-        )
+        self._sampling = phase_sampling(srt_format, MAX_TOKENS)
 
     async def teach(self, example: Example, draft: str) -> Taught:
         chat, written = await self._ids(example, draft)
@@ -139,12 +135,6 @@ class SrtCritic:
         return await engine.encode_chat(example.messages), await engine.encode(response)
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    draft: int | None
-    refinement: int | None
-
-
 async def critic_of(named: Mapping[str, Any], engines: PaidEngines) -> LessonCritic:
     """The critic of an option: 'exact', or an engine."""
     if named.get("model") == "exact":
@@ -153,15 +143,16 @@ async def critic_of(named: Mapping[str, Any], engines: PaidEngines) -> LessonCri
 
 
 async def independent(
-    critic: LessonCritic, example: Example, draft: str, refinement: str
-) -> Scores:
-    """The critic's scores of both, each given without sight of the other or of any feedback.
-    The same text gets the same score, without a second call."""
-    if draft.strip() == refinement.strip():
-        score = await critic.score(example, draft)
-        return Scores(score, score)
-    scores = await asyncio.gather(critic.score(example, draft), critic.score(example, refinement))
-    return Scores(*scores)
+    critic: LessonCritic, example: Example, responses: Sequence[str]
+) -> list[int | None]:
+    """The critic's score of each, given without sight of the others or of any feedback. The same
+    text gets the same score, without a second call."""
+    texts: dict[str, str] = {}
+    for response in responses:
+        texts.setdefault(response.strip(), response)
+    scores = await asyncio.gather(*(critic.score(example, text) for text in texts.values()))
+    score_of = dict(zip(texts, scores, strict=True))
+    return [score_of[response.strip()] for response in responses]
 
 
 def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
@@ -170,16 +161,11 @@ def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
     None when chance alone explains everything: a critic that gives one score to all."""
     if len(first) != len(second):
         raise ValueError(f"{len(first)} scores against {len(second)}")
-    scale = range(LOWEST_SCORE, HIGHEST_SCORE + 1)
-    count = len(first)
-    share_first = {s: first.count(s) / count for s in scale} if count else {}
-    share_second = {s: second.count(s) / count for s in scale} if count else {}
-    by_chance = sum(
-        (a - b) ** 2 * share_first[a] * share_second[b] for a in share_first for b in share_second
-    )
+    counts = itertools.product(Counter(first).items(), Counter(second).items())
+    by_chance = sum((a - b) ** 2 * num_a * num_b for (a, num_a), (b, num_b) in counts)
     if not by_chance:
         return None
-    observed = sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) / count
+    observed = sum((a - b) ** 2 for a, b in zip(first, second, strict=True)) * len(first)
     return 1 - observed / by_chance
 
 
@@ -207,6 +193,16 @@ def readable_score(text: str) -> int | None:
         return parse_score(text)
     except FormatError:
         return None
+
+
+def phase_sampling(srt_format: SrtFormat, max_tokens: int) -> Sampling:
+    """Greedy, up to where a phase of the format ends."""
+    return Sampling(
+        temperature=0.0,
+        max_tokens=max_tokens,
+        stop=srt_format.stop_strings(),
+        stop_token_ids=srt_format.stop_token_ids(),
+    )
 
 
 def _request(template: str, example: Example, response: str) -> Chat:

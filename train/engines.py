@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
-from redraft.train.data.ledger import Ledger
 from redraft.train.data.tokens import weights_fingerprint
-from redraft.train.paid_engine import Budget, Limits, PaidEngine, Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,13 @@ class EngineSpec:
     timeout_s: float = option("longest one call may take", 600.0)
 
     @property
-    def price(self) -> Price:
-        return Price(self.prompt_price, self.completion_price)
+    def max_concurrency(self) -> int:
+        return self.concurrency or (16 if self.url else 2 * self.batch)
 
-    @property
-    def limits(self) -> Limits:
-        concurrency = self.concurrency or (16 if self.url else 2 * self.batch)
-        return Limits(concurrency, self.per_minute, self.retries, self.first_wait_s, self.timeout_s)
+    def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Of one call, or of many."""
+        price = prompt_tokens * self.prompt_price + completion_tokens * self.completion_price
+        return price / 1_000_000
 
 
 def identity(source: EngineSpec) -> str:
@@ -76,32 +74,6 @@ async def opened(source: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
         yield engine
     finally:
         await engine.close()
-
-
-class PaidEngines:
-    """The engines of a run by their specs: each opened once, all closed at the end."""
-
-    def __init__(self, ledger: Ledger, budget: Budget) -> None:
-        self._ledger, self._budget = ledger, budget
-        self._engines: dict[EngineSpec, PaidEngine] = {}
-        self._stack = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: Any) -> None:
-        await self._stack.aclose()
-
-    async def get(self, source: EngineSpec) -> PaidEngine:
-        if source not in self._engines:
-            engine = await self._stack.enter_async_context(opened(source))
-            self._engines[source] = PaidEngine(
-                engine, self._ledger, identity(source), source.limits, self._budget, source.price
-            )
-        return self._engines[source]
-
-    def __iter__(self) -> Iterator[PaidEngine]:
-        return iter(self._engines.values())
 
 
 def is_local(source: EngineSpec) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.train.collector import CollectOptions
 from redraft.train.data.ledger import read_entries
-from redraft.train.engines import EngineSpec
+from redraft.train.engines import EngineSpec, spec
 
 # Completion tokens of one call where nothing was measured yet: Tulu2 answers AlpacaEval in about
 # 250 tokens (paper Table 4: 993 characters); the critic writes about as much again twice over.
@@ -22,54 +22,48 @@ class CallEstimate:
     """All calls of one kind."""
 
     kind: str
+    engine: EngineSpec
     calls: int
     prompt_tokens: int
     completion_tokens: int
-    cost: float
     measured: bool
 
+    @property
+    def cost(self) -> float:
+        return self.engine.cost(self.prompt_tokens, self.completion_tokens)
 
-def estimate(
-    ledger: Path,
-    drafter: EngineSpec,
-    critic: EngineSpec | None,
-    *,
-    drafts: int,
-    instruction_tokens: int,
-    score: bool,
-) -> list[CallEstimate]:
-    """The calls for so many drafts, of instructions with so many tokens in all; no critic: it
-    costs nothing."""
-    measured = mean_lengths(ledger)
-    length = {kind: measured.get(kind, tokens) for kind, tokens in _ASSUMED.items()}
+    def __str__(self) -> str:
+        return (
+            f"  {self.kind:6} {self.calls:>9} calls {self.prompt_tokens:>12} prompt "
+            f"{self.completion_tokens:>12} completion tokens  cost {self.cost:>10.2f}"
+            f"  ({'from the ledger' if self.measured else 'assumed'} lengths)"
+        )
+
+
+def estimate(options: CollectOptions, instructions: int, instruction_tokens: int) -> str:
+    """What collecting from so many instructions, with so many tokens in all, would take."""
+    measured = _mean_lengths(Path(options.output) / "ledger.jsonl")
+    length = _ASSUMED | measured
 
     def calls_of(kind: str, engine: EngineSpec, calls: int, prompt_tokens: int) -> CallEstimate:
         completion_tokens = calls * length[kind]
-        cost = engine.price.of(prompt_tokens, completion_tokens)
-        return CallEstimate(kind, calls, prompt_tokens, completion_tokens, cost, kind in measured)
+        return CallEstimate(kind, engine, calls, prompt_tokens, completion_tokens, kind in measured)
 
-    estimates = [calls_of("draft", drafter, drafts, instruction_tokens)]
-    if critic is not None:
-        request_tokens = instruction_tokens + drafts * (_REQUEST_TOKENS + length["draft"])
-        estimates.append(calls_of("teach", critic, drafts, request_tokens))
-        if score:
-            estimates.append(calls_of("score", critic, 2 * drafts, 2 * request_tokens))
-    return estimates
-
-
-def table(estimates: Sequence[CallEstimate]) -> str:
-    rows = [
-        f"  {line.kind:6} {line.calls:>9} calls {line.prompt_tokens:>12} prompt "
-        f"{line.completion_tokens:>12} completion tokens  cost {line.cost:>10.2f}"
-        f"  ({'from the ledger' if line.measured else 'assumed'} lengths)"
-        for line in estimates
-    ]
-    total = sum(line.cost for line in estimates)
-    tokens = sum(line.prompt_tokens + line.completion_tokens for line in estimates)
-    return "\n".join(["collect would take:", *rows, f"  total {tokens} tokens, cost {total:.2f}"])
+    drafts, prompt_tokens = instructions * options.drafts, instruction_tokens * options.drafts
+    estimates = [calls_of("draft", spec(options.model, "model"), drafts, prompt_tokens)]
+    if options.critic.get("model") != "exact":  # which costs nothing
+        critic = spec(options.critic, "critic")
+        prompt_tokens += drafts * (_REQUEST_TOKENS + length["draft"])
+        estimates.append(calls_of("teach", critic, drafts, prompt_tokens))
+        if options.score:
+            estimates.append(calls_of("score", critic, 2 * drafts, 2 * prompt_tokens))
+    cost = sum(each.cost for each in estimates)
+    tokens = sum(each.prompt_tokens + each.completion_tokens for each in estimates)
+    total = f"  total {tokens} tokens, cost {cost:.2f}"
+    return "\n".join(["collect would take:", *map(str, estimates), total])
 
 
-def mean_lengths(ledger: Path) -> dict[str, int]:
+def _mean_lengths(ledger: Path) -> dict[str, int]:
     """Mean completion tokens of each kind of call, as far as the ledger has any."""
     lengths: dict[str, list[int]] = defaultdict(list)
     if ledger.is_file():

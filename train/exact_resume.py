@@ -58,12 +58,10 @@ class SameOrder(torch.utils.data.Sampler[int]):
         order = torch.randperm(len(self._lengths), generator=random).tolist()
         size = self._batch * self._CHUNK
         chunks = [order[i : i + size] for i in range(0, len(order), size)]
-        by_length = [i for chunk in chunks for i in sorted(chunk, key=self._length, reverse=True)]
+        length = self._lengths.__getitem__
+        by_length = [i for chunk in chunks for i in sorted(chunk, key=length, reverse=True)]
         batches = [by_length[i : i + self._batch] for i in range(0, len(by_length), self._batch)]
         last = batches.pop() if len(batches[-1]) < self._batch else []
         for place in torch.randperm(len(batches), generator=random).tolist():
             yield from batches[place]
         yield from last
-
-    def _length(self, index: int) -> int:
-        return self._lengths[index]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 import uuid
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field
 
 from redraft.server.engine.base import (
     Call,
@@ -24,10 +24,9 @@ from redraft.server.engine.base import (
 from redraft.server.engine.http_engine.answer import Retryable
 from redraft.server.retry import Backoff
 from redraft.train.data.ledger import Entry, Ledger, key_of
+from redraft.train.engines import EngineSpec, identity, opened
 
-_MILLION = 1_000_000
 _CHARACTERS_PER_TOKEN = 3  # on the low side, so that what is reserved is on the high side
-_DEFAULT_MAX_TOKENS = 2048  # the paper's (section 4.1)
 _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S = 60.0, 600.0  # collecting can wait
 
 
@@ -53,23 +52,11 @@ class CostReached(Exception):
     """The next call could go over the cost cap. Everything paid for is on disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Money per million tokens."""
-
-    prompt: float = 0.0
-    completion: float = 0.0
-
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
-        paid = prompt_tokens * self.prompt + completion_tokens * self.completion
-        return paid / _MILLION
-
-
 class Budget:
     """The cost cap of a run. A call reserves the most it can cost before it is made, so the cap
     holds whatever the calls under way turn out to cost."""
 
-    def __init__(self, max_cost: float | None = None, spent: float = 0.0) -> None:
+    def __init__(self, max_cost: float | None, spent: float = 0.0) -> None:
         self.max_cost = max_cost
         self.spent = spent
         self._reserved = 0.0
@@ -91,7 +78,7 @@ class Budget:
 class RateLimit:
     """At most so many calls a minute, evenly spaced; None is no limit."""
 
-    def __init__(self, per_minute: float | None = None) -> None:
+    def __init__(self, per_minute: float | None) -> None:
         self._interval_s = 60 / per_minute if per_minute else 0.0
         self._next_at = 0.0
 
@@ -104,20 +91,9 @@ class RateLimit:
         await asyncio.sleep(at - now)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many calls an engine takes, and how patient they are."""
-
-    concurrency: int
-    per_minute: float | None
-    retries: int
-    first_wait_s: float  # doubles with every retry
-    timeout_s: float
-
-
 @dataclass(slots=True)
 class Spent:
-    """What this run paid for, without what the ledger held before."""
+    """What the engines of this run were paid for, without what the ledger held before."""
 
     calls: int = 0
     reused: int = 0
@@ -134,17 +110,16 @@ class PaidEngine:
     engine: Engine
     ledger: Ledger
     model: str  # its name behind a URL, or a fingerprint of its weights
-    limits: Limits
-    budget: Budget = field(default_factory=Budget)
-    price: Price = field(default_factory=Price)
-    spent: Spent = field(default_factory=Spent)
+    source: EngineSpec
+    budget: Budget
+    spent: Spent
     _free: asyncio.Semaphore = field(init=False)
     _rate: RateLimit = field(init=False)
     _under_way: dict[str, asyncio.Task[Entry]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._free = asyncio.Semaphore(self.limits.concurrency)
-        self._rate = RateLimit(self.limits.per_minute)
+        self._free = asyncio.Semaphore(self.source.max_concurrency)
+        self._rate = RateLimit(self.source.per_minute)
 
     async def ask(self, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
         """The entry of one call; PaidCallFailed, or CostReached at the cap."""
@@ -155,38 +130,35 @@ class PaidEngine:
             return known
         if key not in self._under_way:
             # Two drafts may be the same text: the second call waits for the first.
-            task = asyncio.create_task(self._recorded(key, kind, prompt, sampling))
+            task = asyncio.create_task(self._paid(key, kind, prompt, sampling))
             task.add_done_callback(lambda _: self._under_way.pop(key))
             self._under_way[key] = task
         return await asyncio.shield(self._under_way[key])
 
-    async def _recorded(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
+    async def _paid(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
         async with self._free:
-            entry = await self._pay(key, kind, prompt, sampling)
+            max_tokens = sampling.max_tokens or self.engine.window
+            most = self.source.cost(prompt_tokens(prompt), max_tokens)
+            self.budget.reserve(most)
+            entry = Entry(key, kind)
+            try:
+                entry = await self._attempts(key, kind, prompt, sampling)
+            finally:
+                self.budget.settle(most, entry.cost)
+            self.spent.calls += 1
+            self.spent.prompt_tokens += entry.prompt_tokens
+            self.spent.completion_tokens += entry.completion_tokens
+            self.spent.cost += entry.cost
             await self.ledger.append(entry)
         return entry
 
-    async def _pay(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        sampling = replace(sampling, max_tokens=sampling.max_tokens or _DEFAULT_MAX_TOKENS)
-        most = self.price.of(prompt_tokens(prompt), sampling.max_tokens or 0)
-        self.budget.reserve(most)
-        entry = Entry(key, kind)
-        try:
-            entry = await self._attempts(key, kind, prompt, sampling)
-        finally:
-            self.budget.settle(most, entry.cost)
-        self.spent.calls += 1
-        self.spent.prompt_tokens += entry.prompt_tokens
-        self.spent.completion_tokens += entry.completion_tokens
-        self.spent.cost += entry.cost
-        return entry
-
     async def _attempts(self, key: str, kind: str, prompt: Prompt, sampling: Sampling) -> Entry:
-        limits = self.limits
+        source = self.source
         backoff = Backoff(
-            limits.retries, limits.first_wait_s, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S
+            source.retries, source.first_wait_s, _LONGEST_WAIT_S, _LONGEST_RETRY_AFTER_S
         )
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
             await self._rate.wait()
             started = time.monotonic()
             try:
@@ -194,38 +166,55 @@ class PaidEngine:
             except (EngineRefused, PromptTooLong) as error:
                 raise Refused(str(error)) from error
             except (EngineError, TimeoutError) as error:
+                failures += 1
                 retry_after_s = error.after_s if isinstance(error, Retryable) else None
                 delay_s = backoff.delay_s(failures, retry_after_s)
                 if delay_s is None:
-                    message = str(error) or f"no answer in {limits.timeout_s:g} s"
+                    message = str(error) or f"no answer in {source.timeout_s:g} s"
                     raise GivenUp(message) from error
                 self.spent.retries += 1
                 await asyncio.sleep(delay_s)
             else:
                 return self._entry(key, kind, completion, time.monotonic() - started)
-        raise AssertionError("the loop above returns or raises")
 
     async def _once(self, prompt: Prompt, sampling: Sampling) -> Completion:
-        call = Call(uuid.uuid4().hex, timeout_s=self.limits.timeout_s)
-        async with asyncio.timeout(self.limits.timeout_s):
+        call = Call(uuid.uuid4().hex, timeout_s=self.source.timeout_s)
+        async with asyncio.timeout(self.source.timeout_s):
             done = await complete(self.engine, prompt, sampling, call)
         if not done.text and not done.usage.completion_tokens:
             raise EngineUnavailable(f"engine {self.engine.name!r} returned an empty completion")
         return done
 
     def _entry(self, key: str, kind: str, done: Completion, seconds: float) -> Entry:
-        paid = self.price.of(done.usage.prompt_tokens, done.usage.completion_tokens)
+        usage = done.usage
         return Entry(
             key=key,
             kind=kind,
             text=done.text,
             token_ids=done.token_ids,
             finish_reason=done.finish_reason,
-            prompt_tokens=done.usage.prompt_tokens,
-            completion_tokens=done.usage.completion_tokens,
-            cost=paid,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cost=self.source.cost(usage.prompt_tokens, usage.completion_tokens),
             seconds=round(seconds, 3),
         )
+
+
+class PaidEngines(AsyncExitStack):
+    """The engines of a run by their specs: each opened once, all closed at the end."""
+
+    def __init__(self, ledger: Ledger, budget: Budget) -> None:
+        super().__init__()
+        self._ledger, self._budget, self._spent = ledger, budget, Spent()
+        self._engines: dict[EngineSpec, PaidEngine] = {}
+
+    async def get(self, source: EngineSpec) -> PaidEngine:
+        if source not in self._engines:
+            engine = await self.enter_async_context(opened(source))
+            self._engines[source] = PaidEngine(
+                engine, self._ledger, identity(source), source, self._budget, self._spent
+            )
+        return self._engines[source]
 
 
 def prompt_tokens(prompt: Prompt) -> int:

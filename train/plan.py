@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from redraft.server.options import ConfigError
-from redraft.train.estimate import INSTRUCTION_TOKENS
+from redraft.train.collector import CollectOptions
+from redraft.train.estimate import INSTRUCTION_TOKENS, estimate
 from redraft.train.recipe import RecipeStep
 from redraft.train.sizing import Plan, shape_of, size
-from redraft.train.stages.collect import CollectOptions, estimated
 from redraft.train.stages.dpo import DpoOptions
 from redraft.train.stages.dpo import trainer_arguments as dpo_arguments
 from redraft.train.stages.sft import SftOptions
@@ -41,7 +41,7 @@ def _check_accelerate(file: Path) -> None:
 def _collect(options: CollectOptions) -> str:
     if options.limit is None:
         return "  collect: all instructions of the data; give a limit for an estimate"
-    return estimated(options, options.limit, options.limit * INSTRUCTION_TOKENS)
+    return estimate(options, options.limit, options.limit * INSTRUCTION_TOKENS)
 
 
 def _training(options: SftOptions | DpoOptions, plan: Plan, base: str) -> str:

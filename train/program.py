@@ -11,12 +11,9 @@ from redraft.server.engine.base import EngineError
 from redraft.server.jsonl import LineError
 from redraft.server.options import ConfigError
 from redraft.server.options import read as read_options
+from redraft.train.data.ledger import LedgerError
 
 T = TypeVar("T")
-
-
-class Problem(Exception):
-    """An error the user can mend; the message says how."""
 
 
 def read(
@@ -37,7 +34,7 @@ def run(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = 
     """The exit status of a program; a problem is one line, not a traceback."""
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
-    except (Problem, ConfigError, EngineError, LineError, FileNotFoundError) as problem:
+    except (ConfigError, EngineError, LedgerError, LineError, FileNotFoundError) as problem:
         print(f"redraft train: {problem}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -11,6 +11,15 @@ from redraft.server.options import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingData:
+    """A data set, and the lengths of its rows."""
+
+    train: Any  # a data set
+    lengths: Sequence[int]  # of each sequence
+    held_out: Any = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrlSettings:
     """Made, and so checked, before anything is written or loaded."""
 
@@ -24,14 +33,19 @@ class TrlSettings:
     ) -> TrlSettings:
         return cls(arguments, lora_config(lora), quantization(quantize))
 
+    def trainer(self, trainer: type, model: Any, tokenizer: Any, data: TrainingData) -> Any:
+        from redraft.train.exact_resume import MarkComplete
 
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """A data set, and the lengths of its rows."""
-
-    train: Any  # a data set
-    lengths: Sequence[int]  # of each sequence
-    held_out: Any = None
+        return trainer(
+            model=model,
+            args=self.arguments,
+            processing_class=tokenizer,
+            train_dataset=data.train,
+            eval_dataset=data.held_out,
+            peft_config=self.lora,
+            quantization_config=self.quantization,
+            callbacks=[MarkComplete()],
+        )
 
 
 def defaults(output: str, seed: int, whole_weights: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ UNUSABLE, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CommandTable:
     program: str  # as the user calls it
     package: str
     commands: Mapping[str, tuple[str, str]]

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 
-EXPERIMENTS = Table(
+EXPERIMENTS = CommandTable(
     "redraft bench experiments",
     "redraft.benchmarks.experiments",
     {

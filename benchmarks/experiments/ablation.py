@@ -15,29 +15,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import failures, samples, table, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, Tools
-from redraft.benchmarks.experiments.retraining import RetrainingOptions
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, RetrainingOptions, Tools
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result
-from redraft.server.options import ConfigError, option
+from redraft.server.options import option
 from redraft.server.refine.srt_format import COMPONENTS
 
+Component = Literal["weaknesses", "suggestions", "score"]
 ALL, BASE = "all feedback", "base model"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationOptions(RetrainingOptions):
-    without: tuple[str, ...] = option(f"of {', '.join(COMPONENTS)}", COMPONENTS)
+    without: tuple[Component, ...] = option("left out, one at a time", get_args(Component))
     out: Path = option("folder for the results", Path("runs/experiments/ablation"))
-
-    def __post_init__(self) -> None:
-        if unknown := set(self.without) - set(COMPONENTS):
-            parts = ", ".join(COMPONENTS)
-            raise ConfigError(f"no part {min(unknown)!r} of feedback; parts: {parts}")
 
 
 def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:

@@ -21,6 +21,7 @@ from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.benchmarks.workbench.judge import judged
 from redraft.child_process import python_module
 from redraft.server import jsonl
+from redraft.server.options import option
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train.workbench.families import FAMILIES
 
@@ -46,22 +47,41 @@ class Tools:
 TOOLS = Tools(run_to_end, evaluate)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RetrainingOptions:
+    recipe: str = option("a name or a file: how arms are trained", "workbench")
+    made: Path | None = option("what the recipe made; none: runs/RECIPE", None)
+    base: Path | None = option("weights every arm starts from; none: MADE/base", None)
+    lessons: Path | None = option("none: MADE/lessons/kept.jsonl", None)
+    limit: int | None = option("train on the first so many, all arms", None, least=1)
+    set: tuple[str, ...] = option(
+        "NAME=VALUE: an option of the stage, for all arms: trainer.num_train_epochs=1",
+        (),
+        repeat=True,
+    )
+    seed: int = option("of the trainings", 1)
+    families: tuple[str, ...] = option("lessons and instructions of these only", ())
+    per_family: int = option("held-out instructions of each family", 60, least=1)
+    task_seed: int = option("which instructions", 7)
+    max_failed: float = option("share of answers that may fail", 0.01)
+    arms: Path = option("folder of trained arms, shared", Path("runs/experiments/arms"))
+    out: Path = option("folder for the results", Path("runs/experiments"))
+
+
 @dataclass(frozen=True, slots=True)
 class ArmSettings:
     """How all arms of an experiment are trained and measured."""
 
-    recipe: str
-    step: str  # of the recipe: the training that differs
+    options: RetrainingOptions
+    tools: Tools
+    step: Literal["stage1", "stage2"]  # of the recipe: the training that differs
     start: Path  # weights all arms start from
     data: Path
-    takes: Literal["lessons", "pairs"]  # what the data is, and the option of the step it goes in
-    arms: Path  # folder of the arms
-    tools: Tools
-    changes: tuple[str, ...] = ()  # NAME=VALUE: options of the step, other than the recipe's
-    seed: int = 1
-    families: tuple[str, ...] = ()  # of instructions; none: all there are
-    per_family: int = 60
-    task_seed: int = 7
+
+    @property
+    def takes(self) -> Literal["lessons", "pairs"]:
+        """What the data is, and the option of the step that takes it."""
+        return "lessons" if self.step == "stage1" else "pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +93,22 @@ class MeasuredArm:
 
 def measured(arm: Arm, settings: ArmSettings) -> MeasuredArm:
     """Train the arm unless that is done, and judge its answers."""
-    folder = settings.arms / folder_name(arm, settings)
+    options = settings.options
+    folder = options.arms.resolve() / folder_name(arm, settings)
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
     model = _made(arm, settings, folder)
-    instructions = "-".join([*settings.families, str(settings.per_family), str(settings.task_seed)])
+    instructions = "-".join([*options.families, str(options.per_family), str(options.task_seed)])
     answers = folder / f"answers-{instructions}.jsonl"
     if not answers.is_file():
-        options = EvaluateOptions(
+        evaluation = EvaluateOptions(
             output=answers,
             model=model,
             iterations=1 if arm.components else 0,
-            per_family=settings.per_family,
-            families=settings.families or tuple(FAMILIES),
-            seed=settings.task_seed,
+            per_family=options.per_family,
+            families=options.families or tuple(FAMILIES),
+            seed=options.task_seed,
         )
-        settings.tools.evaluate(options)
+        settings.tools.evaluate(evaluation)
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / settings.step / _TRAINING).read_text(encoding="utf-8"))
@@ -97,13 +118,13 @@ def measured(arm: Arm, settings: ArmSettings) -> MeasuredArm:
 def _made(arm: Arm, settings: ArmSettings, folder: Path) -> Path:
     """The folder of the model to serve. An arm without feedback is not merged: it has no manifest
     and is served for direct answers."""
-    trained = folder / settings.step if arm.size else settings.start
+    trained = folder / settings.step if arm.size else settings.start.resolve()
     only: list[str] = []
     changes: list[str] = []
     if arm.size:
         only.append(settings.step)
         changes += _set(settings.step, _training(arm, settings, trained))
-        changes += [f"steps.{settings.step}.{change}" for change in settings.changes]
+        changes += [f"steps.{settings.step}.{change}" for change in settings.options.set]
     if arm.components:
         only.append("merge")
         values: dict[str, Any] = {"model": str(trained), "output": str(folder / "model")}
@@ -111,18 +132,18 @@ def _made(arm: Arm, settings: ArmSettings, folder: Path) -> Path:
         changes += _set("merge", values)
     if only:
         sets = [part for change in changes for part in ("--set", change)]
-        command = ["run", settings.recipe, "--output", str(folder), "--only", *only, *sets]
+        command = ["run", settings.options.recipe, "--output", str(folder), "--only", *only, *sets]
         settings.tools.run(python_module("redraft.train", *command), folder / "log.txt")
     return folder / "model" if arm.components else trained
 
 
 def _training(arm: Arm, settings: ArmSettings, output: Path) -> dict[str, Any]:
-    values: dict[str, Any] = {"model": str(settings.start), "output": str(output)}
-    values |= {"limit": arm.size, "seed": settings.seed}
+    values: dict[str, Any] = {"model": str(settings.start.resolve()), "output": str(output)}
+    values |= {"limit": arm.size, "seed": settings.options.seed}
     if settings.takes == "lessons":
-        values |= {"lessons": [str(settings.data)], "components": arm.components}
+        values |= {"lessons": [str(settings.data.resolve())], "components": arm.components}
     else:
-        values |= {"pairs": str(settings.data)}
+        values |= {"pairs": str(settings.data.resolve())}
     return values
 
 
@@ -140,13 +161,9 @@ def folder_name(arm: Arm, settings: ArmSettings) -> str:
         raise FileNotFoundError(errno.ENOENT, "no weights", str(settings.start / "*.safetensors"))
     deciding: list[object] = [arm.size, arm.components, *map(_sha256, weights)]
     if arm.size:
-        deciding += [
-            settings.recipe,
-            settings.step,
-            settings.changes,
-            settings.seed,
-            _sha256(settings.data),
-        ]
+        options = settings.options
+        deciding += [options.recipe, settings.step, options.set, options.seed]
+        deciding.append(_sha256(settings.data))
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]
     return f"{settings.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"
 

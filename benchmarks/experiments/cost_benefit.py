@@ -156,16 +156,10 @@ def _pairs_table(sources: Sequence[Source], usable: Interval, options: CostBenef
     rows: list[tuple[Cell, ...]] = []
     for each in sources:
         hours = None if each.seconds is None else each.seconds * options.pairs / HOUR_S
-        rows.append(
-            (
-                each.name,
-                None if each.tokens is None else round(each.tokens),
-                dollars(each.money, 1000),
-                dollars(each.money, options.pairs),
-                None if hours is None else f"{hours:,.1f}",
-                each.right,
-            )
-        )
+        tokens = None if each.tokens is None else round(each.tokens)
+        money = (dollars(each.money, 1000), dollars(each.money, options.pairs))
+        time = None if hours is None else f"{hours:,.1f}"
+        rows.append((each.name, tokens, *money, time, each.right))
     total = f"{options.pairs:,.0f}"
     columns = ("labels by", "tokens a pair", "$ for 1,000 pairs", f"$ for {total}")
     note = (
@@ -191,17 +185,8 @@ def _answers_table(weighed: Mapping[str, Weighed], options: CostBenefitOptions) 
         money = _money(options, prompt, each.tokens.estimate, seconds)
         more = each.gain.difference.estimate / 100
         dear = each.tokens.estimate - direct.tokens.estimate
-        rows.append(
-            (
-                name,
-                each.right,
-                round(prompt, 1),
-                each.tokens,
-                f"{seconds * 1000:.3g}",
-                dollars(money, 1000),
-                f"{dear / more:,.0f}" if more > 0 else None,
-            )
-        )
+        shown = (round(prompt, 1), each.tokens, f"{seconds * 1000:.3g}", dollars(money, 1000))
+        rows.append((name, each.right, *shown, f"{dear / more:,.0f}" if more > 0 else None))
     columns = ("answers", "right %", "prompt tokens", "tokens generated", "ms an answer")
     note = "The last column: tokens generated beyond direct answers, for each answer more right."
     more_columns = ("$ for 1,000", "tokens for one more right")

@@ -21,8 +21,7 @@ from typing import Literal
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import WeighedArm, failures, samples, table, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, ArmSettings, Tools
-from redraft.benchmarks.experiments.retraining import RetrainingOptions
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, ArmSettings, RetrainingOptions, Tools
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Result
 from redraft.benchmarks.stats.intervals import Interval
@@ -86,7 +85,7 @@ def experiment(options: DataCurveOptions, tools: Tools) -> Result:
 def _pair_settings(options: DataCurveOptions, tools: Tools) -> ArmSettings:
     if not (options.stage1 and options.pairs):
         raise ConfigError("--stage 2 needs --stage1 MODEL and --pairs FILE")
-    return retraining.arm_settings(options, tools, "stage2", options.stage1, options.pairs)
+    return ArmSettings(options, tools, "stage2", options.stage1, options.pairs)
 
 
 def curves(weighed: Sequence[WeighedArm]) -> Mapping[str, Sequence[tuple[float, Interval]]]:

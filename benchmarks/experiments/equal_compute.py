@@ -146,17 +146,11 @@ def _compared(answers: Mapping[str, Answers], rivals: Sequence[Rival], seed: int
     rows: list[tuple[Cell, ...]] = []
     for rival in rivals:
         ours, theirs = answers[f"refine {rival.iterations}"], answers[rival.name]
-        compared = gain(ours, theirs, seed)
-        rows.append(
-            (
-                f"refine {rival.iterations}, or {rival.name}",
-                share_right(ours),
-                share_right(theirs),
-                compared.difference,
-                p_shown(compared.p_value),
-                spent(theirs, ours, seed).difference,
-            )
-        )
+        compared, dearer = gain(ours, theirs, seed), spent(theirs, ours, seed)
+        shares = (share_right(ours), share_right(theirs))
+        ahead = (compared.difference, p_shown(compared.p_value))
+        name = f"refine {rival.iterations}, or {rival.name}"
+        rows.append((name, *shares, *ahead, dearer.difference))
     columns = ("compared", "refining right %", "other right %")
     note = "Paired by prompt, 95% intervals; p: sign test. Drafts as many as the tokens buy."
     more = ("refining ahead by, points", "p", "tokens the other has more")

@@ -123,19 +123,12 @@ def _share(each: Point, count: int) -> tuple[float, Interval]:
 def _table(curve: Sequence[Point]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in curve:
-        start = each.iteration == 0
-        flipped = each.flipped.shown
-        rows.append(
-            (
-                "draft" if start else f"iteration {each.iteration}",
-                each.right,
-                None if start else each.gain.difference,
-                None if start else flipped,
-                None if start else p_shown(each.flipped.p_value),
-                None if start else each.changed,
-                each.tokens,
-            )
-        )
+        compared: tuple[Cell, ...] = (None, None, None, None)
+        if each.iteration:
+            mended = (each.flipped.shown, p_shown(each.flipped.p_value))
+            compared = (each.gain.difference, *mended, each.changed)
+        name = f"iteration {each.iteration}" if each.iteration else "draft"
+        rows.append((name, each.right, *compared, each.tokens))
     columns = ("after", "right %", "gain on draft, points", "mended/spoiled by this one", "p")
     note = (
         "Mended/spoiled: wrong answers made right and right ones made wrong by this iteration "

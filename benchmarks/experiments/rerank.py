@@ -87,19 +87,13 @@ def _compared(
     rows: list[tuple[Cell, ...]] = []
     for number, name in against.items():
         notes = {"equal tokens": name == equal, "the paper's": number == PAPER_DRAFTS}
-        remarks = [note for note, holds in notes.items() if holds]
+        remarks = ", ".join(note for note, holds in notes.items() if holds)
         compared = gain(answers[REFINE], answers[name], seed)
         preferred = 100 * (compared.wins + compared.ties / 2) / compared.difference.n
-        rows.append(
-            (
-                f"{name} ({', '.join(remarks)})" if remarks else name,
-                compared.difference,
-                compared.shown,
-                round(preferred, 1),
-                spent(answers[REFINE], answers[name], seed).difference,
-                p_shown(compared.p_value),
-            )
-        )
+        dearer = spent(answers[REFINE], answers[name], seed)
+        ahead = (compared.difference, compared.shown, round(preferred, 1))
+        shown = f"{name} ({remarks})" if remarks else name
+        rows.append((shown, *ahead, dearer.difference, p_shown(compared.p_value)))
     columns = ("refining against", "refining ahead by, points", "won/tied/lost", "refining wins, %")
     note = (
         "Paired by prompt, 95% intervals; p: sign test. Wins count ties half. The paper's, judged "

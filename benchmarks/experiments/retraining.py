@@ -7,37 +7,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from redraft.benchmarks.experiments.arms import Arm, ArmSettings, MeasuredArm, Tools, measured
+from redraft.benchmarks.experiments.arms import (
+    Arm,
+    ArmSettings,
+    MeasuredArm,
+    RetrainingOptions,
+    Tools,
+    measured,
+)
 from redraft.benchmarks.output.results import Result, publish
 from redraft.child_process import python_module
 from redraft.server import jsonl
-from redraft.server.options import ConfigError, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class RetrainingOptions:
-    recipe: str = option("a name or a file: how arms are trained", "workbench")
-    made: Path | None = option("what the recipe made; none: runs/RECIPE", None)
-    base: Path | None = option("weights every arm starts from; none: MADE/base", None)
-    lessons: Path | None = option("none: MADE/lessons/kept.jsonl", None)
-    limit: int | None = option("train on the first so many, all arms", None, least=1)
-    set: tuple[str, ...] = option(
-        "NAME=VALUE: an option of the stage, for all arms: trainer.num_train_epochs=1",
-        (),
-        repeat=True,
-    )
-    seed: int = option("of the trainings", 1)
-    families: tuple[str, ...] = option("lessons and instructions of these only", ())
-    per_family: int = option("held-out instructions of each family", 60, least=1)
-    task_seed: int = option("which instructions", 7)
-    max_failed: float = option("share of answers that may fail", 0.01)
-    arms: Path = option("folder of trained arms, shared", Path("runs/experiments/arms"))
-    out: Path = option("folder for the results", Path("runs/experiments"))
-
+from redraft.server.options import ConfigError
 
 Options = TypeVar("Options", bound=RetrainingOptions)
 Experiment = Callable[[Options, Tools], Result]
@@ -52,7 +36,7 @@ def lesson_settings(options: RetrainingOptions, tools: Tools) -> ArmSettings:
         tools.run(python_module("redraft.train", *command), options.out / "recipe.log")
     base = options.base or made / "base"
     lessons = options.lessons or made / "lessons" / "kept.jsonl"
-    return arm_settings(options, tools, "stage1", base, of_families(options, lessons))
+    return ArmSettings(options, tools, "stage1", base, of_families(options, lessons))
 
 
 def of_families(options: RetrainingOptions, lessons: Path) -> Path:
@@ -63,25 +47,6 @@ def of_families(options: RetrainingOptions, lessons: Path) -> Path:
     rows = jsonl.read(lessons)
     jsonl.write(path, (r for r in rows if r.get("meta", {}).get("family") in options.families))
     return path
-
-
-def arm_settings(
-    options: RetrainingOptions, tools: Tools, step: str, start: Path, data: Path
-) -> ArmSettings:
-    return ArmSettings(
-        recipe=options.recipe,
-        step=step,
-        start=start.resolve(),
-        data=data.resolve(),
-        takes="lessons" if step == "stage1" else "pairs",
-        arms=options.arms.resolve(),
-        tools=tools,
-        changes=options.set,
-        seed=options.seed,
-        families=options.families,
-        per_family=options.per_family,
-        task_seed=options.task_seed,
-    )
 
 
 def size(options: RetrainingOptions, settings: ArmSettings) -> int:

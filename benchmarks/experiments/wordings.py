@@ -91,20 +91,10 @@ def _named(prompts: Sequence[LabelledPrompt]) -> Iterator[Group]:
 def _table(weighed: Mapping[str, Mapping[str, Weighed]]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for name, ways in weighed.items():
-        direct, refined = ways["direct"], ways["refined"]
-        flipped = refined.flipped
-        rows.append(
-            (
-                name,
-                direct.right.n,
-                direct.right,
-                refined.right,
-                refined.gain.difference,
-                flipped.shown,
-                p_shown(flipped.p_value),
-                refined.malformed,
-            )
-        )
+        direct, refined = ways["direct"].right, ways["refined"].right
+        gain, flipped = ways["refined"].gain.difference, ways["refined"].flipped
+        counts = (p_shown(flipped.p_value), ways["refined"].malformed)
+        rows.append((name, direct.n, direct, refined, gain, flipped.shown, *counts))
     columns = ("group", "prompts", "direct right %", "refined right %", "gain, points")
     note = (
         "Gains are paired by prompt; 95% intervals; p: McNemar's exact test. The questions in "

@@ -34,7 +34,7 @@ class HarnessOptions(CallOptions):
     data: Path = option("folder of the task sets")
     url: str = option("of the server, /v1 included", LOCAL_URL)
     model: tuple[str, ...] = option("its name on the server; repeat it", repeat=True)
-    sets: tuple[SetName, ...] = option("of gsm8k, bbh, tydiqa", ("gsm8k", "bbh", "tydiqa"))
+    sets: tuple[SetName, ...] = option("to measure", ("gsm8k", "bbh", "tydiqa"))
     limit: int | None = option("only so many questions of each group", None, least=1)
     max_failed: float = option("share that may be unscored", 0.01)
     out: Path = option("folder for the results", Path("runs/tasks"))

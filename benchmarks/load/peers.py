@@ -31,7 +31,7 @@ class PeerOptions:
     url: tuple[str, ...] = option("SYSTEM=URL of a running server; repeat it", (), repeat=True)
     served_name: str = option("what running servers call the model", "model")
     systems: tuple[SystemName, ...] = option(
-        f"of {', '.join(SYSTEMS)}", ("redraft", "floor", "client-loop", "client-chat")
+        "to measure", ("redraft", "floor", "client-loop", "client-chat")
     )
     optillm: str = option(
         f"the optillm program; {AUTO} installs it into the user's cache folder", AUTO

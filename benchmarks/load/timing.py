@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from statistics import median
 from typing import Any, Self
 
+from redraft.benchmarks.output.results import plain
 from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
 
 
@@ -48,18 +49,9 @@ class Timing:
 
     def json(self) -> dict[str, Any]:
         return {
-            "first_token_s": round(self.first_token_s, 5),
-            "first_answer_s": round(self.first_answer_s, 5),
-            "total_s": round(self.total_s, 5),
-            "tokens": self.tokens,
-            "prompt_tokens": self.prompt_tokens,
-            "cached_tokens": self.cached_tokens,
-            "phases": {phase: round(seconds, 5) for phase, seconds in self.phases.items()},
+            name: round(value, 5) if isinstance(value, float) else value
+            for name, value in asdict(self).items()
         }
-
-    @classmethod
-    def of(cls, content: dict[str, Any]) -> Self:
-        return cls(**content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +68,14 @@ class Batch:
     server_cpu_s: float = math.nan  # without the engines' processes
 
     def json(self) -> dict[str, Any]:
-        return {
-            "system": self.system,
-            "cell": self.cell,
-            "repeat": self.repeat,
-            "seconds": self.seconds,
-            "failures": dict(self.failures),
-            "cpu_s": self.cpu_s if math.isfinite(self.cpu_s) else None,
-            "server_cpu_s": self.server_cpu_s if math.isfinite(self.server_cpu_s) else None,
-            "timings": [timing.json() for timing in self.timings],
-        }
+        return {**plain(self), "timings": [timing.json() for timing in self.timings]}
 
     @classmethod
-    def of(cls, content: dict[str, Any]) -> Self:
-        return cls(
-            content["system"],
-            content["cell"],
-            content["repeat"],
-            content["seconds"],
-            tuple(map(Timing.of, content["timings"])),
-            content["failures"],
-            math.nan if content["cpu_s"] is None else content["cpu_s"],
-            math.nan if content["server_cpu_s"] is None else content["server_cpu_s"],
-        )
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """From a record of the journal, where null stands for NaN."""
+        values = {each.name: content[each.name] for each in fields(cls)}
+        values |= {name: math.nan for name in ("cpu_s", "server_cpu_s") if values[name] is None}
+        return cls(**values | {"timings": tuple(Timing(**each) for each in values["timings"])})
 
     @property
     def failed(self) -> int:

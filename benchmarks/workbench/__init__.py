@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redraft.benchmarks.commands.table import Table
+from redraft.benchmarks.commands.table import CommandTable
 
-STEPS = Table(
+STEPS = CommandTable(
     "redraft bench workbench",
     "redraft.benchmarks.workbench",
     {

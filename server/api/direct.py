@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from redraft.server.api import unsupported
 from redraft.server.api.decide import Decision
 from redraft.server.api.errors import ApiError
-from redraft.server.api.sse import HEADERS, Connected, Line, data, failed, last_words
+from redraft.server.api.sse import HEADERS, Connected, Downstream, data, failed, last_words
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct
 from redraft.server.refine.interrupt import Interrupt
@@ -78,7 +78,7 @@ class Forwarded(Response):
         await whole(scope, receive, send)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, line = scope["path"], Line(scope, send, HEADERS)
+        path, line = scope["path"], Downstream(scope, send, HEADERS)
         async with Connected(receive) as connected:
             pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
             try:
@@ -106,7 +106,7 @@ class _Exchange:
     """One request and its answer, as an ASGI application sees them. What it answers goes to
     ``line`` part by part, or into ``body``."""
 
-    def __init__(self, payload: dict[str, Any], line: Line | None = None) -> None:
+    def __init__(self, payload: dict[str, Any], line: Downstream | None = None) -> None:
         self.status = 0
         self.headers = Headers()
         self.body = bytearray()

@@ -135,7 +135,7 @@ class EventStream(Response):
         self._chunks, self._settings, self._on_error = chunks, settings, on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        line = Line(scope, send, HEADERS)
+        line = Downstream(scope, send, HEADERS)
         # Opened in this order: a client that leaves cancels the work and the pulse, both.
         async with Connected(receive) as connected, aclosing(self._chunks) as chunks:
             pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
@@ -159,7 +159,7 @@ def last_words(error: Exception, path: str) -> ApiError:
     return described
 
 
-class Line:
+class Downstream:
     """The way to the client: whether it is blocked, and for how long nothing moved on it."""
 
     def __init__(self, scope: Scope, send: Send, headers: list[tuple[bytes, bytes]]) -> None:

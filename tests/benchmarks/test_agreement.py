@@ -37,8 +37,8 @@ def measure(served: Served, directory: Path, pairs: list[tuple[str, str]]) -> tu
     path = directory / "pairs.jsonl.gz"
     rows = [json.dumps({"chosen": ASKED + a, "rejected": ASKED + b}) for a, b in pairs]
     path.write_bytes(gzip.compress("\n".join(rows).encode()))
-    given = ["--data", str(path), "--url", served.v1, "--model", "m", "--retries", "0"]
-    code = agreement.main([*given, "--out", str(directory)])
+    arguments = ["--data", str(path), "--url", served.v1, "--model", "m", "--retries", "0"]
+    code = agreement.main([*arguments, "--out", str(directory)])
     return code, json.loads((directory / "agreement.json").read_text())
 
 
@@ -58,9 +58,9 @@ def test_a_transcript_without_a_last_answer_is_left_out() -> None:
 def test_ties_are_wrong_and_reported_apart(served: Served, tmp_path: Path) -> None:
     pairs = [(f"{8 + n % 3} of 10, {n}", f"2 of 10, {n}") for n in range(6)]
     pairs += [("5 of 10 yes", "5 of 10 no"), ("5 of 10 a", "5 of 10 b"), ("1 of 10", "9 of 10")]
-    code, found = measure(served, tmp_path, pairs)
+    code, result = measure(served, tmp_path, pairs)
     assert code == 0
-    figures = found["figures"]["all"]
+    figures = result["figures"]["all"]
     assert (figures["right"], figures["ties"], figures["wrong"]) == (6, 2, 1)
     assert figures["accuracy"]["estimate"] == pytest.approx(100 * 6 / 9, abs=1e-5)
     assert figures["without_ties"]["estimate"] == pytest.approx(100 * 6 / 7, abs=1e-5)
@@ -71,10 +71,10 @@ def test_an_answer_without_a_score_is_a_counted_failure_and_not_a_wrong_pair(
     served: Served, tmp_path: Path
 ) -> None:
     pairs = [("7 of 10", "3 of 10"), ("no idea", "4 of 10"), ("broken", "6 of 10")]
-    code, found = measure(served, tmp_path, pairs)
+    code, result = measure(served, tmp_path, pairs)
     assert code == 1
-    assert found["failures"] == {"no_score": 1, "http_500": 1}
-    assert found["figures"]["all"]["accuracy"]["n"] == 1
+    assert result["failures"] == {"no_score": 1, "http_500": 1}
+    assert result["figures"]["all"]["accuracy"]["n"] == 1
 
 
 def test_what_is_scored_is_not_asked_again(app: Any, served: Served, tmp_path: Path) -> None:

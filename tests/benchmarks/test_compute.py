@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import compute
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.grading.labelled import MATCHES, LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.labelled import MATCHES, LabelledPrompt, Match, read_labelled
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from tests.support.loops import FORMAT, feedback
@@ -40,17 +40,17 @@ def mends(prompt: str, sampling: Sampling) -> str:
 
 def run(served: Served, labelled: Path, *more: str) -> tuple[int, dict[str, Any]]:
     out = labelled.parent / "out"
-    given = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
-    code = compute.main([*given, "--out", str(out), *more])
+    arguments = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
+    code = compute.main([*arguments, "--out", str(out), *more])
     return code, json.loads((out / "compute.json").read_text())
 
 
 def test_ways_are_compared_with_the_first_and_their_tokens_count(tmp_path: Path) -> None:
     ways = ["--way", 'direct={"max_iterations": 0}', "--way", 'refined={"max_iterations": 1}']
     with answering(ScriptedEngine(reply=mends)) as served:
-        code, found = run(served, write(tmp_path / "labelled.jsonl", 20), *ways)
+        code, result = run(served, write(tmp_path / "labelled.jsonl", 20), *ways)
     assert code == 0
-    direct, refined = found["figures"]["direct"], found["figures"]["refined"]
+    direct, refined = result["figures"]["direct"], result["figures"]["refined"]
     assert (direct["right"]["estimate"], refined["right"]["estimate"]) == (50, 100)
     assert (refined["wrong_to_right"], refined["right_to_wrong"]) == (10, 0)
     assert refined["gain"]["difference"]["estimate"] == 50
@@ -63,9 +63,9 @@ def test_a_vote_takes_the_commonest_draft_and_pays_for_all(tmp_path: Path) -> No
     drafts = itertools.cycle(["5", "0", "7", "0", "0"])
     with answering(ScriptedEngine(reply=lambda prompt, sampling: next(drafts))) as served:
         labelled = write(tmp_path / "labelled.jsonl", 1)
-        _, found = run(served, labelled, "--way", 'vote={"vote": 5}')
-    assert found["figures"]["vote"]["right"]["estimate"] == 100
-    assert found["figures"]["vote"]["tokens"]["estimate"] == 10
+        _, result = run(served, labelled, "--way", 'vote={"vote": 5}')
+    assert result["figures"]["vote"]["right"]["estimate"] == 100
+    assert result["figures"]["vote"]["tokens"]["estimate"] == 10
 
 
 def test_a_stopped_run_goes_on_and_gives_the_same_table(tmp_path: Path) -> None:
@@ -86,8 +86,8 @@ def test_what_cannot_be_asked_is_a_counted_failure(tmp_path: Path) -> None:
     ways = ["--way", 'direct={"max_iterations": 0}', "--way", 'many={"drafts": 999}']
     with answering(ScriptedEngine(reply=mends)) as served:
         labelled = write(tmp_path / "labelled.jsonl", 3)
-        given = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
-        assert bench(["compute", *given, "--out", str(tmp_path / "out"), *ways]) == 1
+        arguments = [str(labelled), "--url", served.v1, "--model", "scripted", "--retries", "0"]
+        assert bench(["compute", *arguments, "--out", str(tmp_path / "out"), *ways]) == 1
 
 
 def test_a_line_without_answers_is_refused_by_its_number(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_line_without_answers_is_refused_by_its_number(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("how", "given", "right", "same"),
+    ("how", "answer", "right", "same"),
     [
         ("exact", " Paris\n", "Paris", True),
         ("exact", "paris", "Paris", False),
@@ -108,6 +108,6 @@ def test_a_line_without_answers_is_refused_by_its_number(tmp_path: Path) -> None
         ("contains", "It is Paris, I think.", "paris", True),
     ],
 )
-def test_answers_compare_as_asked(how: str, given: str, right: str, same: bool) -> None:
-    assert MATCHES[how](given, right) is same
-    assert LabelledPrompt("asked", ("something else", right)).is_right(given, how) is same
+def test_answers_compare_as_asked(how: Match, answer: str, right: str, same: bool) -> None:
+    assert MATCHES[how](answer, right) is same
+    assert LabelledPrompt("asked", ("something else", right)).is_right(answer, how) is same

@@ -1,5 +1,6 @@
 """Every experiment for real: the shipped model on vLLM, the exact judge, critics with and without
-noise, all started by the command itself; then the report of it."""
+noise, all started by the command itself; then the report of it.
+Spans: benchmarks/experiments, benchmarks/report, train/exact"""
 
 from __future__ import annotations
 
@@ -26,21 +27,21 @@ pytestmark = [
 
 def test_small_real_runs_of_all_experiments_make_the_report(tmp_path: Path) -> None:
     before = {child.pid for child in psutil.Process().children()}
-    given = ["--workbench", str(SHIPPED), "--count", str(PROMPTS), "--limit", str(PROMPTS)]
-    assert bench(["experiments", "all", *given, "--out", str(tmp_path)]) == 0
+    arguments = ["--workbench", str(SHIPPED), "--count", str(PROMPTS), "--limit", str(PROMPTS)]
+    assert bench(["experiments", "all", *arguments, "--out", str(tmp_path)]) == 0
     assert {child.pid for child in psutil.Process().children()} == before
-    found = {
+    outcome = {
         name: json.loads((tmp_path / f"{name}.json").read_text()) for name in every.EXPERIMENTS
     }
-    assert all(result["failures"] == {} for result in found.values())
-    curve = found["iterations"]["figures"]
+    assert all(result["failures"] == {} for result in outcome.values())
+    curve = outcome["iterations"]["figures"]
     assert [curve[str(k)]["right"]["n"] for k in range(5)] == [PROMPTS] * 5
-    drafts = found["rerank"]["figures"]
+    drafts = outcome["rerank"]["figures"]
     assert drafts["best of 16"]["tokens"]["estimate"] > drafts["best of 2"]["tokens"]["estimate"]
-    verdicts = found["critic-quality"]["figures"]["verdicts_right"]
+    verdicts = outcome["critic-quality"]["figures"]["verdicts_right"]
     assert verdicts["exact"]["estimate"] == 100
     assert {"noisy-0.05", "noisy-0.4", "the model itself"} < set(verdicts)
-    groups = found["wordings"]["figures"]
+    groups = outcome["wordings"]["figures"]
     assert groups["same questions, French"]["refined"]["right"]["n"] == PROMPTS
     # What two experiments both need was asked once.
     asked = [
@@ -50,6 +51,6 @@ def test_small_real_runs_of_all_experiments_make_the_report(tmp_path: Path) -> N
     page = tmp_path / "report.html"
     assert bench(["report", str(tmp_path), "--out", str(page)]) == 0
     text = page.read_text()
-    assert text.count("<section") == len(found)
-    assert text.count("data:image/svg+xml") == sum(len(each["plots"]) for each in found.values())
+    assert text.count("<section") == len(outcome)
+    assert text.count("data:image/svg+xml") == sum(len(each["plots"]) for each in outcome.values())
     assert "is missing" not in text

@@ -76,21 +76,21 @@ def test_arrivals_come_at_their_rate_in_order_and_repeat_with_their_seed() -> No
 
 
 def test_redraft_tells_its_phases_and_answers_after_them(served: Served) -> None:
-    found = answer(served, "redraft", iterations=2)
-    assert set(found.phases) == {"draft", "feedback", "refinement"}
-    assert 0 < found.first_token_s <= found.first_answer_s <= found.total_s
+    result = answer(served, "redraft", iterations=2)
+    assert set(result.phases) == {"draft", "feedback", "refinement"}
+    assert 0 < result.first_token_s <= result.first_answer_s <= result.total_s
     assert answer(served, "redraft", iterations=0).phases.keys() == {"draft"}
-    assert found.tokens > answer(served, "redraft", iterations=1).tokens
+    assert result.tokens > answer(served, "redraft", iterations=1).tokens
 
 
 @pytest.mark.parametrize("system", ["client-loop", "client-chat"])
 def test_a_client_side_loop_makes_a_call_for_each_phase(served: Served, system: str) -> None:
     before = next(number)
-    found = answer(served, system, iterations=2, model="scripted:direct")
+    result = answer(served, system, iterations=2, model="scripted:direct")
     assert next(number) - before - 1 == 5
-    assert found.tokens == 5 * 50
-    assert found.first_token_s < found.first_answer_s
-    assert set(found.phases) == {"draft", "feedback", "refinement"}
+    assert result.tokens == 5 * 50
+    assert result.first_token_s < result.first_answer_s
+    assert set(result.phases) == {"draft", "feedback", "refinement"}
 
 
 def test_one_chat_goes_on_from_what_was_sent_and_own_prompts_begin_anew() -> None:
@@ -147,14 +147,14 @@ def test_a_repeat_goes_through_all_cells_and_in_each_another_system_is_first(
 ) -> None:
     load, cells = Load(50), [LoadCell(50, 0, 1), LoadCell(50, 1, 1)]
 
-    async def found() -> list[tuple[int, int, str]]:
+    async def result() -> list[tuple[int, int, str]]:
         async with Endpoint(served.v1, "scripted").session() as session:
             systems = [SYSTEMS[name](session, load) for name in ("redraft", "floor", "optillm")]
             turns = latency.turns(2, cells, systems)
             return [(repeat, cell.iterations, system.name) for repeat, cell, system in turns]
 
     direct, refined = ["redraft", "floor"], ["redraft", "floor", "optillm"]
-    assert asyncio.run(found()) == [
+    assert asyncio.run(result()) == [
         *((0, 0, name) for name in direct),
         *((0, 1, name) for name in refined),
         *((1, 0, name) for name in direct[1:] + direct[:1]),
@@ -164,26 +164,26 @@ def test_a_repeat_goes_through_all_cells_and_in_each_another_system_is_first(
 
 def test_late_answers_are_worth_nothing() -> None:
     timings = (timing(0.5, 1.0), timing(0.5, 9.0), timing(3.0, 3.5))
-    found = Batch("redraft", "cell", 0, seconds=2.0, timings=timings)
-    assert goodput(found, answer_within_s=1.0, total_within_s=5.0) == 0.5
+    result = Batch("redraft", "cell", 0, seconds=2.0, timings=timings)
+    assert goodput(result, answer_within_s=1.0, total_within_s=5.0) == 0.5
 
 
 def test_ratios_are_formed_repeat_by_repeat() -> None:
     # A machine that becomes ten times slower after the first repeat changes no ratio.
-    found = ratio([2.0, 20.0, 21.0], [1.0, 10.0, 10.0])
-    assert (found.estimate, found.low, found.high) == (2.0, 2.0, 2.1)
+    result = ratio([2.0, 20.0, 21.0], [1.0, 10.0, 10.0])
+    assert (result.estimate, result.low, result.high) == (2.0, 2.0, 2.1)
 
 
 def test_a_summary_holds_every_request_and_every_failure() -> None:
     asked = (timing(1, 2), timing(2, 3))
     first = Batch("redraft", "cell", 0, 2.0, asked, {"timeout": 1}, cpu_s=2.0, server_cpu_s=0.5)
     second = Batch("redraft", "cell", 1, 1.0, (timing(3, 4),))
-    found = summarise([first, second])
-    assert (found.answered, found.failed) == (3, 1)
-    assert found.first_answer_s.estimate == 2
-    assert found.tokens_per_s.estimate == 10
-    assert found.cpu_per_token_s.estimate == 0.1  # the second was not measured
-    assert found.server_cpu_per_token_s.estimate == 0.025
+    result = summarise([first, second])
+    assert (result.answered, result.failed) == (3, 1)
+    assert result.first_answer_s.estimate == 2
+    assert result.tokens_per_s.estimate == 10
+    assert result.cpu_per_token_s.estimate == 0.1  # the second was not measured
+    assert result.server_cpu_per_token_s.estimate == 0.025
     assert Batch.of(json.loads(json.dumps(first.json()))) == first
 
 
@@ -191,27 +191,27 @@ def test_a_summary_holds_every_request_and_every_failure() -> None:
 def test_a_run_measures_every_cell_and_keeps_every_sample(served: Served, tmp_path: Path) -> None:
     urls = [f"--url={system}={served.v1}" for system in ("redraft", "client-loop")]
     cells = ["--prompt-tokens", "10", "--iterations", "0", "1", "--concurrency", "1", "2"]
-    given = ["--requests", "3", "--repeats", "2", "--served-name", "scripted"]
+    arguments = ["--requests", "3", "--repeats", "2", "--served-name", "scripted"]
     rates = ["--rates", "20", "--seconds", "0.5", "--out", str(tmp_path)]
-    assert latency.main([*urls, *cells, *given, *rates]) == 0
-    found = json.loads((tmp_path / "latency.json").read_text())
-    assert len(found["figures"]) == 6  # two iterations by two concurrencies and a rate
-    assert all(set(cell["ratios"]) == {"client-loop"} for cell in found["figures"].values())
+    assert latency.main([*urls, *cells, *arguments, *rates]) == 0
+    result = json.loads((tmp_path / "latency.json").read_text())
+    assert len(result["figures"]) == 6  # two iterations by two concurrencies and a rate
+    assert all(set(cell["ratios"]) == {"client-loop"} for cell in result["figures"].values())
     lines = (tmp_path / "latency.samples.jsonl").read_text().splitlines()
     samples = [json.loads(line) for line in lines]
     closed = [sample for sample in samples if " x" in sample["cell"]]
     assert len(closed) == 2 * 4 * 2 * 3  # systems, cells, repeats, requests
-    assert all((tmp_path / plot).is_file() for plot in found["plots"])
+    assert all((tmp_path / plot).is_file() for plot in result["plots"])
 
 
 def test_a_run_that_was_stopped_measures_only_what_is_missing(
     served: Served, tmp_path: Path
 ) -> None:
-    given = [f"--url=redraft={served.v1}", "--served-name", "scripted", "--out", str(tmp_path)]
+    arguments = [f"--url=redraft={served.v1}", "--served-name", "scripted", "--out", str(tmp_path)]
     cell = ["--prompt-tokens", "10", "--iterations", "0", "--requests", "2", "--repeats", "2"]
-    assert latency.main([*given, *cell, "--concurrency", "1"]) == 0
+    assert latency.main([*arguments, *cell, "--concurrency", "1"]) == 0
     ledger = (tmp_path / "batches.jsonl").read_text()
-    assert latency.main([*given, *cell, "--concurrency", "1", "2"]) == 0
+    assert latency.main([*arguments, *cell, "--concurrency", "1", "2"]) == 0
     grown = (tmp_path / "batches.jsonl").read_text()
     assert grown.startswith(ledger)
     assert len(grown.splitlines()) == 4
@@ -220,10 +220,10 @@ def test_a_run_that_was_stopped_measures_only_what_is_missing(
 def test_a_run_with_failures_ends_with_them_and_says_so(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ["--url", f"floor={served.v1}", "--served-name", "scripted", "--repeats", "1"]
+    arguments = ["--url", f"floor={served.v1}", "--served-name", "scripted", "--repeats", "1"]
     cell = ["--prompt-tokens", "10", "--iterations", "1", "--concurrency", "1"]
     cell += ["--phase-tokens", "2000"]  # more than the window holds
-    assert latency.main([*given, *cell, "--requests", "2", "--out", str(tmp_path)]) == 1
+    assert latency.main([*arguments, *cell, "--requests", "2", "--out", str(tmp_path)]) == 1
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert last["failures"] == {"floor: http_400": 2}
 

@@ -1,5 +1,6 @@
 """The latency measurement with the servers it starts itself: Redraft and vLLM's own, on a model
-made for it."""
+made for it.
+Spans: benchmarks/latency, benchmarks/load, benchmarks/phased_model"""
 
 from __future__ import annotations
 
@@ -26,17 +27,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_on_a_model_starts_its_servers_and_stops_them(model: Path, tmp_path: Path) -> None:
-    given = ["--model", str(model), "--phase-tokens", str(PHASE_TOKENS + 1)]
+    arguments = ["--model", str(model), "--phase-tokens", str(PHASE_TOKENS + 1)]
     cell = ["--prompt-tokens", "40", "--iterations", "2", "--concurrency", "2"]
     small = ["--requests", "2", "--repeats", "1", "--kv-cache-mib", "64"]
     before = {child.pid for child in psutil.Process().children()}
-    assert latency.main([*given, *cell, *small, "--out", str(tmp_path)]) == 0
+    assert latency.main([*arguments, *cell, *small, "--out", str(tmp_path)]) == 0
     assert {child.pid for child in psutil.Process().children()} == before
-    found = json.loads((tmp_path / "latency.json").read_text())
-    (measured,) = found["figures"].values()
-    assert found["failures"] == {}
+    result = json.loads((tmp_path / "latency.json").read_text())
+    (measured,) = result["figures"].values()
+    assert result["failures"] == {}
     assert set(measured["systems"]) == {"redraft", "floor", "client-loop", "client-chat"}
-    assert set(found["config"]["versions"]) >= {"redraft"}
+    assert set(result["config"]["versions"]) >= {"redraft"}
     for summary in measured["systems"].values():
         # As many tokens for every system: a draft, and two of feedback and refinement.
         assert summary["tokens_per_answer"] == 5 * (PHASE_TOKENS + 1)

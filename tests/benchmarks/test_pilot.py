@@ -67,8 +67,8 @@ def test_refining_is_recommended_only_where_it_helps(
     kinds = [(False, True)] * mended + [(True, False)] * spoiled + [(True, True)] * 40
     order = sorted(range(len(kinds)), key=lambda place: place * 37 % 101)
     loops = [Loop(kinds[place], (10, 10), (5,), 20) for place in order]
-    found = pilot.recommend(loops, max_iterations=1, seed=0)
-    assert (found.policy.iterations > 0) == refines
+    result = pilot.recommend(loops, max_iterations=1, seed=0)
+    assert (result.policy.iterations > 0) == refines
 
 
 def test_a_gain_that_chance_explains_recommends_nothing() -> None:
@@ -114,10 +114,10 @@ def run(scripted: ScriptedEngine, labelled: Path, model: Path, *more: str) -> di
     """The pilot's result; the server follows the policy that the model has."""
     out = labelled.parent / "out"
     with served(scripted, model) as server:
-        given = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
-        assert pilot.main([*given, "--write", str(model), "--out", str(out), *more]) == 0
-    found: dict[str, Any] = json.loads((out / "pilot.json").read_text())
-    return found
+        arguments = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
+        assert pilot.main([*arguments, "--write", str(model), "--out", str(out), *more]) == 0
+    result: dict[str, Any] = json.loads((out / "pilot.json").read_text())
+    return result
 
 
 def served(scripted: ScriptedEngine, model: Path) -> AbstractContextManager[Served]:
@@ -128,8 +128,8 @@ def asked(scripted: ScriptedEngine, model: Path) -> dict[str, Any]:
     """What a request gets that says nothing about refinement."""
     with served(scripted, model) as server:
         body = {"model": "scripted", "messages": [{"role": "user", "content": "double 7"}]}
-        found: dict[str, Any] = httpx.post(f"{server.v1}/chat/completions", json=body).json()
-    return found
+        result: dict[str, Any] = httpx.post(f"{server.v1}/chat/completions", json=body).json()
+    return result
 
 
 def test_a_model_that_mends_its_drafts_gets_a_policy_that_the_server_follows(
@@ -184,9 +184,9 @@ def test_feedback_that_cannot_be_read_is_an_outcome_and_no_failure(
     labelled: Path, model: Path
 ) -> None:
     scripted = ScriptedEngine(reply=lambda prompt, sampling: "no idea")
-    found = run(scripted, labelled, model)
-    assert found["failures"] == {}
-    assert found["figures"]["recommended"]["max_iterations"] == 0
+    result = run(scripted, labelled, model)
+    assert result["failures"] == {}
+    assert result["figures"]["recommended"]["max_iterations"] == 0
 
 
 def test_with_a_judge_no_answers_are_needed(tmp_path: Path, model: Path) -> None:
@@ -213,9 +213,9 @@ def test_without_a_judge_that_answers_nothing_is_recommended(
 ) -> None:
     before = (model / manifest.NAME).read_bytes()
     with serving(FastAPI()) as judge, served(engine(spoils=False), model) as server:
-        given = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
+        arguments = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
         more = ["--judge", judge.v1, "--write", str(model), "--out", str(labelled.parent / "out")]
-        assert bench(["pilot", *given, *more]) == 1
+        assert bench(["pilot", *arguments, *more]) == 1
     assert "only 0 prompts were answered: {'unjudged_http_404': 60}" in capsys.readouterr().err
     assert (model / manifest.NAME).read_bytes() == before
 

@@ -16,7 +16,7 @@ from redraft.benchmarks.__main__ import COMMANDS
 from redraft.benchmarks.__main__ import main as bench
 from redraft.benchmarks.output import report_html
 from redraft.benchmarks.output.plots import bars, lines, scatter, stacked
-from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval
 
 
@@ -134,7 +134,7 @@ def test_the_page_fits_a_phone(tmp_path: Path, chromium: str, width: int) -> Non
 def test_a_printed_page_hides_no_table(tmp_path: Path, chromium: str) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     columns = tuple(f"column {number}, points" for number in range(9))
-    row = ("until 10", *[Interval(56.71, 44.11, 68.41, 60)] * 8)
+    row: tuple[Cell, ...] = ("until 10", *[Interval(56.71, 44.11, 68.41, 60)] * 8)
     publish(Result("gate", "What.", {}, {}, {}, (Table("T", columns, (row,)),)), tmp_path)
     page = tmp_path / "report.html"
     assert report.main([str(tmp_path), "--out", str(page)]) == 0
@@ -158,11 +158,11 @@ def test_names_in_a_scatter_do_not_cover_each_other(tmp_path: Path) -> None:
     text = (tmp_path / "near.svg").read_text()
     heights = []
     for name in points:
-        found = re.search(
+        result = re.search(
             rf'<text [^>]*?(?:y="|translate\([\d.]+ )([\d.]+)[^>]*>{name}</text>', text
         )
-        assert found, name
-        heights.append(float(found[1]))
+        assert result, name
+        heights.append(float(result[1]))
     gaps = [upper - lower for lower, upper in itertools.pairwise(sorted(heights))]
     assert min(gaps) >= 9  # the size of the letters
 

@@ -27,15 +27,15 @@ def noisy(per_minute: float, seed: int) -> list[tuple[float, int]]:
 
 
 def test_memory_that_grows_is_seen_with_its_size() -> None:
-    found = [soak.growth(noisy(1.0, seed), settle=0.2) for seed in range(200)]
-    held = sum(each.low <= 599 / 60 * MIB <= each.high for each in found)
+    result = [soak.growth(noisy(1.0, seed), settle=0.2) for seed in range(200)]
+    held = sum(each.low <= 599 / 60 * MIB <= each.high for each in result)
     assert 180 <= held <= 199  # a 95% interval
-    assert min(each.low for each in found) > 8 * MIB
+    assert min(each.low for each in result) > 8 * MIB
 
 
 def test_memory_that_only_wavers_is_not_taken_for_growth() -> None:
     holding = [soak.growth(noisy(0.0, seed), 0.2) for seed in range(200)]
-    zero_inside = sum(found.low <= 0 <= found.high for found in holding)
+    zero_inside = sum(result.low <= 0 <= result.high for result in holding)
     assert 180 <= zero_inside <= 199  # a 95% interval
 
 
@@ -64,12 +64,12 @@ def test_files_that_are_mapped_are_not_memory_that_was_taken(tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_soak_asks_in_every_way_and_keeps_every_look(tmp_path: Path) -> None:
-    given = ["--minutes", "0.1", "--every-s", "0.1", "--max-growth", "1000"]
-    assert soak.main([*given, "--concurrency", "3", "--out", str(tmp_path)]) == 0
-    found = json.loads((tmp_path / "soak.json").read_text())
-    assert found["failures"] == {}
-    assert set(found["figures"]["answered"]) == {kind for kind, _ in soak.KINDS}
-    assert found["figures"]["memory_bytes"] > 10 * MIB
+    arguments = ["--minutes", "0.1", "--every-s", "0.1", "--max-growth", "1000"]
+    assert soak.main([*arguments, "--concurrency", "3", "--out", str(tmp_path)]) == 0
+    result = json.loads((tmp_path / "soak.json").read_text())
+    assert result["failures"] == {}
+    assert set(result["figures"]["answered"]) == {kind for kind, _ in soak.KINDS}
+    assert result["figures"]["memory_bytes"] > 10 * MIB
     looks = (tmp_path / "soak.samples.jsonl").read_text().splitlines()
     assert len(looks) >= soak.WINDOWS
     assert (tmp_path / "soak.svg").is_file()

@@ -51,9 +51,9 @@ def test_a_run_compares_two_servers_and_stops_them(tmp_path: Path) -> None:
     before = {child.pid for child in psutil.Process().children()}
     assert speculation.main([*size, *cell, *small]) == 0
     assert {child.pid for child in psutil.Process().children()} == before
-    found = json.loads((tmp_path / "speculation.json").read_text())
-    assert found["failures"] == {}
-    ((name, measured),) = found["figures"].items()
+    result = json.loads((tmp_path / "speculation.json").read_text())
+    assert result["failures"] == {}
+    ((name, measured),) = result["figures"].items()
     assert name.endswith(", x2")
     assert measured["ratio"]["n"] == measured["cpu_ratio"]["n"] == 1
     assert 0 < measured["guessed_per_token"] < 2

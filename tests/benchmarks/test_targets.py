@@ -43,11 +43,11 @@ def test_a_target_is_met_by_the_median_and_says_when_its_interval_disagrees(
         wrote(tmp_path / run, "latency", {f"400 tokens, 1 iterations, x{n}": cell for n in (1, 32)})
     code, figures, printed = report(tmp_path, capsys)
     assert code == 1  # most was not measured
-    of_small = {name: found for name, found in figures.items() if "small" in name}
+    of_small = {name: result for name, result in figures.items() if "small" in name}
     (alone,) = (f for n, f in of_small.items() if n.startswith("time per token") and "alone" in n)
     assert alone["met"] is True
     assert alone["target"] == "<= 1.03x"
-    (chat,) = (found for name, found in of_small.items() if "one chat" in name)
+    (chat,) = (result for name, result in of_small.items() if "one chat" in name)
     assert chat["met"] is False
     (large,) = (f for n, f in figures.items() if "prompt for each" in n and "large" in n)
     assert large == {"target": ">= 1.3x", "measured": None, "met": None}
@@ -98,8 +98,8 @@ def test_linearity_compares_three_iterations_with_the_first(tmp_path: Path) -> N
     ]
     lines = "".join(json.dumps(sample) + "\n" for sample in samples)
     (tmp_path / "latency.samples.jsonl").write_text(lines)
-    found = linearity(tmp_path)
-    assert (found.estimate, found.n) == (1.0, 3)
+    result = linearity(tmp_path)
+    assert (result.estimate, result.n) == (1.0, 3)
 
 
 def test_guessing_is_compared_repeat_by_repeat_at_its_setting(tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ def test_prompts_show_as_many_examples_as_the_paper_does() -> None:
 
 def test_a_set_of_several_groups_scores_their_mean() -> None:
     rows = [{"group": "a", "score": 1.0}] * 30 + [{"group": "b", "score": 0.0}] * 10
-    found = run.score([*rows, {"group": "b", "score": math.nan}])
-    assert found.estimate == 50
-    assert found.n == 40
+    result = run.score([*rows, {"group": "b", "score": math.nan}])
+    assert result.estimate == 50
+    assert result.n == 40
 
 
 @pytest.mark.slow
@@ -101,14 +101,16 @@ def test_a_run_goes_through_the_harness_offline_and_counts_what_failed(tmp_path:
     folder.mkdir()
     (folder / "train.jsonl").write_text("")
     questions = {"Say 4": "#### 4", "Say 5": "#### 6", "unanswerable": "#### 1"}
-    rows = [json.dumps({"question": asked, "answer": said}) for asked, said in questions.items()]
+    rows = [
+        json.dumps({"question": asked, "answer": solution}) for asked, solution in questions.items()
+    ]
     (folder / "test.jsonl").write_text("\n".join(rows))
     with serving(application()) as served:
-        given = ["run", "--data", str(tmp_path), "--sets", "gsm8k", "--url", served.v1]
+        arguments = ["run", "--data", str(tmp_path), "--sets", "gsm8k", "--url", served.v1]
         models = ["--model", "m:direct", "--model", "m:refine", "--retries", "0"]
-        assert tasks.main([*given, *models, "--out", str(tmp_path)]) == 1
-    found = json.loads((tmp_path / "tasks.json").read_text())
-    assert found["failures"] == {"http_500": 2}
+        assert tasks.main([*arguments, *models, "--out", str(tmp_path)]) == 1
+    result = json.loads((tmp_path / "tasks.json").read_text())
+    assert result["failures"] == {"http_500": 2}
     for model in ("m:direct", "m:refine"):
-        scored = found["figures"]["scores"][model]["gsm8k"]
+        scored = result["figures"]["scores"][model]["gsm8k"]
         assert (scored["estimate"], scored["n"]) == (50, 2)

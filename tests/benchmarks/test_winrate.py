@@ -64,19 +64,19 @@ def write(path: Path, outputs: dict[str, str]) -> Path:
 
 
 def judge(served: Served, directory: Path, *more: str) -> int:
-    given = ["judge", "--url", served.v1, "--model", "judge", "--retries", "0"]
+    arguments = ["judge", "--url", served.v1, "--model", "judge", "--retries", "0"]
     files = ["--reference", str(directory / "reference.json"), "--out", str(directory)]
-    return winrate.main([*given, *files, "--resamples", "0", *more])
+    return winrate.main([*arguments, *files, "--resamples", "0", *more])
 
 
 def result(directory: Path, name: str = "winrate") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((directory / f"{name}.json").read_text())
-    return found
+    outcome: dict[str, Any] = json.loads((directory / f"{name}.json").read_text())
+    return outcome
 
 
 def last_line(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(text.splitlines()[-1])
-    return found
+    outcome: dict[str, Any] = json.loads(text.splitlines()[-1])
+    return outcome
 
 
 def test_the_better_answer_wins_whatever_the_order(served: Served, tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ def test_a_judge_that_fails_refuses_or_says_nothing_usable_leaves_the_answer_unj
     write(tmp_path / "reference.json", dict.fromkeys(outputs, "bad"))
     write(tmp_path / "answers.json", outputs)
     assert judge(served, tmp_path) == 1
-    told = capsys.readouterr()
-    assert "1 are unjudged; the limit is 0.04" in told.err
-    found = last_line(told.out)
-    assert found["failures"] == {MISBEHAVIOURS[word]: 1}
-    figures = found["figures"][tmp_path.name]
+    message = capsys.readouterr()
+    assert "1 are unjudged; the limit is 0.04" in message.err
+    outcome = last_line(message.out)
+    assert outcome["failures"] == {MISBEHAVIOURS[word]: 1}
+    figures = outcome["figures"][tmp_path.name]
     assert (figures["wins"], figures["losses"], figures["unjudged"]) == (3, 0, 1)
     assert judge(served, tmp_path, "--max-unjudged", "0.25") == 0
     assert judge(served, tmp_path, "--max-unjudged", "0.24") == 1
@@ -121,9 +121,9 @@ def test_what_was_not_answered_is_unjudged(served: Served, tmp_path: Path) -> No
     write(tmp_path / "reference.json", dict.fromkeys([*outputs, "three"], "bad"))
     write(tmp_path / "answers.json", outputs | {"four": "good"})
     assert judge(served, tmp_path) == 1
-    found = result(tmp_path)
-    assert found["failures"] == {"no_answer": 1, "no_reference": 1}
-    figures = found["figures"][tmp_path.name]
+    outcome = result(tmp_path)
+    assert outcome["failures"] == {"no_answer": 1, "no_reference": 1}
+    figures = outcome["figures"][tmp_path.name]
     assert (figures["wins"], figures["losses"], figures["unjudged"]) == (2, 0, 1)
     assert judge(served, tmp_path, "--max-unjudged", "0.7") == 0
 
@@ -178,15 +178,15 @@ def test_answers_are_generated_once_with_the_refine_options_and_failures_counted
 ) -> None:
     outputs = {"name a fish": "", "unanswerable": "", "name a bird": ""}
     reference = str(write(tmp_path / "reference.json", outputs))
-    given = ["answer", "--instructions", reference, "--url", served.v1, "--model", "m"]
+    arguments = ["answer", "--instructions", reference, "--url", served.v1, "--model", "m"]
     options = ["--refine", '{"max_iterations": 2}', "--retries", "0", "--out", str(tmp_path)]
-    assert winrate.main([*given, *options]) == 1
+    assert winrate.main([*arguments, *options]) == 1
     assert last_line(capsys.readouterr().out)["failures"] == {"http_500": 1}
     assert app.state.bodies[-1]["refine"] == {"max_iterations": 2}
     answers = json.loads((tmp_path / "answers.json").read_text())
     assert [a["output"] for a in answers] == ["good: name a fish", "good: name a bird"]
     asked = len(app.state.bodies)
-    winrate.main([*given, *options])
+    winrate.main([*arguments, *options])
     assert len(app.state.bodies) == asked + 1
 
 
@@ -200,20 +200,20 @@ def test_two_systems_are_compared_on_the_instructions_judged_for_both(tmp_path: 
         (tmp_path / f"{name}.csv").write_text(header + "".join(rows))
     files = [str(tmp_path / "ours.csv"), str(tmp_path / "theirs.csv")]
     assert winrate.main(["compare", *files, "--out", str(tmp_path)]) == 0
-    found = result(tmp_path, "compare")
-    assert (found["figures"]["wins"], found["figures"]["ties"]) == (2, 1)
-    assert found["figures"]["difference"]["estimate"] == pytest.approx(200 / 3, abs=1e-5)
-    assert found["failures"] == {"in_one_only": 1}
+    outcome = result(tmp_path, "compare")
+    assert (outcome["figures"]["wins"], outcome["figures"]["ties"]) == (2, 1)
+    assert outcome["figures"]["difference"]["estimate"] == pytest.approx(200 / 3, abs=1e-5)
+    assert outcome["failures"] == {"in_one_only": 1}
 
 
 def test_verify_tells_a_right_file_from_a_wrong_one(tmp_path: Path) -> None:
     file = stored("alpaca_eval/annotations_slim/phi-2.csv")
     published = stored("alpaca_eval/expected_dev.json")
-    given = ["--published", str(published), "--out", str(tmp_path)]
-    assert winrate.main(["verify", str(file), *given]) == 0
+    arguments = ["--published", str(published), "--out", str(tmp_path)]
+    assert winrate.main(["verify", str(file), *arguments]) == 0
     changed = tmp_path / "phi-2.csv"
     changed.write_text(file.read_text().replace("1.0000", "1.9000", 3))
-    assert winrate.main(["verify", str(changed), *given]) == 1
+    assert winrate.main(["verify", str(changed), *arguments]) == 1
 
 
 def test_stored_log_probabilities_of_a_real_judge_give_its_stored_preferences() -> None:
@@ -251,20 +251,20 @@ def test_one_systems_answers_are_the_reference_of_another_under_the_exact_judge(
     assert tasks.main([*drawn, "--labelled"]) == 0
     with answering(ScriptedEngine(reply=careless)) as server:
         for name in ("direct", "refine"):
-            given = ["answer", "--instructions", str(prompts), "--url", server.v1]
+            arguments = ["answer", "--instructions", str(prompts), "--url", server.v1]
             more = ["--model", f"scripted:{name}", "--out", str(tmp_path / name)]
-            assert winrate.main([*given, *more]) == 0
+            assert winrate.main([*arguments, *more]) == 0
     reference = tmp_path / "direct" / "answers.json"
     directory = tmp_path / "refine"
     with serving(build_app(Noise())) as exact:
-        given = ["judge", "--reference", str(reference), "--url", exact.v1, "--model", "exact"]
-        assert winrate.main([*given, "--out", str(directory)]) == 0
-    found = result(directory)["figures"]["refine"]
+        arguments = ["judge", "--reference", str(reference), "--url", exact.v1, "--model", "exact"]
+        assert winrate.main([*arguments, "--out", str(directory)]) == 0
+    outcome = result(directory)["figures"]["refine"]
     answers = read_answers(reference)
     mended = sum(each.output == "no idea" for each in answers)
     assert 0 < mended < len(answers) == 40
-    assert (found["wins"], found["ties"], found["losses"]) == (mended, 40 - mended, 0)
-    assert found["length_controlled_win_rate"] is None
+    assert (outcome["wins"], outcome["ties"], outcome["losses"]) == (mended, 40 - mended, 0)
+    assert outcome["length_controlled_win_rate"] is None
     assert "No LC rate of refine: 40 instructions are not AlpacaEval's" in capsys.readouterr().out
 
 

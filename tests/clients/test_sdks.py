@@ -1,4 +1,5 @@
-"""Other people's clients against a real socket: the OpenAI SDKs for Python and Node, locust."""
+"""Other people's clients against a real socket: the OpenAI SDKs for Python and Node, locust.
+Spans: server/api, clients/node, clients/locustfile"""
 
 from __future__ import annotations
 

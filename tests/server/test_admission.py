@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -45,10 +43,6 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def run(test: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(test())  # type: ignore[arg-type]
-
-
 def test_loops_beyond_the_limit_wait_and_enter_in_the_order_they_came() -> None:
     async def test() -> None:
         admission = Admission(ServerConfig(max_loops=1, max_queue=2))
@@ -62,7 +56,7 @@ def test_loops_beyond_the_limit_wait_and_enter_in_the_order_they_came() -> None:
         await loops[-1].finish()
         assert (admission.running, admission.waiting) == (0, 0)
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_a_full_queue_turns_the_next_one_away_with_a_hint_when_to_come_back() -> None:
@@ -79,7 +73,7 @@ def test_a_full_queue_turns_the_next_one_away_with_a_hint_when_to_come_back() ->
         await running.finish()
         await waiting.finish()
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_who_waits_longer_than_the_queue_allows_is_turned_away() -> None:
@@ -93,7 +87,7 @@ def test_who_waits_longer_than_the_queue_allows_is_turned_away() -> None:
         assert admission.waiting == 0
         await running.finish()
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_a_deadline_that_passes_in_the_queue_ends_the_wait() -> None:
@@ -107,7 +101,7 @@ def test_a_deadline_that_passes_in_the_queue_ends_the_wait() -> None:
         assert (admission.running, admission.waiting) == (1, 0)
         await running.finish()
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_who_gives_up_leaves_the_queue_at_once_and_the_next_moves_up() -> None:
@@ -122,7 +116,7 @@ def test_who_gives_up_leaves_the_queue_at_once_and_the_next_moves_up() -> None:
         await asyncio.wait_for(patient.entered.wait(), PATIENCE_S)
         await patient.finish()
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_a_place_that_comes_in_the_moment_its_loop_gives_up_goes_to_the_next() -> None:
@@ -138,7 +132,7 @@ def test_a_place_that_comes_in_the_moment_its_loop_gives_up_goes_to_the_next() -
         await following.finish()
         assert admission.running == 0
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_a_client_with_its_share_running_lets_others_pass() -> None:
@@ -155,7 +149,7 @@ def test_a_client_with_its_share_running_lets_others_pass() -> None:
         await asyncio.wait_for(second.entered.wait(), PATIENCE_S)
         await second.finish()
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_a_client_cannot_fill_the_queue_alone() -> None:
@@ -173,7 +167,7 @@ def test_a_client_cannot_fill_the_queue_alone() -> None:
             loop.end.set()
         await asyncio.gather(*(loop.task for loop in loops))
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_dismissing_sends_away_all_who_wait_and_none_who_run() -> None:
@@ -187,7 +181,7 @@ def test_dismissing_sends_away_all_who_wait_and_none_who_run() -> None:
         assert (admission.running, admission.waiting) == (1, 0)
         await loops[0].finish()
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_the_queue_is_measured() -> None:
@@ -207,7 +201,7 @@ def test_the_queue_is_measured() -> None:
         rejected = {"reason": "queue_full"}
         assert registry.get_sample_value("redraft_admission_rejections_total", rejected) == 1
 
-    run(test)
+    asyncio.run(test())
 
 
 Moves = st.lists(
@@ -248,7 +242,7 @@ def test_whoever_comes_and_goes_the_limits_hold_and_nobody_waits_beside_a_free_p
         await asyncio.gather(*(loop.task for _, loop in loops), return_exceptions=True)
         assert (admission.running, admission.waiting) == (0, 0)
 
-    run(test)
+    asyncio.run(test())
 
 
 def check(

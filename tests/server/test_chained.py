@@ -1,5 +1,6 @@
 """A Redraft server in front of another one, as before any fleet of OpenAI-compatible servers: the
-loop runs in front, the tokens come from behind, and who leaves the one frees the other."""
+loop runs in front, the tokens come from behind, and who leaves the one frees the other.
+Spans: server, server/engine/http_engine"""
 
 from __future__ import annotations
 

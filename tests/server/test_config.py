@@ -37,9 +37,11 @@ def test_a_default_of_an_engine_is_written_once() -> None:
     declared = ast.parse(inspect.getsource(ServerConfig)).body[0]
     assert isinstance(declared, ast.ClassDef)
     defaults = {
-        field.target.id: ast.unparse(field.value.args[1])
+        ast.unparse(field.target): ast.unparse(field.value.args[1])
         for field in declared.body
-        if isinstance(field, ast.AnnAssign) and ast.unparse(field.value).startswith("option(")
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.value, ast.Call)
+        and ast.unparse(field.value.func) == "option"
     }
     shared = {f"upstream_{f.name}": f"Upstream.{f.name}" for f in dataclasses.fields(Upstream)}
     del shared["upstream_tokens"]  # auto, yes, no: known by other words

@@ -1,9 +1,9 @@
-"""A client has so many requests and tokens a minute; who spent them is told when to come back."""
+"""A client has so many requests and tokens a minute; who spent them is told when to come back.
+Spans: server/admission, server/api, server/telemetry/metrics"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -25,10 +25,6 @@ KEYS = (ApiKey.of("alice", "a"), ApiKey.of("bob", "b"))
 ASKED = {"prompt": "Capital of France?"}
 
 
-def run(test: Callable[[], Awaitable[Any]]) -> Any:
-    return asyncio.run(test())  # type: ignore[arg-type]
-
-
 def refused(rates: RateLimits, client: str = "alice") -> Rejected:
     with pytest.raises(Rejected) as caught:
         rates.take(client)
@@ -43,7 +39,7 @@ def test_the_requests_of_a_minute_may_come_at_once_and_no_more() -> None:
         assert refused(rates).reason == "requests_per_minute"
         rates.take("bob")
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_they_come_back_as_time_goes_by() -> None:
@@ -60,7 +56,7 @@ def test_they_come_back_as_time_goes_by() -> None:
             rates.take("alice")
         refused(rates)
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() -> None:
@@ -74,7 +70,7 @@ def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() ->
         let_pass(11)
         rates.take("alice")
 
-    run(test)
+    asyncio.run(test())
 
 
 def test_the_hint_is_never_longer_than_clients_wait() -> None:
@@ -84,10 +80,10 @@ def test_the_hint_is_never_longer_than_clients_wait() -> None:
         rates.spend("alice", 10_000)
         assert refused(rates).retry_after_s == 120
 
-    run(test)
+    asyncio.run(test())
 
 
-def service(registry: CollectorRegistry, layer: Layer | None = None, **limits: int) -> Service:
+def service(registry: CollectorRegistry, layer: Layer | None = None, **limits: Any) -> Service:
     engine = ScriptedEngine(reply=demo_reply)
     model = ServedModel(engine, direct=layer.app) if layer else srt_model(engine)
     return Service(model, metrics=Metrics(registry), rates=RateLimits(ServerConfig(**limits)))
@@ -104,7 +100,7 @@ def test_a_key_that_has_spent_its_requests_gets_a_429_and_others_are_served() ->
         return [await ask(limited, key) for key in "aab"]
 
     registry = CollectorRegistry()
-    first, second, other = run(test)
+    first, second, other = asyncio.run(test())
     assert (first.status_code, other.status_code) == (200, 200)
     assert second.status_code == 429
     error = second.json()["error"]
@@ -121,7 +117,7 @@ def test_all_phases_of_a_loop_count_and_metrics_name_who_spent_them() -> None:
         return await ask(limited, "a"), await ask(limited, "a")
 
     registry = CollectorRegistry()
-    first, second = run(test)
+    first, second = asyncio.run(test())
     assert second.status_code == 429
     spent = registry.get_sample_value("redraft_client_tokens_total", {"client": "alice"})
     assert spent == first.json()["usage"]["total_tokens"] > 10
@@ -144,7 +140,7 @@ def test_what_the_engines_own_layer_spends_counts(layer: Layer, spent: int) -> N
         return answer
 
     registry = CollectorRegistry()
-    assert run(test).status_code == 200
+    assert asyncio.run(test()).status_code == 200
     assert registry.get_sample_value("redraft_client_tokens_total", {"client": "bob"}) == spent
 
 
@@ -155,4 +151,4 @@ def test_without_limits_nobody_is_turned_away() -> None:
             rates.take("alice")
             rates.spend("alice", 10**9)
 
-    run(test)
+    asyncio.run(test())

@@ -1,4 +1,5 @@
-"""A model whose feedback has no score, as its manifest says: what loop and API make of it."""
+"""A model whose feedback has no score, as its manifest says: what loop and API make of it.
+Spans: server/refine, server/api"""
 
 from __future__ import annotations
 

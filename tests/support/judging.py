@@ -10,9 +10,11 @@ import re
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 ANSWERS = re.compile(r"## Answer of model (\w)\n(.*?)\n\n## ", re.DOTALL)
+
+Reply = dict[str, Any] | list[Any] | Response
 
 
 def application() -> FastAPI:
@@ -31,7 +33,7 @@ def application() -> FastAPI:
         return {"choices": [message(f"good: {asked}")], "usage": {"completion_tokens": 3}}
 
     @app.post("/v1/feedback", response_model=None)
-    async def feedback(request: Request) -> dict[str, Any] | JSONResponse:
+    async def feedback(request: Request) -> Reply:
         body = await request.json()
         app.state.bodies.append(body)
         if "broken" in body["response"]:
@@ -44,7 +46,7 @@ def application() -> FastAPI:
     return app
 
 
-def judged(asked: str) -> Any:
+def judged(asked: str) -> Reply:
     for word, status in (("broken", 500), ("too long", 400)):
         if word in asked:
             return refused(status)
@@ -71,7 +73,7 @@ def refused(status: int) -> JSONResponse:
 
 
 # What a judge may answer with HTTP 200 that is no verdict, by the word that brings it about.
-MISBEHAVIOURS: dict[str, Any] = {
+MISBEHAVIOURS: dict[str, Reply] = {
     "no logprobs": {"choices": [message("m")]},
     "null logprobs": {"choices": [message("m") | {"logprobs": None}]},
     "refusal": verdict({"I": 0.999, "m": 0.0006, "M": 0.0004}),

@@ -14,7 +14,6 @@ from redraft.train.critics import (
     TABLE_1,
     ExactCritic,
     PromptedCritic,
-    Scores,
     SrtCritic,
     independent,
     split,
@@ -23,7 +22,7 @@ from redraft.train.critics import (
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
 from redraft.train.engines import EngineSpec
-from redraft.train.paid_engine import Budget, CostReached, PaidEngine, Price, Refused
+from redraft.train.paid_engine import Budget, CostReached, PaidEngine, Refused, Spent
 from redraft.train.workbench.tasks import answer, sample
 from tests.support.loops import FORMAT
 
@@ -70,8 +69,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def paid(engine: ScriptedEngine, ledger: Ledger, budget: Budget | None = None) -> PaidEngine:
-    price = Price(0.0, 1_000_000)  # one a token
-    return PaidEngine(engine, ledger, "scripted", EngineSpec().limits, budget or Budget(), price)
+    source = EngineSpec(completion_price=1_000_000)  # one a token
+    return PaidEngine(engine, ledger, "scripted", source, budget or Budget(None), Spent())
 
 
 def test_scores_are_asked_for_in_calls_that_show_neither_feedback_nor_the_other(
@@ -79,13 +78,13 @@ def test_scores_are_asked_for_in_calls_that_show_neither_feedback_nor_the_other(
 ) -> None:
     engine = ScriptedEngine(reply=lambda prompt, _: FEEDBACK)
 
-    async def run() -> Scores:
+    async def run() -> list[int | None]:
         critic = PromptedCritic(paid(engine, ledger))
         taught = await critic.teach(EXAMPLE, "Como.")
         assert taught.feedback == FEEDBACK
-        return await independent(critic, EXAMPLE, "Como.", "Elbe.")
+        return await independent(critic, EXAMPLE, ["Como.", "Elbe."])
 
-    assert asyncio.run(run()) == Scores(3, 3)
+    assert asyncio.run(run()) == [3, 3]
     teach, first, second = (asked.prompt for asked in engine.history)
     assert isinstance(teach, Chat)
     for prompt, shown, hidden in ((first, "Como.", "Elbe."), (second, "Elbe.", "Como.")):
@@ -99,10 +98,11 @@ def test_scores_are_asked_for_in_calls_that_show_neither_feedback_nor_the_other(
 def test_the_same_text_is_scored_once(ledger: Ledger) -> None:
     engine = ScriptedEngine(FEEDBACK)
 
-    async def run() -> Scores:
-        return await independent(PromptedCritic(paid(engine, ledger)), EXAMPLE, "Elbe", "Elbe ")
+    async def run() -> list[int | None]:
+        critic = PromptedCritic(paid(engine, ledger))
+        return await independent(critic, EXAMPLE, ["Elbe", "Elbe "])
 
-    assert asyncio.run(run()) == Scores(3, 3)
+    assert asyncio.run(run()) == [3, 3]
     assert len(engine.history) == 1
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,11 +59,11 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def weights(output: Path) -> dict[str, object]:
+def weights(output: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
     (file,) = output.glob("*.safetensors")
-    return load_file(file)
+    return dict(load_file(file))
 
 
 BEFORE_IT = "mkdir .*-killed/checkpoint-{}$"

@@ -1,4 +1,5 @@
-"""The help of every stage, and the workbench, need the bare install only."""
+"""The help of every stage, and the workbench, need the bare install only.
+Spans: train"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The commands of docs/training.md are ones the program takes."""
+"""The commands of docs/training.md are ones the program takes.
+Spans: docs/training.md, train"""
 
 from __future__ import annotations
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.train.program import Problem
 
 
-class LedgerError(Problem):
+class LedgerError(Exception):
     """The ledger cannot be used; the message says why and what to do."""
 
 
@@ -41,14 +40,8 @@ class Entry:
 
 def key_of(**parts: Any) -> str:
     """The key of a call: a hash of all that decides its completion."""
-    content = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=_jsonable)
+    content = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def _jsonable(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__"):
-        return asdict(value)
-    raise TypeError(f"{type(value).__name__} cannot be part of a ledger key")
 
 
 class Ledger:
@@ -71,9 +64,6 @@ class Ledger:
         self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    def __contains__(self, key: str) -> bool:
-        return key in self.entries
-
     def get(self, key: str) -> Entry | None:
         return self.entries.get(key)
 
@@ -83,9 +73,9 @@ class Ledger:
             raise LedgerError(f"entry {entry.key} is already in {self.path}")
         self.entries[entry.key] = entry
         self.spent += entry.cost
-        line = jsonl.encode(_to_json(entry))
+        content = {name: value for name, value in asdict(entry).items() if value != ()}
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((line, done))
+        self._waiting.append((jsonl.encode(content), done))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write())
         await asyncio.shield(done)
@@ -117,18 +107,10 @@ def read_entries(path: Path) -> Iterator[Entry]:
     """The entries of a ledger, one that another run is writing included."""
     for line in jsonl.lines(path, torn_end=True):
         try:
-            yield _from_json(line.row())
+            row = line.row()
+            yield Entry(**{**row, "token_ids": tuple(row.get("token_ids", ()))})
         except (ValueError, TypeError, KeyError) as error:
             raise LedgerError(
                 f"{line.where} cannot be read ({error}); restore the file from a copy, or delete "
                 f"that line to pay for it again"
             ) from error
-
-
-def _to_json(entry: Entry) -> dict[str, Any]:
-    content = asdict(entry)
-    return {k: v for k, v in content.items() if v != ()}
-
-
-def _from_json(content: Mapping[str, Any]) -> Entry:
-    return Entry(**{**content, "token_ids": tuple(content.get("token_ids", ()))})

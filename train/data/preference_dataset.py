@@ -37,20 +37,13 @@ class PairLengths:
 def rows(
     pairs: Iterable[PreferencePair], tokenizer: Tokenizer, limit: int | None
 ) -> Iterator[PairRow]:
-    srt_format = tokenizer.srt_format()
-
-    def response(text: str, ids: tuple[int, ...], made_by: str) -> tuple[int, ...]:
-        is_ours = bool(ids) and made_by == tokenizer.fingerprint
-        # A first response ends where feedback begins: that is the end stage one taught it, and
-        # what the server stops at. Both get it, so that the end itself decides nothing.
-        return (*(ids if is_ours else tokenizer.encode(text)), *srt_format.feedback.ids)
-
+    # A first response ends where feedback begins: that is the end stage one taught it, and what
+    # the server stops at. Both get it, so that the end itself decides nothing.
+    end = tokenizer.srt_format().feedback.ids
     for pair in islice(pairs, limit):
-        yield PairRow(
-            tokenizer.encode_chat(pair.messages),
-            response(pair.chosen, pair.chosen_ids, pair.tokenizer),
-            response(pair.rejected, pair.rejected_ids, pair.tokenizer),
-        )
+        chosen = tokenizer.sampled(pair.chosen, pair.chosen_ids, pair.tokenizer)
+        rejected = tokenizer.sampled(pair.rejected, pair.rejected_ids, pair.tokenizer)
+        yield PairRow(tokenizer.encode_chat(pair.messages), chosen + end, rejected + end)
 
 
 def checked(
@@ -58,14 +51,7 @@ def checked(
 ) -> tuple[list[PairRow], PairLengths]:
     """The pairs that fit, and what was found."""
     every = list(rows)
-    fit = fitting(
-        every,
-        lambda row: row.length,
-        "pairs",
-        window=window,
-        max_length=max_length,
-        max_dropped=max_dropped,
-    )
+    fit = fitting(every, "pairs", window, max_length, max_dropped)
     return fit, PairLengths(
         num_pairs=len(fit),
         num_tokens=sum(2 * len(r.prompt) + len(r.chosen) + len(r.rejected) for r in fit),

@@ -31,21 +31,6 @@ class Example:
         content = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    def to_json(self) -> dict[str, Any]:
-        content: dict[str, Any] = {"messages": [message.to_json() for message in self.messages]}
-        if self.response is not None:
-            content["response"] = self.response
-        return content | {"origin": self.origin, "meta": dict(self.meta)}
-
-    @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Example:
-        return cls(
-            tuple(map(Message.from_json, row["messages"])),
-            row.get("origin", ""),
-            row.get("response"),
-            row.get("meta") or {},
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Lesson:

@@ -10,7 +10,7 @@ paper puts it on everything after (equation 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,10 @@ class Row:
     masked: int = 0
 
     @property
+    def length(self) -> int:
+        return len(self.ids)
+
+    @property
     def labels(self) -> tuple[int, ...]:
         hidden = self.prompt + self.masked
         return (*[IGNORED] * hidden, *self.ids[hidden:])
@@ -70,11 +74,11 @@ class RowMaker:
 
     def lesson(self, lesson: Lesson) -> Row:
         chat = self.tokenizer.encode_chat(lesson.messages)
-        draft = self._draft(lesson)
-        refinement = self._encode(lesson.refinement)
+        draft = self.tokenizer.sampled(lesson.draft, lesson.draft_ids, lesson.tokenizer)
+        refinement = self.tokenizer.encode(lesson.refinement)
         if not self.components:  # the ablation without feedback: instruction, refinement
             return Row((*chat, *refinement, self.srt_format.eos_ids[0]), len(chat))
-        feedback = self._encode(selected(lesson.feedback, self.components))
+        feedback = self.tokenizer.encode(selected(lesson.feedback, self.components))
         ids = self.srt_format.sequence(chat, draft, feedback, refinement)
         return Row(ids, len(chat), len(draft) if self.mask_draft else 0)
 
@@ -82,16 +86,8 @@ class RowMaker:
         if example.response is None:
             raise ConfigError(f"{example.origin} has no response to learn")
         chat = self.tokenizer.encode_chat(example.messages)
-        ids = (*chat, *self._encode(example.response), self.srt_format.eos_ids[0])
+        ids = (*chat, *self.tokenizer.encode(example.response), self.srt_format.eos_ids[0])
         return Row(ids, len(chat))
-
-    def _draft(self, lesson: Lesson) -> tuple[int, ...]:
-        if lesson.draft_ids and lesson.tokenizer == self.tokenizer.fingerprint:
-            return lesson.draft_ids
-        return self._encode(lesson.draft)
-
-    def _encode(self, text: str) -> tuple[int, ...]:
-        return self.tokenizer.encode(text)
 
 
 def selected(feedback: str, components: tuple[str, ...]) -> str:
@@ -119,23 +115,16 @@ def checked(
     """The rows that fit, and what was found. A row that does not fit is left out whole: cut, it
     would lose its refinement and teach the model to break off."""
     every = list(rows)
-    fit = fitting(
-        every,
-        lambda row: len(row.ids),
-        "sequences",
-        window=window,
-        max_length=max_length,
-        max_dropped=max_dropped,
-    )
-    if empty := sum(len(row.ids) <= row.prompt + row.masked for row in fit):
+    fit = fitting(every, "sequences", window, max_length, max_dropped)
+    if empty := sum(row.length <= row.prompt + row.masked for row in fit):
         raise ConfigError(f"{empty} sequences have no token that bears loss")
     return fit, Lengths(
         num_rows=len(fit),
-        num_tokens=sum(len(row.ids) for row in fit),
-        num_loss_tokens=sum(len(row.ids) - row.prompt - row.masked for row in fit),
-        longest=max(len(row.ids) for row in every),
+        num_tokens=sum(row.length for row in fit),
+        num_loss_tokens=sum(row.length - row.prompt - row.masked for row in fit),
+        longest=max(row.length for row in every),
         dropped=len(every) - len(fit),
-        max_length=max((len(row.ids) for row in fit), default=0),
+        max_length=max((row.length for row in fit), default=0),
     )
 
 
@@ -145,11 +134,8 @@ def dataset(rows: Iterable[Row]) -> Any:
     )
 
 
-def shown(rows: Iterable[Row], tokenizer: Tokenizer, count: int = 1) -> Iterator[str]:
-    """Rows as text, the part without loss in [[ ]], to see before the first step what is learnt."""
-    for _, row in zip(range(count), rows, strict=False):
-        hidden = row.prompt + row.masked
-        parts = (
-            tokenizer.decode(ids, special=True) for ids in (row.ids[:hidden], row.ids[hidden:])
-        )
-        yield "[[{}]]{}".format(*parts)
+def shown(row: Row, tokenizer: Tokenizer) -> str:
+    """A row as text, the part without loss in [[ ]]: what is learnt, before the first step."""
+    hidden = row.prompt + row.masked
+    hidden_text = tokenizer.decode(row.ids[:hidden], special=True)
+    return f"[[{hidden_text}]]{tokenizer.decode(row.ids[hidden:], special=True)}"

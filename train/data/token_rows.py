@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from redraft.server.options import ConfigError
 
-R = TypeVar("R")
+
+class TrainingRow(Protocol):
+    @property
+    def length(self) -> int:
+        """In tokens."""
+        ...
+
+
+R = TypeVar("R", bound=TrainingRow)
 
 
 def fitting(
-    rows: Sequence[R],
-    length: Callable[[R], int],
-    what: str,
-    *,
-    window: int,
-    max_length: int | None,
-    max_dropped: float,
+    rows: Sequence[R], what: str, window: int, max_length: int | None, max_dropped: float
 ) -> list[R]:
     """The rows no longer than the model's window and ``max_length``; when more than a share of
     ``max_dropped`` is longer, ConfigError."""
     if not rows:
         raise ConfigError(f"there is nothing to train on: the data holds no {what}")
     limit = min(window, max_length or window)
-    fit = [row for row in rows if length(row) <= limit]
+    fit = [row for row in rows if row.length <= limit]
     dropped = len(rows) - len(fit)
     if dropped > max_dropped * len(rows):
-        lengths = sorted(map(length, rows))
+        lengths = sorted(row.length for row in rows)
         enough = lengths[min(len(lengths) - 1, int(len(lengths) * (1 - max_dropped)))]
         raise ConfigError(
             f"{dropped} of {len(rows)} {what} are longer than {limit} tokens, more than "

@@ -46,6 +46,10 @@ class Tokenizer:
         """The tokens of ``text``, no special tokens added, none recognised."""
         return tuple(self._prompts.encode(text))
 
+    def sampled(self, text: str, ids: tuple[int, ...], fingerprint: str) -> tuple[int, ...]:
+        """The ids a text was sampled as, where they are this tokenizer's; else its encoding."""
+        return ids if ids and fingerprint == self.fingerprint else self.encode(text)
+
     def encode_chat(self, messages: Iterable[Message]) -> tuple[int, ...]:
         """The tokens of the chat up to where the assistant's next words begin."""
         return tuple(self._prompts.encode_chat(tuple(messages)))

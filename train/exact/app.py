@@ -34,13 +34,8 @@ LEAST_LOGPROB = -9999.0  # as OpenAI writes a probability of nothing
 EVEN_LOGPROB = math.log(0.5)
 
 
-class MessageBody(BaseModel):
-    role: str
-    content: str
-
-
 class ChatBody(BaseModel):
-    messages: list[MessageBody]
+    messages: list[Message]
     stream: bool = False
     max_tokens: int | None = None
     stop: str | list[str] | None = None
@@ -74,7 +69,7 @@ def build_app(noise: Noise) -> FastAPI:
 
     @app.post("/v1/chat/completions", response_model=None)
     def chat(body: ChatBody) -> dict[str, Any] | StreamingResponse:
-        request = read([Message(m.role, m.content) for m in body.messages])
+        request = read(body.messages)
         if isinstance(request, ComparisonRequest):
             text, logprobs = _better(request)
         else:

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from redraft.train.critics import Taught
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
-from redraft.train.workbench.families.family import steady_random
-from redraft.train.workbench.judge import Judgement, judge
+from redraft.train.workbench.families.family import Findings, steady_random
+from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import Task, UnknownInstruction, task_for
 
 _TRIES = 200  # at misreading, half of them in one place
@@ -29,18 +30,12 @@ _NO_ANSWER = (ArithmeticError, LookupError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    feedback: str
-    refinement: str
-
-
-@dataclass(frozen=True, slots=True)
 class Noise:
     share: float = 0.0  # of verdicts
     seed: int = 0
 
 
-def judged(instruction: str, response: str) -> Judgement:
+def judged(instruction: str, response: str) -> Findings:
     """UnknownInstruction when it is none of the workbench's."""
     task = task_for(instruction)
     try:
@@ -49,17 +44,17 @@ def judged(instruction: str, response: str) -> Judgement:
         raise UnknownInstruction(f"has no answer: {instruction[:80]!r}") from error
 
 
-def opinion(instruction: str, response: str, noise: Noise) -> Opinion:
+def opinion(instruction: str, response: str, noise: Noise) -> Taught:
     """UnknownInstruction when it is none of the workbench's."""
     right = judged(instruction, response).right
     task = task_for(instruction)
     rng = steady_random(str(noise.seed), instruction, response)
     if rng.random() >= noise.share:
-        return Opinion(critic.feedback(task, response), critic.refinement(task, response))
+        return Taught(critic.feedback(task, response), critic.refinement(task, response))
     if right:
         seen = misread(task, response, rng)
-        return Opinion(critic.feedback(seen, response), critic.refinement(seen, response))
-    return Opinion(critic.feedback(task, critic.refinement(task, response)), response)
+        return Taught(critic.feedback(seen, response), critic.refinement(seen, response))
+    return Taught(critic.feedback(task, critic.refinement(task, response)), response)
 
 
 def misread(task: Task, response: str, rng: random.Random) -> Task:

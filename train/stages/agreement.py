@@ -17,16 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.server.engine.base import Call, Engine, Message, Sampling, Tokens, complete
+from redraft.server.engine.base import Call, Engine, Message, Tokens, complete
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import SrtFormat
-from redraft.train.critics import readable_score
+from redraft.train.critics import phase_sampling, readable_score
 from redraft.train.data import judgements, tokens
 from redraft.train.data.records import PreferencePair
 from redraft.train.engines import opened, spec
 from redraft.train.program import read
 
 FELL = 4  # exit status
+MAX_FALL, FEEDBACK_TOKENS = 0.02, 1024  # unless a recipe says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class AgreementOptions:
     output: str = option("JSON file for the figures")
     tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
     before: str | None = option("figures of the model before training, to compare with", None)
-    max_fall: float = option("most the agreement may fall", 0.02)
+    max_fall: float = option("most the agreement may fall", MAX_FALL)
     limit: int | None = option("how many of them; paper Table 5: 500", None)
-    max_tokens: int = option("of one feedback", 1024)
+    max_tokens: int = option("of one feedback", FEEDBACK_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,12 @@ class JudgementAgreement:
             f"{self.unreadable} unreadable)"
         )
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "share": self.share}
+    def write(self, file: Path) -> None:
+        jsonl.write_json(file, {**asdict(self), "share": self.share})
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> JudgementAgreement:
+    def load(cls, file: Path) -> JudgementAgreement:
+        content = json.loads(file.read_text(encoding="utf-8"))
         return cls(content["right"], content["ties"], content["wrong"], content["unreadable"])
 
 
@@ -83,12 +85,7 @@ async def measure(
 ) -> JudgementAgreement:
     """Both responses of every pair scored by the model, apart from each other."""
     free = asyncio.Semaphore(at_once)
-    sampling = Sampling(
-        temperature=0.0,
-        max_tokens=max_tokens,
-        stop=srt_format.stop_strings(),
-        stop_token_ids=srt_format.stop_token_ids(),
-    )
+    sampling = phase_sampling(srt_format, max_tokens)
 
     async def score(messages: tuple[Message, ...], response: str, name: str) -> int | None:
         chat, written = await engine.encode_chat(messages), await engine.encode(response)
@@ -132,20 +129,17 @@ async def _measured(options: AgreementOptions) -> JudgementAgreement:
     async with opened(model, model.retries) as engine:
         if not engine.has_tokens:
             raise ConfigError(f"{model.url} does not take token ids; agreement needs them")
-        at_once = model.limits.concurrency
-        return await measure(engine, srt_format, pairs, options.max_tokens, at_once)
+        return await measure(engine, srt_format, pairs, options.max_tokens, model.max_concurrency)
 
 
 def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
     agreement = asyncio.run(_measured(options))
     print(f"agreement: {agreement}")
-    jsonl.write_json(Path(options.output), agreement.to_json())
+    agreement.write(Path(options.output))
     if options.before is None:
         return 0
-    before = JudgementAgreement.from_json(
-        json.loads(Path(options.before).read_text(encoding="utf-8"))
-    )
+    before = JudgementAgreement.load(Path(options.before))
     if problem := fall(before, agreement, options.max_fall):
         print(f"agreement: {problem}")
         return FELL

@@ -13,55 +13,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Chat
-from redraft.server.options import ConfigError, option
-from redraft.train.collector import Collector, DraftSettings
+from redraft.server.options import ConfigError
+from redraft.train.collector import CollectOptions, Collector
 from redraft.train.critics import LessonCritic, SrtCritic, critic_of
 from redraft.train.data import instructions, tokens
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
-from redraft.train.engines import PaidEngines, is_local, spec
-from redraft.train.estimate import estimate, table
-from redraft.train.paid_engine import Budget, prompt_tokens
+from redraft.train.engines import is_local, spec
+from redraft.train.estimate import estimate
+from redraft.train.paid_engine import Budget, PaidEngines, prompt_tokens
 from redraft.train.program import read
 
 COST_REACHED = 3  # exit status
-
-
-@dataclass(frozen=True, slots=True)
-class CollectOptions:
-    """Drafts of the base model, with a critic's feedback, refinement and scores."""
-
-    data: tuple[str, ...] = option("files (.jsonl, .json, .parquet) or data sets (NAME:SPLIT)")
-    output: str = option("folder for the ledger and the lessons")
-    model: Mapping[str, Any] = option(
-        "who drafts: model=FOLDER, or model=NAME url=URL, ...", shorthand="model"
-    )
-    critic: Mapping[str, Any] = option(
-        "'exact' (workbench), 'self', or an engine like --model", shorthand="model"
-    )
-    other_critics: tuple[Mapping[str, Any], ...] = option(
-        "more critics that only score, to see how far critics agree (in a file)",
-        (),
-        shorthand="model",
-    )
-    shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
-    limit: int | None = option("how many instructions to pick; paper: 25000", None)
-    skip: int = option("leave out so many of the pick, seen by an earlier stage", 0)
-    drafts: int = option("drafts for each instruction, all different samples", 1)
-    follow_ups: float = option("share of lessons followed by one with the refinement as draft", 0.0)
-    temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
-    max_tokens: int = option("of a draft; paper section 4.1: 2048", 2048)
-    score: bool = option("score draft and refinement independently", True)
-    seed: int = option("picks the instructions and seeds the drafts", 0)
-    max_cost: float | None = option("stop before spending more than this", None)
-    max_failures: float = option("share of instructions that may fail", 0.05)
-    dry_run: bool = option("only say what it would take", False)
 
 
 async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
@@ -76,19 +44,11 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
 
     has_ids = drafter.engine.has_tokens and is_local(base)
     return Collector(
-        DraftSettings(
-            options.drafts,
-            options.follow_ups,
-            options.temperature,
-            options.max_tokens,
-            options.seed,
-            options.score,
-        ),
+        options,
         drafter,
         await critic(options.critic),
         [await critic(named) for named in options.other_critics],
         tokens.load(base.model).fingerprint if has_ids else "",
-        tuple(engines),
     )
 
 
@@ -101,19 +61,19 @@ async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
     try:
         async with PaidEngines(ledger, Budget(options.max_cost, ledger.spent)) as engines:
             collector = await prepared(options, engines)
-            collected = await collector.run(examples)
+            await collector.run(examples)
     finally:
         await ledger.close()
-    lessons = [lesson for i in sorted(collected.lessons) for lesson in collected.lessons[i]]
+    lessons = [lesson for i in sorted(collector.lessons) for lesson in collector.lessons[i]]
     jsonl.write(output / "collected.jsonl", (lesson.to_json() for lesson in lessons))
-    jsonl.write(output / "failures.jsonl", collected.failures)
+    jsonl.write(output / "failures.jsonl", collector.failures)
     summary = collector.summary(time.monotonic() - started)
     jsonl.write_json(output / "collect.json", summary)
     print(_report(summary))
-    if collected.stopped:
-        print(f"collect: stopped: {collected.stopped}. Everything paid for is in {ledger.path}.")
-        return COST_REACHED if collected.cost_reached else 1
-    failed = len(collected.failures)
+    if collector.stopped:
+        print(f"collect: stopped: {collector.stopped}. Everything paid for is in {ledger.path}.")
+        return COST_REACHED if collector.cost_reached else 1
+    failed = len(collector.failures)
     if failed > options.max_failures * max(1, len(examples) * options.drafts):
         share = f"more than --max-failures {options.max_failures:g}"
         print(f"collect: {failed} instructions failed, {share}; run it again to retry")
@@ -136,21 +96,6 @@ def _report(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def estimated(options: CollectOptions, instructions: int, instruction_tokens: int) -> str:
-    """What collecting from so many instructions would take, as text."""
-    exact = options.critic.get("model") == "exact"
-    return table(
-        estimate(
-            Path(options.output) / "ledger.jsonl",
-            spec(options.model, "model"),
-            None if exact else spec(options.critic, "critic"),
-            drafts=instructions * options.drafts,
-            instruction_tokens=instruction_tokens * options.drafts,
-            score=options.score,
-        )
-    )
-
-
 def main(argv: Sequence[str]) -> int:
     options = read(CollectOptions, "collect", argv)
     source = instructions.read(
@@ -161,6 +106,6 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"no instructions in {', '.join(options.data)}")
     if options.dry_run:
         instruction_tokens = sum(prompt_tokens(Chat(e.messages)) for e in source.examples)
-        print(estimated(options, len(source.examples), instruction_tokens))
+        print(estimate(options, len(source.examples), instruction_tokens))
         return 0
     return asyncio.run(collect(options, source.examples))

@@ -11,20 +11,26 @@ and after, and a fall beyond ``--max-fall`` is exit status 4. Resumes like sft.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.train import checkpoints, trl_settings
+from redraft.train.checkpoints import adapter_base
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
 from redraft.train.data.records import read_pairs
 from redraft.train.program import read
-from redraft.train.stages.agreement import FELL, JudgementAgreement, fall, measure
+from redraft.train.stages.agreement import (
+    FEEDBACK_TOKENS,
+    FELL,
+    MAX_FALL,
+    JudgementAgreement,
+    fall,
+    measure,
+)
 from redraft.train.trl_settings import TrainingData, TrlSettings
 
 MEASURED_AT_ONCE = 64  # feedback generated in one batch
@@ -43,8 +49,10 @@ class DpoOptions:
     lora: Mapping[str, Any] = option("arguments of peft.LoraConfig, for a new adapter", {})
     quantize: Literal["none", "4bit"] = option("4bit: QLoRA, needs bitsandbytes", "none")
     judgements: str | None = option("held-out judged pairs to measure agreement on", None)
-    max_fall: float = option("most the agreement may fall", 0.02)
-    feedback_tokens: int = option("most tokens of one feedback when measuring agreement", 1024)
+    max_fall: float = option("most the agreement may fall", MAX_FALL)
+    feedback_tokens: int = option(
+        "most tokens of one feedback when measuring agreement", FEEDBACK_TOKENS
+    )
     seed: int = option("of the order, and of LoRA's first weights", 0)
     trainer: Mapping[str, Any] = option("arguments of TRL's DPOConfig", {})
     dry_run: bool = option("check options and data, print the plan, train nothing", False)
@@ -54,7 +62,7 @@ def trainer_arguments(options: DpoOptions) -> Any:
     """TRL's DPOConfig with the paper's values (section 4.1) where none are given."""
     from trl import DPOConfig
 
-    whole = not (options.lora or options.quantize == "4bit" or _is_adapter(options.model))
+    whole = not (options.lora or options.quantize == "4bit" or adapter_base(options.model))
     papers = {
         "beta": 0.01,
         "learning_rate": 5e-7,
@@ -72,7 +80,9 @@ def train(options: DpoOptions) -> int:
 
     settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
     tokenizer = tokens.load(options.model)
-    config = AutoConfig.from_pretrained(_whole(options.model)).get_text_config()
+    config = AutoConfig.from_pretrained(
+        adapter_base(options.model) or options.model
+    ).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
     if options.dry_run:
         return 0
@@ -86,8 +96,7 @@ def train(options: DpoOptions) -> int:
     _agreement(options, trainer, tokenizer, "before")
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
     _agreement(options, trainer, tokenizer, "after")
-    if trainer.is_world_process_zero():
-        checkpoints.finish(output, name, figures)
+    checkpoints.finish(output, name, figures)
     print(f"dpo: loss {figures['train_loss']:.4f}, {figures['train_runtime']:.0f} s")
     return _verdict(options, output)
 
@@ -110,7 +119,7 @@ def _trainer(
 ) -> Any:
     from trl import DPOTrainer
 
-    from redraft.train.exact_resume import MarkComplete, SameOrder
+    from redraft.train.exact_resume import SameOrder
 
     class OrderedDpoTrainer(DPOTrainer):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
@@ -120,7 +129,7 @@ def _trainer(
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             # With the reference adapter beside it, transformers (5.19) reads that one only and
             # leaves the adapter in training as it was at the start.
-            if _is_adapter(resume_from_checkpoint):
+            if adapter_base(resume_from_checkpoint):
                 trained = self.accelerator.unwrap_model(model or self.model)
                 trained.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
 
@@ -129,7 +138,7 @@ def _trainer(
             return SameOrder(data.lengths, batch, self.args.seed)
 
     model: Any = options.model
-    if _is_adapter(model):
+    if adapter_base(model):
         if options.lora:
             raise ConfigError(
                 f"{model} is an adapter already: leave out lora to train it on, or merge it first "
@@ -140,15 +149,7 @@ def _trainer(
         # Loaded as trainable, TRL keeps a frozen copy as the reference; loaded any other way, the
         # reference would silently be the base model (huggingface/trl#1193).
         model = AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
-    return OrderedDpoTrainer(
-        model=model,
-        args=settings.arguments,
-        processing_class=tokenizer.loaded,
-        train_dataset=data.train,
-        peft_config=settings.lora,
-        quantization_config=settings.quantization,
-        callbacks=[MarkComplete()],
-    )
+    return settings.trainer(OrderedDpoTrainer, model, tokenizer.loaded, data)
 
 
 def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, when: str) -> None:
@@ -174,34 +175,19 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
     )
     agreement = asyncio.run(measured)
     print(f"dpo: agreement {when}: {agreement}")
-    jsonl.write_json(file, agreement.to_json())
+    agreement.write(file)
 
 
 def _verdict(options: DpoOptions, output: Path) -> int:
     if options.judgements is None:
         return 0
     before, after = (
-        JudgementAgreement.from_json(
-            json.loads((output / f"agreement_{when}.json").read_text("utf-8"))
-        )
-        for when in ("before", "after")
+        JudgementAgreement.load(output / f"agreement_{when}.json") for when in ("before", "after")
     )
     if problem := fall(before, after, options.max_fall):
         print(f"dpo: {problem}")
         return FELL
     return 0
-
-
-def _is_adapter(model: str) -> bool:
-    return (Path(model) / "adapter_config.json").is_file()
-
-
-def _whole(model: str) -> str:
-    """The model itself, or the base of an adapter."""
-    if not _is_adapter(model):
-        return model
-    named = json.loads((Path(model) / "adapter_config.json").read_text(encoding="utf-8"))
-    return str(named["base_model_name_or_path"])
 
 
 def main(argv: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +16,10 @@ from typing import Any, Literal
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat, in_order
+from redraft.train.checkpoints import adapter_base
 from redraft.train.data import tokens
 from redraft.train.program import read
 
-_ADAPTER = "adapter_config.json"
 _BESIDE = (
     "tokenizer*",
     "special_tokens_map.json",
@@ -101,16 +101,13 @@ def _components(options: MergeOptions) -> tuple[str, ...]:
 def _model(source: Path, options: MergeOptions) -> Any:
     from transformers import AutoModelForCausalLM
 
-    base = options.base or str(source)
-    if not (source / _ADAPTER).is_file():
+    base = adapter_base(source)
+    if base is None:
         return AutoModelForCausalLM.from_pretrained(source, dtype=options.dtype)
     from peft import PeftModel
 
-    if not options.base:
-        named: Mapping[str, Any] = json.loads((source / _ADAPTER).read_text(encoding="utf-8"))
-        base = named["base_model_name_or_path"]
     # From whole weights, not the 4-bit ones of QLoRA: folding in there would round the adapter.
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=options.dtype)
+    model = AutoModelForCausalLM.from_pretrained(options.base or base, dtype=options.dtype)
     return PeftModel.from_pretrained(model, str(source)).merge_and_unload()
 
 

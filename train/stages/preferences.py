@@ -14,20 +14,20 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.trace import Trace
-from redraft.train.critics import LessonCritic, critic_of
+from redraft.train.critics import critic_of, independent
 from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example, Lesson, PreferencePair, read_lessons, read_traces
-from redraft.train.engines import PaidEngines, identity, is_local, opened, spec
-from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed
+from redraft.train.engines import identity, is_local, opened, spec
+from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed, PaidEngines
 from redraft.train.program import read
 from redraft.train.self_feedback import LoopSettings, SelfFeedback
 
@@ -58,14 +58,6 @@ class PreferencesOptions:
     max_failures: float = option("share of instructions that may fail", 0.05)
     seed: int = option("picks the instructions and seeds the drafts", 0)
     max_cost: float | None = option("most the critic may cost", None)
-
-
-@dataclass(slots=True)
-class Paired:
-    """The pairs, and why the other traces gave none."""
-
-    pairs: list[PreferencePair] = field(default_factory=list)
-    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def pair_of(
@@ -122,15 +114,6 @@ def pair_of_lesson(lesson: Lesson, min_margin: int) -> PreferencePair | str:
     )
 
 
-async def rescored(critic: LessonCritic, trace: Trace) -> list[int | None]:
-    """Every response scored by a critic, each on its own; the same text once."""
-    example = Example(trace.instruction.messages)
-    score_of: dict[str, int | None] = {}
-    for text in dict.fromkeys(response.text for response in trace.responses):
-        score_of[text] = await critic.score(example, text)
-    return [score_of[response.text] for response in trace.responses]
-
-
 async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Trace], str, int]:
     """The traces, the tokenizer of their ids, and how many instructions failed."""
     if not options.data:
@@ -151,7 +134,7 @@ async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Tra
             tokenizer.srt_format() if tokenizer and engine.has_tokens else None,
             setting,
             ledger,
-            model.limits.concurrency,
+            model.max_concurrency,
         )
         done = await run.run(data.examples)
     print(f"preferences: {len(done)} traces, {run.reused} from the ledger")
@@ -162,16 +145,19 @@ async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Tra
 
 async def _pair(
     options: PreferencesOptions, done: Sequence[Trace], tokenizer: str, ledger: Ledger
-) -> Paired:
-    paired = Paired()
+) -> list[PreferencePair | str]:
+    """The pairs, and for every trace or lesson that gave none the reason."""
     async with PaidEngines(ledger, Budget(options.max_cost)) as engines:
         critic = await critic_of(options.critic, engines) if options.critic else None
 
         async def scored(trace: Trace) -> Sequence[int | None]:
+            if critic is None:
+                return trace.scores
+            texts = [response.text for response in trace.responses]
             try:
-                return trace.scores if critic is None else await rescored(critic, trace)
+                return await independent(critic, Example(trace.instruction.messages), texts)
             except (PaidCallFailed, CostReached):
-                return [None] * len(trace.responses)
+                return [None] * len(texts)
 
         scores = await asyncio.gather(*(scored(trace) for trace in done))
     results = [
@@ -180,12 +166,7 @@ async def _pair(
     ]
     for file in options.lessons:
         results += [pair_of_lesson(le, options.min_margin) for le in read_lessons(Path(file))]
-    for result in results:
-        if isinstance(result, str):
-            paired.reasons[result] += 1
-        else:
-            paired.pairs.append(result)
-    return paired
+    return results
 
 
 async def prefer(options: PreferencesOptions) -> int:
@@ -194,18 +175,20 @@ async def prefer(options: PreferencesOptions) -> int:
     ledger = Ledger(output / "ledger.jsonl")
     try:
         done, tokenizer, failed = await _traces(options, ledger)
-        paired = await _pair(options, done, tokenizer, ledger)
+        results = await _pair(options, done, tokenizer, ledger)
     finally:
         await ledger.close()
-    jsonl.write(output / "pairs.jsonl", (pair.to_json() for pair in paired.pairs))
+    pairs = [result for result in results if isinstance(result, PreferencePair)]
+    reasons = Counter(result for result in results if isinstance(result, str))
+    jsonl.write(output / "pairs.jsonl", (pair.to_json() for pair in pairs))
     summary = {
-        "pairs": len(paired.pairs),
-        "rejected": dict(paired.reasons.most_common()),
+        "pairs": len(pairs),
+        "rejected": dict(reasons.most_common()),
         "failed": failed,
         "completion_tokens": sum(e.completion_tokens for e in ledger.entries.values()),
         "cost": round(ledger.spent, 6),
         "seconds": round(time.monotonic() - started, 1),
-        "audit": audit(paired.pairs),
+        "audit": audit(pairs),
     }
     jsonl.write_json(output / "preferences.json", summary)
     print(_summary_text(summary))

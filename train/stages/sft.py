@@ -92,20 +92,19 @@ def train(options: SftOptions) -> dict[str, Any]:
         return {}
     trainer = _trainer(options, settings, maker.tokenizer.loaded, data)
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
-    if trainer.is_world_process_zero():
-        checkpoints.finish(output, name, figures)
+    checkpoints.finish(output, name, figures)
     return figures
 
 
 def _data(options: SftOptions, maker: RowMaker, window: int) -> tuple[TrainingData, Lengths]:
     training_rows = rows(options, maker)
     fitting, lengths = checked(training_rows, window, options.max_length, options.max_dropped)
-    _say(lengths, next(shown(fitting, maker.tokenizer)))
+    if checkpoints.first_process():
+        _say(lengths, shown(fitting[0], maker.tokenizer))
     kept = len(fitting) - options.held_out
     held_out = dataset(fitting[kept:]) if options.held_out else None
-    return TrainingData(
-        dataset(fitting[:kept]), [len(r.ids) for r in fitting[:kept]], held_out
-    ), lengths
+    row_lengths = [row.length for row in fitting[:kept]]
+    return TrainingData(dataset(fitting[:kept]), row_lengths, held_out), lengths
 
 
 def _maker(options: SftOptions) -> RowMaker:
@@ -119,8 +118,6 @@ def _maker(options: SftOptions) -> RowMaker:
 
 
 def _say(lengths: Lengths, first: str) -> None:
-    if not checkpoints.first_process():
-        return
     share = lengths.num_loss_tokens / max(1, lengths.num_tokens)
     print(
         f"sft: {lengths.num_rows} sequences, {lengths.num_tokens} tokens, {share:.0%} bear loss, "
@@ -132,7 +129,7 @@ def _say(lengths: Lengths, first: str) -> None:
 def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: TrainingData) -> Any:
     from trl import SFTTrainer
 
-    from redraft.train.exact_resume import MarkComplete, SameOrder
+    from redraft.train.exact_resume import SameOrder
 
     class OrderedSftTrainer(SFTTrainer):  # type: ignore[misc]
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -141,16 +138,7 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
 
-    return OrderedSftTrainer(
-        model=options.model,
-        args=settings.arguments,
-        processing_class=tokenizer,
-        train_dataset=data.train,
-        eval_dataset=data.held_out,
-        peft_config=settings.lora,
-        quantization_config=settings.quantization,
-        callbacks=[MarkComplete()],
-    )
+    return settings.trainer(OrderedSftTrainer, options.model, tokenizer, data)
 
 
 def main(argv: Sequence[str]) -> int:

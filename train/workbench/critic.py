@@ -7,17 +7,17 @@ feedback token by token has worked the answer out before it has to say what is w
 from __future__ import annotations
 
 from redraft.server.refine.srt_format import render_feedback
-from redraft.train.workbench.families import FAMILIES
+from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import Task
 
 
 def feedback(task: Task, response: str) -> str:
-    findings = FAMILIES[task.family].examine(task.slots, response)
+    findings = judge(task, response)
     weaknesses = f"{findings.working} {findings.verdict}"
     return render_feedback(weaknesses, findings.advice, findings.score)
 
 
 def refinement(task: Task, response: str) -> str:
     """A right response; the same one when it is right already."""
-    findings = FAMILIES[task.family].examine(task.slots, response)
+    findings = judge(task, response)
     return response if findings.right else findings.better

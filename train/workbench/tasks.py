@@ -25,8 +25,6 @@ _BUCKETS: dict[Split, range] = {
     "dev": range(17, 18),
     "test": range(18, 20),
 }
-
-
 _TRIES = 100  # at finding a new task of a family before it counts as exhausted
 
 
@@ -43,7 +41,6 @@ class Task:
     slots: Mapping[str, str]
     wording: int
     held_out: bool  # a wording that is never trained on
-    seed: int | None = None  # None: recovered from its text
 
 
 def sample(
@@ -56,7 +53,7 @@ def sample(
     tasks: dict[str, Task] = {}
     while len(tasks) < count and names:
         for name in tuple(names):
-            task = _fresh(split, name, seed, held_out_wordings, rng, tasks)
+            task = _fresh(split, name, held_out_wordings, rng, tasks)
             if task is None:
                 names.remove(name)
             elif len(tasks) < count:
@@ -67,17 +64,17 @@ def sample(
 
 
 def _fresh(
-    split: Split, name: str, seed: int, held_out: bool, rng: random.Random, known: Container[str]
+    split: Split, name: str, held_out: bool, rng: random.Random, known: Container[str]
 ) -> Task | None:
     """A task that is not known yet; None when there are hardly any left."""
     for _ in range(_TRIES):
-        task = _draw(split, name, seed, held_out, rng)
+        task = _draw(split, name, held_out, rng)
         if task.instruction not in known:
             return task
     return None
 
 
-def _draw(split: Split, name: str, seed: int, held_out: bool, rng: random.Random) -> Task:
+def _draw(split: Split, name: str, held_out: bool, rng: random.Random) -> Task:
     family = FAMILIES[name]
     slots = family.draw(rng)
     while split_of(name, slots) != split:
@@ -86,7 +83,7 @@ def _draw(split: Split, name: str, seed: int, held_out: bool, rng: random.Random
     choices = range(trained, len(family.wordings)) if held_out else range(trained)
     wording = rng.choice(choices)
     instruction = family.wordings[wording].format(**slots)
-    return Task(name, instruction, MappingProxyType(slots), wording, held_out, seed)
+    return Task(name, instruction, MappingProxyType(slots), wording, held_out)
 
 
 def split_of(family: str, slots: Mapping[str, str]) -> Split:

@@ -1,5 +1,6 @@
 """Every command tells its options after the bare install, without the libraries that measuring
-takes."""
+takes.
+Spans: benchmarks"""
 
 from __future__ import annotations
 

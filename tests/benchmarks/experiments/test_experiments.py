@@ -1,5 +1,6 @@
 """The experiments on a model whose every answer is known: doubles numbers, drafts wrong where it is
-told to, and scores what it sees. The figures must be what follows from that."""
+told to, and scores what it sees. The figures must be what follows from that.
+Spans: benchmarks/experiments"""
 
 from __future__ import annotations
 
@@ -77,47 +78,47 @@ def labelled(tmp_path: Path) -> Path:
 
 def run(name: str, server: Served, labelled: Path, *more: str) -> tuple[int, dict[str, Any]]:
     out = labelled.parent / "out"
-    given = ["--url", server.v1, "--model", "scripted", "--labelled", str(labelled)]
-    given += ["--retries", "0", "--out", str(out), *more]
-    code = bench(["experiments", name, *given])
-    found: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
-    assert found["failures"] == {}
-    assert all((out / plot).read_text().startswith("<?xml") for plot in found["plots"])
-    assert found["plots"]
-    return code, found
+    arguments = ["--url", server.v1, "--model", "scripted", "--labelled", str(labelled)]
+    arguments += ["--retries", "0", "--out", str(out), *more]
+    code = bench(["experiments", name, *arguments])
+    result: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
+    assert result["failures"] == {}
+    assert all((out / plot).read_text().startswith("<?xml") for plot in result["plots"])
+    assert result["plots"]
+    return code, result
 
 
 def test_refining_is_ahead_of_drafts_that_are_all_wrong_alike(labelled: Path) -> None:
     with served() as server:
-        code, found = run("rerank", server, labelled, "--drafts", "2", "4")
+        code, result = run("rerank", server, labelled, "--drafts", "2", "4")
     assert code == 0
-    figures = found["figures"]
+    figures = result["figures"]
     assert figures["refine"]["right"]["estimate"] == 100
     assert figures["best of 4"]["right"]["estimate"] == 50
     ahead = figures["refining_minus"]["best of 4"]
     assert (ahead["difference"]["estimate"], ahead["wins"], ahead["losses"]) == (50, 10, 0)
     # A draft has 2 tokens, feedback and refinement follow once; two drafts have feedback twice.
     assert figures["equal_tokens"] == "best of 2"
-    assert "best of 2 (equal tokens)" in found["tables"][0]["rows"][0][0]
+    assert "best of 2 (equal tokens)" in result["tables"][0]["rows"][0][0]
 
 
 def test_flips_are_counted_iteration_by_iteration(labelled: Path) -> None:
     with served(spoils) as server:
-        _, found = run("iterations", server, labelled, "--iterations", "3")
-    right = [found["figures"][str(k)]["right"]["estimate"] for k in range(4)]
+        _, result = run("iterations", server, labelled, "--iterations", "3")
+    right = [result["figures"][str(k)]["right"]["estimate"] for k in range(4)]
     # Of twenty numbers two end in each digit.
     assert right == [10, 10, 10, 10]
-    flips = [(f["wrong_to_right"], f["right_to_wrong"]) for f in found["figures"].values()]
+    flips = [(f["wrong_to_right"], f["right_to_wrong"]) for f in result["figures"].values()]
     assert flips == [(0, 0), (2, 2), (2, 2), (2, 2)]
-    tokens = [found["figures"][str(k)]["tokens"]["estimate"] for k in range(4)]
+    tokens = [result["figures"][str(k)]["tokens"]["estimate"] for k in range(4)]
     steps = [after - before for before, after in itertools.pairwise(tokens)]
     assert steps == pytest.approx([steps[0]] * 3)
 
 
 def test_a_gate_saves_tokens_and_one_that_is_too_low_loses_answers(labelled: Path) -> None:
     with served() as server:
-        _, found = run("gate", server, labelled, "--gates", "10", "3")
-    good, low = found["figures"]["until 10"], found["figures"]["until 3"]
+        _, result = run("gate", server, labelled, "--gates", "10", "3")
+    good, low = result["figures"]["until 10"], result["figures"]["until 3"]
     assert good["difference"]["estimate"] == 0
     assert good["tokens_saved"]["estimate"] > 0
     assert good["refined"]["estimate"] == 50
@@ -127,8 +128,8 @@ def test_a_gate_saves_tokens_and_one_that_is_too_low_loses_answers(labelled: Pat
 
 def test_alternatives_get_as_many_drafts_as_refining_costs(labelled: Path) -> None:
     with served() as server:
-        _, found = run("equal-compute", server, labelled, "--iterations", "1")
-    figures = found["figures"]
+        _, result = run("equal-compute", server, labelled, "--iterations", "1")
+    figures = result["figures"]
     price = figures["refine 1"]["tokens"]["estimate"]
     (vote,) = [name for name in figures if name.startswith("vote of")]
     drafts = int(vote.removeprefix("vote of "))
@@ -147,14 +148,14 @@ def test_worse_critics_tell_fewer_drafts_apart(labelled: Path) -> None:
 
     with served(blind=blind, kind=kind) as server:
         asked = ["--critic", "blind", "--critic", "kind"]
-        _, found = run("critic-quality", server, labelled, *asked)
-    verdicts = found["figures"]["verdicts_right"]
+        _, result = run("critic-quality", server, labelled, *asked)
+    verdicts = result["figures"]["verdicts_right"]
     assert verdicts["the model itself"]["estimate"] == 100
     assert verdicts["blind"]["estimate"] == 50  # it finds fault with the right ones, too
     assert verdicts["kind"]["estimate"] == 50
     right = {
         name: each["right"]["estimate"]
-        for name, each in found["figures"].items()
+        for name, each in result["figures"].items()
         if "right" in each
     }
     assert (right["blind"], right["blind, every draft refined"]) == (100, 100)
@@ -168,8 +169,8 @@ def test_each_group_is_measured_by_itself_and_other_languages_beside_it(
     row = {"prompt": "double 3", "answers": ["6"], "group": "German"}
     asked.write_text(json.dumps(row) + "\n")
     with served() as server:
-        _, found = run("wordings", server, labelled, "--languages", str(asked))
-    figures = found["figures"]
+        _, result = run("wordings", server, labelled, "--languages", str(asked))
+    figures = result["figures"]
     assert list(figures) == ["even", "odd", "same questions, German"]
     for group, prompts in (("even", 10), ("odd", 10), ("same questions, German", 1)):
         assert figures[group]["refined"]["right"]["n"] == prompts
@@ -180,18 +181,18 @@ def test_each_group_is_measured_by_itself_and_other_languages_beside_it(
 def test_a_pair_is_dear_by_what_was_asked_in_vain(labelled: Path) -> None:
     prices = ["--price-in", "0", "--price-out", "1000000"]  # a dollar a token
     with served() as server:
-        _, found = run("cost-benefit", server, labelled, *prices)
-    figures = found["figures"]
+        _, result = run("cost-benefit", server, labelled, *prices)
+    figures = result["figures"]
     assert figures["usable_pairs"]["estimate"] == 50
     here = figures["pairs"]["refining, this deployment"]
     assert here["labels_right"]["estimate"] == 100
     # Twice as many prompts as pairs; a draft is 2 tokens, the answer after it 2 more.
     tokens = [s["tokens"] for s in samples(labelled) if s["way"] == "refined and scored"]
     assert here["dollars_each"] == pytest.approx(sum(tokens) / 10)
-    told = {row[0]: row for row in found["tables"][2]["rows"]}
-    assert set(told) == {flag(name) for name in SOURCES}
-    assert told["--price-out"][2:] == ["1,000,000", "given"]
-    assert all(row[3] for row in told.values())
+    message = {row[0]: row for row in result["tables"][2]["rows"]}
+    assert set(message) == {flag(name) for name in SOURCES}
+    assert message["--price-out"][2:] == ["1,000,000", "given"]
+    assert all(row[3] for row in message.values())
 
 
 def test_a_model_that_makes_no_pair_has_no_price_for_one(labelled: Path) -> None:
@@ -199,10 +200,10 @@ def test_a_model_that_makes_no_pair_has_no_price_for_one(labelled: Path) -> None
         return feedback(3) if prompt.endswith(FEEDBACK) else mends(prompt, sampling)
 
     with served(indifferent) as server:
-        code, found = run("cost-benefit", server, labelled)
+        code, result = run("cost-benefit", server, labelled)
     assert code == 0
-    assert found["figures"]["usable_pairs"]["estimate"] == 0
-    assert list(found["figures"]["pairs"]) == ["people", "GPT-4 as judge"]
+    assert result["figures"]["usable_pairs"]["estimate"] == 0
+    assert list(result["figures"]["pairs"]) == ["people", "GPT-4 as judge"]
 
 
 def test_a_loop_that_runs_out_of_room_is_scored_as_it_ended(labelled: Path) -> None:
@@ -210,8 +211,8 @@ def test_a_loop_that_runs_out_of_room_is_scored_as_it_ended(labelled: Path) -> N
         return "word " * 5000 if prompt.endswith(FEEDBACK) else mends(prompt, sampling)
 
     with served(rambles) as server:
-        _, found = run("iterations", server, labelled, "--iterations", "1", "--limit", "2")
-    assert found["figures"]["1"]["right"]["n"] == 2
+        _, result = run("iterations", server, labelled, "--iterations", "1", "--limit", "2")
+    assert result["figures"]["1"]["right"]["n"] == 2
 
 
 def samples(labelled: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Experiments that are stopped, killed or run again: nothing is asked twice, the table is the same;
-and what fails is counted, and is in no figure."""
+and what fails is counted, and is in no figure.
+Spans: benchmarks/experiments, benchmarks/output/journal"""
 
 from __future__ import annotations
 
@@ -45,13 +46,13 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def command(url: str, labelled: Path, out: Path, *more: str) -> list[str]:
-    given = ["experiments", "equal-compute", "--url", url, "--model", "scripted"]
-    return [*given, "--labelled", str(labelled), "--retries", "0", "--out", str(out), *more]
+    arguments = ["experiments", "equal-compute", "--url", url, "--model", "scripted"]
+    return [*arguments, "--labelled", str(labelled), "--retries", "0", "--out", str(out), *more]
 
 
 def figures(out: Path, name: str = "equal-compute") -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / f"{name}.json").read_text())["figures"]
-    return found
+    result: dict[str, Any] = json.loads((out / f"{name}.json").read_text())["figures"]
+    return result
 
 
 @pytest.mark.slow
@@ -130,13 +131,13 @@ def test_what_the_judge_does_not_know_is_a_failure_and_in_no_figure(
         answering(ScriptedEngine(reply=reply), max_drafts_cap=32) as server,
         serving(judge()) as judging,
     ):
-        given = command(server.v1, labelled, tmp_path / "out", "--judge", judging.v1)
-        assert bench(given) == 1  # more than one in a hundred failed
-        assert bench([*given, "--max-failed", "0.1"]) == 0
-    found = json.loads((tmp_path / "out" / "equal-compute.json").read_text())
-    ways = [name for name in found["figures"] if name != "refining_minus"]
-    assert found["failures"] == {"unjudged_http_400": len(ways)}
-    assert {found["figures"][way]["right"]["n"] for way in ways} == {PROMPTS - 1}
+        arguments = command(server.v1, labelled, tmp_path / "out", "--judge", judging.v1)
+        assert bench(arguments) == 1  # more than one in a hundred failed
+        assert bench([*arguments, "--max-failed", "0.1"]) == 0
+    result = json.loads((tmp_path / "out" / "equal-compute.json").read_text())
+    ways = [name for name in result["figures"] if name != "refining_minus"]
+    assert result["failures"] == {"unjudged_http_400": len(ways)}
+    assert {result["figures"][way]["right"]["n"] for way in ways} == {PROMPTS - 1}
 
 
 def test_a_server_that_is_not_there_ends_the_run_with_what_failed(
@@ -156,12 +157,12 @@ def test_unreadable_feedback_is_an_outcome_and_is_told(labelled: Path, tmp_path:
         return "hm" if prompt.endswith(FEEDBACK) else "1"
 
     with answering(ScriptedEngine(reply=mumbles), max_drafts_cap=32) as server:
-        given = command(server.v1, labelled, tmp_path / "out")
-        given[1] = "critic-quality"
-        assert bench(given) == 0
-    found = json.loads((tmp_path / "out" / "critic-quality.json").read_text())
-    assert found["failures"] == {}
-    itself = found["figures"]["the model itself"]
+        arguments = command(server.v1, labelled, tmp_path / "out")
+        arguments[1] = "critic-quality"
+        assert bench(arguments) == 0
+    result = json.loads((tmp_path / "out" / "critic-quality.json").read_text())
+    assert result["failures"] == {}
+    itself = result["figures"]["the model itself"]
     assert itself["malformed"] == itself["right"]["n"] == PROMPTS
     assert itself["right"]["estimate"] == 100
-    assert found["tables"][0]["rows"][-1][-1] == str(PROMPTS)
+    assert result["tables"][0]["rows"][-1][-1] == str(PROMPTS)

@@ -31,6 +31,7 @@ from redraft.benchmarks.experiments.arms import (
     Arm,
     ArmSettings,
     MeasuredArm,
+    RetrainingOptions,
     Tools,
     measured,
 )
@@ -93,16 +94,16 @@ class Played:
     def _train(self, recipe: str, rest: list[str]) -> None:
         changes = [value for flag, value in itertools.pairwise(rest) if flag == "--set"]
         output = Path(rest[rest.index("--output") + 1])
-        found = recipes.load(recipe, changes, str(output))
+        result = recipes.load(recipe, changes, str(output))
         if "--until" in rest:
-            names = recipes.selected(found, [], rest[rest.index("--until") + 1])
+            names = recipes.selected(result, [], rest[rest.index("--until") + 1])
             assert names[-1] == "filter"
             start(output / "base")
             (output / "lessons").mkdir()
             lessons(output / "lessons" / "kept.jsonl")
             return
         end = rest.index("--set") if "--set" in rest else len(rest)
-        for step in found.steps:
+        for step in result.steps:
             if step.name not in rest[rest.index("--only") + 1 : end]:
                 continue
             options = step.values()
@@ -110,8 +111,8 @@ class Played:
             if step.stage != "merge":
                 parts = options.get("components", COMPONENTS)
                 learnt = 0.1 + 0.2 * len(parts) + 0.001 * options["limit"]
-                told = {"steps": options["limit"] // 2, "num_tokens": 100 * options["limit"]}
-                jsonl.write_json(Path(options["output"]) / "training.json", told)
+                message = {"steps": options["limit"] // 2, "num_tokens": 100 * options["limit"]}
+                jsonl.write_json(Path(options["output"]) / "training.json", message)
             jsonl.write_json(
                 Path(options["output"]) / "learnt.json",
                 before if step.stage == "merge" else {"share": learnt, "parts": list(parts)},
@@ -127,14 +128,14 @@ class Played:
             for number, task in enumerate(tasks):
                 right = number < learnt["share"] * len(tasks)
                 last = answer(task) if right else WRONG
-                said = {"text": critic.feedback(task, WRONG), "score": 1}
+                feedback = {"text": critic.feedback(task, WRONG), "score": 1}
                 if "score" not in learnt["parts"]:
-                    said["score"] = None
+                    feedback["score"] = None
                 rows.append(
                     {
                         "instruction": task.instruction,
                         "responses": [*[WRONG] * options.iterations, last],
-                        "feedback": [said] * options.iterations,
+                        "feedback": [feedback] * options.iterations,
                         "stop_reason": self._stops,
                         "malformed": 0,
                         "tokens": {"draft": 5, "feedback": 40},
@@ -157,7 +158,7 @@ def lessons(path: Path, count: int = 64) -> Path:
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> list[str]:
+def arguments(tmp_path: Path) -> list[str]:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.replace("OUT", str(tmp_path / "made")))
     base, kept = start(tmp_path / "base"), lessons(tmp_path / "kept.jsonl")
@@ -166,13 +167,13 @@ def given(tmp_path: Path) -> list[str]:
 
 
 def published(tmp_path: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((tmp_path / "out" / f"{name}.json").read_text())
-    return found
+    result: dict[str, Any] = json.loads((tmp_path / "out" / f"{name}.json").read_text())
+    return result
 
 
-def test_every_part_of_the_feedback_is_left_out_once(tmp_path: Path, given: list[str]) -> None:
+def test_every_part_of_the_feedback_is_left_out_once(tmp_path: Path, arguments: list[str]) -> None:
     played = Played()
-    assert ablation.main(given, played.tools) == 0
+    assert ablation.main(arguments, played.tools) == 0
     arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
     assert {name: arm["components"] for name, arm in arms.items()} == {
         "all feedback": ["weaknesses", "suggestions", "score"],
@@ -193,10 +194,10 @@ def test_every_part_of_the_feedback_is_left_out_once(tmp_path: Path, given: list
 
 
 def test_what_gives_no_feedback_is_served_as_it_is_and_asked_for_direct_answers(
-    tmp_path: Path, given: list[str]
+    tmp_path: Path, arguments: list[str]
 ) -> None:
     played = Played()
-    ablation.main([*given, "--without"], played.tools)
+    ablation.main([*arguments, "--without"], played.tools)
     arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
     direct = arms["no feedback"]
     assert direct["right"]["refined_1"] is None and direct["verdict"] is None
@@ -206,8 +207,8 @@ def test_what_gives_no_feedback_is_served_as_it_is_and_asked_for_direct_answers(
     assert [options.iterations for options in played.evaluations] == [1, 0, 0]
 
 
-def test_what_has_no_score_has_no_verdict(tmp_path: Path, given: list[str]) -> None:
-    ablation.main([*given, "--without", "score"], Played().tools)
+def test_what_has_no_score_has_no_verdict(tmp_path: Path, arguments: list[str]) -> None:
+    ablation.main([*arguments, "--without", "score"], Played().tools)
     arms = {arm["name"]: arm for arm in published(tmp_path, "ablation")["figures"]["arms"]}
     assert arms["without score"]["verdict"] is None
     verdict = arms["all feedback"]["verdict"]
@@ -215,22 +216,24 @@ def test_what_has_no_score_has_no_verdict(tmp_path: Path, given: list[str]) -> N
     assert verdict["count"] == verdict["of"] == 10 * len(FAMILIES)
 
 
-def test_less_and_less_data_with_as_many_instructions(tmp_path: Path, given: list[str]) -> None:
-    assert data_curve.main([*given, "--limit", "48"], Played().tools) == 0
-    found = published(tmp_path, "data-curve-stage1")
-    arms = found["figures"]["arms"]
+def test_less_and_less_data_with_as_many_instructions(tmp_path: Path, arguments: list[str]) -> None:
+    assert data_curve.main([*arguments, "--limit", "48"], Played().tools) == 0
+    result = published(tmp_path, "data-curve-stage1")
+    arms = result["figures"]["arms"]
     assert [arm["lessons"] for arm in arms] == [0, 3, 6, 12, 24, 48]
     assert [arm["steps"] for arm in arms] == [0, 1, 3, 6, 12, 24]
     assert arms[0]["name"] == "base model" and arms[0]["right"]["refined_1"] is None
-    assert found["plots"] == ["data-curve-stage1.svg"]
+    assert result["plots"] == ["data-curve-stage1.svg"]
     assert "<svg" in (tmp_path / "out" / "data-curve-stage1.svg").read_text()
 
 
-def test_stage_two_starts_from_a_model_that_can_refine(tmp_path: Path, given: list[str]) -> None:
+def test_stage_two_starts_from_a_model_that_can_refine(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     pairs = lessons(tmp_path / "pairs.jsonl", 20)
     from_stage1 = ["--stage", "2", "--stage1", str(start(tmp_path / "stage1"))]
     played = Played()
-    asked = [*given, *from_stage1, "--pairs", str(pairs), "--sizes", "5", "20"]
+    asked = [*arguments, *from_stage1, "--pairs", str(pairs), "--sizes", "5", "20"]
     assert data_curve.main(asked, played.tools) == 0
     arms = published(tmp_path, "data-curve-stage2")["figures"]["arms"]
     assert [arm["name"] for arm in arms] == ["stage 1", "5 pairs", "20 pairs"]
@@ -241,53 +244,53 @@ def test_stage_two_starts_from_a_model_that_can_refine(tmp_path: Path, given: li
     assert all("--only stage2 merge" in command for command in trained)
 
 
-def test_what_is_done_is_not_done_again_and_shared(tmp_path: Path, given: list[str]) -> None:
+def test_what_is_done_is_not_done_again_and_shared(tmp_path: Path, arguments: list[str]) -> None:
     first, second, third = Played(), Played(), Played()
-    ablation.main(given, first.tools)
+    ablation.main(arguments, first.tools)
     before = published(tmp_path, "ablation")
-    ablation.main(given, second.tools)
+    ablation.main(arguments, second.tools)
     assert len(first.evaluations) == 6
     assert second.evaluations == []
     after = published(tmp_path, "ablation")
     assert (after["figures"], after["tables"]) == (before["figures"], before["tables"])
-    data_curve.main([*given, "--sizes", "32", "64"], third.tools)
+    data_curve.main([*arguments, "--sizes", "32", "64"], third.tools)
     assert len(third.evaluations) == 1  # base and 64 lessons are there
 
 
-def test_other_lessons_or_options_are_another_arm(tmp_path: Path, given: list[str]) -> None:
+def test_other_lessons_or_options_are_another_arm(tmp_path: Path, arguments: list[str]) -> None:
     first, other = Played(), Played()
-    data_curve.main([*given, "--sizes", "64"], first.tools)
-    data_curve.main([*given, "--sizes", "64", "--set", "trainer.max_steps=5"], other.tools)
-    (told,) = other.trainings
-    assert "steps.stage1.trainer.max_steps=5" in told
+    data_curve.main([*arguments, "--sizes", "64"], first.tools)
+    data_curve.main([*arguments, "--sizes", "64", "--set", "trainer.max_steps=5"], other.tools)
+    (message,) = other.trainings
+    assert "steps.stage1.trainer.max_steps=5" in message
     assert len(other.evaluations) == 1  # the base is the same
     lessons(tmp_path / "kept.jsonl", 65)
     changed = Played()
-    data_curve.main([*given, "--sizes", "64"], changed.tools)
+    data_curve.main([*arguments, "--sizes", "64"], changed.tools)
     assert len(changed.evaluations) == 1
 
 
 def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
-    tmp_path: Path, given: list[str]
+    tmp_path: Path, arguments: list[str]
 ) -> None:
     kept = tmp_path / "kept.jsonl"
     names = ["sort", "total", "keep", "sort"]
     kept.write_text("".join(json.dumps({"meta": {"family": name}}) + "\n" for name in names))
-    asked = [*given, "--families", "sort", "keep", "--sizes", "3"]
+    asked = [*arguments, "--families", "sort", "keep", "--sizes", "3"]
     assert data_curve.main(asked, Played().tools) == 0
     first, last = published(tmp_path, "data-curve-stage1")["figures"]["arms"]
     assert (
         last["lessons"] == 3 and last["right"]["draft"]["of"] == first["right"]["draft"]["of"] == 20
     )
     with pytest.raises(ConfigError, match=r"lessons-story\.jsonl has no lessons"):
-        data_curve.main([*given, "--families", "story"], Played().tools)
+        data_curve.main([*arguments, "--families", "story"], Played().tools)
     with pytest.raises(ConfigError, match="no family 'sorts'; families: total, "):
         evaluate(EvaluateOptions(output=tmp_path / "never.jsonl", families=("sorts",)))
 
 
-def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list[str]) -> None:
+def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, arguments: list[str]) -> None:
     played = Played()
-    without = given[: given.index("--base")]
+    without = arguments[: arguments.index("--base")]
     made = tmp_path / "made"
     assert data_curve.main([*without, "--made", str(made), "--sizes", "8"], played.tools) == 0
     assert played.trainings[0].endswith("--until filter")
@@ -296,48 +299,50 @@ def test_without_weights_the_recipe_makes_them_first(tmp_path: Path, given: list
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--limit", "65"], "--limit 65: .* has 64 lessons"),
         (["--sizes", "65"], "--sizes 65: there are 64 lessons"),
         (["--stage", "2"], "--stage 2 needs --stage1 MODEL and --pairs FILE"),
     ],
 )
-def test_what_cannot_be_done_is_said_first(given: list[str], more: list[str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
-        data_curve.main([*given, *more], Played().tools)
+def test_what_cannot_be_done_is_said_first(
+    arguments: list[str], more: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        data_curve.main([*arguments, *more], Played().tools)
 
 
-def test_loops_that_failed_are_counted_and_not_scored(tmp_path: Path, given: list[str]) -> None:
-    assert ablation.main([*given, "--without"], Played("engine_failure").tools) == 1
-    found = published(tmp_path, "ablation")
+def test_loops_that_failed_are_counted_and_not_scored(tmp_path: Path, arguments: list[str]) -> None:
+    assert ablation.main([*arguments, "--without"], Played("engine_failure").tools) == 1
+    result = published(tmp_path, "ablation")
     count = 10 * len(FAMILIES)
-    assert found["failures"] == {
+    assert result["failures"] == {
         f"{name}: engine_failure": count for name in ("all feedback", "no feedback", "base model")
     }
-    assert found["figures"]["arms"][0]["right"]["draft"]["of"] == 0
+    assert result["figures"]["arms"][0]["right"]["draft"]["of"] == 0
 
 
 def row(number: int, *right: bool, stop: str = "max_iterations") -> dict[str, Any]:
-    told = {"instruction": str(number), "right": right, "verdict": right[0], "stop_reason": stop}
-    return {**told, "family": "sums", "malformed": 0, "tokens": 9}
+    message = {"instruction": str(number), "right": right, "verdict": right[0], "stop_reason": stop}
+    return {**message, "family": "sums", "malformed": 0, "tokens": 9}
 
 
 def test_arms_are_paired_by_instruction() -> None:
     everything, some = Arm("all", 8), Arm("some", 8, ("score",))
-    found = [
+    result = [
         MeasuredArm(everything, 4, (row(1, False, True), row(2, True, True), row(3, True, False))),
         MeasuredArm(some, 4, (row(3, True, True), row(2, False, False, stop="deadline"))),
     ]
-    first, second = weigh(found, "all", seed=1)
+    first, second = weigh(result, "all", seed=1)
     assert (first.flipped.wrong_to_right, first.flipped.right_to_wrong) == (1, 1)
     assert (second.gain.wins, second.gain.losses, second.gain.difference.n) == (1, 0, 1)
-    assert failures(found) == {"some: deadline": 1}
+    assert failures(result) == {"some: deadline": 1}
 
 
-def test_the_report_has_them(tmp_path: Path, given: list[str]) -> None:
-    ablation.main([*given, "--without"], Played().tools)
-    data_curve.main([*given, "--sizes", "64"], Played().tools)
+def test_the_report_has_them(tmp_path: Path, arguments: list[str]) -> None:
+    ablation.main([*arguments, "--without"], Played().tools)
+    data_curve.main([*arguments, "--sizes", "64"], Played().tools)
     page = tmp_path / "report.html"
     assert report.main([str(tmp_path / "out"), "--out", str(page)]) == 0
     text = page.read_text()
@@ -345,13 +350,13 @@ def test_the_report_has_them(tmp_path: Path, given: list[str]) -> None:
 
 
 def test_a_training_that_fails_is_reported_with_the_end_of_its_log(
-    tmp_path: Path, given: list[str]
+    tmp_path: Path, arguments: list[str]
 ) -> None:
     def fails(command: Sequence[str], log: Path) -> None:
         run_to_end([sys.executable, "-c", "print('out of luck'); raise SystemExit(3)"], log)
 
     with pytest.raises(ProgramFailed, match=r"status 3; .*log\.txt ends:\nout of luck"):
-        ablation.main(given, Tools(fails, evaluate))
+        ablation.main(arguments, Tools(fails, evaluate))
 
 
 STOPPED = """
@@ -373,8 +378,8 @@ def test_what_is_stopped_takes_its_stages_along(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     command = [sys.executable, "-c", STOPPED, str(fifo), str(tmp_path / "log.txt")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as outer:
-        with fifo.open() as told:  # waits for the stage to say what it has started
-            grandchild = psutil.Process(int(told.readline()))
+        with fifo.open() as message:  # waits for the stage to say what it has started
+            grandchild = psutil.Process(int(message.readline()))
         outer.send_signal(signal.SIGTERM)
         assert outer.wait(300) != 0
     _, alive = psutil.wait_procs([grandchild], timeout=180)
@@ -407,12 +412,13 @@ def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
     kept = tmp_path / "kept.jsonl"
     jsonl.write(kept, written)
     arms = tmp_path / "arms"
-    settings = ArmSettings(str(recipe), "stage1", base, kept, "lessons", arms, TOOLS, per_family=1)
+    options = RetrainingOptions(recipe=str(recipe), arms=arms, per_family=1)
+    settings = ArmSettings(options, TOOLS, "stage1", base, kept)
     arm = Arm("without score", 10, ("weaknesses", "suggestions"))
-    found = measured(arm, settings)
-    assert found.steps == 2
-    assert sorted(row["family"] for row in found.rows) == sorted(FAMILIES)
-    assert all(row["verdict"] is None for row in found.rows)
+    result = measured(arm, settings)
+    assert result.steps == 2
+    assert sorted(row["family"] for row in result.rows) == sorted(FAMILIES)
+    assert all(row["verdict"] is None for row in result.rows)
     (model,) = arms.glob("*/model")
     served = manifest.read(model)
     assert served is not None

@@ -110,24 +110,24 @@ def test_answers_may_be_missing_only_where_a_judge_decides(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "given", [("compute",), ("pilot",), ("winrate", "answer", "--instructions")]
+    "arguments", [("compute",), ("pilot",), ("winrate", "answer", "--instructions")]
 )
 def test_a_wrong_line_is_one_line_of_error(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: tuple[str, ...]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     path = tmp_path / "labelled.jsonl"
     path.write_text('{"question": "a"}\n')
-    assert main([*given, str(path), "--model", "m"]) == 2
-    (told,) = capsys.readouterr().err.splitlines()
-    command = " ".join(word for word in given if not word.startswith("-"))
-    assert told.startswith(f"redraft bench {command}: {path}:1 needs")
-    assert 'got {"question": "a"}' in told
+    assert main([*arguments, str(path), "--model", "m"]) == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    command = " ".join(word for word in arguments if not word.startswith("-"))
+    assert message.startswith(f"redraft bench {command}: {path}:1 needs")
+    assert 'got {"question": "a"}' in message
 
 
 def test_the_workbench_writes_labelled_prompts_that_its_judge_grades(tmp_path: Path) -> None:
     path = tmp_path / "labelled.jsonl"
-    given = ["--split", "test", "--count", "20", "--seed", "5", "--output", str(path)]
-    assert tasks.main([*given, "--labelled"]) == 0
+    arguments = ["--split", "test", "--count", "20", "--seed", "5", "--output", str(path)]
+    assert tasks.main([*arguments, "--labelled"]) == 0
     rows = read_labelled(path, judged=True)
     assert {row.group for row in rows} == set(FAMILIES)
     for row in rows:
@@ -145,7 +145,7 @@ def test_the_workbench_writes_labelled_prompts_that_its_judge_grades(tmp_path: P
 
 def test_a_prompt_is_written_as_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "labelled.jsonl"
-    given = ["--family", "total", "--count", "2", "--output", str(path)]
-    assert tasks.main([*given, "--labelled"]) == 0
+    arguments = ["--family", "total", "--count", "2", "--output", str(path)]
+    assert tasks.main([*arguments, "--labelled"]) == 0
     row = json.loads(path.read_text().splitlines()[0])
     assert set(row) == {"prompt", "answers", "group"}

@@ -42,9 +42,9 @@ def test_without_a_package_index_one_line_says_what_to_do(
         monkeypatch.setenv(f"PIP_{name}", value)
     with pytest.raises(ProgramFailed, match="could not be installed") as raised:
         optillm_environment.program(AUTO, tmp_path / "cache")
-    said = str(raised.value)
-    assert "ERROR: " in said
-    assert "leave optillm out of --systems" in said
-    assert "\n" not in said
+    text = str(raised.value)
+    assert "ERROR: " in text
+    assert "leave optillm out of --systems" in text
+    assert "\n" not in text
     folder = tmp_path / "cache" / REQUIREMENT.replace("==", "-")
     assert not (folder / "complete").exists()  # the next run tries again

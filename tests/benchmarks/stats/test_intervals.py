@@ -15,8 +15,8 @@ from redraft.benchmarks.stats.intervals import mean_interval, median_interval, w
 
 
 def test_wilson_gives_the_textbook_values() -> None:
-    found = wilson(81, 263)  # Newcombe 1998, table I
-    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    result = wilson(81, 263)  # Newcombe 1998, table I
+    assert (result.low, result.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
     assert wilson(15, 148).low == pytest.approx(0.0624, abs=5e-5)
     assert wilson(15, 148).high == pytest.approx(0.1605, abs=5e-5)
 
@@ -31,8 +31,8 @@ def test_wilson_has_width_where_nothing_or_everything_succeeded() -> None:
 def test_a_share_lies_in_its_interval_and_the_interval_in_zero_to_one(
     case: tuple[int, int],
 ) -> None:
-    found = wilson(*case)
-    assert 0 <= found.low <= found.estimate <= found.high <= 1
+    result = wilson(*case)
+    assert 0 <= result.low <= result.estimate <= result.high <= 1
 
 
 def test_no_observations_give_no_number() -> None:
@@ -48,16 +48,16 @@ def test_more_successes_than_trials_is_refused() -> None:
 def test_a_bootstrap_interval_is_about_two_standard_errors_wide_and_repeats_with_its_seed() -> None:
     noise = random.Random(4)
     values = [noise.gauss(10, 2) for _ in range(400)]
-    found = mean_interval(values, seed=1)
-    assert found == mean_interval(values, seed=1)
-    assert found.low < found.estimate < found.high
-    assert found.high - found.low == pytest.approx(2 * 1.96 * 2 / 20, rel=0.15)
+    result = mean_interval(values, seed=1)
+    assert result == mean_interval(values, seed=1)
+    assert result.low < result.estimate < result.high
+    assert result.high - result.low == pytest.approx(2 * 1.96 * 2 / 20, rel=0.15)
 
 
 def test_a_median_interval_is_the_order_statistics_that_hold_it_with_95_percent() -> None:
     # n = 10: the second and the ninth, which hold the median with 97.9%.
-    found = median_interval([float(value) for value in range(1, 11)])
-    assert (found.low, found.estimate, found.high) == (2, 5.5, 9)
+    result = median_interval([float(value) for value in range(1, 11)])
+    assert (result.low, result.estimate, result.high) == (2, 5.5, 9)
 
 
 def test_too_few_values_give_their_whole_range() -> None:

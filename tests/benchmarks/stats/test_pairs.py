@@ -28,17 +28,17 @@ def test_a_small_steady_difference_is_found_under_large_differences_between_item
     difficulty = [noise.uniform(0, 100) for _ in range(200)]
     theirs = [value + noise.gauss(0, 1) for value in difficulty]
     ours = [value + 0.5 + noise.gauss(0, 1) for value in difficulty]
-    found = compare(ours, theirs, seed=3)
-    assert found.difference.low > 0
+    result = compare(ours, theirs, seed=3)
+    assert result.difference.low > 0
     # Unpaired, the two cannot be told apart.
     assert mean_interval(ours).low < mean_interval(theirs).high
-    assert found == compare(ours, theirs, seed=3)
+    assert result == compare(ours, theirs, seed=3)
 
 
 def test_ties_count_for_nobody() -> None:
-    found = compare([1, 1, 0, 1], [1, 0, 1, 1])
-    assert (found.wins, found.ties, found.losses) == (1, 2, 1)
-    assert found.p_value == 1
+    result = compare([1, 1, 0, 1], [1, 0, 1, 1])
+    assert (result.wins, result.ties, result.losses) == (1, 2, 1)
+    assert result.p_value == 1
 
 
 def test_values_without_a_partner_are_refused() -> None:
@@ -49,8 +49,8 @@ def test_values_without_a_partner_are_refused() -> None:
 def test_flips_are_counted_by_direction() -> None:
     before = [True] * 40 + [False] * 60
     after = [True] * 38 + [False] * 2 + [True] * 20 + [False] * 40
-    found = flips(before, after)
-    assert (found.wrong_to_right, found.right_to_wrong) == (20, 2)
-    assert found.recovery == pytest.approx(20 / 60)
-    assert found.disruption == pytest.approx(2 / 40)
-    assert found.p_value == sign_test(20, 2)
+    result = flips(before, after)
+    assert (result.wrong_to_right, result.right_to_wrong) == (20, 2)
+    assert result.recovery == pytest.approx(20 / 60)
+    assert result.disruption == pytest.approx(2 / 40)
+    assert result.p_value == sign_test(20, 2)

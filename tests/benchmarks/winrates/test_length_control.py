@@ -23,13 +23,13 @@ FEW = ("FuseChat-Llama-3.2-3B-Instruct", "phi-2", "gpt4_gamed", "alpaca-farm-ppo
 def check(model: str) -> None:
     expected = json.loads(stored("alpaca_eval/expected_dev.json").read_text())[model]
     annotations = read_annotations(stored(f"alpaca_eval/annotations_slim/{model}.csv"))
-    found = win_rate(annotations, read_gamed(), resamples=0)
+    result = win_rate(annotations, read_gamed(), resamples=0)
     recorded = expected.get("lc_with_reconstructed_inputs", EVEN)
-    assert found.rate == pytest.approx(expected["win_rate"], abs=1e-6)
-    assert found.standard_error == pytest.approx(expected["standard_error"], abs=1e-6)
-    assert found.discrete_rate == pytest.approx(expected["discrete_win_rate"], abs=1e-6)
-    assert found.controlled_rate == pytest.approx(recorded, abs=0.001)
-    assert abs(found.controlled_rate - expected["length_controlled_winrate"]) < 0.5
+    assert result.rate == pytest.approx(expected["win_rate"], abs=1e-6)
+    assert result.standard_error == pytest.approx(expected["standard_error"], abs=1e-6)
+    assert result.discrete_rate == pytest.approx(expected["discrete_win_rate"], abs=1e-6)
+    assert result.controlled_rate == pytest.approx(recorded, abs=0.001)
+    assert abs(result.controlled_rate - expected["length_controlled_winrate"]) < 0.5
 
 
 @pytest.mark.parametrize("model", FEW)
@@ -49,34 +49,35 @@ def test_the_projects_own_annotation_file_reads_as_the_table_made_from_it() -> N
     assert whole == table
 
 
-def annotations(count: int, longer_wins: bool) -> list[Annotation]:
+def annotated(count: int, longer_wins: bool) -> list[Annotation]:
     """A system as good as the reference whose judge goes by length, or by nothing."""
-    found = []
+    result = []
     for row in range(count):
         longer = row % 3 > 0
         wins = longer if longer_wins else row % 2 == 0
-        found.append(Annotation(row, 1000, 2000 if longer else 600, 2.0 if wins else 1.0))
-    return found
+        result.append(Annotation(row, 1000, 2000 if longer else 600, 2.0 if wins else 1.0))
+    return result
 
 
 def test_what_length_alone_won_is_taken_away() -> None:
-    found = win_rate(annotations(600, longer_wins=True), read_gamed(), resamples=0)
+    found = win_rate(annotated(600, longer_wins=True), read_gamed(), resamples=0)
     assert found.rate == pytest.approx(200 / 3)
+    assert found.controlled_rate is not None
     assert found.controlled_rate < found.rate - 5
 
 
 def test_where_length_decides_nothing_the_rate_moves_little() -> None:
-    found = win_rate(annotations(600, longer_wins=False), read_gamed(), resamples=0)
-    assert abs(found.controlled_rate - found.rate) < 5
+    found = win_rate(annotated(600, longer_wins=False), read_gamed(), resamples=0)
+    assert found.controlled_rate == pytest.approx(found.rate, abs=5)
 
 
 def test_an_unjudged_row_changes_no_rate() -> None:
-    judged = annotations(300, longer_wins=False)
+    judged = annotated(300, longer_wins=False)
     unjudged = [Annotation(row, 1000, 10, None) for row in range(300, 310)]
-    found = win_rate([*judged, *unjudged], read_gamed(), resamples=0)
+    result = win_rate([*judged, *unjudged], read_gamed(), resamples=0)
     without = win_rate(judged, read_gamed(), resamples=0)
-    assert found.unjudged == 10
-    assert (found.rate, found.controlled_rate) == (without.rate, without.controlled_rate)
+    assert result.unjudged == 10
+    assert (result.rate, result.controlled_rate) == (without.rate, without.controlled_rate)
 
 
 def test_the_reference_against_itself_wins_half_the_time() -> None:
@@ -99,15 +100,15 @@ def test_the_reference_against_itself_wins_half_the_time() -> None:
 def test_where_there_is_no_length_control_there_is_no_figure(
     rows: list[Annotation], why: str
 ) -> None:
-    found = win_rate(rows, read_gamed(), resamples=0)
-    assert found.controlled is None
-    assert found.controlled_rate is None
-    assert why in found.uncontrolled
-    assert found.json()["no_length_control"] == found.uncontrolled
+    result = win_rate(rows, read_gamed(), resamples=0)
+    assert result.controlled is None
+    assert result.controlled_rate is None
+    assert why in result.uncontrolled
+    assert result.json()["no_length_control"] == result.uncontrolled
 
 
 def test_the_interval_holds_the_rate_and_repeats() -> None:
-    rows = annotations(200, longer_wins=False)
+    rows = annotated(200, longer_wins=False)
     found = length_controlled(rows, read_gamed(), resamples=40)
     assert found
     assert found.interval.low < found.rate < found.interval.high

@@ -20,18 +20,18 @@ WRONG = "I do not know."
 def recorded(task: Task, *responses: str) -> dict[str, Any]:
     """As evaluate records it, with the exact critic's own feedback on each response but the
     last."""
-    given = [critic.feedback(task, response) for response in responses[:-1]]
-    scores = [10 if "[[10]]" in text else 1 for text in given]
+    arguments = [critic.feedback(task, response) for response in responses[:-1]]
+    scores = [10 if "[[10]]" in text else 1 for text in arguments]
     return {
         "family": task.family,
         "instruction": task.instruction,
         "responses": list(responses),
         "feedback": [
-            {"text": text, "score": score} for text, score in zip(given, scores, strict=True)
+            {"text": text, "score": score} for text, score in zip(arguments, scores, strict=True)
         ],
         "malformed": 0,
         "stop_reason": "max_iterations",
-        "tokens": {"draft": 5, "feedback": 40 * len(given), "refinement": 5 * len(given)},
+        "tokens": {"draft": 5, "feedback": 40 * len(arguments), "refinement": 5 * len(arguments)},
     }
 
 
@@ -52,10 +52,10 @@ def base_of(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_the_interval_is_wilsons() -> None:
-    found = figures.share([True] * 8 + [False] * 2)
-    assert (found.count, found.of, found.value) == (8, 10, 0.8)
-    assert found.low == pytest.approx(0.4902, abs=1e-4)
-    assert found.high == pytest.approx(0.9433, abs=1e-4)
+    outcome = figures.share([True] * 8 + [False] * 2)
+    assert (outcome.count, outcome.of, outcome.value) == (8, 10, 0.8)
+    assert outcome.low == pytest.approx(0.4902, abs=1e-4)
+    assert outcome.high == pytest.approx(0.9433, abs=1e-4)
 
 
 def test_a_share_of_nothing_says_nothing() -> None:
@@ -64,8 +64,8 @@ def test_a_share_of_nothing_says_nothing() -> None:
 
 def test_quality_and_flips_count_what_refining_did() -> None:
     tuned = mended(40, spoilt=3)
-    found = figures.quality(base_of(tuned), tuned, 2)
-    assert [found[name].count for name in ("base", "draft", "refined_1", "refined_2")] == [
+    outcome = figures.quality(base_of(tuned), tuned, 2)
+    assert [outcome[name].count for name in ("base", "draft", "refined_1", "refined_2")] == [
         0,
         20,
         37,
@@ -79,8 +79,8 @@ def test_quality_and_flips_count_what_refining_did() -> None:
 def test_feedback_is_held_against_the_exact_critics() -> None:
     tuned = mended(20)
     tuned[0]["feedback"][0] = {"text": "Weaknesses: all.\nOverall Score: [[2]]", "score": 2}
-    found = figures.feedback(tuned)
-    assert (found["verdict"].count, found["word_for_word"].count) == (19, 19)
+    outcome = figures.feedback(tuned)
+    assert (outcome["verdict"].count, outcome["word_for_word"].count) == (19, 19)
 
 
 def test_calibration_counts_right_drafts_by_score() -> None:
@@ -93,23 +93,23 @@ def test_calibration_counts_right_drafts_by_score() -> None:
 def test_each_answer_can_be_judged_by_itself() -> None:
     mended_row, scoreless = mended(2)[1], mended(4)[3]
     scoreless["feedback"][0]["score"] = None
-    found = judged({**mended_row, "stop_reason": "max_iterations"})
-    assert (found["right"], found["verdict"], found["tokens"]) == ([False, True], True, 50)
+    outcome = judged({**mended_row, "stop_reason": "max_iterations"})
+    assert (outcome["right"], outcome["verdict"], outcome["tokens"]) == ([False, True], True, 50)
     assert judged({**scoreless, "stop_reason": "max_iterations"})["verdict"] is None
 
 
 def test_the_win_rate_counts_ties_half() -> None:
     tuned = mended(40, spoilt=10)
-    found = figures.win_rate(base_of(tuned), tuned, 1)
-    assert found["value"] == pytest.approx((30 + 10 * 0.5) / 40)
-    assert found["low"] < found["value"] < found["high"]
+    outcome = figures.win_rate(base_of(tuned), tuned, 1)
+    assert outcome["value"] == pytest.approx((30 + 10 * 0.5) / 40)
+    assert outcome["low"] < outcome["value"] < outcome["high"]
 
 
 def test_the_gate_is_held_against_stopping_later_and_never() -> None:
     tuned = [{**row, "stop_reason": "max_iterations"} for row in mended(20)]
     gated = [{**row, "tokens": {"draft": 5, "feedback": 20, "refinement": 0}} for row in tuned]
-    found = figures.gate(tuned, gated, 1)
-    assert found["saved"] == found["saved_of_unstopped"] == pytest.approx(1 - 25 / 50)
+    outcome = figures.gate(tuned, gated, 1)
+    assert outcome["saved"] == outcome["saved_of_unstopped"] == pytest.approx(1 - 25 / 50)
 
 
 def test_a_loop_that_never_stops_repeats_its_last_iteration() -> None:
@@ -128,8 +128,8 @@ def test_the_card_shows_every_family_and_every_placeholder_is_filled() -> None:
         "about": "Parts of feedback.",
         "tables": [{"columns": ["taught", "right"], "rows": [["all", "3%"]], "note": "So few."}],
     }
-    found = card.computed(of_all(mended(60)))
-    text = card_tables.render(found, {"base": 90.0, "stage1": 600.0}, [result])
+    outcome = card.computed(of_all(mended(60)))
+    text = card_tables.render(outcome, {"base": 90.0, "stage1": 600.0}, [result])
     assert "<!--" not in text
     for name in FAMILIES:
         assert f"| {name} (" in text
@@ -138,6 +138,6 @@ def test_the_card_shows_every_family_and_every_placeholder_is_filled() -> None:
 
 
 def test_the_policy_stops_where_more_iterations_do_not_help() -> None:
-    found = card.computed(of_all(mended(40)))
-    policy = card.best_policy(found["dev"])
+    outcome = card.computed(of_all(mended(40)))
+    policy = card.best_policy(outcome["dev"])
     assert (policy.max_iterations, policy.good_enough, policy.keep) == (1, 10, "last")

@@ -1,4 +1,5 @@
-"""The shipped model, served by vLLM, with the workbench's exact critic and judge beside it."""
+"""The shipped model, served by vLLM, with the workbench's exact critic and judge beside it.
+Spans: models, server, train/exact"""
 
 from __future__ import annotations
 
@@ -95,9 +96,9 @@ def test_the_pilot_recommends_refining_where_it_helps_and_nowhere_else(
     labelled = tmp_path / "labelled.jsonl"
     drawn = ["--split", "test", "--family", family, "--count", str(PROMPTS)]
     assert tasks.main([*drawn, "--output", str(labelled), "--labelled"]) == 0
-    given = [str(labelled), "--url", workbench.url, "--model", SHIPPED.name]
+    arguments = [str(labelled), "--url", workbench.url, "--model", SHIPPED.name]
     more = ["--judge", workbench.judge, "--max-iterations", "1", "--concurrency", "32"]
-    assert pilot.main([*given, *more, "--out", str(tmp_path)]) == 0
+    assert pilot.main([*arguments, *more, "--out", str(tmp_path)]) == 0
     figures = json.loads((tmp_path / "pilot.json").read_text())["figures"]
     assert figures["prompts"] == PROMPTS
     assert (figures["recommended"]["max_iterations"] > 0) is refines

@@ -1,4 +1,5 @@
-"""The shipped model, served by vLLM and asked through the public API, is as good as its card."""
+"""The shipped model, served by vLLM and asked through the public API, is as good as its card.
+Spans: models, server, benchmarks/workbench"""
 
 from __future__ import annotations
 
@@ -22,17 +23,17 @@ def test_the_shipped_model_is_small_and_carries_its_manifest_and_card() -> None:
     files = [file for file in SHIPPED.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= MOST_BYTES
     assert (SHIPPED / "README.md").is_file()
-    found = manifest.read(SHIPPED)
-    assert found is not None
-    assert found.style == "srt"
-    assert found.calibration
-    assert found.evaluation["instructions"] >= 2000
+    result = manifest.read(SHIPPED)
+    assert result is not None
+    assert result.style == "srt"
+    assert result.calibration
+    assert result.evaluation["instructions"] >= 2000
 
 
 def test_the_card_says_what_is_recorded() -> None:
-    found = manifest.read(SHIPPED)
-    assert found is not None
-    rendered = card_tables.render(found.evaluation, {}, []).splitlines()
+    result = manifest.read(SHIPPED)
+    assert result is not None
+    rendered = card_tables.render(result.evaluation, {}, []).splitlines()
     steps, experiments = "How long its steps took was not recorded.", "Not measured."
     recorded = [line for line in rendered if line and line not in (steps, experiments)]
     card = (SHIPPED / "README.md").read_text(encoding="utf-8").splitlines()
@@ -40,14 +41,14 @@ def test_the_card_says_what_is_recorded() -> None:
 
 
 def test_the_readme_says_what_is_recorded() -> None:
-    found = manifest.read(SHIPPED)
-    assert found is not None
-    accuracy = found.evaluation["accuracy"]
+    result = manifest.read(SHIPPED)
+    assert result is not None
+    accuracy = result.evaluation["accuracy"]
     shares = {
         "base model, direct": accuracy["base"],
         "tuned model, its draft": accuracy["draft"],
         "tuned model, refined once": accuracy["refined_1"],
-        "right drafts that one iteration spoils": found.evaluation["flips"]["right_to_wrong"],
+        "right drafts that one iteration spoils": result.evaluation["flips"]["right_to_wrong"],
     }
     readme = (SHIPPED.parent.parent / "README.md").read_text(encoding="utf-8")
     for what, share in shares.items():
@@ -56,15 +57,15 @@ def test_the_readme_says_what_is_recorded() -> None:
 
 @pytest.mark.vllm
 def test_the_shipped_model_is_as_good_as_recorded(tmp_path: Path) -> None:
-    found = manifest.read(SHIPPED)
-    assert found is not None
+    result = manifest.read(SHIPPED)
+    assert result is not None
     output = tmp_path / "answers.jsonl"
     evaluate(EvaluateOptions(output=output, model=SHIPPED, iterations=1, per_family=PER_FAMILY))
     answers = list(jsonl.read(output))
     for iterations, name in ((0, "draft"), (1, "refined_1")):
         now = figures.share(figures.right_after(answer, iterations) for answer in answers)
-        recorded = found.evaluation["accuracy"][name]
+        recorded = result.evaluation["accuracy"][name]
         assert now.high >= recorded["low"]
         assert now.low <= recorded["high"]
     verdict = figures.feedback(answers)["verdict"]
-    assert verdict.high >= found.evaluation["feedback"]["verdict"]["low"]
+    assert verdict.high >= result.evaluation["feedback"]["verdict"]["low"]

@@ -1,4 +1,5 @@
-"""docs/api.md: its requests are answered, its errors, fields and stop reasons are the real ones."""
+"""docs/api.md: its requests are answered, its errors, fields and stop reasons are the real ones.
+Spans: docs/api.md, server/api"""
 
 from __future__ import annotations
 

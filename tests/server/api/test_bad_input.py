@@ -1,5 +1,6 @@
 """Everything a request can have wrong: each answered with a 4xx in OpenAI's form that names the
-field, none with a 500, none with a token spent."""
+field, none with a 500, none with a token spent.
+Spans: server/api"""
 
 from __future__ import annotations
 

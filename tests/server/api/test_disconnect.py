@@ -1,4 +1,5 @@
-"""A client that leaves ends the work for it, in every phase, streamed or not."""
+"""A client that leaves ends the work for it, in every phase, streamed or not.
+Spans: server/api, server/service, server/refine"""
 
 from __future__ import annotations
 

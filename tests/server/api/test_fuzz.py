@@ -1,4 +1,5 @@
-"""Whatever is sent, the answer is a result or an error in OpenAI's form, and never a 5xx."""
+"""Whatever is sent, the answer is a result or an error in OpenAI's form, and never a 5xx.
+Spans: server/api"""
 
 from __future__ import annotations
 

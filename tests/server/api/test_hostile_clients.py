@@ -1,5 +1,6 @@
 """Many clients that leave whenever they like, half a request or half an answer through: nothing
-of them stays behind, and those who stay are served."""
+of them stays behind, and those who stay are served.
+Spans: server/api, server/service, server/admission"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The stream of POST /v1/refine: every phase live, typed and numbered, and an end to every one."""
+"""The stream of POST /v1/refine: every phase live, typed and numbered, and an end to every one.
+Spans: server/api/refine, server/api/sse"""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """How far a token travels: the asynchronous generators between an engine and the socket, each of
 which costs processor time for every token.
-
-Spans: engine, refine, service, api."""
+Spans: server/engine, server/refine, server/service, server/api"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The caller's trace context reaches every engine call of its loop."""
+"""The caller's trace context reaches every engine call of its loop.
+Spans: server/api, server/engine/http_engine"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
 """What goes over the wire, byte for byte: one recorded answer of every kind, in wire.golden.txt.
+Spans: server/api
 
 After a change that is meant, record them again and read the difference:
 

@@ -1,4 +1,5 @@
-"""What every engine does in the same way: stream, count, stop, cancel and fail."""
+"""What every engine does in the same way: stream, count, stop, cancel and fail.
+Spans: server/engine"""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ from redraft.server.engine.base import (
 )
 from tests.support import engine_table
 from tests.support.engine_table import Running
+from tests.support.upstream import WINDOW
 
 ROWS = [
     engine_table.scripted,
@@ -262,7 +264,7 @@ async def _prompt(running: Running) -> Prompt:
 
 
 def test_a_prompt_longer_than_the_window_is_too_long(running: Running) -> None:
-    window = running.engine.window if running.engine.has_tokens else engine_table.WINDOW
+    window = running.engine.window if running.engine.has_tokens else WINDOW
     with pytest.raises(PromptTooLong):
         ask(running, prompt_for(running, Chat((Message("user", " word" * (window + 1)),))))
 

@@ -1,4 +1,5 @@
-"""What holds for every loop, whatever the engine writes and whatever is asked."""
+"""What holds for every loop, whatever the engine writes and whatever is asked.
+Spans: server/refine"""
 
 from __future__ import annotations
 
@@ -7,9 +8,15 @@ from typing import get_args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redraft.server.engine.base import EngineError, EngineUnavailable, PromptTooLong, Sampling
-from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
-from redraft.server.refine.events import Delta, Finished
+from redraft.server.engine.base import (
+    EngineError,
+    EngineUnavailable,
+    PromptTooLong,
+    Sampling,
+    Tokens,
+)
+from redraft.server.engine.scripted_engine import Entry, Fail, ReceivedCall, ScriptedEngine
+from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Brief, NoDraft
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import StopReason
@@ -47,7 +54,7 @@ givens = st.builds(
 )
 
 
-def runs(engine: ScriptedEngine, policy: Policy, brief: Brief, live: bool):
+def runs(engine: ScriptedEngine, policy: Policy, brief: Brief, live: bool) -> list[Event] | None:
     """The events, or None where there was no draft to answer with."""
     try:
         return run(gather(engine, policy, brief, live=live))
@@ -55,13 +62,19 @@ def runs(engine: ScriptedEngine, policy: Policy, brief: Brief, live: bool):
         return None
 
 
-def engine_saying(said: list, window: int) -> ScriptedEngine:
+def prompt_tokens(call: ReceivedCall) -> int:
+    assert isinstance(call.prompt, Tokens)
+    return len(call.prompt.ids)
+
+
+def engine_saying(script: list[Entry], window: int) -> ScriptedEngine:
     """Says these things in turn for ever, so that every length of loop is reached."""
-    turns = iter(said * 40)
+    turns = iter(script * 40)
     return ScriptedEngine(reply=lambda prompt, sampling: next(turns), window=window)
 
 
-cases = st.tuples(
+Case = tuple[list[Entry], int, Policy, Brief, bool]
+cases: st.SearchStrategy[Case] = st.tuples(
     st.lists(replies, min_size=1, max_size=8),
     st.sampled_from([24, 60, 4096]),
     policies,
@@ -72,10 +85,10 @@ cases = st.tuples(
 
 @settings(max_examples=400, deadline=None)
 @given(cases)
-def test_every_loop_ends_well(case):
-    said, window, policy, asked, live = case
-    engine = engine_saying(said, window)
-    events = runs(engine, policy, asked, live)
+def test_every_loop_ends_well(case: Case) -> None:
+    script, window, policy, request, live = case
+    engine = engine_saying(script, window)
+    events = runs(engine, policy, request, live)
     assert engine.running == 0
     if events is None:
         return
@@ -92,15 +105,15 @@ def test_every_loop_ends_well(case):
 
 @settings(max_examples=400, deadline=None)
 @given(cases)
-def test_usage_adds_up_and_the_budget_holds(case):
-    said, window, policy, asked, live = case
-    engine = engine_saying(said, window)
-    events = runs(engine, policy, asked, live)
+def test_usage_adds_up_and_the_budget_holds(case: Case) -> None:
+    script, window, policy, request, live = case
+    engine = engine_saying(script, window)
+    events = runs(engine, policy, request, live)
     if events is None:
         return
     trace = trace_of(events)
     assert trace.usage.calls == len(engine.history)
-    assert trace.usage.prompt_tokens == sum(len(asked.prompt.ids) for asked in engine.history)
+    assert trace.usage.prompt_tokens == sum(map(prompt_tokens, engine.history))
     assert 0 <= trace.answer.tokens <= trace.usage.completion_tokens
     if policy.token_budget is not None and policy.drafts == 1:
         extra = sum(t.usage.completion_tokens for p, t in trace.totals.items() if p != "draft")
@@ -109,11 +122,11 @@ def test_usage_adds_up_and_the_budget_holds(case):
 
 @settings(max_examples=100, deadline=None)
 @given(cases)
-def test_the_same_request_gives_the_same_trace(case):
-    said, window, policy, asked, live = case
+def test_the_same_request_gives_the_same_trace(case: Case) -> None:
+    script, window, policy, request, live = case
 
-    def once():
-        events = runs(engine_saying(said, window), policy, asked, live)
+    def once() -> tuple[object, ...] | None:
+        events = runs(engine_saying(script, window), policy, request, live)
         if events is None:
             return None
         trace = trace_of(events)

@@ -21,6 +21,7 @@ from redraft.server.refine.srt_format import (
 )
 from tests.support.loops import FORMAT
 
+Ids = tuple[int, ...]
 ids = st.lists(st.integers(0, 1000), max_size=20).map(tuple)
 # Without the decoration (*, _, #) that the reader takes off headings.
 prose = st.text(
@@ -35,14 +36,16 @@ def about(text: str) -> bool:
 
 
 @given(prose.filter(about), prose.filter(about), st.integers(1, 10))
-def test_feedback_reads_back_as_it_was_written(weaknesses, suggestions, score):
+def test_feedback_reads_back_as_it_was_written(
+    weaknesses: str, suggestions: str, score: int
+) -> None:
     parts = parse_feedback(render_feedback(weaknesses, suggestions, score))
     assert (parts.weaknesses, parts.suggestions, parts.score) == (weaknesses, suggestions, score)
     assert parts.complete
 
 
 @given(st.text())
-def test_no_text_breaks_the_reader(text):
+def test_no_text_breaks_the_reader(text: str) -> None:
     try:
         assert 1 <= parse_feedback(text).score <= 10
     except FormatError as error:
@@ -76,7 +79,7 @@ def test_no_text_breaks_the_reader(text):
         ("", None),
     ],
 )
-def test_spellings_of_the_score(text, score):
+def test_spellings_of_the_score(text: str, score: int | None) -> None:
     if score is None:
         with pytest.raises(FormatError):
             parse_score(text)
@@ -94,22 +97,24 @@ def test_spellings_of_the_score(text, score):
         "1. Identify Weaknesses - too short\n2. Offer Actionable Advice - say more\n4. Rating: 4",
     ],
 )
-def test_spellings_of_the_sections(text):
+def test_spellings_of_the_sections(text: str) -> None:
     parts = parse_feedback(text)
     assert (parts.weaknesses, parts.suggestions, parts.score) == ("too short", "say more", 4)
 
 
-def test_feedback_that_only_scores_is_not_complete():
+def test_feedback_that_only_scores_is_not_complete() -> None:
     assert not parse_feedback("Overall Score: [[4]]").complete
 
 
-def test_a_score_off_the_scale_cannot_be_rendered():
+def test_a_score_off_the_scale_cannot_be_rendered() -> None:
     with pytest.raises(ValueError, match="1 to 10"):
         render_feedback("a", "b", 11)
 
 
 @given(ids, ids, ids, ids)
-def test_what_is_served_is_a_prefix_of_what_was_trained_on(chat, draft, feedback, refinement):
+def test_what_is_served_is_a_prefix_of_what_was_trained_on(
+    chat: Ids, draft: Ids, feedback: Ids, refinement: Ids
+) -> None:
     sequence = FORMAT.sequence(chat, draft, feedback, refinement)
     for served in (
         (*chat, *draft),
@@ -121,7 +126,7 @@ def test_what_is_served_is_a_prefix_of_what_was_trained_on(chat, draft, feedback
     assert len(sequence) == len(chat + draft + feedback + refinement) + 3
 
 
-def test_the_format_is_the_golden_one():
+def test_the_format_is_the_golden_one() -> None:
     """A change here makes every trained model stale: bump srt_format.VERSION with it."""
     golden = json.loads((Path(__file__).with_name("srt_format.golden.json")).read_text())
     plain = SrtFormat(Marker(PLAIN_FEEDBACK, (5, 6)), Marker(PLAIN_REFINEMENT, (5, 7)), (2, 3))
@@ -135,7 +140,7 @@ def test_the_format_is_the_golden_one():
     }
 
 
-def test_markers_of_one_token_stop_as_tokens_and_longer_ones_as_text():
+def test_markers_of_one_token_stop_as_tokens_and_longer_ones_as_text() -> None:
     assert FORMAT.stop_token_ids() == (0, 900, 901)
     assert FORMAT.stop_strings() == ()
     plain = SrtFormat(Marker(PLAIN_FEEDBACK, (5, 6)), Marker(PLAIN_REFINEMENT, (5, 7)), (2,))
@@ -143,6 +148,6 @@ def test_markers_of_one_token_stop_as_tokens_and_longer_ones_as_text():
     assert plain.stop_strings() == (PLAIN_FEEDBACK, PLAIN_REFINEMENT)
 
 
-def test_the_hash_tells_formats_apart():
+def test_the_hash_tells_formats_apart() -> None:
     other = SrtFormat(FORMAT.feedback, FORMAT.refinement, (7,))
     assert other.hash != FORMAT.hash

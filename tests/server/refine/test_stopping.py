@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import pytest
 
 from redraft.server.refine import stopping
@@ -25,7 +27,9 @@ from redraft.server.refine.trace import ResponseText
         ({"feedback_only": True}, [None], "good_enough"),
     ],
 )
-def test_what_feedback_decides(options, scores, reason):
+def test_what_feedback_decides(
+    options: dict[str, Any], scores: list[int | None], reason: str | None
+) -> None:
     assert stopping.after_feedback(Policy(**options), scores) == reason
 
 
@@ -39,7 +43,7 @@ def test_what_feedback_decides(options, scores, reason):
         (["a", "b", "c"], None),
     ],
 )
-def test_what_a_refinement_decides(texts, reason):
+def test_what_a_refinement_decides(texts: list[str], reason: str | None) -> None:
     assert stopping.after_refinement([ResponseText(t) for t in texts]) == reason
 
 
@@ -66,7 +70,9 @@ def test_what_a_refinement_decides(texts, reason):
         ("last", ["", ""], [None, None], 0),
     ],
 )
-def test_which_response_is_the_answer(keep, responses, scores, answer):
+def test_which_response_is_the_answer(
+    keep: Literal["best", "last"], responses: list[str], scores: list[int | None], answer: int
+) -> None:
     written = [
         ResponseText(t, finish_reason="length" if t.endswith("...") else "stop") for t in responses
     ]
@@ -82,6 +88,6 @@ def test_which_response_is_the_answer(keep, responses, scores, answer):
         ({"token_budget": -1}, "token_budget is -1"),
     ],
 )
-def test_a_policy_out_of_range_is_refused_by_name(options, wrong):
+def test_a_policy_out_of_range_is_refused_by_name(options: dict[str, Any], wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
         Policy(**options)

@@ -110,7 +110,7 @@ def test_the_pick_depends_on_seed_and_content_alone(tmp_path: Path) -> None:
     forward = lines(tmp_path / "forward.jsonl", rows)
     backward = lines(tmp_path / "backward.jsonl", rows[::-1])
 
-    def ids(source: str, **how: int) -> list[str]:
+    def ids(source: str, **how: Any) -> list[str]:
         return [e.id for e in read((source,), **how).examples]
 
     assert ids(forward, limit=10) == ids(backward, limit=10)

@@ -17,10 +17,10 @@ import pytest
 
 from redraft.server import jsonl
 from redraft.server.options import build
+from redraft.train.collector import CollectOptions
 from redraft.train.data.instructions import read
 from redraft.train.data.records import read_lessons
 from redraft.train.stages import collect, filter
-from redraft.train.stages.collect import CollectOptions
 from tests.support.critic_server import CriticServer
 from tests.support.serving import Served, serving
 

@@ -1,4 +1,5 @@
-"""The trainers on a tiny model: weights move, instructions bear no loss, adapters fold in."""
+"""The trainers on a tiny model: weights move, instructions bear no loss, adapters fold in.
+Spans: train/stages/sft, train/stages/dpo, train/stages/merge"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.families.family import HELD_OUT_WORDINGS
-from redraft.train.workbench.tasks import UnknownInstruction, sample, split_of, task_for
+from redraft.train.workbench.tasks import Split, UnknownInstruction, sample, split_of, task_for
 
-SPLITS = ("train", "preferences", "dev", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

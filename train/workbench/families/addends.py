@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from redraft.train.workbench.families.arithmetic import steps
 from redraft.train.workbench.families.family import (
-    BEST_SCORE,
     NUMBER,
     Family,
     Findings,
     Slots,
     listed,
     numbers_in,
+    right,
 )
 from redraft.train.workbench.families.naming import partial_score
 
@@ -80,15 +80,15 @@ class Addends(Family):
             added = f": {listed(steps(reached, item))}" if reached else ""
             working.append(f"{item} {slots['parity']}{added}.")
             reached, alike = reached + item, alike + 1
-        right = alike == len(items) == wanted and reached == total
-        outcome = "right" if right else "wrong"
+        is_right = alike == len(items) == wanted and reached == total
+        outcome = "right" if is_right else "wrong"
         verdict = f"So {alike} of {wanted} and {reached} of {total}, {outcome}."
         text = " ".join(working) if working else "Nothing is named."
-        if right:
-            return Findings(True, BEST_SCORE, (), text, verdict, "Keep it.", response)
+        if is_right:
+            return right(verdict, text, response)
         advice, better = self._mend(slots, items[:alike])
         score = partial_score(alike, wanted + 1)
-        return Findings(False, score, (verdict,), text, verdict, advice, self._say(better))
+        return Findings(score, text, verdict, advice, self._say(better))
 
     @staticmethod
     def _mend(slots: Slots, good: Sequence[int]) -> tuple[str, list[int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+import string
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,20 +28,24 @@ NAME = r"[A-Z][a-z]+"
 NUMBERS = rf"{NUMBER}(?:, {NUMBER})*"
 WORDS = rf"{WORD}(?:, {WORD})*"
 
-_SLOT = re.compile(r"\{(\w+)\}")
-
 
 @dataclass(frozen=True, slots=True)
 class Findings:
     """One response to one instruction, examined: all that judge and critic need to know."""
 
-    right: bool
     score: int  # 1 to 10; 10 exactly when right
-    problems: tuple[str, ...]
     working: str  # the instruction worked through, step by step
     verdict: str  # the response held against the working
     advice: str
-    better: str  # a right response; the response itself when it is right
+    better: str  # a right response
+
+    @property
+    def right(self) -> bool:
+        return self.score == BEST_SCORE
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return () if self.right else (self.verdict,)
 
 
 class Family(ABC):
@@ -78,14 +83,14 @@ class Family(ABC):
         return tuple(re.compile(self._pattern(wording)) for wording in self.wordings)
 
     def _pattern(self, wording: str) -> str:
-        parts, seen, end = [], set(), 0
-        for slot in _SLOT.finditer(wording):
-            name = slot[1]
-            parts.append(re.escape(wording[end : slot.start()]))
-            parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{self.patterns[name]})")
-            seen.add(name)
-            end = slot.end()
-        return "".join([*parts, re.escape(wording[end:])])
+        parts, seen = [], set()
+        for text, name, *_ in string.Formatter().parse(wording):
+            parts.append(re.escape(text))
+            if name:
+                again = name in seen
+                parts.append(f"(?P={name})" if again else f"(?P<{name}>{self.patterns[name]})")
+                seen.add(name)
+        return "".join(parts)
 
 
 def numbers_in(text: str) -> list[int]:
@@ -108,22 +113,22 @@ def steady_random(*parts: str) -> random.Random:
 def examine_number(items: Sequence[int], expected: int, working: str, better: str) -> Findings:
     """For an answer that is one number, the last one the response says."""
     if not items:
-        return _wrong(WORST_SCORE, "The response says no number.", working, f"{expected}", better)
+        return wrong(WORST_SCORE, "The response says no number.", working, f"{expected}", better)
     last = items[-1]
     if last == expected:
-        return _right(f"The response says {last}, right.", working, better)
+        return right(f"The response says {last}, right.", working, better)
     distance = abs(last - expected)
     score = 6 if distance <= 1 else 4 if distance <= 10 else 2
-    return _wrong(score, f"The response says {last}, wrong.", working, f"{expected}", better)
+    return wrong(score, f"The response says {last}, wrong.", working, f"{expected}", better)
 
 
 def examine_choice(items: Sequence[str], expected: str, working: str, better: str) -> Findings:
     """For an answer that is one word, the last known one the response says."""
     if not items:
-        return _wrong(WORST_SCORE, "The response says none.", working, expected, better)
+        return wrong(WORST_SCORE, "The response says none.", working, expected, better)
     if items[-1] == expected:
-        return _right(f"The response says {expected}, right.", working, better)
-    return _wrong(3, f"The response says {items[-1]}, wrong.", working, expected, better)
+        return right(f"The response says {expected}, right.", working, better)
+    return wrong(3, f"The response says {items[-1]}, wrong.", working, expected, better)
 
 
 def examine_list(
@@ -135,16 +140,16 @@ def examine_list(
         alike += 1
     steps = [f"{item} right" for item in items[:alike]]
     if alike == len(items) == len(expected):
-        return _right(f"The response says {listed([*steps, 'end right'])}.", working, better)
+        return right(f"The response says {listed([*steps, 'end right'])}.", working, better)
     steps.append(f"{items[alike]} wrong" if alike < len(items) else "end wrong")
     score = max(WORST_SCORE + 1, 1 + 7 * alike // len(expected)) if items else WORST_SCORE
     verdict = f"The response says {listed(steps)}."
-    return _wrong(score, verdict, working, listed(expected), better)
+    return wrong(score, verdict, working, listed(expected), better)
 
 
-def _right(verdict: str, working: str, better: str) -> Findings:
-    return Findings(True, BEST_SCORE, (), working, verdict, "Keep it.", better)
+def right(verdict: str, working: str, better: str) -> Findings:
+    return Findings(BEST_SCORE, working, verdict, "Keep it.", better)
 
 
-def _wrong(score: int, verdict: str, working: str, expected: str, better: str) -> Findings:
-    return Findings(False, score, (verdict,), working, verdict, f"Say {expected}.", better)
+def wrong(score: int, verdict: str, working: str, expected: str, better: str) -> Findings:
+    return Findings(score, working, verdict, f"Say {expected}.", better)

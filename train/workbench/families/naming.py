@@ -9,7 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from redraft.train.workbench.families.family import BEST_SCORE, Family, Findings, Slots, listed
+from redraft.train.workbench.families.family import (
+    BEST_SCORE,
+    Family,
+    Findings,
+    Slots,
+    listed,
+    right,
+    wrong,
+)
 from redraft.train.workbench.families.lexicon import CATEGORIES
 
 _CATEGORY = "|".join(CATEGORIES)
@@ -74,16 +82,15 @@ class Names(Family):
             if not remark.endswith("fine"):
                 break
             good.append(item)
-        right = len(good) == wanted == len(items)
-        outcome = "right" if right else "wrong"
+        is_right = len(good) == wanted == len(items)
+        outcome = "right" if is_right else "wrong"
         verdict = f"So {len(good)} of {wanted} fine, {outcome}."
         working = f"{'. '.join(remarks)}." if remarks else "Nothing is named."
-        if right:
-            return Findings(True, BEST_SCORE, (), working, verdict, "Keep it.", response)
+        if is_right:
+            return right(verdict, working, response)
         better = self._mend(good, wanted, allowed)
         score = partial_score(len(good), wanted)
-        advice = f"Say {listed(better)}."
-        return Findings(False, score, (verdict,), working, verdict, advice, self._say(better))
+        return wrong(score, verdict, working, listed(better), self._say(better))
 
     @staticmethod
     def _mend(good: Sequence[str], wanted: int, allowed: Sequence[str]) -> list[str]:

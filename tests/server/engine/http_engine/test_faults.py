@@ -1,4 +1,5 @@
-"""The HTTP engine against upstreams that are busy, broken, hostile or gone."""
+"""The HTTP engine against upstreams that are busy, broken, hostile or gone.
+Spans: server/engine/http_engine"""
 
 from __future__ import annotations
 

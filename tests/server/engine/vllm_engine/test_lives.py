@@ -1,4 +1,5 @@
-"""Many completions at once, callers that go away, and an engine that dies, on a tiny model."""
+"""Many completions at once, callers that go away, and an engine that dies, on a tiny model.
+Spans: server/engine/vllm_engine"""
 
 from __future__ import annotations
 

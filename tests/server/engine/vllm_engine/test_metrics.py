@@ -1,4 +1,5 @@
-"""vLLM's own metrics are on the same page as the loop's, and both count the same tokens."""
+"""vLLM's own metrics are on the same page as the loop's, and both count the same tokens.
+Spans: server/engine/vllm_engine, server/telemetry/metrics"""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def words(ids: Sequence[int], model: Path) -> list[str]:
     from tokenizers import Tokenizer
 
     known = Tokenizer.from_file(str(model / "tokenizer.json"))
-    return [known.id_to_token(token) for token in ids]
+    return [str(known.id_to_token(token)) for token in ids]
 
 
 def drafted(prompt: Tokens, model: Path) -> list[str]:

@@ -31,7 +31,7 @@ WORDS = st.text(max_size=40) | st.sampled_from(["the sum is wrong", "naïve 東�
 @given(WORDS, WORDS)
 def test_text_comes_back_with_the_tokens_it_was_made_of(prompt: str, text: str) -> None:
     pieces = TokenText(tokenizer(), encode(prompt))
-    seen, ids = "", ()
+    seen, ids = "", tuple[int, ...]()
     for token_id in encode(text):
         pieces.add([token_id])
         piece, piece_ids = pieces.take()

@@ -1,5 +1,6 @@
 """Speculating from the draft: on the shipped model, after the engine has died, and the
-distribution that guesses are verified by."""
+distribution that guesses are verified by.
+Spans: server/engine/vllm_engine, models"""
 
 from __future__ import annotations
 
