@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,11 @@ def sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(("redraft", *(parts[:-1] if parts[-1] == "__init__" else parts)))
@@ -95,7 +101,7 @@ def module_name(path: Path) -> str:
 def imports(path: Path, running: bool = False) -> Iterator[str]:
     """Every module the file imports, wherever in the file, and those imported by their name;
     when ``running``, without those that only a type checker sees."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     hidden = {
         id(inner)
         for node in ast.walk(tree)
@@ -219,7 +225,7 @@ def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:
 def test_a_file_and_its_functions_are_short_enough_to_read(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= LONGEST_FILE, f"{path} owns more than one concept"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
             assert lines <= LONGEST_FUNCTION, f"{path}:{node.lineno} {node.name}: {lines} lines"
@@ -227,14 +233,14 @@ def test_a_file_and_its_functions_are_short_enough_to_read(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sources(), ids=module_name)
 def test_a_module_says_what_it_owns_and_is_named_for_it(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
+    assert ast.get_docstring(parsed(path)), f"{path}: no docstring"
     assert not NAMELESS.search(path.stem), f"{path} is named for nothing"
 
 
 def test_a_class_name_stands_for_one_thing() -> None:
     where: dict[str, list[str]] = {}
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 where.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     twice = {name: files for name, files in where.items() if len(files) > 1}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -159,6 +160,7 @@ def unstopped(answer: RecordedAnswer, iterations: int, count: Callable[[str], in
     return tokens(answer) + (iterations - done) * last
 
 
+@cache
 def _counter() -> Callable[[str], int]:
     """Counts the tokens of a phase, its end token included."""
     from redraft.train.workbench import tokenizer

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from redraft.server.api.app import build_app
@@ -41,7 +42,10 @@ async def send(
     keys: Sequence[ApiKey] = (),
     **more: Any,
 ) -> httpx.Response:
-    app = build_app(config or ServerConfig(), service, keys)
+    return await send_to(build_app(config or ServerConfig(), service, keys), method, path, **more)
+
+
+async def send_to(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Response:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         return await asyncio.wait_for(client.request(method, path, **more), LIMIT_S)

@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
-from tests.support.asgi import send, srt_model
+from tests.support.asgi import send_to, srt_model
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 USER = {"role": "user", "content": "Hi"}
@@ -194,10 +195,13 @@ BODIES: list[tuple[bytes, int, str]] = [
 ]
 
 
+ENGINE = ScriptedEngine(reply=demo_reply, window=1000)
+APP = build_app(SETTINGS, Service(srt_model(ENGINE)))
+
+
 def answer(path: str, **request: Any) -> httpx.Response:
     """Of a server whose engine must not be asked for a single token."""
-    engine = ScriptedEngine(reply=demo_reply, window=1000)
-    response = asyncio.run(send(Service(srt_model(engine)), "POST", path, SETTINGS, **request))
+    response = asyncio.run(send_to(APP, "POST", path, **request))
     assert 400 <= response.status_code < 500, response.text
     content = response.json()
     assert set(content) == {"error"}
@@ -206,7 +210,7 @@ def answer(path: str, **request: Any) -> httpx.Response:
     assert isinstance(content["error"]["code"], str)
     assert len(response.content) < 1000
     assert response.headers["x-request-id"]
-    assert not engine.history
+    assert not ENGINE.history
     return response
 
 
@@ -267,8 +271,7 @@ def test_a_body_that_is_not_called_json_is_told_how(content_type: str | None) ->
     ],
 )
 def test_addresses_and_methods_that_are_not_there(method: str, path: str, status: int) -> None:
-    service = Service(srt_model(ScriptedEngine()))
-    response = asyncio.run(send(service, method, path, SETTINGS))
+    response = asyncio.run(send_to(APP, method, path))
     assert response.status_code == status
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
     if status == 405:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from redraft.server.api.schema.answers import FeedbackObject
-from redraft.server.api.schema.examples import FEEDBACK
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
@@ -73,11 +72,6 @@ def test_its_sampling_can_be_chosen() -> None:
     (call,) = engine.history
     assert call.sampling.temperature == 0.3
     assert call.sampling.seed is not None
-
-
-@pytest.mark.parametrize("name", FEEDBACK)
-def test_the_examples_of_the_docs_work(name: str) -> None:
-    assert ask(FEEDBACK[name]["value"], feedback(2))["score"] == 2
 
 
 @pytest.mark.parametrize("default", [0, 3])

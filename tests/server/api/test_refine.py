@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from redraft.server.admission import Admission
 from redraft.server.api.schema.answers import RefineObject
-from redraft.server.api.schema.examples import REFINE
 from redraft.server.api.schema.refine import RefineRequest
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
@@ -386,10 +385,3 @@ def test_no_request_whatever_breaks_the_server(
         assert answer.text.splitlines()[-3] == "event: refine.completed"
     else:
         check_shape(answer.json(), RefineObject)
-
-
-@pytest.mark.parametrize("name", REFINE)
-def test_the_examples_of_the_docs_work(name: str) -> None:
-    service = Service(srt_model(ScriptedEngine(reply=demo_reply)))
-    answer = asyncio.run(send(service, "POST", "/v1/refine", json=REFINE[name]["value"]))
-    assert answer.status_code == 200, answer.text

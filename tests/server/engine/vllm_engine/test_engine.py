@@ -100,8 +100,7 @@ def test_the_end_of_text_token_is_counted_but_not_handed_out(running: Running) -
     assert completion.usage.completion_tokens == 1
 
 
-def test_the_same_seed_gives_the_same_completion(running: Running) -> None:
-    assert ask(running).token_ids == ask(running).token_ids
+def test_another_seed_gives_another_completion(running: Running) -> None:
     assert ask(running).token_ids != ask(running, changed(seed=2)).token_ids
 
 
