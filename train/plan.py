@@ -57,12 +57,7 @@ def _training(options: SftOptions | DpoOptions, plan: Plan, base: str) -> str:
     # What the data may be as long as decides the memory; the mean length, time and money.
     arguments.max_length = options.max_length
     needed = size(
-        shape,
-        plan,
-        arguments,
-        pairs=pairs,
-        lora=options.lora,
-        quantized=options.quantize == "4bit",
+        shape, plan, arguments, pairs=pairs, lora=options.lora, quantized=options.quantize == "4bit"
     )
     lines = [
         f"  {type(arguments).__name__} takes every argument; {shape.parameters / 1e9:.1f} B "

@@ -52,12 +52,7 @@ class TransformersEngine:
     has_tokens = True
 
     def __init__(
-        self,
-        model: Any,
-        tokenizer: Tokenizer,
-        name: str,
-        window: int,
-        batch: int,
+        self, model: Any, tokenizer: Tokenizer, name: str, window: int, batch: int
     ) -> None:
         self.name, self.model, self.window = name, name, window
         self._model, self._tokenizer, self._batch = model, tokenizer, batch

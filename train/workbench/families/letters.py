@@ -42,9 +42,6 @@ class Letters(Family):
         common = [letter for letter, _ in Counter("".join(words)).most_common(_COMMON)]
         return {"letter": rng.choice(common), "words": listed(words)}
 
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"The count is {slots['words'].count(slots['letter'])}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
         count, working = 0, []
         for word in slots["words"].split(", "):

@@ -58,10 +58,6 @@ class Keep(Family):
             if 1 <= len([number for number in numbers if _test(condition)(number)]) <= 6:
                 return {"condition": condition, "numbers": listed(numbers)}
 
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        keep = _test(slots["condition"])
-        return f"They are {listed([n for n in numbers_in(slots['numbers']) if keep(n)])}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
         keep, numbers = _test(slots["condition"]), numbers_in(slots["numbers"])
         working = listed([f"{number} {'yes' if keep(number) else 'no'}" for number in numbers])
@@ -94,21 +90,14 @@ class Sort(Family):
         order = rng.choice(("smallest first", "largest first"))
         return {"order": order, "numbers": listed(numbers)}
 
-    @staticmethod
-    def _sorted(slots: Slots) -> list[int]:
-        return sorted(numbers_in(slots["numbers"]), reverse=slots["order"] == "largest first")
-
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"In order: {listed(self._sorted(slots))}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
-        numbers, ordered = numbers_in(slots["numbers"]), self._sorted(slots)
+        numbers, largest_first = numbers_in(slots["numbers"]), slots["order"] == "largest first"
         # One number more at a time: each list is the one before, with one number put in.
-        largest_first = slots["order"] == "largest first"
         parts = [
             sorted(numbers[:count], reverse=largest_first) for count in range(1, len(numbers) + 1)
         ]
         text = f"{'; '.join(map(listed, parts))}."
+        ordered = parts[-1]
         return examine_list(numbers_in(response), ordered, text, f"In order: {listed(ordered)}.")
 
 
@@ -130,9 +119,6 @@ class Reverse(Family):
 
     def draw(self, rng: random.Random) -> dict[str, str]:
         return {"words": listed(rng.sample(LEXICON, rng.randint(2, 6)))}
-
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"In reverse: {listed(slots['words'].split(', ')[::-1])}."
 
     def examine(self, slots: Slots, response: str) -> Findings:
         expected = slots["words"].split(", ")[::-1]
