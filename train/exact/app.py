@@ -107,7 +107,7 @@ def _completion(body: ChatBody, text: str, logprobs: dict[str, float] | None) ->
         text = text.partition(stop)[0]
     words = re.findall(r"\s*\S+", text)
     cut = body.max_tokens is not None and len(words) > body.max_tokens
-    words = words[: body.max_tokens] if cut else words
+    words = words[: body.max_tokens]
     choice: dict[str, Any] = {
         "index": 0,
         "message": {"role": "assistant", "content": "".join(words)},
