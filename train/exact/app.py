@@ -148,12 +148,10 @@ def _events(reply: dict[str, Any]) -> Iterator[str]:
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(UnknownInstruction)
-    async def unknown(_: Any, error: UnknownInstruction) -> JSONResponse:
-        return _error(400, str(error), "unknown_instruction")
-
     @app.exception_handler(NotUnderstood)
-    async def not_understood(_: Any, error: NotUnderstood) -> JSONResponse:
-        return _error(400, str(error), "unknown_request")
+    async def unknown(_: Any, error: ValueError) -> JSONResponse:
+        kind = "instruction" if isinstance(error, UnknownInstruction) else "request"
+        return _error(400, str(error), f"unknown_{kind}")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Any, error: RequestValidationError) -> JSONResponse:

@@ -20,8 +20,9 @@ from redraft.server.options import ConfigError, option
 from redraft.train import checkpoints, trl_settings
 from redraft.train.checkpoints import adapter_base
 from redraft.train.data import judgements, tokens
-from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
+from redraft.train.data.preference_dataset import PairLengths, checked, rows
 from redraft.train.data.records import read_pairs
+from redraft.train.data.token_rows import dataset
 from redraft.train.program import read
 from redraft.train.stages.agreement import (
     FEEDBACK_TOKENS,

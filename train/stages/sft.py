@@ -20,7 +20,8 @@ from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import checkpoints, trl_settings
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import read_lessons
-from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
+from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, shown
+from redraft.train.data.token_rows import dataset
 from redraft.train.program import read
 from redraft.train.trl_settings import TrainingData, TrlSettings
 
