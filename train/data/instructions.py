@@ -155,6 +155,7 @@ SHAPES: dict[str, tuple[tuple[str, ...], Callable[[jsonl.Row], list[Message]]]] 
     "prompt": (("prompt",), _prompt),
     "question": (("question",), _question),
 }
+SHAPE_HELP = f"shape of the rows: auto, {', '.join(SHAPES)}"
 
 
 def _single(instruction: str, response: Any) -> list[Message]:
