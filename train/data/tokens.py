@@ -55,8 +55,7 @@ class Tokenizer:
         return tuple(self._prompts.encode_chat(tuple(messages)))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
-        decoded: str = self.loaded.decode(list(ids), skip_special_tokens=not special)
-        return decoded
+        return str(self.loaded.decode(list(ids), skip_special_tokens=not special))
 
     def srt_format(self, eos_ids: Iterable[int] = ()) -> SrtFormat:
         """Special tokens as markers where the tokenizer has them, plain text otherwise.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,13 +50,9 @@ class SftOptions:
 
 def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
     """Everything to train on, lessons first."""
-    count = 0
-    for file in options.lessons:
-        for lesson in read_lessons(Path(file)):
-            if options.limit is not None and count >= options.limit:
-                break
-            count += 1
-            yield maker.lesson(lesson)
+    lessons = chain.from_iterable(read_lessons(Path(file)) for file in options.lessons)
+    for lesson in islice(lessons, options.limit):
+        yield maker.lesson(lesson)
     if options.responses:
         source = instructions.read(options.responses, seed=options.seed)
         print(source.summary())
