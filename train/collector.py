@@ -12,6 +12,7 @@ from typing import Any
 from redraft.server.engine.base import Chat, Prompt, Sampling, Tokens
 from redraft.server.options import option
 from redraft.train.critics import LessonCritic, independent, weighted_kappa
+from redraft.train.data.instructions import SHAPE_HELP
 from redraft.train.data.ledger import Entry
 from redraft.train.data.records import Example, Lesson
 from redraft.train.paid_engine import CostReached, PaidCallFailed, PaidEngine
@@ -37,7 +38,7 @@ class CollectOptions:
         (),
         shorthand="model",
     )
-    shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
+    shape: str = option(SHAPE_HELP, "auto")
     limit: int | None = option("how many instructions to pick; paper: 25000", None)
     skip: int = option("leave out so many of the pick, seen by an earlier stage", 0)
     drafts: int = option("drafts for each instruction, all different samples", 1)

@@ -159,8 +159,6 @@ def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
     """Agreement of two critics beyond chance, quadratic weights: 1 is perfect, 0 is chance.
 
     None when chance alone explains everything: a critic that gives one score to all."""
-    if len(first) != len(second):
-        raise ValueError(f"{len(first)} scores against {len(second)}")
     counts = itertools.product(Counter(first).items(), Counter(second).items())
     by_chance = sum((a - b) ** 2 * num_a * num_b for (a, num_a), (b, num_b) in counts)
     if not by_chance:

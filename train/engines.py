@@ -61,14 +61,14 @@ def spec(content: Mapping[str, Any], what: str) -> EngineSpec:
 async def opened(source: EngineSpec, retries: int = 0) -> AsyncIterator[Engine]:
     """The engine of a spec, closed at the end. ``retries`` are the HTTP engine's own; a
     ``PaidEngine`` around it retries and counts itself, and leaves them at 0."""
-    if not source.url and not is_local(source):
+    if source.url:
+        engine: Engine = await _from_url(source, source.url, retries)
+    elif is_local(source):
+        engine = await _in_process(source)
+    else:
         raise ConfigError(
             f"no model folder {source.model!r}; give the folder with the weights, or a url"
         )
-    if source.url:
-        engine: Engine = await _from_url(source, source.url, retries)
-    else:
-        engine = await _in_process(source)
     try:
         await engine.check()
         yield engine

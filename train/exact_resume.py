@@ -30,11 +30,8 @@ class MarkComplete(TrainerCallback):  # type: ignore[misc]
 
 
 def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with file.open("rb") as content:
+        os.fsync(content.fileno())
 
 
 class SameOrder(torch.utils.data.Sampler[int]):

@@ -52,14 +52,14 @@ class CostReached(Exception):
     """The next call could go over the cost cap. Everything paid for is on disk."""
 
 
+@dataclass(slots=True)
 class Budget:
     """The cost cap of a run. A call reserves the most it can cost before it is made, so the cap
     holds whatever the calls under way turn out to cost."""
 
-    def __init__(self, max_cost: float | None, spent: float = 0.0) -> None:
-        self.max_cost = max_cost
-        self.spent = spent
-        self._reserved = 0.0
+    max_cost: float | None
+    spent: float = 0.0
+    _reserved: float = field(default=0.0, init=False)
 
     def reserve(self, cost: float) -> None:
         at_most = self.spent + self._reserved + cost

@@ -23,7 +23,9 @@ def show(step: RecipeStep, plan: Plan, base: str) -> str:
         _check_accelerate(step.accelerate)
     options = step.options
     if isinstance(options, CollectOptions):
-        return _collect(options)
+        if options.limit is None:
+            return "  collect: all instructions of the data; give a limit for an estimate"
+        return estimate(options, options.limit, options.limit * INSTRUCTION_TOKENS)
     if isinstance(options, SftOptions | DpoOptions):
         return _training(options, plan, base)
     return f"  {step.stage}: its options are valid"
@@ -36,12 +38,6 @@ def _check_accelerate(file: Path) -> None:
         load_config_from_file(str(file))
     except (ValueError, TypeError) as error:
         raise ConfigError(f"accelerate does not take {file}: {error}") from error
-
-
-def _collect(options: CollectOptions) -> str:
-    if options.limit is None:
-        return "  collect: all instructions of the data; give a limit for an estimate"
-    return estimate(options, options.limit, options.limit * INSTRUCTION_TOKENS)
 
 
 def _training(options: SftOptions | DpoOptions, plan: Plan, base: str) -> str:
@@ -57,12 +53,7 @@ def _training(options: SftOptions | DpoOptions, plan: Plan, base: str) -> str:
     # What the data may be as long as decides the memory; the mean length, time and money.
     arguments.max_length = options.max_length
     needed = size(
-        shape,
-        plan,
-        arguments,
-        pairs=pairs,
-        lora=options.lora,
-        quantized=options.quantize == "4bit",
+        shape, plan, arguments, pairs=pairs, lora=options.lora, quantized=options.quantize == "4bit"
     )
     lines = [
         f"  {type(arguments).__name__} takes every argument; {shape.parameters / 1e9:.1f} B "

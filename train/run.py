@@ -107,8 +107,7 @@ def _recorded(mark: Path) -> str | None:
     """The identity the step had when it was last done."""
     if not mark.is_file():
         return None
-    identity: str = json.loads(mark.read_text(encoding="utf-8"))["identity"]
-    return identity
+    return str(json.loads(mark.read_text(encoding="utf-8"))["identity"])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -16,7 +16,6 @@ import torch
 
 from redraft.server.engine.base import (
     Call,
-    Chat,
     Chunk,
     EngineUnavailable,
     FinishReason,
@@ -24,6 +23,7 @@ from redraft.server.engine.base import (
     Prompt,
     PromptTooLong,
     Sampling,
+    Tokens,
     Usage,
 )
 from redraft.train.data import tokens
@@ -52,12 +52,7 @@ class TransformersEngine:
     has_tokens = True
 
     def __init__(
-        self,
-        model: Any,
-        tokenizer: Tokenizer,
-        name: str,
-        window: int,
-        batch: int,
+        self, model: Any, tokenizer: Tokenizer, name: str, window: int, batch: int
     ) -> None:
         self.name, self.model, self.window = name, name, window
         self._model, self._tokenizer, self._batch = model, tokenizer, batch
@@ -85,10 +80,7 @@ class TransformersEngine:
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
         await self.check()
-        if isinstance(prompt, Chat):
-            ids = await self.encode_chat(prompt.messages)
-        else:
-            ids = prompt.ids
+        ids = prompt.ids if isinstance(prompt, Tokens) else await self.encode_chat(prompt.messages)
         if len(ids) >= self.window:
             raise PromptTooLong(f"the prompt has {len(ids)} tokens, the window is {self.window}")
         row = self._row(ids, sampling)
@@ -101,9 +93,9 @@ class TransformersEngine:
         random = None
         if sampling.seed is not None:
             random = torch.Generator().manual_seed(sampling.seed)
-        ends = frozenset(sampling.stop_token_ids) | (
-            frozenset() if sampling.ignore_eos else self._eos
-        )
+        ends = frozenset(sampling.stop_token_ids)
+        if not sampling.ignore_eos:
+            ends |= self._eos
         limit = min(sampling.max_tokens or _DEFAULT_MAX_TOKENS, self.window - len(ids))
         return _Row(ids, sampling, ends, limit, random, asyncio.Future())
 
@@ -172,20 +164,17 @@ class TransformersEngine:
         return token
 
     def _stopped(self, row: _Row) -> bool:
-        text = self._text(row.ids)
+        text = self._tokenizer.decode(row.ids)
         stops = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
         if not stops:
             return False
-        while row.ids and len(self._text(row.ids)) > min(stops):
+        while row.ids and len(self._tokenizer.decode(row.ids)) > min(stops):
             row.ids.pop()
         return True
 
-    def _text(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids)
-
     def _chunk(self, row: _Row) -> Chunk:
         usage = Usage(len(row.prompt), row.num_generated, calls=1)
-        return Chunk(self._text(row.ids), tuple(row.ids), row.finish, usage)
+        return Chunk(self._tokenizer.decode(row.ids), tuple(row.ids), row.finish, usage)
 
     async def encode(self, text: str) -> tuple[int, ...]:
         return self._tokenizer.encode(text)

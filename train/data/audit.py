@@ -10,15 +10,14 @@ from redraft.train.data.records import PreferencePair
 
 
 def audit(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
-    """Lengths are in characters, which compare across tokenizers."""
+    """Of scored pairs. Lengths are in characters, which compare across tokenizers."""
     if not pairs:
         return {}
     chosen = [len(pair.chosen) for pair in pairs]
     rejected = [len(pair.rejected) for pair in pairs]
     longer = sum(c > r for c, r in zip(chosen, rejected, strict=True))
     shorter = sum(c < r for c, r in zip(chosen, rejected, strict=True))
-    scored = [p for p in pairs if p.chosen_score is not None and p.rejected_score is not None]
-    margins = Counter(round((p.chosen_score or 0) - (p.rejected_score or 0)) for p in scored)
+    margins = Counter(round((p.chosen_score or 0) - (p.rejected_score or 0)) for p in pairs)
     instructions = Counter(pair.messages for pair in pairs)
     whole = Counter((p.messages, p.chosen, p.rejected) for p in pairs)
     return {
@@ -27,7 +26,7 @@ def audit(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
         "chosen_shorter": shorter / len(pairs),
         "length_ratio": sum(chosen) / max(1, sum(rejected)),
         "margins": {str(margin): margins[margin] for margin in sorted(margins)},
-        "mean_margin": sum(m * n for m, n in margins.items()) / max(1, len(scored)),
+        "mean_margin": sum(m * n for m, n in margins.items()) / len(pairs),
         "instructions": len(instructions),
         "duplicate_pairs": len(pairs) - len(whole),
         "most_pairs_of_one_instruction": max(instructions.values()),
@@ -39,6 +38,6 @@ def report(audited: Mapping[str, Any]) -> str:
     return (
         f"  chosen longer in {audited['chosen_longer']:.0%}, shorter in "
         f"{audited['chosen_shorter']:.0%}; length ratio {audited['length_ratio']:.2f}\n"
-        f"  margins {margins or 'unknown'}; mean {audited['mean_margin']:.2f}\n"
+        f"  margins {margins}; mean {audited['mean_margin']:.2f}\n"
         f"  {audited['instructions']} instructions, {audited['duplicate_pairs']} duplicate pairs"
     )

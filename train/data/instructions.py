@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,31 +90,26 @@ def read(
     return result
 
 
-def to_example(row: Mapping[str, Any], origin: str, shape: str = "auto") -> Example | None:
+def to_example(row: jsonl.Row, origin: str, shape: str = "auto") -> Example | None:
     """The example a row holds; None when it is a conversation of several turns."""
     name = detect(row) if shape == "auto" else shape
     if name not in SHAPES:
         raise BadRow(f"unknown shape {name!r}; known shapes: {', '.join(SHAPES)}")
     messages = SHAPES[name][1](row)
-    if any(not m.content.strip() for m in messages[:1]) or not messages:
+    if not messages or not messages[0].content.strip():
         raise BadRow("the instruction is empty")
     if sum(m.role == "user" for m in messages) > 1:
         return None
-    *prompt, last = messages
-    response = None
-    if last.role == "assistant":
-        response = last.content
-    else:
-        prompt = [*prompt, last]
-    if not prompt or prompt[-1].role != "user":
+    response = messages.pop().content if messages[-1].role == "assistant" else None
+    if not messages or messages[-1].role != "user":
         raise BadRow("no user message to answer")
     meta = row.get("meta") or {}
     if not isinstance(meta, Mapping):
         raise BadRow(f"meta is {type(meta).__name__}, expected an object")
-    return Example(tuple(prompt), origin, response, meta)
+    return Example(tuple(messages), origin, response, meta)
 
 
-def detect(row: Mapping[str, Any]) -> str:
+def detect(row: jsonl.Row) -> str:
     """The shape whose keys the row has."""
     for name, (keys, _) in SHAPES.items():
         if all(row.get(key) is not None for key in keys):
@@ -123,43 +118,44 @@ def detect(row: Mapping[str, Any]) -> str:
     raise BadRow(f"has {', '.join(sorted(row)) or 'no keys'}; known shapes need {needs}")
 
 
-def _messages(row: Mapping[str, Any]) -> list[Message]:
+def _messages(row: jsonl.Row) -> list[Message]:
     messages = [_message(m, "role", "content") for m in _list(row, "messages")]
     if isinstance(row.get("response"), str):
         messages.append(Message("assistant", row["response"]))
     return messages
 
 
-def _sharegpt(row: Mapping[str, Any]) -> list[Message]:
+def _sharegpt(row: jsonl.Row) -> list[Message]:
     return [_message(m, "from", "value") for m in _list(row, "conversations")]
 
 
-def _alpaca(row: Mapping[str, Any]) -> list[Message]:
+def _alpaca(row: jsonl.Row) -> list[Message]:
     instruction = _text(row, "instruction")
     if context := row.get("input"):
         instruction = f"{instruction}\n\n{context}"
     return _single(instruction, row.get("output", row.get("response")))
 
 
-def _prompt(row: Mapping[str, Any]) -> list[Message]:
+def _prompt(row: jsonl.Row) -> list[Message]:
     prompt = row["prompt"]
     if isinstance(prompt, list):
         return [_message(m, "role", "content") for m in prompt]
     return _single(_text(row, "prompt"), row.get("completion", row.get("response")))
 
 
-def _question(row: Mapping[str, Any]) -> list[Message]:
+def _question(row: jsonl.Row) -> list[Message]:
     return _single(_text(row, "question"), row.get("answer"))
 
 
 # name: (the keys it is recognised by, how it is read); the first that fits counts
-SHAPES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any]], list[Message]]]] = {
+SHAPES: dict[str, tuple[tuple[str, ...], Callable[[jsonl.Row], list[Message]]]] = {
     "messages": (("messages",), _messages),
     "sharegpt": (("conversations",), _sharegpt),
     "alpaca": (("instruction",), _alpaca),
     "prompt": (("prompt",), _prompt),
     "question": (("question",), _question),
 }
+SHAPE_HELP = f"shape of the rows: auto, {', '.join(SHAPES)}"
 
 
 def _single(instruction: str, response: Any) -> list[Message]:
@@ -169,14 +165,14 @@ def _single(instruction: str, response: Any) -> list[Message]:
     return messages
 
 
-def _list(row: Mapping[str, Any], key: str) -> list[Any]:
+def _list(row: jsonl.Row, key: str) -> list[Any]:
     value = row.get(key)
     if not isinstance(value, list) or not value:
         raise BadRow(f"{key} is {type(value).__name__}, expected a list of messages")
     return value
 
 
-def _text(row: Mapping[str, Any], key: str) -> str:
+def _text(row: jsonl.Row, key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str):
         raise BadRow(f"{key} is {type(value).__name__}, expected text")
@@ -192,23 +188,21 @@ def _message(message: Any, role_key: str, text_key: str) -> Message:
     return Message(role, message[text_key])
 
 
-def rows(source: str, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rows(source: str, result: Instructions) -> Iterator[tuple[str, jsonl.Row]]:
     """Origin and content of every row of a file or data set; what is not a row goes to ``bad``."""
     path = Path(source)
-    if not path.exists():
-        return _dataset_rows(source)
+    if path.is_dir() or not path.exists():
+        return _numbered(source, _dataset(source))
     if path.suffix == ".jsonl":
         return _jsonl_rows(path, result)
     if path.suffix == ".json":
         return _json_rows(path, result)
     if path.suffix == ".parquet":
-        return _parquet_rows(path)
-    if path.is_dir():
-        return _dataset_rows(source)
+        return _numbered(source, _parquet_rows(path))
     raise ConfigError(f"{path} is {path.suffix or 'no'} file; expected .jsonl, .json or .parquet")
 
 
-def _jsonl_rows(path: Path, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _jsonl_rows(path: Path, result: Instructions) -> Iterator[tuple[str, jsonl.Row]]:
     for line in jsonl.lines(path):
         try:
             row = line.row()
@@ -219,7 +213,7 @@ def _jsonl_rows(path: Path, result: Instructions) -> Iterator[tuple[str, Mapping
             yield line.where, row
 
 
-def _json_rows(path: Path, result: Instructions) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _json_rows(path: Path, result: Instructions) -> Iterator[tuple[str, jsonl.Row]]:
     rows = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(rows, list):
         raise ConfigError(f"{path} holds {type(rows).__name__}, expected a list of rows")
@@ -231,17 +225,18 @@ def _json_rows(path: Path, result: Instructions) -> Iterator[tuple[str, Mapping[
             result.bad.append((f"{path}:{number}", f"holds {type(row).__name__}"))
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _numbered(source: str, rows: Iterable[jsonl.Row]) -> Iterator[tuple[str, jsonl.Row]]:
+    return ((f"{source}:{number}", row) for number, row in enumerate(rows, 1))
+
+
+def _parquet_rows(path: Path) -> Iterator[jsonl.Row]:
     import pyarrow.parquet
 
-    number = 0
     for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{path}:{number}", row
+        yield from batch.to_pylist()
 
 
-def _dataset_rows(source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _dataset(source: str) -> Iterable[jsonl.Row]:
     """A Hugging Face data set by name, ``NAME`` or ``NAME:SPLIT``, or a folder of its files."""
     is_file = source.endswith((".jsonl", ".json", ".parquet"))
     if is_file or (source.startswith((".", "/")) and not Path(source).is_dir()):
@@ -250,8 +245,7 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
     name, _, split = source.partition(":")
     try:
-        loaded = datasets.load_dataset(name, split=split or "train")
+        loaded: Iterable[jsonl.Row] = datasets.load_dataset(name, split=split or "train")
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise ConfigError(f"no file and no data set {source!r}: {error}") from error
-    for number, row in enumerate(loaded, 1):
-        yield f"{source}:{number}", row
+    return loaded

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
-from redraft.train.data import token_rows
 from redraft.train.data.records import PreferencePair
 from redraft.train.data.token_rows import fitting
 from redraft.train.data.tokens import Tokenizer
@@ -22,6 +20,14 @@ class PairRow:
     @property
     def length(self) -> int:
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
+    @property
+    def columns(self) -> dict[str, tuple[int, ...]]:
+        return {
+            "prompt_ids": self.prompt,
+            "chosen_ids": self.chosen,
+            "rejected_ids": self.rejected,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +63,4 @@ def checked(
         num_tokens=sum(2 * len(r.prompt) + len(r.chosen) + len(r.rejected) for r in fit),
         longest=max(row.length for row in every),
         dropped=len(every) - len(fit),
-    )
-
-
-def dataset(rows: Iterable[PairRow]) -> Any:
-    return token_rows.dataset(
-        rows,
-        {
-            "prompt_ids": lambda row: row.prompt,
-            "chosen_ids": lambda row: row.chosen,
-            "rejected_ids": lambda row: row.rejected,
-        },
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from redraft.server.options import ConfigError
 from redraft.server.refine.srt_format import (
@@ -24,7 +23,6 @@ from redraft.server.refine.srt_format import (
     parse_feedback,
     render_score,
 )
-from redraft.train.data import token_rows
 from redraft.train.data.records import Example, Lesson
 from redraft.train.data.token_rows import fitting
 from redraft.train.data.tokens import Tokenizer
@@ -49,6 +47,10 @@ class Row:
     def labels(self) -> tuple[int, ...]:
         hidden = self.prompt + self.masked
         return (*[IGNORED] * hidden, *self.ids[hidden:])
+
+    @property
+    def columns(self) -> dict[str, tuple[int, ...]]:
+        return {"input_ids": self.ids, "labels": self.labels}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,6 @@ def checked(
         longest=max(row.length for row in every),
         dropped=len(every) - len(fit),
         max_length=max((row.length for row in fit), default=0),
-    )
-
-
-def dataset(rows: Iterable[Row]) -> Any:
-    return token_rows.dataset(
-        rows, {"input_ids": lambda row: row.ids, "labels": lambda row: row.labels}
     )
 
 

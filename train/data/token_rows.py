@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from redraft.server.options import ConfigError
@@ -13,6 +14,11 @@ class TrainingRow(Protocol):
     @property
     def length(self) -> int:
         """In tokens."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, Sequence[int]]:
+        """As TRL names them."""
         ...
 
 
@@ -40,17 +46,16 @@ def fitting(
     return fit
 
 
-def dataset(rows: Iterable[R], columns: Mapping[str, Callable[[R], Sequence[int]]]) -> Any:
-    """A data set of these columns, in flat arrays: a list of int objects takes ten times the
-    memory."""
+def dataset(rows: Iterable[TrainingRow]) -> Any:
+    """A data set of the rows, in flat arrays: a list of int objects takes ten times the memory."""
     import pyarrow as pa
     from datasets import Dataset
 
-    ids = {name: array("i") for name in columns}
-    ends = {name: array("i", [0]) for name in columns}
+    ids: dict[str, array[int]] = defaultdict(lambda: array("i"))
+    ends: dict[str, array[int]] = defaultdict(lambda: array("i", [0]))
     for row in rows:
-        for name, column in columns.items():
-            ids[name].extend(column(row))
+        for name, column in row.columns.items():
+            ids[name].extend(column)
             ends[name].append(len(ids[name]))
     return Dataset(
         pa.table(
@@ -58,7 +63,7 @@ def dataset(rows: Iterable[R], columns: Mapping[str, Callable[[R], Sequence[int]
                 name: pa.ListArray.from_arrays(
                     pa.array(ends[name], pa.int32()), pa.array(ids[name], pa.int32())
                 )
-                for name in columns
+                for name in ids
             }
         )
     )

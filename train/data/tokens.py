@@ -55,24 +55,23 @@ class Tokenizer:
         return tuple(self._prompts.encode_chat(tuple(messages)))
 
     def decode(self, ids: Iterable[int], special: bool = False) -> str:
-        decoded: str = self.loaded.decode(list(ids), skip_special_tokens=not special)
-        return decoded
+        return str(self.loaded.decode(list(ids), skip_special_tokens=not special))
 
     def srt_format(self, eos_ids: Iterable[int] = ()) -> SrtFormat:
         """Special tokens as markers where the tokenizer has them, plain text otherwise.
 
         Its own end of text comes first of ``eos_ids``: that is the one trained on."""
         special = self.loaded.get_added_vocab()
-        texts = (PLAIN_FEEDBACK, PLAIN_REFINEMENT)
-        ids = [self.encode(text) for text in texts]
+        plain = (PLAIN_FEEDBACK, PLAIN_REFINEMENT)
+        feedback, refinement = (Marker(text, self.encode(text)) for text in plain)
         if FEEDBACK_TOKEN in special and REFINEMENT_TOKEN in special:
-            texts = (FEEDBACK_TOKEN, REFINEMENT_TOKEN)
-            ids = [(int(special[text]),) for text in texts]
+            feedback = Marker(FEEDBACK_TOKEN, (special[FEEDBACK_TOKEN],))
+            refinement = Marker(REFINEMENT_TOKEN, (special[REFINEMENT_TOKEN],))
         if self.loaded.eos_token_id is None:
             raise ConfigError("the tokenizer has no end-of-text token; set eos_token in its config")
         own = int(self.loaded.eos_token_id)
         others = tuple(sorted(set(eos_ids) - {own}))
-        return SrtFormat(Marker(texts[0], ids[0]), Marker(texts[1], ids[1]), (own, *others))
+        return SrtFormat(feedback, refinement, (own, *others))
 
 
 def load(model: Path | str) -> Tokenizer:

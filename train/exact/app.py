@@ -107,7 +107,7 @@ def _completion(body: ChatBody, text: str, logprobs: dict[str, float] | None) ->
         text = text.partition(stop)[0]
     words = re.findall(r"\s*\S+", text)
     cut = body.max_tokens is not None and len(words) > body.max_tokens
-    words = words[: body.max_tokens] if cut else words
+    words = words[: body.max_tokens]
     choice: dict[str, Any] = {
         "index": 0,
         "message": {"role": "assistant", "content": "".join(words)},
@@ -148,12 +148,10 @@ def _events(reply: dict[str, Any]) -> Iterator[str]:
 
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(UnknownInstruction)
-    async def unknown(_: Any, error: UnknownInstruction) -> JSONResponse:
-        return _error(400, str(error), "unknown_instruction")
-
     @app.exception_handler(NotUnderstood)
-    async def not_understood(_: Any, error: NotUnderstood) -> JSONResponse:
-        return _error(400, str(error), "unknown_request")
+    async def unknown(_: Any, error: ValueError) -> JSONResponse:
+        kind = "instruction" if isinstance(error, UnknownInstruction) else "request"
+        return _error(400, str(error), f"unknown_{kind}")
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Any, error: RequestValidationError) -> JSONResponse:

@@ -1,6 +1,7 @@
 """Serve the exact critic and judge on the loopback.
 
     redraft train exact --port 8001 --noise 0.2 --seed 1
+    redraft serve --critic exact=http://127.0.0.1:8001/v1
 
 Prints where it listens; ``--port 0`` takes a free port.
 """

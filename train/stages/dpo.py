@@ -20,8 +20,9 @@ from redraft.server.options import ConfigError, option
 from redraft.train import checkpoints, trl_settings
 from redraft.train.checkpoints import adapter_base
 from redraft.train.data import judgements, tokens
-from redraft.train.data.preference_dataset import PairLengths, checked, dataset, rows
+from redraft.train.data.preference_dataset import PairLengths, checked, rows
 from redraft.train.data.records import read_pairs
+from redraft.train.data.token_rows import dataset
 from redraft.train.program import read
 from redraft.train.stages.agreement import (
     FEEDBACK_TOKENS,
@@ -50,9 +51,7 @@ class DpoOptions:
     quantize: Literal["none", "4bit"] = option("4bit: QLoRA, needs bitsandbytes", "none")
     judgements: str | None = option("held-out judged pairs to measure agreement on", None)
     max_fall: float = option("most the agreement may fall", MAX_FALL)
-    feedback_tokens: int = option(
-        "most tokens of one feedback when measuring agreement", FEEDBACK_TOKENS
-    )
+    feedback_tokens: int = option("of one feedback when measuring agreement", FEEDBACK_TOKENS)
     seed: int = option("of the order, and of LoRA's first weights", 0)
     trainer: Mapping[str, Any] = option("arguments of TRL's DPOConfig", {})
     dry_run: bool = option("check options and data, print the plan, train nothing", False)
@@ -62,7 +61,8 @@ def trainer_arguments(options: DpoOptions) -> Any:
     """TRL's DPOConfig with the paper's values (section 4.1) where none are given."""
     from trl import DPOConfig
 
-    whole = not (options.lora or options.quantize == "4bit" or adapter_base(options.model))
+    on_adapter = adapter_base(options.model) is not None
+    whole = not (options.lora or options.quantize == "4bit" or on_adapter)
     papers = {
         "beta": 0.01,
         "learning_rate": 5e-7,
@@ -80,9 +80,8 @@ def train(options: DpoOptions) -> int:
 
     settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
     tokenizer = tokens.load(options.model)
-    config = AutoConfig.from_pretrained(
-        adapter_base(options.model) or options.model
-    ).get_text_config()
+    base = adapter_base(options.model) or options.model
+    config = AutoConfig.from_pretrained(base).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
     if options.dry_run:
         return 0
@@ -129,7 +128,7 @@ def _trainer(
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             # With the reference adapter beside it, transformers (5.19) reads that one only and
             # leaves the adapter in training as it was at the start.
-            if adapter_base(resume_from_checkpoint):
+            if adapter_base(resume_from_checkpoint) is not None:
                 trained = self.accelerator.unwrap_model(model or self.model)
                 trained.load_adapter(resume_from_checkpoint, "default", is_trainable=True)
 
@@ -138,7 +137,7 @@ def _trainer(
             return SameOrder(data.lengths, batch, self.args.seed)
 
     model: Any = options.model
-    if adapter_base(model):
+    if adapter_base(model) is not None:
         if options.lora:
             raise ConfigError(
                 f"{model} is an adapter already: leave out lora to train it on, or merge it first "

@@ -57,17 +57,12 @@ def rejection(lesson: Lesson, need_scores: bool = True) -> str | None:
 def run(options: FilterOptions) -> dict[str, int]:
     """How many lessons were rejected for each reason, and how many were ``kept``."""
     output = Path(options.output)
-    kept: list[Lesson] = []
-    rejected: list[dict[str, object]] = []
-    reasons = Counter[str]()
-    for lesson in read_lessons(Path(options.data)):
-        if reason := rejection(lesson, options.need_scores):
-            reasons[reason] += 1
-            rejected.append({"reason": reason, **lesson.to_json()})
-        else:
-            kept.append(lesson)
-    jsonl.write(output / "kept.jsonl", (lesson.to_json() for lesson in kept))
+    lessons = [(le, rejection(le, options.need_scores)) for le in read_lessons(Path(options.data))]
+    kept = [lesson.to_json() for lesson, reason in lessons if reason is None]
+    rejected = [{"reason": reason, **lesson.to_json()} for lesson, reason in lessons if reason]
+    jsonl.write(output / "kept.jsonl", kept)
     jsonl.write(output / "rejected.jsonl", rejected)
+    reasons = Counter(reason for _, reason in lessons if reason)
     counts = {"kept": len(kept), **dict(reasons.most_common())}
     jsonl.write_json(output / "filter.json", counts)
     return counts

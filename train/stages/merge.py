@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
-from redraft.server.refine.srt_format import COMPONENTS, SrtFormat, in_order
+from redraft.server.refine.srt_format import COMPONENTS, in_order
 from redraft.train.checkpoints import adapter_base
 from redraft.train.data import tokens
 from redraft.train.program import read
@@ -65,19 +65,14 @@ def merge(options: MergeOptions) -> Path:
     for pattern in _BESIDE:
         for file in source.glob(pattern):
             shutil.copy2(file, output / file.name)
-    write(output, srt_format, options)
-    return output
-
-
-def write(directory: Path, srt_format: SrtFormat, options: MergeOptions) -> Path:
-    """Write the manifest, from the options and what was measured."""
-    return manifest.write(
-        directory,
+    manifest.write(
+        output,
         srt_format,
         manifest.DefaultPolicy(options.max_iterations, options.good_enough, options.keep),
         tuple(manifest.Calibration(**row) for row in _json(options.calibration, [])),
         _json(options.evaluation, {}),
     )
+    return output
 
 
 def _components(options: MergeOptions) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class PreferencesOptions:
     critic: Mapping[str, Any] = option(
         "who scores: the model itself unless given; 'exact', or an engine", {}, shorthand="model"
     )
-    shape: str = option("shape of the rows: auto, messages, sharegpt, alpaca, prompt", "auto")
+    shape: str = option(instructions.SHAPE_HELP, "auto")
     limit: int | None = option("how many instructions to pick; paper: 75000", None)
     skip: int = option("leave out so many of the pick, those of stage one", 0)
     iterations: int = option("refinements of each draft", 1)

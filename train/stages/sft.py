@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,8 @@ from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import checkpoints, trl_settings
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import read_lessons
-from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, dataset, shown
+from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, shown
+from redraft.train.data.token_rows import dataset
 from redraft.train.program import read
 from redraft.train.trl_settings import TrainingData, TrlSettings
 
@@ -48,13 +50,9 @@ class SftOptions:
 
 def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
     """Everything to train on, lessons first."""
-    count = 0
-    for file in options.lessons:
-        for lesson in read_lessons(Path(file)):
-            if options.limit is not None and count >= options.limit:
-                break
-            count += 1
-            yield maker.lesson(lesson)
+    lessons = chain.from_iterable(read_lessons(Path(file)) for file in options.lessons)
+    for lesson in islice(lessons, options.limit):
+        yield maker.lesson(lesson)
     if options.responses:
         source = instructions.read(options.responses, seed=options.seed)
         print(source.summary())

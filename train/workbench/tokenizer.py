@@ -8,7 +8,6 @@ becomes bytes. Letters are tokens of their own, so that the critic can spell a w
 from __future__ import annotations
 
 import string
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from redraft.server.refine.srt_format import FEEDBACK_TOKEN, REFINEMENT_TOKEN
@@ -43,14 +42,12 @@ def vocabulary() -> list[str]:
     """Every piece the workbench writes, in a fixed order, in byte-level spelling."""
     from tokenizers.pre_tokenizers import ByteLevel
 
-    counts: Counter[str] = Counter()
-    splitter = _pieces()
-    for text in _texts():
-        counts.update(piece for piece, _ in splitter.pre_tokenize_str(text))
     listed = [f" {word}" for word in (*WORDS, *PEOPLE, *string.ascii_lowercase)]
     listed += [f" {number}" for number in range(100)] + [str(number) for number in range(1, 11)]
-    counts.update(piece for text in listed for piece, _ in splitter.pre_tokenize_str(text))
-    return [*sorted(ByteLevel.alphabet()), *sorted(set(counts) - set(ByteLevel.alphabet()))]
+    splitter, alphabet = _pieces(), set(ByteLevel.alphabet())
+    texts = (*_texts(), *listed)
+    pieces = {piece for text in texts for piece, _ in splitter.pre_tokenize_str(text)}
+    return [*sorted(alphabet), *sorted(pieces - alphabet)]
 
 
 def build() -> Any:

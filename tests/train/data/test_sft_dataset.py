@@ -19,7 +19,8 @@ from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Instruction
 from redraft.train.data import tokens
 from redraft.train.data.records import Example, Lesson, PreferencePair
-from redraft.train.data.sft_dataset import IGNORED, Row, RowMaker, checked, dataset, selected
+from redraft.train.data.sft_dataset import IGNORED, Row, RowMaker, checked, selected
+from redraft.train.data.token_rows import dataset
 from tests.support import tiny_model
 
 pytestmark = pytest.mark.train

@@ -5,8 +5,7 @@ from __future__ import annotations
 from redraft.train.workbench.families.addends import Addends
 from redraft.train.workbench.families.arithmetic import PairSum, Story, Total
 from redraft.train.workbench.families.family import Family
-from redraft.train.workbench.families.letters import Letters
-from redraft.train.workbench.families.lists import Keep, Reverse, Sort
+from redraft.train.workbench.families.lists import Keep, Letters, Reverse, Sort
 from redraft.train.workbench.families.naming import Names
 from redraft.train.workbench.families.people import Swap
 

@@ -62,9 +62,6 @@ class Total(Family):
     def normalise(self, slots: dict[str, str]) -> dict[str, str]:
         return {"numbers": slots.get("numbers") or slots["plus"].replace(" +", ",")}
 
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"The total is {sum(numbers_in(slots['numbers']))}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
         first, *others = numbers_in(slots["numbers"])
         total, working = first, [f"Start at {first}."]
@@ -111,10 +108,6 @@ class Story(Family):
             "things": rng.choice(THINGS),
             "events": listed(events),
         }
-
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        changes = [self._change(event) for event in slots["events"].split(", ")]
-        return f"There are {int(slots['start']) + sum(changes)}."
 
     def examine(self, slots: Slots, response: str) -> Findings:
         total = int(slots["start"])
@@ -163,10 +156,6 @@ class PairSum(Family):
     def _pairs(target: int, numbers: list[int]) -> list[tuple[int, int]]:
         later = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :]]
         return [(a, b) for a, b in later if a + b == target]
-
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        pair = self._pairs(int(slots["target"]), numbers_in(slots["numbers"]))[0]
-        return f"They are {listed(pair)}."
 
     def examine(self, slots: Slots, response: str) -> Findings:
         target, numbers = int(slots["target"]), numbers_in(slots["numbers"])

@@ -1,7 +1,7 @@
 """What a family of verifiable instructions is: wordings, drawing, answering, examining.
 
-How to add a family: subclass ``Family`` in a file of this folder, write its wordings and four
-methods, and name it in ``FAMILIES`` (``__init__.py``). No wording may begin with a slot.
+How to add a family: subclass ``Family`` in a file of this folder, write its wordings, ``draw`` and
+``examine``, and name it in ``FAMILIES`` (``__init__.py``). No wording may begin with a slot.
 """
 
 from __future__ import annotations
@@ -61,11 +61,11 @@ class Family(ABC):
         """Slots of a fresh instruction, of all wordings."""
 
     @abstractmethod
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        """A right response; open families pick one of many."""
-
-    @abstractmethod
     def examine(self, slots: Slots, response: str) -> Findings: ...
+
+    def answer(self, slots: Slots, rng: random.Random) -> str:
+        """The right response; open families pick one of many."""
+        return self.examine(slots, "").better
 
     def normalise(self, slots: dict[str, str]) -> dict[str, str]:
         """Slots as ``draw`` names them, whichever wording they were read from."""

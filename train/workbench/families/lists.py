@@ -1,8 +1,10 @@
-"""Closed families on lists: keep some of the numbers, put numbers in order, reverse words."""
+"""Closed families on lists: keep some of the numbers, put numbers in order, reverse words, count a
+letter in them."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
@@ -13,11 +15,14 @@ from redraft.train.workbench.families.family import (
     Findings,
     Slots,
     examine_list,
+    examine_number,
     known_words_in,
     listed,
     numbers_in,
 )
 from redraft.train.workbench.families.lexicon import WORDS as LEXICON
+
+_COMMON = 7  # letters asked for come from the words' most frequent ones
 
 
 def _test(condition: str) -> Callable[[int], bool]:
@@ -58,10 +63,6 @@ class Keep(Family):
             if 1 <= len([number for number in numbers if _test(condition)(number)]) <= 6:
                 return {"condition": condition, "numbers": listed(numbers)}
 
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        keep = _test(slots["condition"])
-        return f"They are {listed([n for n in numbers_in(slots['numbers']) if keep(n)])}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
         keep, numbers = _test(slots["condition"]), numbers_in(slots["numbers"])
         working = listed([f"{number} {'yes' if keep(number) else 'no'}" for number in numbers])
@@ -94,21 +95,14 @@ class Sort(Family):
         order = rng.choice(("smallest first", "largest first"))
         return {"order": order, "numbers": listed(numbers)}
 
-    @staticmethod
-    def _sorted(slots: Slots) -> list[int]:
-        return sorted(numbers_in(slots["numbers"]), reverse=slots["order"] == "largest first")
-
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"In order: {listed(self._sorted(slots))}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
-        numbers, ordered = numbers_in(slots["numbers"]), self._sorted(slots)
+        numbers, largest_first = numbers_in(slots["numbers"]), slots["order"] == "largest first"
         # One number more at a time: each list is the one before, with one number put in.
-        largest_first = slots["order"] == "largest first"
         parts = [
             sorted(numbers[:count], reverse=largest_first) for count in range(1, len(numbers) + 1)
         ]
         text = f"{'; '.join(map(listed, parts))}."
+        ordered = parts[-1]
         return examine_list(numbers_in(response), ordered, text, f"In order: {listed(ordered)}.")
 
 
@@ -131,11 +125,43 @@ class Reverse(Family):
     def draw(self, rng: random.Random) -> dict[str, str]:
         return {"words": listed(rng.sample(LEXICON, rng.randint(2, 6)))}
 
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"In reverse: {listed(slots['words'].split(', ')[::-1])}."
-
     def examine(self, slots: Slots, response: str) -> Findings:
         expected = slots["words"].split(", ")[::-1]
         text = f"From the end: {listed(expected)}."
         items = known_words_in(response)
         return examine_list(items, expected, text, f"In reverse: {listed(expected)}.")
+
+
+class Letters(Family):
+    """Count a letter over several words."""
+
+    name = "letters"
+    wordings: ClassVar[tuple[str, ...]] = (
+        "How many times is the letter {letter} in these words: {words}?",
+        "Count the letter {letter} in these words: {words}.",
+        "How often is the letter {letter} in this list: {words}?",
+        "Count how often {letter} is in these words: {words}.",
+        "Find how many times the letter {letter} is in: {words}.",
+        "In these words, how many letters are {letter}: {words}?",
+        "How many letters are {letter} in this list: {words}?",
+        "Count how many times the letter {letter} is in this list: {words}.",
+    )
+    patterns: ClassVar[Mapping[str, str]] = {"letter": "[a-z]", "words": WORDS}
+
+    def draw(self, rng: random.Random) -> dict[str, str]:
+        words = rng.sample(LEXICON, rng.randint(1, 5))
+        common = [letter for letter, _ in Counter("".join(words)).most_common(_COMMON)]
+        return {"letter": rng.choice(common), "words": listed(words)}
+
+    def examine(self, slots: Slots, response: str) -> Findings:
+        count, working = 0, []
+        for word in slots["words"].split(", "):
+            steps = [word]
+            for letter in word:
+                steps.append(letter)
+                if letter == slots["letter"]:
+                    count += 1
+                    steps.append(str(count))  # counted where it is seen
+            working.append(" ".join(steps))
+        text = f"{', '.join(working)}."
+        return examine_number(numbers_in(response), count, text, f"The count is {count}.")

@@ -52,29 +52,17 @@ class Swap(Family):
             "ball": rng.choice(colours),
         }
 
-    def answer(self, slots: Slots, rng: random.Random) -> str:
-        return f"It is with {self._holders(slots)[-1]}."
-
-    @staticmethod
-    def _holders(slots: Slots) -> list[str]:
-        """Who has the ball at first and after each swap."""
-        people = {colour: name for name, colour in _pairs(slots["holdings"], " ")}
-        holders = [people[slots["ball"]]]
-        for one, other in _pairs(slots["swaps"], " and "):
-            holders.append({one: other, other: one}.get(holders[-1], holders[-1]))
-        return holders
-
     def examine(self, slots: Slots, response: str) -> Findings:
-        first, *others = self._holders(slots)
-        working = [f"{slots['ball']} {first}"]
-        for swap, holder in zip(slots["swaps"].split(", "), others, strict=True):
-            working.append(f"{swap}: {holder}")
-        last = (first, *others)[-1]
+        holder_of = {colour: name for name, colour in _pairs(slots["holdings"], " ")}
+        holder = holder_of[slots["ball"]]
+        working = [f"{slots['ball']} {holder}"]
+        for one, other in _pairs(slots["swaps"], " and "):
+            holder = {one: other, other: one}.get(holder, holder)
+            working.append(f"{one} and {other}: {holder}")
         text = f"At first {'. '.join(working)}."
         items = [name for name in re.findall(NAME, response) if name in PEOPLE]
-        return examine_choice(items, last, text, f"It is with {last}.")
+        return examine_choice(items, holder, text, f"It is with {holder}.")
 
 
-def _pairs(text: str, between: str) -> list[tuple[str, str]]:
-    halves = (item.split(between) for item in text.split(", "))
-    return [(one, other) for one, other in halves]
+def _pairs(text: str, between: str) -> list[list[str]]:
+    return [item.split(between) for item in text.split(", ")]
