@@ -1,5 +1,5 @@
-"""Direct mode: hands a request that needs more than the loop can do to the engine's own OpenAI
-layer (tools, logprobs, n > 1, images), and forwards its answer with errors in our form.
+"""Direct mode: requests that the loop cannot serve (tools, logprobs, n > 1, images) go to the
+engine's own OpenAI application, whose answer is forwarded with errors in our form.
 
 Admission, metrics, drain and disconnects hold for these requests as for all others.
 """
@@ -20,7 +20,7 @@ from starlette.types import Message, Receive, Scope, Send
 from redraft.server.api import unsupported
 from redraft.server.api.decide import Decision
 from redraft.server.api.errors import ApiError
-from redraft.server.api.sse import HEADERS, Connected, Downstream, data, failed, last_words
+from redraft.server.api.sse import HEADERS, ClientStream, Connected, data, failed, failure_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct
 from redraft.server.refine.interrupt import Interrupt
@@ -42,7 +42,7 @@ async def forward(
     decision: Decision,
     needed_by: str,
 ) -> Response:
-    """The answer of the engine's own layer. ``needed_by`` is the field that asks for it."""
+    """The answer of the engine's own application; ``needed_by`` is the field that needs it."""
     if service.model.direct is None:
         raise unsupported.no_layer(needed_by)
     payload = {k: v for k, v in (await request.json()).items() if k not in OURS}
@@ -51,7 +51,7 @@ async def forward(
 
 
 class Forwarded(Response):
-    """What the engine's own layer answers to one request, passed on while it comes."""
+    """The answer of the engine's own application to one request, forwarded while it arrives."""
 
     def __init__(
         self,
@@ -78,21 +78,21 @@ class Forwarded(Response):
         await whole(scope, receive, send)
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, line = scope["path"], Downstream(scope, send, HEADERS)
+        path, stream = scope["path"], ClientStream(scope, send, HEADERS)
         async with Connected(receive) as connected:
-            pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
+            pulse = asyncio.create_task(stream.pulse(self._settings, connected.drop))
             try:
-                await self._run(path, _Exchange(self._payload, line), connected)
-            except Exception as error:  # any: the client must not wait for an end that never comes
-                if connected.gone or not line.started:
+                await self._run(path, _Exchange(self._payload, stream), connected)
+            except Exception as error:  # any: a stream must end, or its client waits for ever
+                if connected.gone or not stream.started:
                     raise
-                await line.write(failed(last_words(error, path)))
+                await stream.write(failed(failure_of(error, path)))
             finally:
                 pulse.cancel()
-            await line.end()
+            await stream.end()
 
     async def _run(self, path: str, exchange: _Exchange, connected: Connected) -> None:
-        """Returns when the answer is complete; whatever else happens is raised."""
+        """Return when the answer is complete; raise whatever ends it earlier."""
         place = self._service.place(_ROUTES[path], self._client, self._deadline_ms)
         async with place as (interrupt, watch):
             try:
@@ -103,23 +103,23 @@ class Forwarded(Response):
 
 
 class _Exchange:
-    """One request and its answer, as an ASGI application sees them. What it answers goes to
-    ``line`` part by part, or into ``body``."""
+    """One request and its answer, as an ASGI application sees them. The answer goes to ``stream``
+    part by part, or into ``body``."""
 
-    def __init__(self, payload: dict[str, Any], line: Downstream | None = None) -> None:
+    def __init__(self, payload: dict[str, Any], stream: ClientStream | None = None) -> None:
         self.status = 0
         self.headers = Headers()
         self.body = bytearray()
         self.tokens = 0  # read and written, as far as the application says
-        self._line = line
+        self._stream_to = stream
         self._payload = json.dumps(payload).encode()
         self._asked = self._complete = False
         self._left = asyncio.Event()  # before the answer was complete
 
     async def run(self, app: Direct, path: str, interrupt: Interrupt, connected: Connected) -> None:
-        """Returns when the answer is complete. When the client leaves or the loop is interrupted,
-        the application is told that its client has left: one that works in tasks of its own
-        stops them then, and would not if it were only cancelled."""
+        """Return when the answer is complete. When the client leaves or the server interrupts, the
+        application receives a disconnect: one that works in tasks of its own stops them then, and
+        would not if it were only cancelled."""
         loop = asyncio.get_running_loop()
 
         def leave() -> None:
@@ -159,10 +159,10 @@ class _Exchange:
             # An event is a token, more or less; the answer, or its last event, tells the sum.
             totals = _TOTAL_TOKENS.findall(part)
             self.tokens = int(totals[-1]) if totals else self.tokens + 1
-            if self._line is None or self.status >= 400:
+            if self._stream_to is None or self.status >= 400:
                 self.body += part
             else:
-                await self._line.write(_reshaped_event(part))
+                await self._stream_to.write(_reshaped_event(part))
         self._complete = not message.get("more_body", False)
 
     def _scope(self, path: str) -> Scope:

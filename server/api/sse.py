@@ -1,7 +1,7 @@
-"""Streaming: server-sent events, and noticing that the client has left, in streams and elsewhere.
+"""Server-sent events, and noticing that a client has left, in streams and elsewhere.
 
-A client that leaves ends the work for it at once, in whatever phase: the work runs in a block
-that is cancelled from here.
+A client that leaves ends the work for it at once, in any phase: the work runs in a block that is
+cancelled from here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMMENT = b": keep-alive\n\n"
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # or nginx keeps the events until there are many
+    (b"x-accel-buffering", b"no"),  # otherwise nginx buffers the events
 ]
 
 to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -48,9 +48,9 @@ def failed(error: ApiError) -> bytes:
 
 
 def streamed(chunk: type) -> dict[str, Any]:
-    """For the documentation of a route: what it answers when asked to stream."""
-    said = f"With `stream`, events whose data is a {chunk.__name__}; the last says [DONE]."
-    return {"description": f"The answer. {said}", "content": {"text/event-stream": {}}}
+    """The documentation of a route's answer, streamed or not."""
+    events = f"With `stream`, events whose data is a {chunk.__name__}; the last says [DONE]."
+    return {"description": f"The answer. {events}", "content": {"text/event-stream": {}}}
 
 
 class Connected:
@@ -119,52 +119,52 @@ async def finished(receive: Receive, events: AsyncGenerator[Event, None]) -> Tra
 
 
 class EventStream(Response):
-    """Answers with ``chunks`` as they come.
+    """Sends ``chunks`` as they come.
 
-    The status line waits for the first chunk, so that what fails before it is an error with a
-    status of its own; or until silence calls for a comment. ``on_error`` writes the last event
-    of a stream that fails later."""
+    The status line is sent with the first chunk, or with the first keep-alive comment, so that an
+    earlier failure has a status of its own. ``on_error`` makes the last event of a stream that
+    fails later."""
 
     def __init__(
         self,
         chunks: AsyncGenerator[bytes, None],
-        settings: ServerConfig,
+        config: ServerConfig,
         on_error: Callable[[ApiError], bytes] = failed,
     ) -> None:
         super().__init__()
-        self._chunks, self._settings, self._on_error = chunks, settings, on_error
+        self._chunks, self._config, self._on_error = chunks, config, on_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        line = Downstream(scope, send, HEADERS)
-        # Opened in this order: a client that leaves cancels the work and the pulse, both.
+        stream = ClientStream(scope, send, HEADERS)
+        # In this order: a client that leaves cancels both the work and the pulse.
         async with Connected(receive) as connected, aclosing(self._chunks) as chunks:
-            pulse = asyncio.create_task(line.pulse(self._settings, connected.drop))
+            pulse = asyncio.create_task(stream.pulse(self._config, connected.drop))
             try:
                 async for chunk in chunks:
-                    await line.write(chunk)
-            except Exception as error:  # any: the client must not wait for an end that never comes
-                if not line.started:
+                    await stream.write(chunk)
+            except Exception as error:  # any: a stream must end, or its client waits for ever
+                if not stream.started:
                     raise
-                await line.write(self._on_error(last_words(error, scope["path"])))
+                await stream.write(self._on_error(failure_of(error, scope["path"])))
             finally:
                 pulse.cancel()
-            await line.end()
+            await stream.end()
 
 
-def last_words(error: Exception, path: str) -> ApiError:
-    """How a stream that has begun tells its client that it failed."""
+def failure_of(error: Exception, path: str) -> ApiError:
+    """What the client of a stream that has begun is sent; an unexpected error is logged."""
     described = describe(error)
     if described.code == "internal_error":
         log.error("a stream of %s failed", path, exc_info=error)
     return described
 
 
-class Downstream:
-    """The way to the client: whether it is blocked, and for how long nothing moved on it."""
+class ClientStream:
+    """The body of a streamed response, and whether its reader still takes it."""
 
     def __init__(self, scope: Scope, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-        # The wrappers around ``send`` watch for the start and the end of a response. What comes
-        # between the two passes them by, which saves four calls for each token.
+        # The wrappers around ``send`` only look at the start and the end of a response. Chunks
+        # bypass them, which saves four calls for each token.
         self._send, self._send_part = send, scope.get("redraft.send", send)
         self._start = {"type": "http.response.start", "status": 200, "headers": headers}
         self._clock = asyncio.get_running_loop().time
@@ -183,10 +183,10 @@ class Downstream:
     async def end(self) -> None:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def pulse(self, settings: ServerConfig, drop: Callable[[], None]) -> None:
-        """Write a comment when the line was silent for long, so that no proxy cuts it; ``drop`` a
+    async def pulse(self, config: ServerConfig, drop: Callable[[], None]) -> None:
+        """Write a comment after a long silence, so that no proxy closes the connection; ``drop`` a
         reader who takes nothing."""
-        silence_s, stall_s = settings.keep_alive_s, settings.stall_s
+        silence_s, stall_s = config.keep_alive_s, config.stall_s
         tick = min(filter(None, (silence_s, stall_s)), default=0)
         while tick:
             limit = stall_s if self._blocked else silence_s
@@ -196,7 +196,7 @@ class Downstream:
             elif self._blocked:
                 drop()
                 return
-            else:  # in a task of its own: it may be what blocks
+            else:  # in a task of its own: this write may block
                 comment = asyncio.create_task(self.write(COMMENT))
                 await asyncio.wait({comment}, timeout=tick)
 
