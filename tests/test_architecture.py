@@ -80,7 +80,7 @@ WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
 TWICE = dict.fromkeys(
     ("Feedback", "RefineOptions", "Usage"), "the clients' own: they import nothing of the server"
 )
-STILL_TWICE = {"Table", "_Loop"}  # to be renamed in benchmarks
+STILL_TWICE = {"Table"}  # to be renamed in benchmarks
 NAMELESS = re.compile(r"(^|_)(util|utils|common|helper|helpers|misc)$")
 
 

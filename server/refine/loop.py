@@ -89,7 +89,7 @@ async def refine(
             yield event
         if not drafting.drafts:
             raise NoDraft(drafting.stopped or "engine_failure")
-        loop = _Loop(asker, critic, brief, policy, phases, drafting, live)
+        loop = _Iterations(asker, critic, brief, policy, phases, drafting, live)
         try:
             if drafting.stopped:
                 raise Stop(drafting.stopped)
@@ -113,7 +113,7 @@ async def refine(
     yield Finished(loop.trace())
 
 
-class _Loop:
+class _Iterations:
     """The state of one loop after drafting: responses and scores so far, and why it ended."""
 
     def __init__(
