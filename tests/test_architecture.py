@@ -80,7 +80,6 @@ WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
 TWICE = dict.fromkeys(
     ("Feedback", "RefineOptions", "Usage"), "the clients' own: they import nothing of the server"
 )
-STILL_TWICE = {"Table"}  # to be renamed in benchmarks
 NAMELESS = re.compile(r"(^|_)(util|utils|common|helper|helpers|misc)$")
 
 
@@ -244,7 +243,7 @@ def test_a_class_name_stands_for_one_thing() -> None:
             if isinstance(node, ast.ClassDef):
                 where.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     twice = {name: files for name, files in where.items() if len(files) > 1}
-    assert {name: twice[name] for name in twice.keys() - TWICE.keys() - STILL_TWICE} == {}
+    assert {name: twice[name] for name in twice.keys() - TWICE.keys()} == {}
     assert twice.keys() >= TWICE.keys(), "an exception that nothing needs any more"
 
 
