@@ -12,7 +12,6 @@ its 95% interval must be above zero, on prompts that did not choose it.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,20 +19,17 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import ServerOptions, read
-from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.grading import PromptOptions, ask_and_grade
 from redraft.benchmarks.grading.labelled import LabelledPrompt, read_labelled
 from redraft.benchmarks.grading.policies import (
     OFF,
     Loop,
     Tried,
-    TryPolicy,
-    apart,
     candidates,
     cheapest_best,
     outcome,
     try_policy,
 )
-from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import refining
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
@@ -76,8 +72,7 @@ def run_all(
     these loops."""
     settings = options.ask_settings(options.url, options.model)
     ways = {WAY: refining(options.max_iterations)}
-    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
-    answers, failures = asyncio.run(asking)
+    answers, failures = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
     return [Loop.of(answered) for _, answered in sorted(answers[WAY].items())], failures
 
 
@@ -86,7 +81,8 @@ def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
     of the prompts chooses a policy that is measured on the other half."""
     able = candidates(max_iterations)
     gains: list[float] = []
-    for chosen_on, shown_on in apart(loops):
+    even, odd = loops[::2], loops[1::2]
+    for chosen_on, shown_on in ((even, odd), (odd, even)):
         policy = cheapest_best(chosen_on, able).policy
         gains += [100.0 * (outcome(loop, policy)[0] - loop.right[0]) for loop in shown_on]
     shown = compare(gains, [0.0] * len(gains), seed).difference
@@ -97,10 +93,9 @@ def write_policy(directory: Path, recommended: Tried) -> Path:
     known = manifest.read(directory)
     if known is None:
         raise ConfigError(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
-    policy = manifest.DefaultPolicy(
-        recommended.policy.iterations, recommended.policy.good_enough, "last"
+    return manifest.write(
+        directory, known.srt_format, recommended.policy, known.calibration, known.evaluation
     )
-    return manifest.write(directory, known.srt_format, policy, known.calibration, known.evaluation)
 
 
 def _report(
@@ -117,11 +112,11 @@ def _report(
     for each in tried:
         after = [outcome(loop, each.policy)[0] for loop in loops]
         gain = compare([100.0 * a for a in after], [100.0 * b for b in before], options.seed)
-        name = each.policy.name + (" (recommended)" if each == recommended else "")
+        name = each.name + (" (recommended)" if each == recommended else "")
         right, mean_tokens = wilson(each.right, len(loops)).scaled(100), each.tokens / len(loops)
         compared = (gain.difference, flips(before, after).shown, gain.p_value)
         rows.append((name, right, *compared, round(mean_tokens, 1)))
-    first = flips(before, [outcome(loop, TryPolicy(1))[0] for loop in loops])
+    first = flips(before, [outcome(loop, manifest.DefaultPolicy(1))[0] for loop in loops])
     wrong = wilson(before.count(False), len(loops))
     needed = first.disruption / (first.recovery + first.disruption or float("nan"))
     figures = {
@@ -130,13 +125,13 @@ def _report(
         "recovery": wilson(first.wrong_to_right, first.wrong_to_right + first.kept_wrong),
         "disruption": wilson(first.right_to_wrong, first.right_to_wrong + first.kept_right),
         "refine_if_wrong_drafts_above": needed,
-        "recommended": recommended.policy.json(),
+        "recommended": recommended.policy,
         "written": str(written) if written else None,
     }
     columns = ("policy", "right %", "gain, points", "mended/spoiled", "p (sign test)", "tokens")
     note = "Gains are paired with the draft. Recommended only if shown on prompts that chose none."
     points = [
-        (float(each.policy.iterations), wilson(each.right, len(loops)).scaled(100))
+        (float(each.policy.max_iterations), wilson(each.right, len(loops)).scaled(100))
         for each in tried
         if each.policy.good_enough is None
     ]

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from redraft.benchmarks.grading.weighing import Answered
+from redraft.server.refine.manifest import DefaultPolicy
 
 # None: no score ends the loop. Last, since a gate costs nothing where it is never reached.
 GATES = (10, 9, 8, 7, 6, None)
 
 
-@dataclass(frozen=True, slots=True)
-class TryPolicy:
-    iterations: int
-    good_enough: int | None = None
-
-    @property
-    def name(self) -> str:
-        if not self.iterations:
-            return "off"
-        gate = f", until {self.good_enough}" if self.good_enough else ""
-        return f"{self.iterations} iteration{'s' * (self.iterations > 1)}{gate}"
-
-    def json(self) -> dict[str, Any]:
-        return {"max_iterations": self.iterations, "good_enough": self.good_enough, "keep": "last"}
-
-
-OFF = TryPolicy(0)
+OFF = DefaultPolicy(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +34,28 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    policy: TryPolicy
+    policy: DefaultPolicy
     right: int
     tokens: float
 
+    @property
+    def name(self) -> str:
+        iterations, gate = self.policy.max_iterations, self.policy.good_enough
+        if not iterations:
+            return "off"
+        return f"{iterations} iteration{'s' * (iterations > 1)}{f', until {gate}' if gate else ''}"
 
-def candidates(max_iterations: int) -> list[TryPolicy]:
+
+def candidates(max_iterations: int) -> list[DefaultPolicy]:
     """Strictest gate first, so that it is preferred among equals."""
     steps = range(1, max_iterations + 1)
-    return [TryPolicy(iterations, gate) for iterations in steps for gate in GATES]
+    return [DefaultPolicy(iterations, gate) for iterations in steps for gate in GATES]
 
 
-def outcome(loop: Loop, policy: TryPolicy) -> tuple[bool, float]:
+def outcome(loop: Loop, policy: DefaultPolicy) -> tuple[bool, float]:
     """Whether the answer is right, and its cost in tokens."""
     at, cost = 0, float(loop.tokens[0])
-    while at < policy.iterations and at < len(loop.scores):
+    while at < policy.max_iterations and at < len(loop.scores):
         cost += loop.feedback_tokens
         score = loop.scores[at]
         if policy.good_enough and score is not None and score >= policy.good_enough:
@@ -75,18 +67,11 @@ def outcome(loop: Loop, policy: TryPolicy) -> tuple[bool, float]:
     return loop.right[at], cost
 
 
-def try_policy(loops: Sequence[Loop], policy: TryPolicy) -> Tried:
+def try_policy(loops: Sequence[Loop], policy: DefaultPolicy) -> Tried:
     outcomes = [outcome(loop, policy) for loop in loops]
     return Tried(policy, sum(right for right, _ in outcomes), sum(cost for _, cost in outcomes))
 
 
-def cheapest_best(loops: Sequence[Loop], policies: Sequence[TryPolicy]) -> Tried:
+def cheapest_best(loops: Sequence[Loop], policies: Sequence[DefaultPolicy]) -> Tried:
     tried = [try_policy(loops, policy) for policy in policies]
     return min(tried, key=lambda each: (-each.right, each.tokens))
-
-
-def apart(loops: Sequence[Loop]) -> Iterator[tuple[list[Loop], list[Loop]]]:
-    """Two splits in halves: one half to choose a policy on, the other to measure it on."""
-    even, odd = list(loops[::2]), list(loops[1::2])
-    yield even, odd
-    yield odd, even
