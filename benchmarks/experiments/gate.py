@@ -40,8 +40,7 @@ class GateOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(GateOptions, "experiments gate", arguments, __doc__)
-    return conduct(options, measure)
+    return conduct(read(GateOptions, "experiments gate", arguments, __doc__), measure)
 
 
 def measure(setting: Setting[GateOptions]) -> Result:

@@ -43,8 +43,7 @@ class RerankOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(RerankOptions, "experiments rerank", arguments, __doc__)
-    return conduct(options, measure)
+    return conduct(read(RerankOptions, "experiments rerank", arguments, __doc__), measure)
 
 
 def measure(setting: Setting[RerankOptions]) -> Result:
