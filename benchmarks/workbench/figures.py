@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
-from redraft.benchmarks.stats.intervals import wilson
+from redraft.benchmarks.stats.intervals import Z, wilson
 from redraft.server.refine.srt_format import HIGHEST_SCORE
 from redraft.train.workbench import critic
 from redraft.train.workbench.families.family import Findings
@@ -20,7 +19,6 @@ from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
 RecordedAnswer = Mapping[str, Any]  # a row that evaluate wrote
-_Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +125,7 @@ def win_rate(
         results.append(0.5 if difference == 0 else float(difference > 0))
     mean = sum(results) / len(results)
     variance = sum((result - mean) ** 2 for result in results) / max(1, len(results) - 1)
-    spread = _Z * math.sqrt(variance / len(results))
+    spread = Z * math.sqrt(variance / len(results))
     return {"value": mean, "low": mean - spread, "high": mean + spread}
 
 

@@ -17,14 +17,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import pilot
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.grading.policies import (
-    OFF,
-    Loop,
-    candidates,
-    cheapest_best,
-    outcome,
-    try_policy,
-)
+from redraft.benchmarks.pilot import OFF, Loop, candidates, cheapest_best, outcome, try_policy
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import ServedModel
