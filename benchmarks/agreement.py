@@ -87,13 +87,10 @@ def main(arguments: Sequence[str]) -> int:
     random.Random(options.seed).shuffle(pairs)
     pairs = pairs[: options.pairs]
     scores, failures = asyncio.run(score_all(pairs, options))
-    sources = {pair.source for pair in pairs}
-    accuracies = {"all": agreement(pairs, scores)}
-    if len(sources) > 1:
-        accuracies |= {
-            source: agreement([pair for pair in pairs if pair.source == source], scores)
-            for source in sorted(sources)
-        }
+    groups = {"all": pairs}
+    if len(sources := sorted({pair.source for pair in pairs})) > 1:
+        groups |= {source: [p for p in pairs if p.source == source] for source in sources}
+    accuracies = {name: agreement(group, scores) for name, group in groups.items()}
     _report(options, accuracies, failures, pairs, scores)
     return 1 if failures.total() > options.max_failed * 2 * len(pairs) else 0
 
@@ -145,16 +142,12 @@ async def score_all(
 
 
 def agreement(pairs: Sequence[HumanPreference], scores: dict[str, int]) -> Accuracy:
-    outcomes = Counter(
-        _sign(scores[pair.chosen.key] - scores[pair.rejected.key])
+    gaps = [
+        scores[pair.chosen.key] - scores[pair.rejected.key]
         for pair in pairs
         if pair.chosen.key in scores and pair.rejected.key in scores
-    )
-    return Accuracy(outcomes[1], outcomes[0], outcomes[-1])
-
-
-def _sign(difference: int) -> int:
-    return (difference > 0) - (difference < 0)
+    ]
+    return Accuracy(sum(gap > 0 for gap in gaps), gaps.count(0), sum(gap < 0 for gap in gaps))
 
 
 def _report(
@@ -182,14 +175,15 @@ def _report(
     )
     samples = [
         {
-            "source": pair.source,
-            "chosen": scores.get(pair.chosen.key),
-            "rejected": scores.get(pair.rejected.key),
+            "source": p.source,
+            "chosen": scores.get(p.chosen.key),
+            "rejected": scores.get(p.rejected.key),
         }
-        for pair in pairs
+        for p in pairs
     ]
     figures = {name: {**percentages[name], **asdict(each)} for name, each in accuracies.items()}
     about = "Preference accuracy of feedback scores on HH-RLHF."
-    config = asdict(options)
-    result = Result("agreement", about, config, figures, failures, (table,), (plot,), samples)
-    publish(result, options.out)
+    config, tables, plots = asdict(options), (table,), (plot,)
+    publish(
+        Result("agreement", about, config, figures, failures, tables, plots, samples), options.out
+    )

@@ -15,18 +15,15 @@ goes on; the same seed gives the same table.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import ServerOptions, read
-from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.grading import PromptOptions, ask_and_grade, require_answers
 from redraft.benchmarks.grading.labelled import read_labelled
-from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
 from redraft.benchmarks.grading.weighing import Answers, points, samples, table, weigh
 from redraft.benchmarks.output.plots import scatter
@@ -55,10 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     prompts = read_labelled(options.labelled, bool(options.judge))[: options.limit]
     ways = dict(map(_named, options.way)) if options.way else WAYS
     settings = options.ask_settings(options.url, options.model)
-    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
-    answers, failures = asyncio.run(asking)
-    if empty := [name for name, of_way in answers.items() if not of_way]:
-        raise MeasurementFailed(f"no answers from {', '.join(empty)}: {dict(failures)}")
+    answers, failures = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
+    require_answers(answers, failures)
     _report(options, ways, answers, failures)
     return 1 if failures.total() > options.max_failed * len(prompts) * len(ways) else 0
 

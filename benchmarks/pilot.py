@@ -12,37 +12,30 @@ its 95% interval must be above zero, on prompts that did not choose it.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import ServerOptions, read
-from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.grading import PromptOptions, ask_and_grade
 from redraft.benchmarks.grading.labelled import LabelledPrompt, read_labelled
-from redraft.benchmarks.grading.policies import (
-    OFF,
-    Loop,
-    Tried,
-    TryPolicy,
-    apart,
-    candidates,
-    cheapest_best,
-    outcome,
-    try_policy,
-)
-from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import refining
+from redraft.benchmarks.grading.weighing import Answered
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import wilson
 from redraft.benchmarks.stats.pairs import compare, flips
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
+from redraft.server.refine.manifest import DefaultPolicy
 
 WAY = "loop"
+# None: no score ends the loop. Last, since a gate costs nothing where it is never reached.
+GATES = (10, 9, 8, 7, 6, None)
+OFF = DefaultPolicy(0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +69,69 @@ def run_all(
     these loops."""
     settings = options.ask_settings(options.url, options.model)
     ways = {WAY: refining(options.max_iterations)}
-    asking = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
-    answers, failures = asyncio.run(asking)
+    answers, failures = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
     return [Loop.of(answered) for _, answered in sorted(answers[WAY].items())], failures
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop: responses from the draft on, with feedback between them."""
+
+    right: tuple[bool, ...]
+    tokens: tuple[int, ...]  # of each response
+    scores: tuple[int | None, ...]  # of each feedback; the last response may have none
+    feedback_tokens: float  # of one feedback, in the mean
+
+    @classmethod
+    def of(cls, answered: Answered) -> Self:
+        reply = answered.reply
+        each = reply.feedback_tokens / max(1, len(reply.scores))
+        return cls(answered.course, reply.response_tokens, reply.scores, each)
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    policy: DefaultPolicy
+    right: int
+    tokens: float
+
+    @property
+    def name(self) -> str:
+        iterations, gate = self.policy.max_iterations, self.policy.good_enough
+        if not iterations:
+            return "off"
+        return f"{iterations} iteration{'s' * (iterations > 1)}{f', until {gate}' if gate else ''}"
+
+
+def candidates(max_iterations: int) -> list[DefaultPolicy]:
+    """Strictest gate first, so that it is preferred among equals."""
+    steps = range(1, max_iterations + 1)
+    return [DefaultPolicy(iterations, gate) for iterations in steps for gate in GATES]
+
+
+def outcome(loop: Loop, policy: DefaultPolicy) -> tuple[bool, float]:
+    """Whether the answer is right, and its cost in tokens."""
+    at, cost = 0, float(loop.tokens[0])
+    while at < policy.max_iterations and at < len(loop.scores):
+        cost += loop.feedback_tokens
+        score = loop.scores[at]
+        if policy.good_enough and score is not None and score >= policy.good_enough:
+            break
+        if at + 1 == len(loop.right):
+            break
+        at += 1
+        cost += loop.tokens[at]
+    return loop.right[at], cost
+
+
+def try_policy(loops: Sequence[Loop], policy: DefaultPolicy) -> Tried:
+    outcomes = [outcome(loop, policy) for loop in loops]
+    return Tried(policy, sum(right for right, _ in outcomes), sum(cost for _, cost in outcomes))
+
+
+def cheapest_best(loops: Sequence[Loop], policies: Sequence[DefaultPolicy]) -> Tried:
+    tried = [try_policy(loops, policy) for policy in policies]
+    return min(tried, key=lambda each: (-each.right, each.tokens))
 
 
 def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
@@ -86,7 +139,8 @@ def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
     of the prompts chooses a policy that is measured on the other half."""
     able = candidates(max_iterations)
     gains: list[float] = []
-    for chosen_on, shown_on in apart(loops):
+    even, odd = loops[::2], loops[1::2]
+    for chosen_on, shown_on in ((even, odd), (odd, even)):
         policy = cheapest_best(chosen_on, able).policy
         gains += [100.0 * (outcome(loop, policy)[0] - loop.right[0]) for loop in shown_on]
     shown = compare(gains, [0.0] * len(gains), seed).difference
@@ -97,10 +151,9 @@ def write_policy(directory: Path, recommended: Tried) -> Path:
     known = manifest.read(directory)
     if known is None:
         raise ConfigError(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
-    policy = manifest.DefaultPolicy(
-        recommended.policy.iterations, recommended.policy.good_enough, "last"
+    return manifest.write(
+        directory, known.srt_format, recommended.policy, known.calibration, known.evaluation
     )
-    return manifest.write(directory, known.srt_format, policy, known.calibration, known.evaluation)
 
 
 def _report(
@@ -117,11 +170,11 @@ def _report(
     for each in tried:
         after = [outcome(loop, each.policy)[0] for loop in loops]
         gain = compare([100.0 * a for a in after], [100.0 * b for b in before], options.seed)
-        name = each.policy.name + (" (recommended)" if each == recommended else "")
+        name = each.name + (" (recommended)" if each == recommended else "")
         right, mean_tokens = wilson(each.right, len(loops)).scaled(100), each.tokens / len(loops)
         compared = (gain.difference, flips(before, after).shown, gain.p_value)
         rows.append((name, right, *compared, round(mean_tokens, 1)))
-    first = flips(before, [outcome(loop, TryPolicy(1))[0] for loop in loops])
+    first = flips(before, [outcome(loop, DefaultPolicy(1))[0] for loop in loops])
     wrong = wilson(before.count(False), len(loops))
     needed = first.disruption / (first.recovery + first.disruption or float("nan"))
     figures = {
@@ -130,13 +183,13 @@ def _report(
         "recovery": wilson(first.wrong_to_right, first.wrong_to_right + first.kept_wrong),
         "disruption": wilson(first.right_to_wrong, first.right_to_wrong + first.kept_right),
         "refine_if_wrong_drafts_above": needed,
-        "recommended": recommended.policy.json(),
+        "recommended": recommended.policy,
         "written": str(written) if written else None,
     }
     columns = ("policy", "right %", "gain, points", "mended/spoiled", "p (sign test)", "tokens")
     note = "Gains are paired with the draft. Recommended only if shown on prompts that chose none."
     points = [
-        (float(each.policy.iterations), wilson(each.right, len(loops)).scaled(100))
+        (float(each.policy.max_iterations), wilson(each.right, len(loops)).scaled(100))
         for each in tried
         if each.policy.good_enough is None
     ]

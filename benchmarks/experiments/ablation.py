@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import failures, samples, table, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, RetrainingOptions, Tools
+from redraft.benchmarks.experiments.arms import TOOLS, Arm, RetrainingOptions, Tools, measured
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result
 from redraft.server.options import option
@@ -38,7 +38,7 @@ class AblationOptions(RetrainingOptions):
 
 def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
     options = read(AblationOptions, "experiments ablation", arguments, __doc__)
-    return retraining.conduct(options, experiment, tools)
+    return retraining.finish(experiment(options, tools), options)
 
 
 def arms(size: int, without: Sequence[str]) -> list[Arm]:
@@ -53,7 +53,7 @@ def arms(size: int, without: Sequence[str]) -> list[Arm]:
 def experiment(options: AblationOptions, tools: Tools) -> Result:
     settings = retraining.lesson_settings(options, tools)
     size = retraining.size(options, settings)
-    trained = retraining.trained(arms(size, options.without), settings)
+    trained = [measured(arm, settings) for arm in arms(size, options.without)]
     weighed = weigh(trained, ALL, options.seed)
     answers = {each.arm.name: each.answer.scaled(100) for each in weighed}
     plot = bars(options.out / "ablation.svg", answers, "right answers, %", answers[ALL].estimate)

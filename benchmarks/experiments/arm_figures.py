@@ -53,13 +53,8 @@ def share(interval: Interval) -> dict[str, Any]:
     """A share in the form of the model card."""
     if not interval.n:
         return {"count": 0, "of": 0, "low": 0.0, "high": 1.0}
-    count = round(interval.estimate * interval.n)
-    return {
-        "count": count,
-        "of": interval.n,
-        "low": round(interval.low, 6),
-        "high": round(interval.high, 6),
-    }
+    count, low, high = round(interval.estimate * interval.n), interval.low, interval.high
+    return {"count": count, "of": interval.n, "low": round(low, 6), "high": round(high, 6)}
 
 
 def weigh(arms: Sequence[MeasuredArm], reference: str, seed: int) -> list[WeighedArm]:
@@ -107,23 +102,6 @@ NOTE = (
     "Against another: right answers, paired by instruction; p: McNemar's exact test. A verdict is "
     "right if the score is 10 exactly where the draft is right. 95% intervals."
 )
-COLUMNS = (
-    "steps",
-    "draft right %",
-    "refined right %",
-    "mended/spoiled",
-    "verdict right %",
-    "unreadable",
-)
-
-
-def cells(one: WeighedArm) -> tuple[Cell, ...]:
-    """The columns that every table of arms has."""
-    draft, verdict = one.draft.scaled(100), one.verdict.scaled(100)
-    if not one.arm.components:
-        return (one.steps, draft, None, None, None, None)
-    flipped = one.flipped.shown
-    return (one.steps, draft, one.answer.scaled(100), flipped, verdict, one.malformed)
 
 
 def table(
@@ -132,11 +110,16 @@ def table(
     """A row for each arm, compared with the one named ``against``."""
     rows: list[tuple[Cell, ...]] = []
     for each in weighed:
+        refined: tuple[Cell, ...] = (None, None, None, None)
+        if each.arm.components:
+            answer, verdict = each.answer.scaled(100), each.verdict.scaled(100)
+            refined = (answer, each.flipped.shown, verdict, each.malformed)
         gain: tuple[Cell, ...] = (each.gain.difference, each.gain.p_value)
         compared = gain if each.arm.name != against else (None, None)
-        rows.append((each.arm.name, *cells(each), *compared))
-    columns = (first_column, *COLUMNS, f"against {against}, points", "p")
-    return Table(title, columns, tuple(rows), f"{note} {NOTE}")
+        rows.append((each.arm.name, each.steps, each.draft.scaled(100), *refined, *compared))
+    columns = (first_column, "steps", "draft right %", "refined right %", "mended/spoiled")
+    more = ("verdict right %", "unreadable", f"against {against}, points", "p")
+    return Table(title, (*columns, *more), tuple(rows), f"{note} {NOTE}")
 
 
 def samples(arms: Iterable[MeasuredArm]) -> list[dict[str, Any]]:

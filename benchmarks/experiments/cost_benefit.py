@@ -12,29 +12,69 @@ option.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean
 from typing import Any
 
 from redraft.benchmarks.commands.options import read
-from redraft.benchmarks.experiments import prices
-from redraft.benchmarks.experiments.prices import PriceOptions
 from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answered, Answers, Weighed, samples, weigh
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
+from redraft.server.options import flag, option
 
 # Scored again after refining, in a fresh context (section 4.1 of the paper).
 PAIRING = "refined and scored"
 WAYS: dict[str, Way] = {"direct": DIRECT, "refined": refining(1), PAIRING: refining(1, keep="best")}
 MILLION, HOUR_S = 1e6, 3600.0
 
+ALPACA_EVAL = (
+    "AlpacaEval, README, table of evaluators, at commit 00a2e17 "
+    "(github.com/tatsu-lab/alpaca_eval): for 1,000 examples"
+)
+DEVDAY = (
+    "OpenAI, 'New models and developer products announced at DevDay', 6 November 2023: GPT-4 "
+    "Turbo, the paper's critic"
+)
+PAPER = "arXiv 2406.07168, section 4.1: pairs of its second stage"
+YOURS = "yours to give; without it there is no sum"
+MEASURED = "as measured here; give it for texts of another length"
+PRICES = "prices"  # the group of options in --help
+
 
 @dataclass(frozen=True, kw_only=True)
-class CostBenefitOptions(PriceOptions, ExperimentOptions):
-    pass
+class CostBenefitOptions(ExperimentOptions):
+    human_price: float = option("$ for 1,000 comparisons by people", 300.0, PRICES)
+    human_seconds: float = option("seconds for 1,000 comparisons by people", 36_800.0, PRICES)
+    human_agreement: float = option("% in which one of them agrees with the others", 65.7, PRICES)
+    judge_price: float = option("$ for 1,000 comparisons by GPT-4", 12.5, PRICES)
+    judge_seconds: float = option("seconds for 1,000 comparisons by GPT-4", 1217.5, PRICES)
+    judge_agreement: float = option("% in which GPT-4 agrees with people", 66.6, PRICES)
+    critic_price_in: float = option(
+        "$ for a million prompt tokens of the critic's API", 10.0, PRICES
+    )
+    critic_price_out: float = option("$ for a million tokens it generates", 30.0, PRICES)
+    price_in: float | None = option(
+        "$ for a million prompt tokens of this deployment", None, PRICES
+    )
+    price_out: float | None = option("$ for a million tokens it generates", None, PRICES)
+    machine_price: float | None = option("$ for an hour of the machine it runs on", None, PRICES)
+    pair_prompt_tokens: float | None = option("prompt tokens for a usable pair", None, PRICES)
+    pair_tokens: float | None = option("tokens generated for a usable pair", None, PRICES)
+    pairs: float = option("labelled pairs that are needed", 63_000.0, PRICES)
+
+
+# Of the defaults.
+SOURCES = {
+    **dict.fromkeys(("human_price", "human_seconds", "human_agreement"), ALPACA_EVAL),
+    **dict.fromkeys(("judge_price", "judge_seconds", "judge_agreement"), ALPACA_EVAL),
+    **dict.fromkeys(("critic_price_in", "critic_price_out"), DEVDAY),
+    **dict.fromkeys(("price_in", "price_out", "machine_price"), YOURS),
+    **dict.fromkeys(("pair_prompt_tokens", "pair_tokens"), MEASURED),
+    "pairs": PAPER,
+}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,6 +92,14 @@ class Source:
     right: Interval | float  # percent of its labels
     tokens: float | None = None
 
+    def json(self) -> dict[str, Any]:
+        return {
+            "dollars_each": self.money,
+            "seconds_each": self.seconds,
+            "tokens_each": self.tokens,
+            "labels_right": self.right,
+        }
+
 
 def measure(setting: Setting[CostBenefitOptions]) -> Result:
     options = setting.options
@@ -60,22 +108,23 @@ def measure(setting: Setting[CostBenefitOptions]) -> Result:
     pairs = [pair for pair in answers[PAIRING].values() if is_pair(pair)]
     usable = wilson(len(pairs), len(answers[PAIRING])).scaled(100)
     sources = _sources(answers[PAIRING], pairs, options)
-    priced = {each.name: each.money for each in sources if each.money}
+    inputs = list(_inputs(options))
     shown = {
-        name: Interval(money * 1000, money * 1000, money * 1000, 1)
-        for name, money in priced.items()
+        each.name: Interval(each.money, each.money, each.money, 1).scaled(1000)
+        for each in sources
+        if each.money
     }
     plot = bars(options.out / "cost-benefit.svg", shown, "$ for 1,000 usable pairs")
     figures: dict[str, Any] = {
         "usable_pairs": usable,
-        "pairs": {each.name: _figures(each) for each in sources},
+        "pairs": {each.name: each.json() for each in sources},
         "answers": {name: each.json() for name, each in weighed.items() if name != PAIRING},
-        "inputs": {each.flag: each.value for each in prices.inputs(options)},
+        "inputs": {name: value for name, _, value, _ in inputs},
     }
     tables = (
         _pairs_table(sources, usable, options),
         _answers_table(weighed, options),
-        _inputs_table(options),
+        _inputs_table(inputs),
     )
     about = "Tokens, money and time of refining against published prices of human judgement."
     return setting.result("cost-benefit", about, WAYS, figures, tables, (plot,), samples(answers))
@@ -94,14 +143,10 @@ def is_pair(answered: Answered) -> bool:
 def _sources(
     answers: Answers, pairs: Sequence[Answered], options: CostBenefitOptions
 ) -> list[Source]:
-    judged = options.human_agreement, options.judge_agreement
-    return [
-        Source("people", options.human_price / 1000, options.human_seconds / 1000, judged[0]),
-        Source(
-            "GPT-4 as judge", options.judge_price / 1000, options.judge_seconds / 1000, judged[1]
-        ),
-        *(_refining(answers, pairs, options) if pairs else ()),
-    ]
+    people = (options.human_price / 1000, options.human_seconds / 1000, options.human_agreement)
+    judge = (options.judge_price / 1000, options.judge_seconds / 1000, options.judge_agreement)
+    refined = _refining(answers, pairs, options) if pairs else ()
+    return [Source("people", *people), Source("GPT-4 as judge", *judge), *refined]
 
 
 def _refining(
@@ -129,11 +174,8 @@ def _money(
 ) -> float | None:
     """The price of the tokens if they have one, else of the machine's time."""
     if options.price_in is not None and options.price_out is not None:
-        money: float = (prompt * options.price_in + written * options.price_out) / MILLION
-        return money
-    if options.machine_price is not None:
-        return float(seconds * options.machine_price / HOUR_S)
-    return None
+        return (prompt * options.price_in + written * options.price_out) / MILLION
+    return None if options.machine_price is None else seconds * options.machine_price / HOUR_S
 
 
 def dollars(each: float | None, number: float) -> str | None:
@@ -141,15 +183,6 @@ def dollars(each: float | None, number: float) -> str | None:
         return None
     total = each * number
     return f"{total:,.2f}" if total < 100 else f"{total:,.0f}"
-
-
-def _figures(source: Source) -> dict[str, Any]:
-    return {
-        "dollars_each": source.money,
-        "seconds_each": source.seconds,
-        "tokens_each": source.tokens,
-        "labels_right": source.right,
-    }
 
 
 def _pairs_table(sources: Sequence[Source], usable: Interval, options: CostBenefitOptions) -> Table:
@@ -193,9 +226,20 @@ def _answers_table(weighed: Mapping[str, Weighed], options: CostBenefitOptions) 
     return Table("Answers", (*columns, *more_columns), tuple(rows), note)
 
 
-def _inputs_table(options: CostBenefitOptions) -> Table:
+Input = tuple[str, str, float | None, str]  # option, what it is, value, source of the value
+
+
+def _inputs(options: CostBenefitOptions) -> Iterator[Input]:
+    for field in fields(options):
+        if field.name in SOURCES:
+            value = getattr(options, field.name)
+            source = SOURCES[field.name] if value == field.default else "given"
+            yield flag(field.name), field.metadata["help"], value, source
+
+
+def _inputs_table(inputs: Sequence[Input]) -> Table:
     rows: list[tuple[Cell, ...]] = [
-        (each.flag, each.about, None if each.value is None else f"{each.value:,.10g}", each.source)
-        for each in prices.inputs(options)
+        (name, about, None if value is None else f"{value:,.10g}", source)
+        for name, about, value, source in inputs
     ]
     return Table("What was put in", ("option", "what", "value", "source"), tuple(rows))

@@ -21,7 +21,14 @@ from typing import Literal
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments import retraining
 from redraft.benchmarks.experiments.arm_figures import WeighedArm, failures, samples, table, weigh
-from redraft.benchmarks.experiments.arms import TOOLS, Arm, ArmSettings, RetrainingOptions, Tools
+from redraft.benchmarks.experiments.arms import (
+    TOOLS,
+    Arm,
+    ArmSettings,
+    RetrainingOptions,
+    Tools,
+    measured,
+)
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Result
 from redraft.benchmarks.stats.intervals import Interval
@@ -41,15 +48,12 @@ class DataCurveOptions(RetrainingOptions):
 
 def main(arguments: Sequence[str], tools: Tools = TOOLS) -> int:
     options = read(DataCurveOptions, "experiments data-curve", arguments, __doc__)
-    return retraining.conduct(options, experiment, tools)
+    return retraining.finish(experiment(options, tools), options)
 
 
 def experiment(options: DataCurveOptions, tools: Tools) -> Result:
-    settings = (
-        retraining.lesson_settings(options, tools)
-        if options.stage == 1
-        else _pair_settings(options, tools)
-    )
+    make_settings = retraining.lesson_settings if options.stage == 1 else _pair_settings
+    settings = make_settings(options, tools)
     whole = retraining.size(options, settings)
     sizes = sorted(set(options.sizes or (whole // part for part in PARTS)) - {0})
     if sizes[-1] > whole:
@@ -57,7 +61,7 @@ def experiment(options: DataCurveOptions, tools: Tools) -> Result:
     # Without a lesson it cannot refine: the base model answers directly.
     start = Arm("base model", 0, ()) if options.stage == 1 else Arm("stage 1", 0)
     arms = [start, *(Arm(f"{size} {settings.takes}", size) for size in sizes)]
-    trained = retraining.trained(arms, settings)
+    trained = [measured(arm, settings) for arm in arms]
     whole_arm = arms[-1].name
     weighed = weigh(trained, whole_arm, options.seed)
     name = f"data-curve-stage{options.stage}"

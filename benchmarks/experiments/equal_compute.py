@@ -12,22 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import MOST_DRAFTS
 from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.grading import weighing
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
-from redraft.benchmarks.grading.weighing import (
-    Answers,
-    Weighed,
-    gain,
-    points,
-    samples,
-    share_right,
-    spent,
-    weigh,
-)
-from redraft.benchmarks.grading.weighing import table as ways_table
+from redraft.benchmarks.grading.weighing import Answers, Weighed
 from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval
@@ -91,52 +83,55 @@ def measure(setting: Setting[EqualComputeOptions]) -> Result:
     ways: dict[str, Way] = {"direct": DIRECT, **{n: refining(k) for k, n in refined.items()}}
     answers = dict(setting.ask(ways))
     price = prices(answers["direct"], answers[refined[min(refined)]])
-    dear = {k: weigh({name: answers[name]}, options.seed)[name] for k, name in refined.items()}
-    rivals = list(_rivals(price, dear, options.most_drafts))
+    costs = {
+        k: fmean(a.reply.tokens for a in answers[name].values()) for k, name in refined.items()
+    }
+    rivals = list(_rivals(price, costs, options.most_drafts))
     answers |= setting.ask({rival.name: rival.way for rival in rivals})
-    weighed = weigh(answers, options.seed)
+    weighed = weighing.weigh(answers, options.seed)
     labels = ("tokens for an answer", "right, %")
     plot = lines(options.out / "equal-compute.svg", _curves(weighed), labels, logarithmic=True)
     figures = {name: each.json() for name, each in weighed.items()} | {
         "refining_minus": {
-            f"refine {rival.iterations} - {rival.name}": gain(
+            f"refine {rival.iterations} - {rival.name}": weighing.gain(
                 answers[refined[rival.iterations]], answers[rival.name], options.seed
             )
             for rival in rivals
         }
     }
-    tables = (_compared(answers, rivals, options.seed), ways_table("Every way", weighed))
+    tables = (_compared(answers, rivals, options.seed), weighing.table("Every way", weighed))
     about = "Refining against votes and longer sampling that cost as many tokens."
     ways |= {rival.name: rival.way for rival in rivals}
-    return setting.result("equal-compute", about, ways, figures, tables, (plot,), samples(answers))
-
-
-def prices(direct: Answers, refined: Answers) -> Prices:
-    draft = [each.reply.tokens for each in direct.values()]
-    feedback = [e.reply.feedback_tokens / max(1, len(e.reply.scores)) for e in refined.values()]
-    written = [tokens for each in refined.values() for tokens in each.reply.response_tokens[1:]]
-    return Prices(
-        sum(draft) / len(draft),
-        sum(feedback) / len(feedback),
-        sum(written) / max(1, len(written)),
+    return setting.result(
+        "equal-compute", about, ways, figures, tables, (plot,), weighing.samples(answers)
     )
 
 
-def _rivals(price: Prices, dear: Mapping[int, Weighed], most: int) -> Iterator[Rival]:
-    for iterations, refined in dear.items():
+def prices(direct: Answers, refined: Answers) -> Prices:
+    replies = [each.reply for each in refined.values()]
+    written = [tokens for reply in replies for tokens in reply.response_tokens[1:]]
+    return Prices(
+        fmean(each.reply.tokens for each in direct.values()),
+        fmean(reply.feedback_tokens / max(1, len(reply.scores)) for reply in replies),
+        fmean(written or [0]),
+    )
+
+
+def _rivals(price: Prices, costs: Mapping[int, float], most: int) -> Iterator[Rival]:
+    for iterations, tokens in costs.items():
         for kind in KINDS:
             if kind == "refined best of" and iterations == 1:
                 continue  # that is refining once, and a draft more
-            drafts = price.drafts_for(kind, refined.tokens.estimate)
+            drafts = price.drafts_for(kind, tokens)
             # A vote is the sum of plain requests, so no cap of the server's holds for it.
             yield Rival(iterations, kind, drafts if kind == "vote of" else min(drafts, most))
 
 
 def _curves(weighed: Mapping[str, Weighed]) -> dict[str, list[tuple[float, Interval]]]:
-    start = points(weighed)["direct"]
+    start = weighing.points(weighed)["direct"]
     curves: dict[str, list[tuple[float, Interval]]] = {}
     for kind in ("refine", *KINDS):
-        named = {n: p for n, p in points(weighed).items() if n.rpartition(" ")[0] == kind}
+        named = {n: p for n, p in weighing.points(weighed).items() if n.rpartition(" ")[0] == kind}
         if named:
             curves[kind] = [start, *sorted(named.values(), key=lambda at: at[0])]
     return curves
@@ -146,8 +141,8 @@ def _compared(answers: Mapping[str, Answers], rivals: Sequence[Rival], seed: int
     rows: list[tuple[Cell, ...]] = []
     for rival in rivals:
         ours, theirs = answers[f"refine {rival.iterations}"], answers[rival.name]
-        compared, dearer = gain(ours, theirs, seed), spent(theirs, ours, seed)
-        shares = (share_right(ours), share_right(theirs))
+        compared, dearer = weighing.gain(ours, theirs, seed), weighing.spent(theirs, ours, seed)
+        shares = (weighing.share_right(ours), weighing.share_right(theirs))
         ahead = (compared.difference, p_shown(compared.p_value))
         name = f"refine {rival.iterations}, or {rival.name}"
         rows.append((name, *shares, *ahead, dearer.difference))

@@ -14,16 +14,9 @@ from typing import Any
 
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.grading import weighing
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
-from redraft.benchmarks.grading.weighing import (
-    Answers,
-    gain,
-    points,
-    samples,
-    share_right,
-    spent,
-    weigh,
-)
+from redraft.benchmarks.grading.weighing import Answers
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.intervals import Interval, wilson
@@ -40,8 +33,7 @@ class GateOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(GateOptions, "experiments gate", arguments, __doc__)
-    return conduct(options, measure)
+    return conduct(read(GateOptions, "experiments gate", arguments, __doc__), measure)
 
 
 def measure(setting: Setting[GateOptions]) -> Result:
@@ -53,13 +45,13 @@ def measure(setting: Setting[GateOptions]) -> Result:
     answers = setting.ask(ways)
     compared = {name: _against_open(answers, name, options.seed) for name in answers}
     labels = ("tokens for an answer", "right, %")
-    shown = points(
-        weigh({name: answers[name] for name in answers if name != "direct"}, options.seed)
+    shown = weighing.points(
+        weighing.weigh({name: answers[name] for name in answers if name != "direct"}, options.seed)
     )
     plot = scatter(options.out / "gate.svg", shown, labels, from_zero=False)
     about = f"The model's own score as a gate, with up to {options.iterations} iterations."
     return setting.result(
-        "gate", about, ways, compared, (_table(compared),), (plot,), samples(answers)
+        "gate", about, ways, compared, (_table(compared),), (plot,), weighing.samples(answers)
     )
 
 
@@ -67,10 +59,10 @@ def _against_open(answers: Mapping[str, Answers], name: str, seed: int) -> dict[
     ours, all_of_it = answers[name], answers[OPEN]
     price = sum(each.reply.tokens for each in all_of_it.values()) / len(all_of_it)
     refined = sum(len(each.reply.responses) > 1 for each in ours.values())
-    compared = gain(ours, all_of_it, seed)
+    compared = weighing.gain(ours, all_of_it, seed)
     return {
-        "right": share_right(ours),
-        "tokens_saved": spent(all_of_it, ours, seed).difference.scaled(100 / price),
+        "right": weighing.share_right(ours),
+        "tokens_saved": weighing.spent(all_of_it, ours, seed).difference.scaled(100 / price),
         "tokens": sum(each.reply.tokens for each in ours.values()) / len(ours),
         "refined": wilson(refined, len(ours)).scaled(100),
         "difference": compared.difference,

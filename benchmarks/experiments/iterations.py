@@ -30,8 +30,7 @@ class IterationsOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(IterationsOptions, "experiments iterations", arguments, __doc__)
-    return conduct(options, measure)
+    return conduct(read(IterationsOptions, "experiments iterations", arguments, __doc__), measure)
 
 
 @dataclass(frozen=True, slots=True)

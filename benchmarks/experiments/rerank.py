@@ -16,17 +16,9 @@ from typing import Any
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import PAPER_DRAFTS
 from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.grading import weighing
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking
-from redraft.benchmarks.grading.weighing import (
-    Answers,
-    Weighed,
-    gain,
-    points,
-    samples,
-    spent,
-    table,
-    weigh,
-)
+from redraft.benchmarks.grading.weighing import Answers, Weighed
 from redraft.benchmarks.output.plots import scatter
 from redraft.benchmarks.output.results import Cell, Result, Table
 from redraft.benchmarks.stats.pairs import p_shown
@@ -43,8 +35,7 @@ class RerankOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(RerankOptions, "experiments rerank", arguments, __doc__)
-    return conduct(options, measure)
+    return conduct(read(RerankOptions, "experiments rerank", arguments, __doc__), measure)
 
 
 def measure(setting: Setting[RerankOptions]) -> Result:
@@ -53,21 +44,24 @@ def measure(setting: Setting[RerankOptions]) -> Result:
     ways |= {f"{REFINE}, sampled draft": refining(1), REFINE: refining(1, **GREEDY)}
     ways |= {reranked(number): reranking(number) for number in options.drafts}
     answers = setting.ask(ways)
-    weighed = weigh(answers, options.seed)
+    weighed = weighing.weigh(answers, options.seed)
     against = {number: reranked(number) for number in options.drafts}
     equal = equally_dear(weighed, list(against.values()))
     labels = ("tokens for an answer", "right, %")
-    plot = scatter(options.out / "rerank.svg", points(weighed), labels)
+    plot = scatter(options.out / "rerank.svg", weighing.points(weighed), labels)
     figures = {name: each.json() for name, each in weighed.items()} | {
         "equal_tokens": equal,
         "refining_minus": {
-            name: gain(answers[REFINE], answers[name], options.seed) for name in against.values()
+            name: weighing.gain(answers[REFINE], answers[name], options.seed)
+            for name in against.values()
         },
     }
     compared = _compared(answers, against, equal, options.seed)
-    tables = (compared, table("Every way", weighed))
+    tables = (compared, weighing.table("Every way", weighed))
     about = "Refining once against re-ranking drafts by the model's own score."
-    return setting.result("rerank", about, ways, figures, tables, (plot,), samples(answers))
+    return setting.result(
+        "rerank", about, ways, figures, tables, (plot,), weighing.samples(answers)
+    )
 
 
 def reranked(number: int) -> str:
@@ -88,9 +82,9 @@ def _compared(
     for number, name in against.items():
         notes = {"equal tokens": name == equal, "the paper's": number == PAPER_DRAFTS}
         remarks = ", ".join(note for note, holds in notes.items() if holds)
-        compared = gain(answers[REFINE], answers[name], seed)
+        compared = weighing.gain(answers[REFINE], answers[name], seed)
         preferred = 100 * (compared.wins + compared.ties / 2) / compared.difference.n
-        dearer = spent(answers[REFINE], answers[name], seed)
+        dearer = weighing.spent(answers[REFINE], answers[name], seed)
         ahead = (compared.difference, compared.shown, round(preferred, 1))
         shown = f"{name} ({remarks})" if remarks else name
         rows.append((shown, *ahead, dearer.difference, p_shown(compared.p_value)))

@@ -6,25 +6,13 @@ Base weights and lessons come from a recipe, whose missing steps are run first.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from redraft.benchmarks.experiments.arms import (
-    Arm,
-    ArmSettings,
-    MeasuredArm,
-    RetrainingOptions,
-    Tools,
-    measured,
-)
+from redraft.benchmarks.experiments.arms import ArmSettings, RetrainingOptions, Tools
 from redraft.benchmarks.output.results import Result, publish
 from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.options import ConfigError
-
-Options = TypeVar("Options", bound=RetrainingOptions)
-Experiment = Callable[[Options, Tools], Result]
 
 
 def lesson_settings(options: RetrainingOptions, tools: Tools) -> ArmSettings:
@@ -67,12 +55,7 @@ def how(options: RetrainingOptions) -> str:
     return f"Recipe {Path(options.recipe).stem}{changed}{families}"
 
 
-def trained(arms: Sequence[Arm], settings: ArmSettings) -> list[MeasuredArm]:
-    """Train and measure the arms in turn; a training uses all processors."""
-    return [measured(arm, settings) for arm in arms]
-
-
-def conduct(options: Options, experiment: Experiment[Options], tools: Tools) -> int:
-    result = experiment(options, tools)
+def finish(result: Result, options: RetrainingOptions) -> int:
+    """Publish the result; returns the exit code."""
     publish(result, options.out)
     return 1 if sum(result.failures.values()) > options.max_failed * len(result.samples) else 0

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.experiments.deployment import Deployment, deployed, draw
-from redraft.benchmarks.grading.grading import ask_and_grade
+from redraft.benchmarks.grading.grading import (
+    NothingAnswered,
+    PromptOptions,
+    ask_and_grade,
+    require_answers,
+)
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
-from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.grading.ways import Way
 from redraft.benchmarks.grading.weighing import Answers
 from redraft.benchmarks.output.results import Result, Table, publish
@@ -45,10 +47,6 @@ class ExperimentOptions(PromptOptions):
 Options = TypeVar("Options", bound=ExperimentOptions)
 
 
-class NothingAnswered(MeasurementFailed):
-    """One of the ways to compare gave no answers."""
-
-
 @dataclass(slots=True)
 class Setting(Generic[Options]):
     options: Options
@@ -68,13 +66,11 @@ class Setting(Generic[Options]):
         grader = grader or self.options.grader(self.deployment.judge)
         where = self.deployment
         settings = self.options.ask_settings(where.url, where.model, where.fingerprint)
-        asking = ask_and_grade(prompts, ways, settings, grader, self.options.out)
-        answers, failures = asyncio.run(asking)
+        answers, failures = ask_and_grade(prompts, ways, settings, grader, self.options.out)
         self.num_asked += len(prompts) * len(ways)
         self.failures += failures
-        if empty := [name for name, of_way in answers.items() if not of_way]:
-            raise NothingAnswered(f"no answers from {', '.join(empty)}: {dict(failures)}")
-        return dict(answers)
+        require_answers(answers, failures)
+        return answers
 
     def result(
         self,

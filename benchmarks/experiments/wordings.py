@@ -43,8 +43,7 @@ class WordingsOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = read(WordingsOptions, "experiments wordings", arguments, __doc__)
-    return conduct(options, measure)
+    return conduct(read(WordingsOptions, "experiments wordings", arguments, __doc__), measure)
 
 
 def measure(setting: Setting[WordingsOptions]) -> Result:

@@ -4,7 +4,7 @@
     mean_interval(values, seed=1)       a mean, by bootstrap
     median_interval(values)             a median, by order statistics; no resampling
 
-Every interval is two-sided at 95% unless told otherwise, and the same seed gives the same one.
+Every interval is two-sided at 95%, and the same seed gives the same one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONFIDENCE = 0.95
+OUTSIDE = (1 - 0.95) / 2  # the probability left out on either side
+Z = NormalDist().inv_cdf(1 - OUTSIDE)
 RESAMPLES = 10_000
 
 
@@ -50,34 +51,31 @@ class Interval:
 NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 
 
-def wilson(successes: float, n: int, confidence: float = CONFIDENCE) -> Interval:
+def wilson(successes: float, n: int) -> Interval:
     """The share of successes with Wilson's score interval, which has a width at 0 and 1 as well."""
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes among {n}")
     if n == 0:
         return NOTHING
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    share, squared = successes / n, z * z / n
+    share, squared = successes / n, Z * Z / n
     middle = (share + squared / 2) / (1 + squared)
-    reach = z / (1 + squared) * math.sqrt(share * (1 - share) / n + squared / (4 * n))
+    reach = Z / (1 + squared) * math.sqrt(share * (1 - share) / n + squared / (4 * n))
     # Rounding may leave a bound a hair inside the estimate at 0 and at 1.
     low, high = min(share, max(0.0, middle - reach)), max(share, min(1.0, middle + reach))
     return Interval(share, low, high, n)
 
 
-def mean_interval(
-    values: Sequence[float], seed: int = 0, confidence: float = CONFIDENCE
-) -> Interval:
+def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
     """The mean with its percentile bootstrap interval."""
     if not values:
         return NOTHING
     import numpy as np
 
     means = resampled_means(np.asarray(values, dtype=float), seed)
-    return Interval(fmean(values), *percentiles(means, confidence), len(values))
+    return Interval(fmean(values), *percentiles(means), len(values))
 
 
-def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
+def median_interval(values: Sequence[float]) -> Interval:
     """The median with an interval of order statistics. Fewer than six values cannot give this
     confidence; the interval is then their range."""
     if not values:
@@ -85,9 +83,8 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     ordered = sorted(values)
     n = len(ordered)
     # The number of values below the true median is Binomial(n, 1/2).
-    outside, below = (1 - confidence) / 2, 0.0
-    rank = 0
-    while (below := below + math.comb(n, rank) / 2**n) <= outside:
+    rank, below = 0, 0.0
+    while (below := below + math.comb(n, rank) / 2**n) <= OUTSIDE:
         rank += 1
     first = max(rank - 1, 0)
     return Interval(median(ordered), ordered[first], ordered[n - 1 - first], n)
@@ -107,9 +104,8 @@ def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float6
     return np.concatenate(means)
 
 
-def percentiles(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
+def percentiles(values: NDArray[np.float64]) -> tuple[float, float]:
     import numpy as np
 
-    tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
+    low, high = np.percentile(values, [100 * OUTSIDE, 100 - 100 * OUTSIDE])
     return float(low), float(high)

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.commands.options import read
+from redraft.benchmarks.output.results import plain
 from redraft.benchmarks.workbench import card_tables, figures
-from redraft.benchmarks.workbench.figures import RecordedAnswer, Share
+from redraft.benchmarks.workbench.figures import RecordedAnswer
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
@@ -61,31 +62,31 @@ def computed(recorded: Recorded) -> dict[str, Any]:
     base, tuned = recorded.base, recorded.tuned
     evaluation: dict[str, Any] = {
         "instructions": len(tuned),
-        "accuracy": _plain(figures.quality(base, tuned, ITERATIONS)),
-        "flips": _plain(figures.flips(tuned, 1)),
-        "feedback": _plain(figures.feedback(tuned)),
-        "win_rate": figures.win_rate(base, tuned, 1),
+        **_against(base, tuned),
         "families": {name: _family(name, base, tuned) for name in FAMILIES},
         "malformed": sum(answer["malformed"] for answer in tuned),
+        "gate": figures.gate(tuned, recorded.gated, ITERATIONS),
     }
-    if recorded.gated:
-        evaluation["gate"] = figures.gate(tuned, recorded.gated, ITERATIONS)
     if recorded.stage1:
-        evaluation["stage1"] = {
-            "accuracy": _plain(figures.quality(base, recorded.stage1, ITERATIONS)),
-            "flips": _plain(figures.flips(recorded.stage1, 1)),
-            "feedback": _plain(figures.feedback(recorded.stage1)),
-            "win_rate": figures.win_rate(base, recorded.stage1, 1),
-        }
+        evaluation["stage1"] = _against(base, recorded.stage1)
     if recorded.held_out:
-        evaluation["held_out"] = _plain(figures.quality([], recorded.held_out, ITERATIONS))
-    if recorded.dev:
-        evaluation["dev"] = {
-            "instructions": len(recorded.dev),
-            "accuracy": _plain(figures.quality([], recorded.dev, ITERATIONS)),
-            "gate": figures.gate(recorded.dev, recorded.dev_gated, ITERATIONS),
-        }
-    return evaluation
+        evaluation["held_out"] = figures.quality([], recorded.held_out, ITERATIONS)
+    evaluation["dev"] = {
+        "instructions": len(recorded.dev),
+        "accuracy": figures.quality([], recorded.dev, ITERATIONS),
+        "gate": figures.gate(recorded.dev, recorded.dev_gated, ITERATIONS),
+    }
+    return dict(plain(evaluation))
+
+
+def _against(base: Sequence[RecordedAnswer], tuned: Sequence[RecordedAnswer]) -> dict[str, Any]:
+    """The figures of a model beside those of the base model."""
+    return {
+        "accuracy": figures.quality(base, tuned, ITERATIONS),
+        "flips": figures.flips(tuned, 1),
+        "feedback": figures.feedback(tuned),
+        "win_rate": figures.win_rate(base, tuned, 1),
+    }
 
 
 def _family(
@@ -93,11 +94,7 @@ def _family(
 ) -> dict[str, Any]:
     ours = [answer for answer in tuned if answer["family"] == name]
     theirs = [answer for answer in base if answer["family"] == name]
-    return _plain({**figures.quality(theirs, ours, 1), **figures.feedback(ours)})
-
-
-def _plain(shares: Mapping[str, Share]) -> dict[str, Any]:
-    return {name: asdict(share) for name, share in shares.items()}
+    return {**figures.quality(theirs, ours, 1), **figures.feedback(ours)}
 
 
 ABOUT = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,15 @@ def render(
     evaluation: Mapping[str, Any], steps: Mapping[str, float], results: Sequence[Mapping[str, Any]]
 ) -> str:
     """The text of README.md: figures, durations of the recipe's steps, results of experiments."""
+    base = evaluation["accuracy"]["base"]
     tables = {
         "instructions": str(evaluation["instructions"]),
         "main": main_table(evaluation),
         "families": _family_table(evaluation["families"]),
         "feedback": _feedback_table(evaluation),
-        "gate": _gate_text(evaluation.get("gate")),
+        "gate": _gate_text(evaluation["gate"]),
         "targets": _target_table(evaluation),
-        "most_wins": _most_wins(evaluation["accuracy"]["base"]),
+        "most_wins": f"{1 - base['count'] / base['of'] / 2:.1%}",
         "steps": _steps_text(steps),
         "dev": str(evaluation["dev"]["instructions"]),
         "experiments": "\n\n".join(_result(result) for result in results) or "Not measured.",
@@ -33,6 +34,11 @@ def render(
     return text
 
 
+def _table(head: str, rows: Iterable[Sequence[str]]) -> str:
+    line = f"|{'---|' * (head.count('|') - 1)}"
+    return "\n".join([head, line, *(f"| {' | '.join(cells)} |" for cells in rows)])
+
+
 def main_table(evaluation: Mapping[str, Any]) -> str:
     """Base, stage one and stage two side by side, by iterations."""
     columns = {"base model": {"draft": evaluation["accuracy"]["base"]}}
@@ -41,19 +47,17 @@ def main_table(evaluation: Mapping[str, Any]) -> str:
     columns["stage 2" if "stage1" in evaluation else "stage 1"] = evaluation["accuracy"]
     if "held_out" in evaluation:
         columns["wordings never trained on"] = evaluation["held_out"]
-    lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
-    for label, key in _KEYS.items():
-        cells = [percent(one[key]) if key in one else "" for one in columns.values()]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-_KEYS = {
-    "direct (the draft)": "draft",
-    "after 1 iteration": "refined_1",
-    "after 2 iterations": "refined_2",
-    "after 3 iterations": "refined_3",
-}
+    keys = {
+        "direct (the draft)": "draft",
+        "after 1 iteration": "refined_1",
+        "after 2 iterations": "refined_2",
+        "after 3 iterations": "refined_3",
+    }
+    rows = [
+        [label, *(percent(one[key]) if key in one else "" for one in columns.values())]
+        for label, key in keys.items()
+    ]
+    return _table(f"| | {' | '.join(columns)} |", rows)
 
 
 def _steps_text(steps: Mapping[str, float]) -> str:
@@ -76,24 +80,27 @@ def _result(result: Mapping[str, Any]) -> str:
 def _family_table(families: Mapping[str, Any]) -> str:
     keys = ("base", "draft", "refined_1", "verdict", "word_for_word")
     head = "| family | base direct | draft | refined | verdict right | feedback word for word |"
-    lines = []
-    for name, row in families.items():
-        kind = "open" if FAMILIES[name].is_open else "closed"
-        cells = " | ".join(percent(row[key]) for key in keys)
-        lines.append(f"| {name} ({kind}) | {cells} |")
-    return "\n".join([head, "|---|---|---|---|---|---|", *lines])
+    rows = [
+        [
+            f"{name} ({'open' if FAMILIES[name].is_open else 'closed'})",
+            *(percent(row[key]) for key in keys),
+        ]
+        for name, row in families.items()
+    ]
+    return _table(head, rows)
 
 
 def _feedback_table(evaluation: Mapping[str, Any]) -> str:
     columns = {"stage 1": evaluation}
     if "stage1" in evaluation:
         columns = {"stage 1": evaluation["stage1"], "stage 2": evaluation}
-    lines = [f"| | {' | '.join(columns)} |", f"|{'---|' * (len(columns) + 1)}"]
-    for label, (group, key) in _FEEDBACK.items():
-        cells = [percent(one[group][key] if key else one[group]) for one in columns.values()]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
+    rows = [
+        [label, *(percent(one[group][key] if key else one[group]) for one in columns.values())]
+        for label, (group, key) in _FEEDBACK.items()
+    ]
     malformed = f"Feedback of the shipped model that could not be read: {evaluation['malformed']}."
-    return "\n".join([*lines, "", malformed])
+    table = _table(f"| | {' | '.join(columns)} |", rows)
+    return f"{table}\n\n{malformed}"
 
 
 _FEEDBACK = {
@@ -126,22 +133,15 @@ def _target_table(evaluation: Mapping[str, Any]) -> str:
         before = evaluation["stage1"]["accuracy"]["draft"]
         gain = accuracy["draft"] - before["count"] / before["of"]
         rows.append(("stage 2 direct above stage 1 direct, points", 0, 100 * gain))
-    if "gate" in evaluation:
-        rows.append(("tokens saved by the gate, %", 40, 100 * evaluation["gate"]["saved"]))
-    lines = [
-        f"| {label} | {aim} | {value:.1f} | {'yes' if value >= aim else 'no'} |"
+    rows.append(("tokens saved by the gate, %", 40, 100 * evaluation["gate"]["saved"]))
+    shown = [
+        (label, str(aim), f"{value:.1f}", "yes" if value >= aim else "no")
         for label, aim, value in rows
     ]
-    return "\n".join(["| | aim | reached | |", "|---|---|---|---|", *lines])
+    return _table("| | aim | reached | |", shown)
 
 
-def _most_wins(base: Mapping[str, Any]) -> str:
-    return f"{1 - base['count'] / base['of'] / 2:.1%}"
-
-
-def _gate_text(gate: Mapping[str, Any] | None) -> str:
-    if gate is None:
-        return "Not measured."
+def _gate_text(gate: Mapping[str, Any]) -> str:
     return (
         f"Always 3 iterations would cost {gate['tokens_unstopped']:.0f} tokens an answer. Stopping "
         f"when a refinement changes nothing costs {gate['tokens']:.0f}, and "

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from statistics import NormalDist
 from typing import Any
 
-from redraft.benchmarks.stats.intervals import wilson
+from redraft.benchmarks.stats.intervals import Z, wilson
 from redraft.server.refine.srt_format import HIGHEST_SCORE
 from redraft.train.workbench import critic
+from redraft.train.workbench.families.family import Findings
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import task_for
 
 RecordedAnswer = Mapping[str, Any]  # a row that evaluate wrote
-_Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +45,15 @@ def share(hits: Iterable[bool]) -> Share:
 
 
 def right_after(answer: RecordedAnswer, iterations: int) -> bool:
-    """Whether the response after this many iterations is right; a loop that stopped earlier keeps
-    its last response."""
+    """Whether the response after this many iterations is right."""
+    return _judged_after(answer, iterations).right
+
+
+def _judged_after(answer: RecordedAnswer, iterations: int) -> Findings:
+    """A loop that stopped earlier keeps its last response."""
     responses = answer["responses"]
-    return judge(
-        task_for(answer["instruction"]), responses[min(iterations, len(responses) - 1)]
-    ).right
+    last = responses[min(iterations, len(responses) - 1)]
+    return judge(task_for(answer["instruction"]), last)
 
 
 def tokens(answer: RecordedAnswer) -> int:
@@ -107,11 +109,10 @@ def calibration(tuned: Sequence[RecordedAnswer]) -> list[dict[str, int]]:
     rows: dict[int, list[bool]] = {}
     for answer in tuned:
         if answer["feedback"] and answer["feedback"][0]["score"] is not None:
-            right = right_after(answer, 0)
-            rows.setdefault(answer["feedback"][0]["score"], []).append(right)
+            rows.setdefault(answer["feedback"][0]["score"], []).append(right_after(answer, 0))
     return [
-        {"score": score, "responses": len(rows[score]), "right": sum(rows[score])}
-        for score in sorted(rows)
+        {"score": score, "responses": len(right), "right": sum(right)}
+        for score, right in sorted(rows.items())
     ]
 
 
@@ -121,13 +122,11 @@ def win_rate(
     """Refined against base by the judge's score, ties half, with the normal 95% interval."""
     results = []
     for one, other in zip(tuned, base, strict=True):
-        task = task_for(one["instruction"])
-        refined = one["responses"][min(iterations, len(one["responses"]) - 1)]
-        difference = judge(task, refined).score - judge(task, other["responses"][0]).score
+        difference = _judged_after(one, iterations).score - _judged_after(other, 0).score
         results.append(0.5 if difference == 0 else float(difference > 0))
     mean = sum(results) / len(results)
     variance = sum((result - mean) ** 2 for result in results) / max(1, len(results) - 1)
-    spread = _Z * math.sqrt(variance / len(results))
+    spread = Z * math.sqrt(variance / len(results))
     return {"value": mean, "low": mean - spread, "high": mean + spread}
 
 
@@ -145,8 +144,8 @@ def gate(
         "tokens_unstopped": never / len(tuned),
         "saved": 1 - less / spent,
         "saved_of_unstopped": 1 - less / never,
-        "accuracy": asdict(share(right_after(a, len(a["responses"])) for a in tuned)),
-        "accuracy_gated": asdict(share(right_after(a, len(a["responses"])) for a in gated)),
+        "accuracy": share(right_after(a, len(a["responses"])) for a in tuned),
+        "accuracy_gated": share(right_after(a, len(a["responses"])) for a in gated),
     }
 
 

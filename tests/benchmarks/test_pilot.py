@@ -17,19 +17,12 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import pilot
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.grading.policies import (
-    OFF,
-    Loop,
-    TryPolicy,
-    candidates,
-    cheapest_best,
-    outcome,
-    try_policy,
-)
+from redraft.benchmarks.pilot import OFF, Loop, candidates, cheapest_best, outcome, try_policy
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import ServedModel
 from redraft.server.refine import manifest
+from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise
@@ -43,21 +36,21 @@ FEEDBACK, REFINEMENT = (f"<|{m.ids[0]}|>" for m in (FORMAT.feedback, FORMAT.refi
 def test_a_gate_ends_the_loop_and_saves_what_comes_after() -> None:
     loop = Loop((False, True, False), (10, 12, 14), (4, 9), feedback_tokens=20)
     assert outcome(loop, OFF) == (False, 10)
-    assert outcome(loop, TryPolicy(1)) == (True, 10 + 20 + 12)
-    assert outcome(loop, TryPolicy(2)) == (False, 10 + 20 + 12 + 20 + 14)
-    assert outcome(loop, TryPolicy(2, good_enough=9)) == (True, 10 + 20 + 12 + 20)
+    assert outcome(loop, DefaultPolicy(1)) == (True, 10 + 20 + 12)
+    assert outcome(loop, DefaultPolicy(2)) == (False, 10 + 20 + 12 + 20 + 14)
+    assert outcome(loop, DefaultPolicy(2, good_enough=9)) == (True, 10 + 20 + 12 + 20)
 
 
 def test_a_loop_that_ended_early_costs_only_what_it_did() -> None:
     loop = Loop((True,), (10,), (10,), feedback_tokens=20)
-    assert outcome(loop, TryPolicy(3, good_enough=10)) == (True, 30)
+    assert outcome(loop, DefaultPolicy(3, good_enough=10)) == (True, 30)
     unchanged = Loop((False, False), (10, 10), (5,), feedback_tokens=20)
-    assert outcome(unchanged, TryPolicy(3)) == (False, 40)
+    assert outcome(unchanged, DefaultPolicy(3)) == (False, 40)
 
 
 def test_among_equally_good_policies_the_cheapest_wins() -> None:
     loops = [Loop((False, True, True), (10, 10, 10), (4, 8), 20)] * 10
-    assert cheapest_best(loops, candidates(3)).policy == TryPolicy(1, 10)
+    assert cheapest_best(loops, candidates(3)).policy == DefaultPolicy(1, 10)
 
 
 @pytest.mark.parametrize(("mended", "spoiled", "refines"), [(30, 2, True), (4, 30, False)])
@@ -68,7 +61,7 @@ def test_refining_is_recommended_only_where_it_helps(
     order = sorted(range(len(kinds)), key=lambda place: place * 37 % 101)
     loops = [Loop(kinds[place], (10, 10), (5,), 20) for place in order]
     result = pilot.recommend(loops, max_iterations=1, seed=0)
-    assert (result.policy.iterations > 0) == refines
+    assert (result.policy.max_iterations > 0) == refines
 
 
 def test_a_gain_that_chance_explains_recommends_nothing() -> None:
@@ -141,7 +134,7 @@ def test_a_model_that_mends_its_drafts_gets_a_policy_that_the_server_follows(
     assert figures["disruption"]["estimate"] == 0
     written = manifest.read(model)
     assert written
-    assert written.policy == manifest.DefaultPolicy(1, 10, "last")
+    assert written.policy == DefaultPolicy(1, 10, "last")
     assert written.evaluation == {"right": 0.5}
     answered = asked(engine(spoils=False), model)
     assert answered["choices"][0]["message"]["content"] == "14"
@@ -162,7 +155,7 @@ def test_a_model_that_spoils_its_drafts_gets_refinement_switched_off(
 
 def test_a_gate_that_the_model_has_already_is_not_in_the_way(labelled: Path, model: Path) -> None:
     """A gate at 3 would keep every wrong draft, and the pilot would see nothing mended."""
-    manifest.write(model, FORMAT, manifest.DefaultPolicy(1, good_enough=3))
+    manifest.write(model, FORMAT, DefaultPolicy(1, good_enough=3))
     figures = run(engine(spoils=False), labelled, model)["figures"]
     assert figures["recovery"]["estimate"] == 1
     assert figures["recommended"]["good_enough"] == 10

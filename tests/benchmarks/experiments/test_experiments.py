@@ -20,8 +20,8 @@ from redraft.benchmarks.__main__ import main as bench
 from redraft.benchmarks.data import LANGUAGES
 from redraft.benchmarks.experiments import EXPERIMENTS, languages
 from redraft.benchmarks.experiments import all as every
+from redraft.benchmarks.experiments.cost_benefit import SOURCES
 from redraft.benchmarks.experiments.deployment import fingerprint
-from redraft.benchmarks.experiments.prices import SOURCES
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.options import flag

@@ -16,8 +16,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from redraft.benchmarks.__main__ import main
+from redraft.benchmarks.grading.grading import PromptOptions
 from redraft.benchmarks.grading.labelled import Grader, Grades, LabelledPrompt, read_labelled
-from redraft.benchmarks.grading.prompt_options import PromptOptions
 from redraft.benchmarks.load.endpoint import CallFailed
 from redraft.train.exact.app import build_app
 from redraft.train.exact.opinion import Noise
