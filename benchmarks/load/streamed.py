@@ -16,6 +16,7 @@ class Streamed:
         self.first = self.first_answer = self.last = 0.0
         self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
         self.text = ""
+        self.refine: dict[str, Any] = {}  # Redraft's account of the loop
 
     @property
     def seconds(self) -> float:
@@ -31,6 +32,7 @@ class Streamed:
             if text:
                 self.first_answer = self.first_answer or at
                 self.text += text
+        self.refine = chunk.get("refine") or self.refine
         if used := chunk.get("usage"):
             self.prompt_tokens = used["prompt_tokens"]
             self.completion_tokens = used["completion_tokens"]
@@ -51,8 +53,3 @@ class Streamed:
             self.cached_tokens,
             phases=phases,
         )
-
-
-def streamed(sampling: dict[str, Any]) -> dict[str, Any]:
-    """The fields that make a request a stream with usage at its end."""
-    return {**sampling, "stream": True, "stream_options": {"include_usage": True}}
