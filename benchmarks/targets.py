@@ -183,7 +183,7 @@ def _report(out: Path, failed: Sequence[str]) -> list[str]:
     for target, value in values:
         verdict = "not measured"
         if value.n:
-            verdict = "met" if target.met(value) else "missed"
+            verdict = "met" if target.met(value.estimate) else "missed"
             verdict += "" if target.sure(value) else ", by the median alone"
         shown = value.shown(2) if value.n else "-"
         rows.append((target.what, target.at, target.wanted, shown, verdict))
@@ -194,7 +194,7 @@ def _report(out: Path, failed: Sequence[str]) -> list[str]:
         f"{target.what}; {target.at}": {
             "target": target.wanted,
             "measured": value if value.n else None,
-            "met": target.met(value) if value.n else None,
+            "met": target.met(value.estimate) if value.n else None,
         }
         for target, value in values
     }
