@@ -53,12 +53,11 @@ class Annotation:
 
 
 def read_answers(path: Path) -> list[SystemAnswer]:
-    rows = _json(path)
     return [
         SystemAnswer(
             row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", "")
         )
-        for row in rows
+        for row in _json(path)
     ]
 
 
@@ -92,7 +91,15 @@ def write_answers(path: Path, answers: list[SystemAnswer]) -> None:
 
 def read_annotations(path: Path) -> list[Annotation]:
     if path.name.endswith(".csv"):
-        return list(_from_table(path))
+        return [
+            Annotation(
+                row,
+                int(content["len_reference"]),
+                int(content["len_model"]),
+                _number(content["preference"]),
+            )
+            for row, content in enumerate(_table(path))
+        ]
     if path.name.endswith(".jsonl"):
         return sorted(map(_from_journal, jsonl.read(path)), key=lambda a: a.row)
     return [
@@ -115,22 +122,15 @@ def read_published(path: Path) -> dict[str, dict[str, float | None]]:
     if path.suffix == ".json":
         published: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
         return published
-    with path.open(encoding="utf-8", newline="") as file:
-        return {
-            row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
-            for row in csv.DictReader(file)
-        }
+    return {
+        row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
+        for row in _table(path)
+    }
 
 
-def _from_table(path: Path) -> Iterator[Annotation]:
+def _table(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        for row, content in enumerate(csv.DictReader(file)):
-            yield Annotation(
-                row,
-                int(content["len_reference"]),
-                int(content["len_model"]),
-                _number(content["preference"]),
-            )
+        yield from csv.DictReader(file)
 
 
 def _from_journal(content: dict[str, Any]) -> Annotation:
