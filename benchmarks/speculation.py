@@ -45,14 +45,6 @@ GUESSED = re.compile(r"^vllm:spec_decode_num_(draft|accepted)_tokens_total\{.*\}
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A draft to refine."""
-
-    instruction: str
-    draft: str
-
-
-@dataclass(frozen=True, slots=True)
 class RefinementBatch:
     """The refinements of one server in one repeat."""
 
@@ -159,10 +151,10 @@ async def _compare(
     measured: Measurement,
 ) -> None:
     most = max(options.requests, *options.concurrency)
-    works = await _drafted(options, most, servers, measured.failures)
+    drafts = await _drafted(options, most, servers, measured.failures)
     texts: dict[str, str] = {}
     for concurrency in options.concurrency:
-        part = works[: max(options.requests, concurrency)]
+        part = drafts[: max(options.requests, concurrency)]
         for repeat in range(-1, options.repeats):  # the first warms up
             for name in sorted(servers, reverse=bool(repeat % 2)):
                 batch, refinements = await _batch(
@@ -187,9 +179,10 @@ async def _drafted(
     count: int,
     servers: Mapping[str, AskedServer],
     failures: Counter[str],
-) -> list[Work]:
-    """Drafts of the model, written by every server so that their caches hold the same."""
-    works: dict[str, Work] = {}
+) -> list[tuple[str, str]]:
+    """Instructions with drafts of the model, written by every server so that their caches hold the
+    same."""
+    drafts: dict[str, str] = {}
 
     async def draft(numbered: tuple[int, str]) -> None:
         number, instruction = numbered
@@ -202,39 +195,39 @@ async def _drafted(
         }
         for server in servers.values():
             reply = await server.session.post("chat/completions", body)
-            text = reply["choices"][0]["message"]["content"]
-            works.setdefault(instruction, Work(instruction, text))
+            drafts.setdefault(instruction, reply["choices"][0]["message"]["content"])
 
     instructions = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
     failures += await work_through(instructions, draft, 8, "drafts")
-    return list(works.values())
+    return list(drafts.items())
 
 
 async def _batch(
     server: AskedServer,
-    works: Sequence[Work],
+    drafts: Sequence[tuple[str, str]],
     which: tuple[float, int, int, str],
     failures: Counter[str],
 ) -> tuple[RefinementBatch, dict[str, str]]:
     tokens = 0
     refinements: dict[str, str] = {}
 
-    async def refine(work: Work) -> None:
+    async def refine(drafted: tuple[str, str]) -> None:
         nonlocal tokens
+        instruction, draft = drafted
         body: dict[str, Any] = {
-            "prompt": work.instruction,
-            "response": work.draft,
+            "prompt": instruction,
+            "response": draft,
             "feedback": FEEDBACK,
             "max_iterations": 1,
             "keep": "last",
         }
         reply = await server.session.post("refine", body)
         tokens += reply["usage"]["phases"]["refinement"]["completion_tokens"]
-        refinements[work.draft] = reply["answer"]
+        refinements[draft] = reply["answer"]
 
     guessed, accepted = server.guesses()
     spent, began = server.running.cpu().total_s, time.perf_counter()
-    failures += await work_through(works, refine, which[1], "refinements")
+    failures += await work_through(drafts, refine, which[1], "refinements")
     seconds = time.perf_counter() - began
     cpu = max(0.01, server.running.cpu().total_s - spent)  # counted in ticks of 10 ms
     now_guessed, now_accepted = server.guesses()
