@@ -9,8 +9,6 @@ answers the same questions; the second and later ones are compared with the firs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from redraft.benchmarks.commands.table import CommandTable
 
 STEPS = CommandTable(
@@ -23,6 +21,4 @@ STEPS = CommandTable(
     __doc__ or "",
 )
 
-
-def main(arguments: Sequence[str]) -> int:
-    return STEPS.run(arguments)
+main = STEPS.run

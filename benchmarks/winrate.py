@@ -13,8 +13,6 @@ reference. Every step can be stopped and run again; it goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from redraft.benchmarks.commands.table import CommandTable
 
 STEPS = CommandTable(
@@ -30,6 +28,4 @@ STEPS = CommandTable(
     __doc__ or "",
 )
 
-
-def main(arguments: Sequence[str]) -> int:
-    return STEPS.run(arguments)
+main = STEPS.run
