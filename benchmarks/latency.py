@@ -93,7 +93,7 @@ async def measure(
             systems.append(SYSTEMS[name](session, load))
         for repeat, cell, system in turns(options.repeats, cells, systems):
             key = batch_key(options, cell, repeat, system)
-            if key not in journal:
+            if key not in journal.records:
                 await warm_up(system, cell, options.seed - repeat)
                 measured = await one_batch(options, servers, system, cell, repeat)
                 journal.add(key, measured.json())

@@ -6,7 +6,6 @@ kill, is removed and its work done again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,12 +28,6 @@ class Journal:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.records
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records.values())
 
     def add(self, key: str, record: Record) -> None:
         self.records[key] = {"key": key, **record}
