@@ -11,7 +11,7 @@ import csv
 import gzip
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ class SystemAnswer:
     instruction: str
     output: str
     dataset: str = ""
-    generator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,7 @@ class Annotation:
 
 def read_answers(path: Path) -> list[SystemAnswer]:
     return [
-        SystemAnswer(
-            row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", "")
-        )
+        SystemAnswer(row["instruction"], row["output"], row.get("dataset", ""))
         for row in _json(path)
     ]
 
@@ -65,7 +62,7 @@ def read_instructions(path: Path) -> list[SystemAnswer]:
     """Instructions without answers: a file that ``read_answers`` reads, or lines of JSON that hold
     an instruction or a labelled prompt each."""
     if not path.name.endswith(".jsonl"):
-        return [replace(answer, output="", generator="") for answer in read_answers(path)]
+        return [replace(answer, output="") for answer in read_answers(path)]
     instructions = []
     for line in jsonl.lines(path):
         row = line.row()
@@ -78,13 +75,10 @@ def read_instructions(path: Path) -> list[SystemAnswer]:
     return instructions
 
 
-def write_answers(path: Path, answers: list[SystemAnswer]) -> None:
+def write_answers(path: Path, records: Sequence[Mapping[str, Any]], generator: str) -> None:
     """Write answers in the format of AlpacaEval."""
-    rows = [
-        {"dataset": a.dataset, "instruction": a.instruction, "output": a.output}
-        | {"generator": a.generator}
-        for a in answers
-    ]
+    names = ("dataset", "instruction", "output")
+    rows = [{name: row[name] for name in names} | {"generator": generator} for row in records]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
