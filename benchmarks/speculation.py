@@ -127,7 +127,7 @@ async def measure(options: SpeculationOptions, kept: float, measured: Measuremen
         kept=kept,
     )
     model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
-    settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
+    settings = servers.EngineSettings(options.kv_cache_mib, options.max_model_len)
     with ExitStack() as started:
         running = {
             name: started.enter_context(
@@ -249,13 +249,8 @@ def _report(options: SpeculationOptions, measured: Measurement) -> None:
             cell = [b for b in measured.batches if (b.kept, b.concurrency) == (kept, concurrency)]
             name = f"kept {measured.repeated[kept]:.2f}, x{concurrency}"
             figures[name] = _figures(cell)
-    columns: tuple[str, ...] = (
-        "draft kept, streams",
-        "tokens/s plain",
-        "tokens/s speculating",
-        "ratio",
-    )
-    columns += ("ratio by processor time", "guessed per token", "of these accepted")
+    columns = ("draft kept, streams", "tokens/s plain", "tokens/s speculating", "ratio")
+    more = ("ratio by processor time", "guessed per token", "of these accepted")
     note = "Refinement phase alone, greedy. Medians over repeats; intervals are 95%."
     rows: list[tuple[Cell, ...]] = []
     for name, of_cell in figures.items():
@@ -268,7 +263,7 @@ def _report(options: SpeculationOptions, measured: Measurement) -> None:
         asdict(options),
         figures,
         measured.failures,
-        (Table("Speculating from the draft", columns, tuple(rows), note),),
+        (Table("Speculating from the draft", columns + more, tuple(rows), note),),
         (bars(options.out / "speculation.svg", ratios, "tokens/s, speculating / plain", 1.0),),
         [asdict(batch) for batch in measured.batches],
     )
