@@ -24,10 +24,7 @@ COMMANDS = CommandTable(
             "the same refinements, with guesses from their drafts and without",
         ),
         "targets": (".targets", "every performance target beside what is measured here"),
-        "phased-model": (
-            ".phased_model",
-            "make a model to measure time with",
-        ),
+        "phased-model": (".phased_model", "make a model to measure time with"),
         "compute": (".compute", "right answers against tokens: refining, re-ranking, voting"),
         "pilot": (".pilot", "whether a model should refine on given work, and how often"),
         "experiments": (".experiments", "the paper's experiments and the open questions"),
