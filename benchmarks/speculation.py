@@ -20,7 +20,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -128,20 +128,15 @@ async def measure(options: SpeculationOptions, kept: float, measured: Measuremen
     )
     model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
     settings = servers.EngineSettings(options.kv_cache_mib, options.max_model_len)
-    with ExitStack() as started:
-        running = {
-            name: started.enter_context(
-                servers.redraft(model, settings, options.out / "logs" / name, more=more)
-            )
-            for name, more in SYSTEMS.items()
-        }
-        async with AsyncExitStack() as sessions:
-            by_name = {}
-            for name, server in running.items():
-                endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
-                session = await sessions.enter_async_context(endpoint.session())
-                by_name[name] = AskedServer(server, session)
-            await _compare(options, kept, by_name, measured)
+    by_name = {}
+    async with AsyncExitStack() as stack:
+        for name, more in SYSTEMS.items():
+            logs = options.out / "logs" / name
+            server = stack.enter_context(servers.redraft(model, settings, logs, more))
+            endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
+            session = await stack.enter_async_context(endpoint.session())
+            by_name[name] = AskedServer(server, session)
+        await _compare(options, kept, by_name, measured)
 
 
 async def _compare(

@@ -88,18 +88,13 @@ def evaluate(
         log_samples=True,
     )
     assert evaluation, "the harness returns nothing only on workers of a distributed run"
-    samples = {name: evaluation["samples"][PREFIX + name] for name in names}
-    rows = {
-        name: [
-            {
-                "group": sample["doc"]["group"],
-                "answer": sample["resps"][0][0],
-                "score": sample["score"],
-            }
-            for sample in sorted(of_set, key=lambda sample: sample["doc_id"])
+    rows = {}
+    for name in names:
+        samples = sorted(evaluation["samples"][PREFIX + name], key=lambda each: each["doc_id"])
+        rows[name] = [
+            {"group": each["doc"]["group"], "answer": each["resps"][0][0], "score": each["score"]}
+            for each in samples
         ]
-        for name, of_set in samples.items()
-    }
     return rows, model.failures
 
 

@@ -52,12 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     answered: dict[str, Rows] = {}
     failures: Counter[str] = Counter()
     for model in options.model:
+        endpoint = options.endpoint(options.url, model)
         answered[model], failed = evaluate(
-            folder,
-            options.sets,
-            options.endpoint(options.url, model),
-            options.out / "answers.jsonl",
-            options.concurrency,
+            folder, options.sets, endpoint, options.out / "answers.jsonl", options.concurrency
         )
         failures += failed
     _report(options, answered, failures)

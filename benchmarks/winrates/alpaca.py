@@ -114,8 +114,7 @@ def name_of(path: Path) -> str:
 def read_published(path: Path) -> dict[str, dict[str, float | None]]:
     """Published figures by model: a leaderboard (.csv), or JSON of the same columns."""
     if path.suffix == ".json":
-        published: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
-        return published
+        return dict(json.loads(path.read_bytes()))
     return {
         row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
         for row in _table(path)
