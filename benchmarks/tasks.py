@@ -15,8 +15,8 @@ STEPS = CommandTable(
     "redraft bench tasks",
     "redraft.benchmarks.harness",
     {
-        "run": (".run", "measure a server"),
-        "verify": (".verify", "check the scorers on outputs with published accuracies"),
+        "run": "measure a server",
+        "verify": "check the scorers on outputs with published accuracies",
     },
     __doc__ or "",
 )

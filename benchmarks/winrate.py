@@ -19,11 +19,11 @@ STEPS = CommandTable(
     "redraft bench winrate",
     "redraft.benchmarks.winrates",
     {
-        "answer": (".answer", "generate the answers; those there already stay"),
-        "judge": (".judge", "have a judge compare the answers with the reference's"),
-        "score": (".score", "win rates of annotation files"),
-        "compare": (".compare", "two systems on the same instructions"),
-        "verify": (".verify", "recompute published figures from their annotations"),
+        "answer": "generate the answers; those there already stay",
+        "judge": "have a judge compare the answers with the reference's",
+        "score": "win rates of annotation files",
+        "compare": "two systems on the same instructions",
+        "verify": "recompute published figures from their annotations",
     },
     __doc__ or "",
 )
