@@ -93,7 +93,7 @@ async def measure(
             systems.append(SYSTEMS[name](session, load))
         for repeat, cell, system in turns(options.repeats, cells, systems):
             key = batch_key(options, cell, repeat, system)
-            if key not in journal:
+            if key not in journal.records:
                 await warm_up(system, cell, options.seed - repeat)
                 measured = await one_batch(options, servers, system, cell, repeat)
                 journal.add(key, measured.json())
@@ -107,7 +107,8 @@ def turns(
     """The order of batches. Every repeat goes through all cells, which spreads slow phases of the
     machine over them; within a cell another system is first in each repeat."""
     for repeat, cell in product(range(repeats), cells):
-        fitting = [system for system in systems if system_fits(system, cell)]
+        # optillm has no iterations; it is compared with one iteration only.
+        fitting = [s for s in systems if s.name != "optillm" or cell.iterations == 1]
         first = repeat % max(1, len(fitting))
         for system in (*fitting[first:], *fitting[:first]):
             yield repeat, cell, system
@@ -150,11 +151,6 @@ async def one_batch(
         file=sys.stderr,
     )
     return timed
-
-
-def system_fits(system: System, cell: LoadCell) -> bool:
-    """optillm has no iterations; it is compared with one iteration only."""
-    return system.name != "optillm" or cell.iterations == 1
 
 
 def due_times(cell: LoadCell, options: LatencyOptions, repeat: int) -> list[float]:

@@ -127,10 +127,8 @@ def _report(
     publish(Result("overhead", about, config, figures, failures, (table,), (plot,)), options.out)
 
 
-def _us(tokens_per_s: Interval) -> str:
-    if not tokens_per_s.n:
+def _us(rate: Interval) -> str:
+    if not rate.n:
         return "-"
-    estimate, low, high = (
-        1e6 / rate for rate in (tokens_per_s.estimate, tokens_per_s.high, tokens_per_s.low)
-    )
-    return Interval(estimate, low, high, tokens_per_s.n).shown(1)
+    estimate, low, high = (1e6 / each for each in (rate.estimate, rate.high, rate.low))
+    return Interval(estimate, low, high, rate.n).shown(1)

@@ -55,8 +55,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def ordered(folders: Sequence[Path]) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Every result by its title, in the order of ``ORDER``."""
-    return titled(sorted(results(folders), key=lambda one: place(one[1]["name"])))
+    """Every result by its title, in the order of ``ORDER``; results of the same name are told apart
+    by their folders."""
+    in_order = sorted(results(folders), key=lambda each: place(each[1]["name"]))
+    names = Counter(result["name"] for _, result in in_order)
+    titles: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for folder, result in in_order:
+        name = result["name"] if names[result["name"]] == 1 else f"{result['name']}: {folder.name}"
+        while name in titles:
+            name += "'"
+        titles[name] = (folder, result)
+    return titles
 
 
 def results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -73,17 +82,3 @@ def results(folders: Sequence[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def place(name: str) -> tuple[int, str]:
     return (ORDER.index(name) if name in ORDER else len(ORDER), name)
-
-
-def titled(
-    results_by_folder: Sequence[tuple[Path, dict[str, Any]]],
-) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Results by name; results of the same name are told apart by their folders."""
-    names = Counter(result["name"] for _, result in results_by_folder)
-    titles: dict[str, tuple[Path, dict[str, Any]]] = {}
-    for folder, result in results_by_folder:
-        name = result["name"] if names[result["name"]] == 1 else f"{result['name']}: {folder.name}"
-        while name in titles:
-            name += "'"
-        titles[name] = (folder, result)
-    return titles

@@ -145,10 +145,7 @@ def growth(samples: Sequence[Sample], settle: float) -> Interval:
 
 
 def _report(
-    options: SoakOptions,
-    answered: Counter[str],
-    failures: Counter[str],
-    samples: Sequence[Sample],
+    options: SoakOptions, answered: Counter[str], failures: Counter[str], samples: Sequence[Sample]
 ) -> int:
     gained = growth(samples, options.settle)
     held = median(size for _, size in samples)

@@ -20,7 +20,7 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,14 +42,6 @@ from redraft.server.options import option
 SYSTEMS: dict[str, tuple[str, ...]] = {"plain": (), "speculating": ("--speculate", "draft")}
 FEEDBACK = "Weaknesses: some words. Suggestions: other words. Overall Score: [[5]]"
 GUESSED = re.compile(r"^vllm:spec_decode_num_(draft|accepted)_tokens_total\{.*\} (\S+)$", re.M)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A draft to refine."""
-
-    instruction: str
-    draft: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,21 +127,16 @@ async def measure(options: SpeculationOptions, kept: float, measured: Measuremen
         kept=kept,
     )
     model = phased_model.build(options.out / f"model-{kept:g}", size, options.seed)
-    settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
-    with ExitStack() as started:
-        running = {
-            name: started.enter_context(
-                servers.redraft(model, settings, options.out / "logs" / name, more=more)
-            )
-            for name, more in SYSTEMS.items()
-        }
-        async with AsyncExitStack() as sessions:
-            by_name = {}
-            for name, server in running.items():
-                endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
-                session = await sessions.enter_async_context(endpoint.session())
-                by_name[name] = AskedServer(server, session)
-            await _compare(options, kept, by_name, measured)
+    settings = servers.EngineSettings(options.kv_cache_mib, options.max_model_len)
+    by_name = {}
+    async with AsyncExitStack() as stack:
+        for name, more in SYSTEMS.items():
+            logs = options.out / "logs" / name
+            server = stack.enter_context(servers.redraft(model, settings, logs, more))
+            endpoint = Endpoint(server.url, "model", timeout_s=options.timeout_s)
+            session = await stack.enter_async_context(endpoint.session())
+            by_name[name] = AskedServer(server, session)
+        await _compare(options, kept, by_name, measured)
 
 
 async def _compare(
@@ -159,10 +146,10 @@ async def _compare(
     measured: Measurement,
 ) -> None:
     most = max(options.requests, *options.concurrency)
-    works = await _drafted(options, most, servers, measured.failures)
+    drafts = await _drafted(options, most, servers, measured.failures)
     texts: dict[str, str] = {}
     for concurrency in options.concurrency:
-        part = works[: max(options.requests, concurrency)]
+        part = drafts[: max(options.requests, concurrency)]
         for repeat in range(-1, options.repeats):  # the first warms up
             for name in sorted(servers, reverse=bool(repeat % 2)):
                 batch, refinements = await _batch(
@@ -187,9 +174,10 @@ async def _drafted(
     count: int,
     servers: Mapping[str, AskedServer],
     failures: Counter[str],
-) -> list[Work]:
-    """Drafts of the model, written by every server so that their caches hold the same."""
-    works: dict[str, Work] = {}
+) -> list[tuple[str, str]]:
+    """Instructions with drafts of the model, written by every server so that their caches hold the
+    same."""
+    drafts: dict[str, str] = {}
 
     async def draft(numbered: tuple[int, str]) -> None:
         number, instruction = numbered
@@ -202,39 +190,39 @@ async def _drafted(
         }
         for server in servers.values():
             reply = await server.session.post("chat/completions", body)
-            text = reply["choices"][0]["message"]["content"]
-            works.setdefault(instruction, Work(instruction, text))
+            drafts.setdefault(instruction, reply["choices"][0]["message"]["content"])
 
     instructions = list(enumerate(islice(prompts(options.prompt_tokens, options.seed), count)))
     failures += await work_through(instructions, draft, 8, "drafts")
-    return list(works.values())
+    return list(drafts.items())
 
 
 async def _batch(
     server: AskedServer,
-    works: Sequence[Work],
+    drafts: Sequence[tuple[str, str]],
     which: tuple[float, int, int, str],
     failures: Counter[str],
 ) -> tuple[RefinementBatch, dict[str, str]]:
     tokens = 0
     refinements: dict[str, str] = {}
 
-    async def refine(work: Work) -> None:
+    async def refine(drafted: tuple[str, str]) -> None:
         nonlocal tokens
+        instruction, draft = drafted
         body: dict[str, Any] = {
-            "prompt": work.instruction,
-            "response": work.draft,
+            "prompt": instruction,
+            "response": draft,
             "feedback": FEEDBACK,
             "max_iterations": 1,
             "keep": "last",
         }
         reply = await server.session.post("refine", body)
         tokens += reply["usage"]["phases"]["refinement"]["completion_tokens"]
-        refinements[work.draft] = reply["answer"]
+        refinements[draft] = reply["answer"]
 
     guessed, accepted = server.guesses()
     spent, began = server.running.cpu().total_s, time.perf_counter()
-    failures += await work_through(works, refine, which[1], "refinements")
+    failures += await work_through(drafts, refine, which[1], "refinements")
     seconds = time.perf_counter() - began
     cpu = max(0.01, server.running.cpu().total_s - spent)  # counted in ticks of 10 ms
     now_guessed, now_accepted = server.guesses()
@@ -256,13 +244,8 @@ def _report(options: SpeculationOptions, measured: Measurement) -> None:
             cell = [b for b in measured.batches if (b.kept, b.concurrency) == (kept, concurrency)]
             name = f"kept {measured.repeated[kept]:.2f}, x{concurrency}"
             figures[name] = _figures(cell)
-    columns: tuple[str, ...] = (
-        "draft kept, streams",
-        "tokens/s plain",
-        "tokens/s speculating",
-        "ratio",
-    )
-    columns += ("ratio by processor time", "guessed per token", "of these accepted")
+    columns = ("draft kept, streams", "tokens/s plain", "tokens/s speculating", "ratio")
+    more = ("ratio by processor time", "guessed per token", "of these accepted")
     note = "Refinement phase alone, greedy. Medians over repeats; intervals are 95%."
     rows: list[tuple[Cell, ...]] = []
     for name, of_cell in figures.items():
@@ -275,7 +258,7 @@ def _report(options: SpeculationOptions, measured: Measurement) -> None:
         asdict(options),
         figures,
         measured.failures,
-        (Table("Speculating from the draft", columns, tuple(rows), note),),
+        (Table("Speculating from the draft", columns + more, tuple(rows), note),),
         (bars(options.out / "speculation.svg", ratios, "tokens/s, speculating / plain", 1.0),),
         [asdict(batch) for batch in measured.batches],
     )

@@ -9,20 +9,16 @@ answers the same questions; the second and later ones are compared with the firs
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from redraft.benchmarks.commands.table import CommandTable
 
 STEPS = CommandTable(
     "redraft bench tasks",
     "redraft.benchmarks.harness",
     {
-        "run": (".run", "measure a server"),
-        "verify": (".verify", "check the scorers on outputs with published accuracies"),
+        "run": "measure a server",
+        "verify": "check the scorers on outputs with published accuracies",
     },
     __doc__ or "",
 )
 
-
-def main(arguments: Sequence[str]) -> int:
-    return STEPS.run(arguments)
+main = STEPS.run

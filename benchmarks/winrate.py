@@ -13,23 +13,19 @@ reference. Every step can be stopped and run again; it goes on where it was.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from redraft.benchmarks.commands.table import CommandTable
 
 STEPS = CommandTable(
     "redraft bench winrate",
     "redraft.benchmarks.winrates",
     {
-        "answer": (".answer", "generate the answers; those there already stay"),
-        "judge": (".judge", "have a judge compare the answers with the reference's"),
-        "score": (".score", "win rates of annotation files"),
-        "compare": (".compare", "two systems on the same instructions"),
-        "verify": (".verify", "recompute published figures from their annotations"),
+        "answer": "generate the answers; those there already stay",
+        "judge": "have a judge compare the answers with the reference's",
+        "score": "win rates of annotation files",
+        "compare": "two systems on the same instructions",
+        "verify": "recompute published figures from their annotations",
     },
     __doc__ or "",
 )
 
-
-def main(arguments: Sequence[str]) -> int:
-    return STEPS.run(arguments)
+main = STEPS.run

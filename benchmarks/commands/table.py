@@ -20,10 +20,8 @@ UNUSABLE, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 @dataclass(frozen=True, slots=True)
 class CommandTable:
     program: str  # as the user calls it
-    package: str
-    commands: Mapping[str, tuple[str, str]]
-    """For each name a module of the package, with ``main(arguments) -> exit code``, and one line
-    about it."""
+    package: str  # with a module for each command, with ``main(arguments) -> exit code``
+    commands: Mapping[str, str]  # name, and one line about it
     about: str = ""
 
     def run(self, arguments: Sequence[str]) -> int:
@@ -33,7 +31,7 @@ class CommandTable:
             print(f"usage: {self.program} NAME [options]; each has --help\n")
             if self.about:
                 print(f"{self.about.strip()}\n")
-            print("\n".join(f"  {each:14} {about}" for each, (_, about) in self.commands.items()))
+            print("\n".join(f"  {each:14} {about}" for each, about in self.commands.items()))
             return 0
         if name not in self.commands:
             known = ", ".join(self.commands)
@@ -55,7 +53,7 @@ class CommandTable:
         return code
 
     def module(self, name: str) -> Any:
-        return import_module(self.commands[name][0], self.package)
+        return import_module(f"{self.package}.{name.replace('-', '_')}")
 
 
 @contextmanager

@@ -9,31 +9,24 @@ docs/benchmarks.md and a case in tests/benchmarks/experiments/test_experiments.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from redraft.benchmarks.commands.table import CommandTable
 
 EXPERIMENTS = CommandTable(
     "redraft bench experiments",
     "redraft.benchmarks.experiments",
     {
-        "rerank": (".rerank", "refine once, or choose among drafts by the model's own score?"),
-        "iterations": (".iterations", "how often should it refine?"),
-        "gate": (".gate", "what does stopping at a good score save?"),
-        "equal-compute": (".equal_compute", "what else could the tokens of refining buy?"),
-        "critic-quality": (".critic_quality", "how good must feedback be?"),
-        "wordings": (".wordings", "does it hold in other words and other languages?"),
-        "cost-benefit": (
-            ".cost_benefit",
-            "what do preferences cost, refined and by people?",
-        ),
-        "all": (".all", "all of the above, on servers started once"),
-        "ablation": (".ablation", "stage one retrained without parts of the feedback"),
-        "data-curve": (".data_curve", "a stage retrained on less and less data"),
-        "languages": (".languages", "make the prompts in four languages that wordings asks"),
+        "rerank": "refine once, or choose among drafts by the model's own score?",
+        "iterations": "how often should it refine?",
+        "gate": "what does stopping at a good score save?",
+        "equal-compute": "what else could the tokens of refining buy?",
+        "critic-quality": "how good must feedback be?",
+        "wordings": "does it hold in other words and other languages?",
+        "cost-benefit": "what do preferences cost, refined and by people?",
+        "all": "all of the above, on servers started once",
+        "ablation": "stage one retrained without parts of the feedback",
+        "data-curve": "a stage retrained on less and less data",
+        "languages": "make the prompts in four languages that wordings asks",
     },
 )
 
-
-def main(arguments: Sequence[str]) -> int:
-    return EXPERIMENTS.run(arguments)
+main = EXPERIMENTS.run

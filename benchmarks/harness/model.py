@@ -37,6 +37,7 @@ from redraft.benchmarks.grading.task_sets import SETS, Document
 from redraft.benchmarks.load.endpoint import Endpoint
 from redraft.benchmarks.winrates.alpaca import SystemAnswer
 from redraft.benchmarks.winrates.answering import Asking, answer_all
+from redraft.server import jsonl
 
 UNANSWERED = "\0unanswered"  # in place of an answer; no model writes it
 PREFIX = "redraft_"
@@ -60,8 +61,7 @@ def write_tasks(folder: Path, sets: Mapping[str, Sequence[Document]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, documents in sets.items():
         path = (folder / f"{name}.jsonl").resolve()
-        rows = (json.dumps({"set": name} | d.json(), ensure_ascii=False) for d in documents)
-        path.write_text("".join(f"{row}\n" for row in rows), encoding="utf-8")
+        jsonl.write(path, ({"set": name} | document.json() for document in documents))
         task = TASK.format(
             name=PREFIX + name,
             documents=json.dumps(str(path)),
@@ -88,18 +88,13 @@ def evaluate(
         log_samples=True,
     )
     assert evaluation, "the harness returns nothing only on workers of a distributed run"
-    samples = {name: evaluation["samples"][PREFIX + name] for name in names}
-    rows = {
-        name: [
-            {
-                "group": sample["doc"]["group"],
-                "answer": sample["resps"][0][0],
-                "score": sample["score"],
-            }
-            for sample in sorted(of_set, key=lambda sample: sample["doc_id"])
+    rows = {}
+    for name in names:
+        samples = sorted(evaluation["samples"][PREFIX + name], key=lambda each: each["doc_id"])
+        rows[name] = [
+            {"group": each["doc"]["group"], "answer": each["resps"][0][0], "score": each["score"]}
+            for each in samples
         ]
-        for name, of_set in samples.items()
-    }
     return rows, model.failures
 
 

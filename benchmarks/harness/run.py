@@ -52,12 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     answered: dict[str, Rows] = {}
     failures: Counter[str] = Counter()
     for model in options.model:
+        endpoint = options.endpoint(options.url, model)
         answered[model], failed = evaluate(
-            folder,
-            options.sets,
-            options.endpoint(options.url, model),
-            options.out / "answers.jsonl",
-            options.concurrency,
+            folder, options.sets, endpoint, options.out / "answers.jsonl", options.concurrency
         )
         failures += failed
     _report(options, answered, failures)
@@ -81,7 +78,8 @@ def _report(options: HarnessOptions, answered: dict[str, Rows], failures: Counte
         (name, SETS[name].measure, *(scores[model][name] for model in options.model))
         for name in options.sets
     ]
-    tables = [Table("Tasks, %", ("set", "measure", *options.model), tuple(main_rows), NOTE)]
+    note = "Mean over the groups of a set; 95% intervals over questions within groups."
+    tables = [Table("Tasks, %", ("set", "measure", *options.model), tuple(main_rows), note)]
     for model in others:
         rows = tuple(
             (name, c.difference, c.shown, c.p_value) for name, c in comparisons[model].items()
@@ -92,10 +90,7 @@ def _report(options: HarnessOptions, answered: dict[str, Rows], failures: Counte
         f"{name}, {model}": scores[model][name] for name in options.sets for model in options.model
     }
     plot = bars(options.out / "tasks.svg", values, "%")
-    figures = {
-        "scores": scores,
-        "comparisons": comparisons,
-    }
+    figures = {"scores": scores, "comparisons": comparisons}
     samples = [
         {"model": model, "set": name, **row}
         for model, rows in answered.items()
@@ -106,9 +101,6 @@ def _report(options: HarnessOptions, answered: dict[str, Rows], failures: Counte
     about = "Accuracy on GSM8K, BBH and TyDiQA through lm-evaluation-harness."
     result = Result("tasks", about, config, figures, failures, tuple(tables), (plot,), samples)
     publish(result, options.out)
-
-
-NOTE = "Mean over the groups of a set; 95% intervals over questions within groups."
 
 
 def score(rows: Sequence[Mapping[str, Any]], seed: int = 0) -> Interval:

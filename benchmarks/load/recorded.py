@@ -36,6 +36,7 @@ async def record_all(
             async def one(key: str) -> None:
                 journal.add(key, await call(session, items[key]))
 
-            missing = [key for key in items if key not in journal]
+            missing = [key for key in items if key not in journal.records]
             failures = await work_through(missing, one, concurrency, what)
-        return {key: journal.records[key] for key in items if key in journal}, failures
+        records = journal.records
+        return {key: records[key] for key in items if key in records}, failures

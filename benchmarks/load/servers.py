@@ -23,21 +23,16 @@ WORKER_EXTENSION = "redraft.server.engine.vllm_engine.worker.WorkerExtension"
 class EngineSettings:
     """Settings that all vLLM engines of a comparison share."""
 
-    kv_cache_mib: int = 512
-    block_size: int = 32
-    max_num_seqs: int = 64
+    kv_cache_mib: int
     max_model_len: int = 4096
-    dtype: str = "bfloat16"
 
     def arguments(self) -> list[str]:
         """Command-line arguments that Redraft and vLLM have in common."""
         return [
             *("--kv-cache-memory-bytes", str(self.kv_cache_mib << 20)),
-            *("--block-size", str(self.block_size)),
-            *("--max-num-seqs", str(self.max_num_seqs)),
             *("--max-model-len", str(self.max_model_len)),
-            *("--dtype", self.dtype),
-            "--enforce-eager",
+            *("--block-size", "32", "--max-num-seqs", "64"),
+            *("--dtype", "bfloat16", "--enforce-eager"),
         ]
 
 

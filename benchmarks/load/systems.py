@@ -7,110 +7,231 @@ and ``SystemName``, and a case in tests/benchmarks/test_latency.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, Protocol
+import time
+from abc import ABC, abstractmethod
+from typing import Any, Literal
 
-from redraft.benchmarks.load.client_loops import ClientChat, ClientLoop
 from redraft.benchmarks.load.endpoint import CallFailed, Session
-from redraft.benchmarks.load.streamed import Streamed, streamed
 from redraft.benchmarks.load.timing import Load, Timing
+from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+
+Messages = list[dict[str, str]]
 
 # A loop that ends for one of these did what it was asked; for any other, it was cut off.
 DECIDED = ("max_iterations", "good_enough", "no_change", "no_gain")
+# In a line each: the least that a client can ask in words.
+SHORT_FEEDBACK_REQUEST = (
+    "Give feedback on this answer: weaknesses, suggestions, overall score of 10."
+)
+SHORT_REFINEMENT_REQUEST = "Write the answer again, improved by this feedback. Only the answer."
 
 
-class System(Protocol):
+def message(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+class Streamed:
+    """When the first token, the first answer token and the last token of a stream came."""
+
+    def __init__(self, due: float) -> None:
+        self._due = due
+        self._sent = time.perf_counter()
+        self.first = self.first_answer = self.last = 0.0
+        self.prompt_tokens = self.completion_tokens = self.cached_tokens = 0
+        self.text = ""
+        self.refine: dict[str, Any] = {}  # Redraft's account of the loop
+
+    @property
+    def seconds(self) -> float:
+        return self.last - self._sent
+
+    def take(self, at: float, chunk: dict[str, Any]) -> None:
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or {}
+            text = delta.get("content") or choice.get("text") or ""
+            if text or delta.get("reasoning") or delta.get("reasoning_content"):
+                self.first = self.first or at
+                self.last = at
+            if text:
+                self.first_answer = self.first_answer or at
+                self.text += text
+        self.refine = chunk.get("refine") or self.refine
+        if used := chunk.get("usage"):
+            self.prompt_tokens = used["prompt_tokens"]
+            self.completion_tokens = used["completion_tokens"]
+            self.cached_tokens = (used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+
+    def finish(self) -> None:
+        if not self.first_answer:
+            raise CallFailed("no_content", "the stream had no answer in it")
+
+    def timing(self, phases: dict[str, float], tokens: int = 0) -> Timing:
+        self.finish()
+        return Timing(
+            self.first - self._due,
+            self.first_answer - self._due,
+            self.last - self._due,
+            self.completion_tokens or tokens,
+            self.prompt_tokens,
+            self.cached_tokens,
+            phases=phases,
+        )
+
+
+class System(ABC):
     name: str
 
+    def __init__(self, session: Session, load: Load) -> None:
+        self._session, self._load = session, load
+        self._sampling = {"temperature": load.temperature, "max_tokens": load.phase_tokens}
+
+    @abstractmethod
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
         """``due``: when the request should have been sent, by time.perf_counter."""
 
+    async def _stream(self, path: str, body: dict[str, Any], due: float) -> Streamed:
+        """Send a request for a stream with usage at its end, and read it."""
+        request = {"model": self._session.endpoint.model, **body}
+        request |= {"stream": True, "stream_options": {"include_usage": True}}
+        call = Streamed(due)
+        async for at, chunk in self._session.stream(path, request):
+            call.take(at, chunk)
+        return call
 
-class RefiningServer:
+
+class RefiningServer(System):
     """One streamed request; the loop runs in the server."""
 
     name = "redraft"
 
-    def __init__(self, session: Session, load: Load) -> None:
-        self._session, self._load = session, load
-
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
-        sampling = {"temperature": self._load.temperature, "max_tokens": self._load.phase_tokens}
         body = {
-            "model": self._session.endpoint.model,
-            "messages": [{"role": "user", "content": instruction}],
-            **streamed(sampling),
+            "messages": [message("user", instruction)],
+            **self._sampling,
             "refine": {
                 "max_iterations": iterations,
                 "keep": "last",
-                "feedback_sampling": sampling,
-                "refinement": sampling,
+                "feedback_sampling": self._sampling,
+                "refinement": self._sampling,
             },
         }
-        outcome: dict[str, Any] = {}
-        call = Streamed(due)
-        async for at, chunk in self._session.stream("chat/completions", body):
-            call.take(at, chunk)
-            outcome = chunk.get("refine") or outcome
-        if (why := outcome.get("stop_reason")) not in DECIDED:
-            raise CallFailed(f"stopped_by_{why}", f"after {outcome.get('iterations')} iterations")
-        used = outcome.get("usage") or {}
-        seconds = {phase: float(spent["seconds"]) for phase, spent in used.items()}
-        return call.timing(seconds)
+        call = await self._stream("chat/completions", body, due)
+        if (why := call.refine.get("stop_reason")) not in DECIDED:
+            raise CallFailed(
+                f"stopped_by_{why}", f"after {call.refine.get('iterations')} iterations"
+            )
+        used = call.refine.get("usage") or {}
+        return call.timing({phase: float(spent["seconds"]) for phase, spent in used.items()})
 
 
-class Floor:
+class Floor(System):
     """One uninterrupted generation of as many tokens, a lower bound for any loop."""
 
     name = "floor"
 
-    def __init__(self, session: Session, load: Load) -> None:
-        self._session, self._load = session, load
-
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
         tokens = self._load.phase_tokens * (1 + 2 * iterations)
-        body = {
-            "model": self._session.endpoint.model,
-            "prompt": instruction,
-            "ignore_eos": True,
-            **streamed({"temperature": self._load.temperature, "max_tokens": tokens}),
-        }
-        call = Streamed(due)
-        async for at, chunk in self._session.stream("completions", body):
-            call.take(at, chunk)
-        timing = call.timing({})
+        body = {"prompt": instruction, "ignore_eos": True, **self._sampling, "max_tokens": tokens}
+        timing = (await self._stream("completions", body, due)).timing({})
         if timing.tokens != tokens:
             raise CallFailed("short", f"{timing.tokens} tokens of {tokens}")
         return timing
 
 
-class Optillm:
+class _ClientSideLoop(System):
+    """Self-Refine written by the client over a plain server: a streamed call for each phase.
+
+    Each iteration starts from the last response, as in Redraft; Self-Refine itself (Madaan et al.
+    2023) keeps all of them in the prompt, which costs more.
+    """
+
+    @staticmethod
+    @abstractmethod
+    def feedback(instruction: str, answer: str) -> Messages: ...
+
+    @staticmethod
+    @abstractmethod
+    def refinement(instruction: str, answer: str, feedback: str) -> Messages: ...
+
+    async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
+        draft = await self._call([message("user", instruction)], due)
+        calls, answer = [draft], draft
+        for _ in range(iterations):
+            feedback = await self._call(self.feedback(instruction, answer.text), due)
+            messages = self.refinement(instruction, answer.text, feedback.text)
+            answer = await self._call(messages, due)
+            calls += [feedback, answer]
+        phases = {"draft": draft.seconds}
+        if iterations:
+            phases["feedback"] = sum(call.seconds for call in calls[1::2])
+            phases["refinement"] = sum(call.seconds for call in calls[2::2])
+        return Timing(
+            first_token_s=draft.first - due,
+            first_answer_s=answer.first - due,
+            total_s=answer.last - due,
+            tokens=sum(call.completion_tokens for call in calls),
+            prompt_tokens=sum(call.prompt_tokens for call in calls),
+            cached_tokens=sum(call.cached_tokens for call in calls),
+            phases=phases,
+        )
+
+    async def _call(self, messages: Messages, due: float) -> Streamed:
+        body = {"messages": messages, **self._sampling, "ignore_eos": True}
+        call = await self._stream("chat/completions", body, due)
+        call.finish()
+        return call
+
+
+class ClientLoop(_ClientSideLoop):
+    """A separate prompt for each phase, as published: the request of the paper's Table 1, which
+    Redraft sends to models that it has not trained."""
+
+    name = "client-loop"
+
+    @staticmethod
+    def feedback(instruction: str, answer: str) -> Messages:
+        return [message("user", FEEDBACK_REQUEST.format(instruction=instruction, response=answer))]
+
+    @staticmethod
+    def refinement(instruction: str, answer: str, feedback: str) -> Messages:
+        request = ClientLoop.feedback(instruction, answer)
+        return [*request, message("assistant", feedback), message("user", REFINEMENT_REQUEST)]
+
+
+class ClientChat(_ClientSideLoop):
+    """One continued chat, so that the prefix cache holds all but the last message, with one-line
+    requests. No client-side loop can cost less."""
+
+    name = "client-chat"
+
+    @staticmethod
+    def feedback(instruction: str, answer: str) -> Messages:
+        begun = [message("user", instruction), message("assistant", answer)]
+        return [*begun, message("user", SHORT_FEEDBACK_REQUEST)]
+
+    @staticmethod
+    def refinement(instruction: str, answer: str, feedback: str) -> Messages:
+        begun = ClientChat.feedback(instruction, answer)
+        return [*begun, message("assistant", feedback), message("user", SHORT_REFINEMENT_REQUEST)]
+
+
+class Optillm(System):
     """optillm's mixture of agents, its nearest approach: three drafts, feedback on them, an answer
     made from both. It has no iterations and generates five texts where one iteration of Redraft
     generates three."""
 
     name = "optillm"
 
-    def __init__(self, session: Session, load: Load) -> None:
-        self._session, self._load = session, load
-
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
-        body = {
-            "model": f"moa-{self._session.endpoint.model}",
-            "messages": [{"role": "user", "content": instruction}],
-            **streamed(
-                {"temperature": self._load.temperature, "max_tokens": self._load.phase_tokens}
-            ),
-        }
-        call = Streamed(due)
-        async for at, chunk in self._session.stream("chat/completions", body):
-            call.take(at, chunk)
+        model = f"moa-{self._session.endpoint.model}"
+        body = {"model": model, "messages": [message("user", instruction)], **self._sampling}
+        call = await self._stream("chat/completions", body, due)
         # Its stream tells no usage; the five texts are known.
         return call.timing({}, tokens=5 * self._load.phase_tokens)
 
 
 SystemName = Literal["redraft", "floor", "client-loop", "client-chat", "optillm"]
-SYSTEMS: dict[str, Callable[[Session, Load], System]] = {
+SYSTEMS: dict[str, type[System]] = {
     "redraft": RefiningServer,
     "floor": Floor,
     "client-loop": ClientLoop,

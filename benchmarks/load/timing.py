@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Self
 
 from redraft.benchmarks.output.results import plain
-from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
+from redraft.benchmarks.stats.intervals import Interval, median_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,10 @@ class LoadCell:
     def name(self) -> str:
         load = f"{self.rate:g}/s" if self.rate else f"x{self.concurrency}"
         return f"{self.prompt_tokens} tokens, {self.iterations} iterations, {load}"
+
+    @property
+    def columns(self) -> tuple[int, int, float]:
+        return self.prompt_tokens, self.iterations, self.rate or self.concurrency
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,10 @@ class Batch:
     @property
     def failed(self) -> int:
         return sum(self.failures.values())
+
+    @property
+    def first_token_s(self) -> float:
+        return median_interval([timing.first_token_s for timing in self.timings]).estimate
 
     @property
     def tokens(self) -> int:
@@ -146,12 +154,8 @@ def summarise(batches: Sequence[Batch]) -> Summary:
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Interval:
     """The median ratio of the same repeats, in which slow phases of the machine cancel out."""
-    pairs = [
-        mine / other
-        for mine, other in zip(ours, theirs, strict=True)
-        if other and math.isfinite(mine) and math.isfinite(other)
-    ]
-    return median_interval(pairs) if pairs else NOTHING
+    pairs = [(mine, other) for mine, other in zip(ours, theirs, strict=True) if other]
+    return _of_finite([mine / other for mine, other in pairs])
 
 
 def _of_finite(values: Sequence[float]) -> Interval:

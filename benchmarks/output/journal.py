@@ -6,9 +6,7 @@ kill, is removed and its work done again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from redraft.server import jsonl
@@ -20,7 +18,6 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: dict[str, Record] = {}
-        self._file: jsonl.Appender | None = None
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,22 +26,9 @@ class Journal:
         self.records = {record["key"]: record for record in jsonl.read(self.path)}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file:
-            self._file.close()
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.records
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.records.values())
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
     def add(self, key: str, record: Record) -> None:
-        assert self._file, "a journal is written inside its with block"
         self.records[key] = {"key": key, **record}
         self._file.append(self.records[key])

@@ -28,10 +28,6 @@ class CellBatches:
     batches: Sequence[Batch]
     summary: Summary
 
-    @property
-    def setting(self) -> tuple[int, int, int]:
-        return self.cell.prompt_tokens, self.cell.iterations, self.cell.concurrency
-
 
 def report(
     out: Path,
@@ -53,13 +49,9 @@ def report(
         tables += [_times(closed), _ratios(cells, ratios), _phases(closed)]
         plots += _closed_plots(out, closed)
     if opened:
-        in_time = [_in_time(each, answer_within_s, total_within_s) for each in opened]
-        note = (
-            f"In time: first answer token within {answer_within_s:g} s of arrival and the whole "
-            f"answer within {total_within_s:g} s. {MEDIANS}"
-        )
-        tables.append(_goodput(opened, in_time, note))
-        plots.append(_goodput_plot(out, opened, in_time))
+        table, plot = _open_loop(out, opened, answer_within_s, total_within_s)
+        tables.append(table)
+        plots.append(plot)
     figures = {
         cell.name: {
             "setting": asdict(cell),
@@ -115,14 +107,12 @@ def _compared(ours: Sequence[Batch], theirs: Sequence[Batch]) -> dict[str, Inter
     return {
         "time_per_token": ours_over_theirs(lambda batch: batch.seconds_per_token),
         "answers_per_s": ours_over_theirs(lambda batch: batch.answers_per_s),
-        "their_first_token": ratio(list(map(_first, theirs)), list(map(_first, ours))),
+        "their_first_token": ratio(
+            [batch.first_token_s for batch in theirs], [batch.first_token_s for batch in ours]
+        ),
         "cpu_per_token": ours_over_theirs(lambda batch: batch.cpu_per_token),
         "server_cpu_per_token": ours_over_theirs(lambda batch: batch.server_cpu_per_token),
     }
-
-
-def _first(batch: Batch) -> float:
-    return median_interval([timing.first_token_s for timing in batch.timings]).estimate
 
 
 def _times(measured: Sequence[CellBatches]) -> Table:
@@ -132,7 +122,7 @@ def _times(measured: Sequence[CellBatches]) -> Table:
         times = (_ms(summary.first_token_s), _ms(summary.first_answer_s), _ms(summary.total_s))
         cpu = (_ms(summary.cpu_per_token_s, 2), _ms(summary.server_cpu_per_token_s, 3))
         counts = (round(summary.tokens_per_answer), summary.failed)
-        rows.append((*each.setting, each.system, *times, summary.tokens_per_s, *cpu, *counts))
+        rows.append((*each.cell.columns, each.system, *times, summary.tokens_per_s, *cpu, *counts))
     columns = (*SETTING, "system", "first token, ms", "first answer token, ms", "whole answer, ms")
     more = ("tokens/s", "CPU per token, ms", "without the engine", "tokens each", "failed")
     return Table("Time of an answer", columns + more, tuple(rows), MEDIANS)
@@ -144,8 +134,7 @@ def _ratios(
     rows: list[tuple[Cell, ...]] = []
     for cell in (cell for cell in cells if not cell.rate):
         for system, compared in ratios[cell.name].items():
-            setting = (cell.prompt_tokens, cell.iterations, cell.concurrency)
-            rows.append((*setting, system, *map(_digits, compared.values())))
+            rows.append((*cell.columns, system, *map(_digits, compared.values())))
     figures: tuple[str, ...] = ("our time per token / theirs", "our answers per s / theirs")
     figures += ("their first token / ours", "our CPU per token / theirs", "without the engine")
     note = "Ratios of batches of the same repeat, median over repeats, and their range."
@@ -158,7 +147,7 @@ def _phases(measured: Sequence[CellBatches]) -> Table:
     for each in measured:
         spent = each.summary.phases_s
         if each.system == OURS and spent:
-            rows.append((*each.setting, *(f"{1000 * spent.get(p, 0.0):.0f}" for p in PHASES)))
+            rows.append((*each.cell.columns, *(f"{1000 * spent.get(p, 0.0):.0f}" for p in PHASES)))
     columns = (*SETTING, *(f"{phase}, ms" for phase in PHASES))
     return Table("Redraft by phase", columns, tuple(rows), "Median seconds in each kind of phase.")
 
@@ -188,30 +177,27 @@ def _closed_plots(out: Path, measured: Sequence[CellBatches]) -> list[str]:
     return plots
 
 
-def _in_time(measured: CellBatches, answer_within_s: float, total_within_s: float) -> Interval:
-    good = [goodput(batch, answer_within_s, total_within_s) for batch in measured.batches]
-    return median_interval(good)
-
-
-def _goodput(measured: Sequence[CellBatches], in_time: Sequence[Interval], note: str) -> Table:
+def _open_loop(
+    out: Path, measured: Sequence[CellBatches], answer_within_s: float, total_within_s: float
+) -> tuple[Table, str]:
+    """The table of goodput, and its plot for the first prompt length and number of iterations."""
     rows: list[tuple[Cell, ...]] = []
-    for each, good in zip(measured, in_time, strict=True):
-        setting = (each.cell.prompt_tokens, each.cell.iterations, each.cell.rate, each.system)
-        summary = each.summary
+    series: dict[str, list[tuple[float, Interval]]] = {}
+    for each in measured:
+        in_time = [goodput(batch, answer_within_s, total_within_s) for batch in each.batches]
+        good, summary = median_interval(in_time), each.summary
         times = (_ms(summary.first_answer_s), _ms(summary.total_s))
-        rows.append((*setting, _digits(good), *times, summary.failed))
+        rows.append((*each.cell.columns, each.system, _digits(good), *times, summary.failed))
+        if each.cell.columns[:2] == measured[0].cell.columns[:2]:
+            series.setdefault(each.system, []).append((each.cell.rate, good))
+    note = (
+        f"In time: first answer token within {answer_within_s:g} s of arrival and the whole "
+        f"answer within {total_within_s:g} s. {MEDIANS}"
+    )
     columns = ("prompt", "iterations", "arrivals/s", "system", "goodput/s")
     more = ("first answer token, ms", "whole answer, ms", "failed")
-    return Table("Open loop", columns + more, tuple(rows), note)
-
-
-def _goodput_plot(out: Path, measured: Sequence[CellBatches], in_time: Sequence[Interval]) -> str:
-    first = measured[0].setting
-    series: dict[str, list[tuple[float, Interval]]] = {}
-    for each, good in zip(measured, in_time, strict=True):
-        if each.setting == first:
-            series.setdefault(each.system, []).append((each.cell.rate, good))
-    return lines(out / "latency-goodput.svg", series, ("arrivals/s", "answers in time/s"))
+    plot = lines(out / "latency-goodput.svg", series, ("arrivals/s", "answers in time/s"))
+    return Table("Open loop", columns + more, tuple(rows), note), plot
 
 
 def _ms(seconds: Interval, digits: int = 0) -> str:

@@ -39,36 +39,34 @@ def _drawing(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def bars(
-    path: Path,
-    values: Mapping[str, Interval],
-    label: str,
-    line: float | None = None,
-) -> str:
+def _rows(height: float, label: str) -> tuple[Figure, Axes]:
+    """An empty figure for horizontal bars, the first of them on top."""
+    figure, axes = _drawing(height)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis="y", visible=False)
+    return figure, axes
+
+
+def bars(path: Path, values: Mapping[str, Interval], label: str, line: float | None = None) -> str:
     """Horizontal bars with intervals; returns the name of the file."""
-    figure, axes = _drawing(0.9 + 0.42 * len(values))
+    figure, axes = _rows(0.9 + 0.42 * len(values), label)
     estimates = [v.estimate for v in values.values()]
     axes.barh(list(values), estimates, xerr=_reach(list(values.values())), capsize=3, height=0.6)
     if line is not None:
         axes.axvline(line, color="#5a6472", linestyle="--", linewidth=1)
-    axes.invert_yaxis()
-    axes.set_xlabel(label)
-    axes.grid(axis="y", visible=False)
     return _save(figure, path)
 
 
 def stacked(path: Path, rows: Mapping[str, Mapping[str, float]], label: str) -> str:
     """One horizontal bar for each name, divided into parts: {name: {part: size}}."""
-    figure, axes = _drawing(1.2 + 0.42 * len(rows))
+    figure, axes = _rows(1.2 + 0.42 * len(rows), label)
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
     left = [0.0] * len(rows)
     for part in parts:
         sizes = [row.get(part, 0.0) for row in rows.values()]
         axes.barh(list(rows), sizes, left=left, label=part, height=0.6)
         left = [start + size for start, size in zip(left, sizes, strict=True)]
-    axes.invert_yaxis()
-    axes.set_xlabel(label)
-    axes.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=min(len(parts), 4), frameon=False)
     return _save(figure, path)
 

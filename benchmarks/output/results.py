@@ -68,7 +68,7 @@ class Result:
         }
 
 
-def publish(result: Result, directory: Path) -> Path:
+def publish(result: Result, directory: Path) -> None:
     """Write the files, print the tables and, last, one JSON line."""
     directory.mkdir(parents=True, exist_ok=True)
     if result.samples:
@@ -86,7 +86,6 @@ def publish(result: Result, directory: Path) -> Path:
         "file": str(path),
     }
     print(json.dumps(last, allow_nan=False, default=str), flush=True)
-    return path
 
 
 def plain(value: Any) -> Any:

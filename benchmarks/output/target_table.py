@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,25 +24,24 @@ PROMPT, ALONE, MANY = 400, 1, 32
 
 @dataclass(frozen=True, slots=True)
 class Target:
+    limit: float
     what: str
     at: str
-    limit: float
-    least: bool  # the limit is the least, else the most, that the figure may be
     run: str  # the folder with its result
     read_figure: ReadFigure
     unit: str = "x"
+    least: bool = False  # the limit is the least, else the most, that the figure may be
 
     @property
     def wanted(self) -> str:
         return f"{'>=' if self.least else '<='} {self.limit:g}{self.unit}"
 
-    def met(self, measured: Interval) -> bool:
-        value = measured.estimate
+    def met(self, value: float) -> bool:
         return value >= self.limit if self.least else value <= self.limit
 
     def sure(self, measured: Interval) -> bool:
         """Whether both ends of the interval give the same verdict."""
-        return self.met(_all(measured.low)) == self.met(_all(measured.high))
+        return self.met(measured.low) == self.met(measured.high)
 
 
 def measured(target: Target, runs: Path) -> Interval:
@@ -119,24 +119,10 @@ def _interval(content: Mapping[str, Any]) -> Interval:
     return Interval(estimate, low, high, content["n"])
 
 
-def _all(value: float) -> Interval:
-    return Interval(value, value, value, 1)
-
-
 LOOP, VLLM_LOOP = "loop / one uninterrupted generation", "a client-side loop over vLLM"
 GUESSING = "tokens per second of refinements, guessed from their drafts / not"
 
-
-def _at_least(
-    limit: float, what: str, at: str, run: str, read_figure: ReadFigure, unit: str = "x"
-) -> Target:
-    return Target(what, at, limit, True, run, read_figure, unit)
-
-
-def _at_most(
-    limit: float, what: str, at: str, run: str, read_figure: ReadFigure, unit: str = "x"
-) -> Target:
-    return Target(what, at, limit, False, run, read_figure, unit)
+_at_least, _at_most = partial(Target, least=True), partial(Target, least=False)
 
 
 def _of_model(model: str) -> list[Target]:

@@ -11,7 +11,7 @@ import csv
 import gzip
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ class SystemAnswer:
     instruction: str
     output: str
     dataset: str = ""
-    generator: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +52,9 @@ class Annotation:
 
 
 def read_answers(path: Path) -> list[SystemAnswer]:
-    rows = _json(path)
     return [
-        SystemAnswer(
-            row["instruction"], row["output"], row.get("dataset", ""), row.get("generator", "")
-        )
-        for row in rows
+        SystemAnswer(row["instruction"], row["output"], row.get("dataset", ""))
+        for row in _json(path)
     ]
 
 
@@ -66,7 +62,7 @@ def read_instructions(path: Path) -> list[SystemAnswer]:
     """Instructions without answers: a file that ``read_answers`` reads, or lines of JSON that hold
     an instruction or a labelled prompt each."""
     if not path.name.endswith(".jsonl"):
-        return [replace(answer, output="", generator="") for answer in read_answers(path)]
+        return [replace(answer, output="") for answer in read_answers(path)]
     instructions = []
     for line in jsonl.lines(path):
         row = line.row()
@@ -79,20 +75,25 @@ def read_instructions(path: Path) -> list[SystemAnswer]:
     return instructions
 
 
-def write_answers(path: Path, answers: list[SystemAnswer]) -> None:
+def write_answers(path: Path, records: Sequence[Mapping[str, Any]], generator: str) -> None:
     """Write answers in the format of AlpacaEval."""
-    rows = [
-        {"dataset": a.dataset, "instruction": a.instruction, "output": a.output}
-        | {"generator": a.generator}
-        for a in answers
-    ]
+    names = ("dataset", "instruction", "output")
+    rows = [{name: row[name] for name in names} | {"generator": generator} for row in records]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rows, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def read_annotations(path: Path) -> list[Annotation]:
     if path.name.endswith(".csv"):
-        return list(_from_table(path))
+        return [
+            Annotation(
+                row,
+                int(content["len_reference"]),
+                int(content["len_model"]),
+                _number(content["preference"]),
+            )
+            for row, content in enumerate(_table(path))
+        ]
     if path.name.endswith(".jsonl"):
         return sorted(map(_from_journal, jsonl.read(path)), key=lambda a: a.row)
     return [
@@ -113,24 +114,16 @@ def name_of(path: Path) -> str:
 def read_published(path: Path) -> dict[str, dict[str, float | None]]:
     """Published figures by model: a leaderboard (.csv), or JSON of the same columns."""
     if path.suffix == ".json":
-        published: dict[str, dict[str, float | None]] = json.loads(path.read_text(encoding="utf-8"))
-        return published
-    with path.open(encoding="utf-8", newline="") as file:
-        return {
-            row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
-            for row in csv.DictReader(file)
-        }
+        return dict(json.loads(path.read_bytes()))
+    return {
+        row["model"]: {key: _number(value) for key, value in row.items() if key != "model"}
+        for row in _table(path)
+    }
 
 
-def _from_table(path: Path) -> Iterator[Annotation]:
+def _table(path: Path) -> Iterator[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
-        for row, content in enumerate(csv.DictReader(file)):
-            yield Annotation(
-                row,
-                int(content["len_reference"]),
-                int(content["len_model"]),
-                _number(content["preference"]),
-            )
+        yield from csv.DictReader(file)
 
 
 def _from_journal(content: dict[str, Any]) -> Annotation:

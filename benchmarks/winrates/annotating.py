@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from redraft.benchmarks.grading.judge import Judge, JudgePolicy
@@ -28,45 +28,38 @@ async def annotate(
     reason, answers to instructions that the reference lacks included."""
     outputs = {answer.instruction: answer.output for answer in answers}
     failures: Counter[str] = Counter()
-    pairs = []
-    for row, reference in enumerate(references):
-        if reference.instruction in outputs:
-            pairs.append((row, reference, outputs[reference.instruction]))
-        else:
-            failures["no_answer"] += 1
-    if not pairs:
+    rows = [row for row, each in enumerate(references) if each.instruction in outputs]
+    if len(rows) < len(references):
+        failures["no_answer"] = len(references) - len(rows)
+    if not rows:
         raise ConfigError(
             f"none of the {len(outputs)} answers is to one of the {len(references)} instructions "
             "of the reference; they are from another set"
         )
-    if len(pairs) < len(outputs):
-        failures["no_reference"] = len(outputs) - len(pairs)
+    if len(rows) < len(outputs):
+        failures["no_reference"] = len(outputs) - len(rows)
+    unjudged = [
+        Annotation(
+            row,
+            len(reference.output),
+            len(outputs.get(reference.instruction, "")),
+            None,
+            reference.dataset in DATASETS,
+        )
+        for row, reference in enumerate(references)
+    ]
 
-    def key(pair: tuple[int, SystemAnswer, str]) -> str:
-        _, reference, output = pair
-        parts = [endpoint.model, asdict(policy), reference.instruction, reference.output, output]
-        return key_of(json.dumps(parts))
+    def texts(row: int) -> tuple[str, str, str]:
+        reference = references[row]
+        return reference.instruction, reference.output, outputs[reference.instruction]
 
-    async def judged(session: Session, pair: tuple[int, SystemAnswer, str]) -> Record:
-        row, reference, output = pair
-        judge = Judge(session, policy)
-        verdict = await judge.verdict(reference.instruction, reference.output, output)
-        return {
-            "row": row,
-            "reference_length": len(reference.output),
-            "length": len(output),
-            "preference": verdict.preference,
-            "alpaca": reference.dataset in DATASETS,
-            "reference_first": verdict.reference_first,
-        }
+    async def judged(session: Session, row: int) -> Record:
+        verdict = await Judge(session, policy).verdict(*texts(row))
+        made = {"preference": verdict.preference, "reference_first": verdict.reference_first}
+        return {**asdict(unjudged[row]), **made}
 
-    keyed = {key(pair): pair for pair in pairs}
+    keyed = {key_of(json.dumps([endpoint.model, asdict(policy), *texts(row)])): row for row in rows}
     verdicts, failed = await record_all(keyed, judged, endpoint, path, concurrency, "verdicts")
     failures += failed
-    preferences = {keyed[key][0]: verdict["preference"] for key, verdict in verdicts.items()}
-    annotations = []
-    for row, reference in enumerate(references):
-        length = len(outputs.get(reference.instruction, ""))
-        lengths, alpaca = (len(reference.output), length), reference.dataset in DATASETS
-        annotations.append(Annotation(row, *lengths, preferences.get(row), alpaca))
-    return annotations, failures
+    preferences = {keyed[key]: verdict["preference"] for key, verdict in verdicts.items()}
+    return [replace(each, preference=preferences.get(each.row)) for each in unjudged], failures

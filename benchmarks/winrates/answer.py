@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.output.results import Result, publish
-from redraft.benchmarks.winrates.alpaca import SystemAnswer, read_instructions, write_answers
+from redraft.benchmarks.winrates.alpaca import read_instructions, write_answers
 from redraft.benchmarks.winrates.answering import Asking, answer_all
 from redraft.server.options import ConfigError, option
 
@@ -41,15 +41,12 @@ def main(arguments: Sequence[str]) -> int:
     records, failures = asyncio.run(
         answer_all(instructions, endpoint, asking, path, options.concurrency)
     )
-    answers = [
-        SystemAnswer(r["instruction"], r["output"], r["dataset"], options.model) for r in records
-    ]
-    write_answers(options.out / "answers.json", answers)
+    write_answers(options.out / "answers.json", records, options.model)
     spent = [(r["usage"] or {}).get("completion_tokens", 0) for r in records]
     figures = {
-        "answers": len(answers),
+        "answers": len(records),
         "cut_short": sum(r["finish_reason"] == "length" for r in records),
-        "mean_characters": sum(len(a.output) for a in answers) / max(1, len(answers)),
+        "mean_characters": sum(len(r["output"]) for r in records) / max(1, len(records)),
         "mean_completion_tokens": sum(spent) / max(1, len(spent)),
     }
     about = "Answers of one system, by which others can be judged or which can be judged."

@@ -50,28 +50,24 @@ async def answer_all(
     }
 
     async def answer(session: Session, item: SystemAnswer) -> Record:
-        return await _answer(session, asking, item)
+        started = time.perf_counter()
+        body = asking.body(endpoint.model, item.instruction)
+        reply = await session.post("chat/completions", body)
+        seconds = time.perf_counter() - started
+        choice = (reply.get("choices") or [{}])[0]
+        output = (choice.get("message") or {}).get("content")
+        if output is None:
+            raise CallFailed("no_content", str(reply)[:200])
+        refined = reply.get("refine") or {}
+        return {
+            "instruction": item.instruction,
+            "dataset": item.dataset,
+            "output": output,
+            "finish_reason": choice.get("finish_reason"),
+            "usage": reply.get("usage"),
+            "refine": {key: value for key, value in refined.items() if key != "trace"},
+            "seconds": round(seconds, 4),
+        }
 
     records, failures = await record_all(items, answer, endpoint, path, concurrency, "answers")
     return list(records.values()), failures
-
-
-async def _answer(session: Session, asking: Asking, item: SystemAnswer) -> Record:
-    started = time.perf_counter()
-    body = asking.body(session.endpoint.model, item.instruction)
-    reply = await session.post("chat/completions", body)
-    seconds = time.perf_counter() - started
-    choice = (reply.get("choices") or [{}])[0]
-    output = (choice.get("message") or {}).get("content")
-    if output is None:
-        raise CallFailed("no_content", str(reply)[:200])
-    refined = reply.get("refine") or {}
-    return {
-        "instruction": item.instruction,
-        "dataset": item.dataset,
-        "output": output,
-        "finish_reason": choice.get("finish_reason"),
-        "usage": reply.get("usage"),
-        "refine": {key: value for key, value in refined.items() if key != "trace"},
-        "seconds": round(seconds, 4),
-    }

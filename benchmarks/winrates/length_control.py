@@ -57,9 +57,6 @@ class LengthControlled:
     rate: float  # percent
     standard_error: float  # as published: over instructions, the regression taken as exact
     interval: Interval  # bootstrap over instructions with the regression refitted each time
-    length_weight: float
-    difficulty_weight: float
-    system_weight: float
 
 
 def read_gamed(path: Path = GAMED) -> Gamed:
@@ -113,7 +110,6 @@ def length_controlled(
         100 * rate,
         float(100 * predicted.std(ddof=1) / math.sqrt(len(judged))),
         Interval(rate, *bounds, len(judged)).scaled(100),
-        *map(float, weights),
     )
 
 

@@ -18,9 +18,8 @@ pytest.importorskip("aiohttp", reason="the bench extra is not installed")
 
 from redraft.benchmarks import latency
 from redraft.benchmarks.__main__ import main as bench
-from redraft.benchmarks.load.client_loops import OneChat, OwnPrompts, message
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
-from redraft.benchmarks.load.systems import SYSTEMS
+from redraft.benchmarks.load.systems import SYSTEMS, ClientChat, ClientLoop, message
 from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing, goodput, ratio, summarise
 from redraft.benchmarks.load.workload import arrivals, prompts
 from redraft.benchmarks.phased_model import ASSISTANT, END, FEEDBACK, REFINEMENT, successors
@@ -95,14 +94,13 @@ def test_a_client_side_loop_makes_a_call_for_each_phase(served: Served, system: 
 
 def test_one_chat_goes_on_from_what_was_sent_and_own_prompts_begin_anew() -> None:
     draft = [message("user", "Name a fish")]
-    chat = OneChat()
-    assert chat.feedback("Name a fish", "Eel")[:2] == [*draft, message("assistant", "Eel")]
-    assert chat.refinement("Name a fish", "Eel", "Good")[:3] == chat.feedback("Name a fish", "Eel")
-    own = OwnPrompts()
-    (asked,) = own.feedback("Name a fish", "Eel")
+    feedback = ClientChat.feedback("Name a fish", "Eel")
+    assert feedback[:2] == [*draft, message("assistant", "Eel")]
+    assert ClientChat.refinement("Name a fish", "Eel", "Good")[:3] == feedback
+    (asked,) = ClientLoop.feedback("Name a fish", "Eel")
     assert "Name a fish" in asked["content"]
     assert "Eel" in asked["content"]
-    assert own.refinement("Name a fish", "Eel", "Good")[0] == asked
+    assert ClientLoop.refinement("Name a fish", "Eel", "Good")[0] == asked
 
 
 def test_a_loop_that_ends_early_is_a_failure_not_a_fast_answer() -> None:

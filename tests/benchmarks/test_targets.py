@@ -128,8 +128,8 @@ def test_guessing_is_compared_repeat_by_repeat_at_its_setting(tmp_path: Path) ->
 
 
 def test_a_figure_that_is_no_number_meets_nothing(tmp_path: Path) -> None:
-    at = Target("x", "y", 1.0, False, "here", lambda folder: Interval(2.0, 0.5, 3.0, 3))
+    at = Target(1.0, "x", "y", "here", lambda folder: Interval(2.0, 0.5, 3.0, 3))
     assert measured(at, tmp_path).estimate == 2.0
     nothing = Interval(float("nan"), float("nan"), float("nan"), 0)
-    assert not at.met(nothing)
+    assert not at.met(nothing.estimate)
     assert not at.sure(at.read_figure(tmp_path))

@@ -74,5 +74,5 @@ def test_a_command_explains_its_options(command: tuple[str, ...]) -> None:
 def test_a_table_lists_its_commands(command: tuple[str, ...]) -> None:
     code, text = answers()[command]
     assert code == 0
-    for name, (_, about) in TABLES[command].commands.items():
+    for name, about in TABLES[command].commands.items():
         assert f"  {name:14} {about}\n" in text

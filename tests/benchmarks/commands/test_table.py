@@ -19,13 +19,13 @@ BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 @pytest.mark.parametrize("table", [COMMANDS, EXPERIMENTS, STEPS, tasks.STEPS, winrate.STEPS])
 def test_every_row_names_a_module(table: CommandTable) -> None:
-    for module, about in table.commands.values():
-        assert find_spec(module, table.package)
+    for name, about in table.commands.items():
+        assert find_spec(f"{table.package}.{name.replace('-', '_')}")
         assert about
 
 
 def test_beside_the_table_stands_one_file_for_each_command() -> None:
-    modules = {module.removeprefix(".") for module, _ in COMMANDS.commands.values()}
+    modules = {name.replace("-", "_") for name in COMMANDS.commands}
     packages = {"experiments", "workbench"}
     files = {path.stem for path in BENCHMARKS.glob("*.py")}
     assert files - {"__init__", "__main__"} == modules - packages
