@@ -30,6 +30,8 @@ from redraft.train.workbench.tasks import answer, sample
 from tests.support.loops import FORMAT, feedback
 from tests.support.serving import Served, answering, serving
 
+pytestmark = pytest.mark.slow  # many small servers and loops: seconds in all
+
 FEEDBACK, REFINEMENT = (f"<|{m.ids[0]}|>" for m in (FORMAT.feedback, FORMAT.refinement))
 
 

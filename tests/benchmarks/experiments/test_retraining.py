@@ -49,6 +49,8 @@ from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import answer, sample
 
+pytestmark = pytest.mark.slow  # many small servers and loops: seconds in all
+
 WRONG = "I do not know."
 RECIPE = """
 name: test

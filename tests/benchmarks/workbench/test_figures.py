@@ -14,6 +14,8 @@ from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import Task, answer, sample, task_for
 
+pytestmark = pytest.mark.slow  # many small servers and loops: seconds in all
+
 WRONG = "I do not know."
 
 
