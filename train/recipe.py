@@ -11,11 +11,12 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from redraft.server.options import ConfigError, build, read_file, read_yaml
+from redraft.train.engines import spec
 from redraft.train.program import prefix
 from redraft.train.sizing import Plan
 from redraft.train.stages import STAGES, options_of
@@ -36,9 +37,13 @@ class RecipeStep:
     accelerate: Path | None = None  # the configuration to launch it with
 
     def values(self) -> dict[str, Any]:
-        """Every option of the stage, as JSON has values."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self.options), default=str))
-        return values
+        """Every option of the stage, those of the engines it names included, as JSON has values."""
+        values = asdict(self.options)
+        for field in fields(self.options):
+            if field.metadata["shorthand"] == "model":
+                values[field.name] = _engines(values[field.name], field.name)
+        plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+        return plain
 
     def identity(self, predecessor: str) -> str:
         """Changes with any value in force, and with those of the steps before."""
@@ -104,7 +109,16 @@ def _step(
         raise ConfigError(f"step {name!r}: unknown stage {stage!r}; stages: {', '.join(STAGES)}")
     accelerate = _accelerate(name, content.pop("accelerate", None))
     options = build(options_of(stage), _resolved(content, values), stage, environ, prefix(stage))
-    return RecipeStep(name, stage, options, accelerate)
+    step = RecipeStep(name, stage, options, accelerate)
+    step.values()  # an engine that cannot be used is found before the first step runs
+    return step
+
+
+def _engines(named: Any, option: str) -> Any:
+    """The engine, or the engines, of an option with all their defaults."""
+    if isinstance(named, Mapping):
+        return asdict(spec(named, option)) if named else named
+    return [_engines(each, option) for each in named]
 
 
 def _accelerate(step: str, name: str | None) -> Path | None:

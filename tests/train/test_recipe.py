@@ -69,6 +69,23 @@ def test_a_step_is_known_by_every_value_in_force_and_by_the_steps_before(tmp_pat
     assert plain.identity("before") != plain.identity("after")
 
 
+COLLECT = "  collect: {data: d, output: o, model: m, critic: {model: exact}}\n"
+
+
+def test_the_defaults_of_an_engine_are_values_in_force(tmp_path: Path) -> None:
+    plain = recipes.load(recipe(tmp_path, RECIPE + COLLECT)).steps[-1]
+    spelled = COLLECT.replace("exact}", "exact, retries: 6}")
+    same = recipes.load(recipe(tmp_path, RECIPE + spelled)).steps[-1]
+    other = recipes.load(recipe(tmp_path, RECIPE + spelled.replace("6", "5"))).steps[-1]
+    assert plain.values()["critic"]["retries"] == 6
+    assert plain.identity("") == same.identity("") != other.identity("")
+
+
+def test_a_mistake_in_an_engine_is_found_before_the_first_step_runs(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown critic option retry; did you mean retries"):
+        recipes.load(recipe(tmp_path, RECIPE + COLLECT.replace("exact}", "exact, retry: 6}")))
+
+
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 @pytest.mark.parametrize(("word", "quantized"), [("none", False), ("4bit", True)])
 def test_quantize_none_is_unquantised(
