@@ -127,6 +127,7 @@ class Call:
     priority: int = 0  # lower goes first
     traceparent: str | None = None
     timeout_s: float | None = None  # left until the caller's deadline; retries stop there
+    adapter: str | None = None  # the name of the LoRA adapter that writes it; None: the base
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The engine that runs vLLM in a child process: the only package here that imports vllm.
 
     settings       the operator's options, and the checks that need no vLLM
+    adapters       LoRA adapters: what vLLM takes, checked before it starts
     engine         VllmEngine: starts a core, replaces it when it dies, closes it
     core           one AsyncLLM from its start to its end: completions and direct mode
     start          builds a core: environment, command line, process
@@ -17,7 +18,8 @@ vLLM is imported when a core is built and not before, so that importing this pac
 and a program can report progress meanwhile.
 """
 
+from redraft.server.engine.vllm_engine.adapters import Adapter
 from redraft.server.engine.vllm_engine.engine import VllmEngine
 from redraft.server.engine.vllm_engine.settings import DraftMarkers, VllmSettings
 
-__all__ = ["DraftMarkers", "VllmEngine", "VllmSettings"]
+__all__ = ["Adapter", "DraftMarkers", "VllmEngine", "VllmSettings"]

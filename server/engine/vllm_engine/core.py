@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from argparse import Namespace
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -59,6 +59,7 @@ class Core:
         self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
         self.window: int = llm.model_config.max_model_len
         self.direct: Any = None
+        self._adapters: Mapping[str, Any] = {}  # vLLM's requests for them, by name
 
     async def open(self) -> None:
         """Show the output of its process, generate one token, and build direct mode."""
@@ -74,6 +75,7 @@ class Core:
             async for _ in self._llm.generate(prompt, first, "first"):
                 pass
         self.direct = await build_direct(self._llm, self._args)
+        self._adapters = self.direct.state.openai_serving_models.lora_requests
 
     @property
     def alive(self) -> bool:
@@ -138,6 +140,7 @@ class Core:
             {"type": "token", "prompt_token_ids": ids},
             params,
             call.request_id,
+            lora_request=self._adapter(call.adapter),
             priority=call.priority if self._by_priority else 0,
             data_parallel_rank=zlib.crc32(call.session.encode()) % self._replicas
             if pinned
@@ -147,6 +150,15 @@ class Core:
             ),
         )
         return outputs
+
+    def _adapter(self, name: str | None) -> Any:
+        """vLLM's request for one adapter; None is the base."""
+        if name is None:
+            return None
+        if name not in self._adapters:
+            known = ", ".join(self._adapters) or "none"
+            raise EngineRefused(f"there is no adapter {name!r}; vLLM was started with {known}")
+        return self._adapters[name]
 
     async def ids_of(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, Chat):

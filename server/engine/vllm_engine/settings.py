@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.server.engine.base import EngineError
+from redraft.server.engine.vllm_engine.adapters import Adapter
 
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
 MIB = 1 << 20
@@ -39,6 +40,7 @@ class VllmSettings:
     data_parallel_size: int = 1
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
+    adapters: tuple[Adapter, ...] = ()  # what ``Call.adapter`` may name
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine import adapters, forking
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -60,6 +60,7 @@ def on_cpu() -> bool:
 def build(settings: VllmSettings, report: Report) -> Core:
     """A core whose process runs, not opened yet. It blocks for seconds: call it in a thread."""
     architectures = check_model_directory(settings.model)
+    adapters.check(settings.adapters, settings.model)
     _prepare_environment(settings)
     report("importing vLLM")
     async_llm, engine_args = _import_vllm()
@@ -199,6 +200,7 @@ def command_line(settings: VllmSettings) -> list[str]:
     words = [
         word for name, value in options.items() if value is not None for word in (name, str(value))
     ]
+    flags += adapters.arguments(settings.adapters)
     return [*words, *flags, *settings.extra_args]
 
 
