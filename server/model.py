@@ -1,4 +1,4 @@
-"""ServedModel: an engine and the manifest of its model."""
+"""ServedModel: an engine, the manifest of its model, and the adapters that write its phases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct, Engine
+from redraft.server.refine.adapters import NO_ADAPTERS, AdaptedAsker, PhaseAdapters
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
 from redraft.server.refine.trace import Instruction
@@ -18,6 +19,17 @@ class ServedModel:
     engine: Engine
     manifest: Manifest | None = None
     direct: Direct | None = None  # the engine's own OpenAI layer, where it has one
+    served_name: str = ""  # what clients call it; empty: the engine's name for its model
+    adapters: PhaseAdapters = NO_ADAPTERS
+
+    @property
+    def name(self) -> str:
+        return self.served_name or self.engine.model
+
+    @property
+    def direct_name(self) -> str:
+        """What direct mode asks for: whatever writes its drafts."""
+        return self.adapters.draft or self.engine.model
 
     @property
     def style(self) -> Style:
@@ -39,5 +51,9 @@ class ServedModel:
 
     def asker(self, instruction: Instruction) -> Asker:
         if self.manifest and self.style == "srt":
-            return SrtAsker(self.engine, self.manifest.srt_format, instruction)
-        return PromptedAsker(self.engine, instruction)
+            return self.adapted(SrtAsker(self.engine, self.manifest.srt_format, instruction))
+        return self.adapted(PromptedAsker(self.engine, instruction))
+
+    def adapted(self, asker: Asker) -> Asker:
+        """The asker, with this model's adapters for its phases."""
+        return AdaptedAsker(asker, self.adapters) if self.adapters.names else asker

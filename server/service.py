@@ -43,6 +43,7 @@ class Job:
     live: bool = False  # the answer is streamed
     traceparent: str | None = None  # the caller's trace, for the engine's own telemetry
     asker: Asker | None = None  # in place of the model's own
+    model: ServedModel | None = None  # None: the one served by default
 
 
 class Draining(EngineUnavailable):
@@ -61,18 +62,24 @@ class Service:
     traces: TraceStore | None = None
     rates: RateLimits = field(default_factory=lambda: RateLimits(ServerConfig()))
     draining: bool = False
+    others: tuple[ServedModel, ...] = ()  # served by their own names: adapters on the engine
     _running: set[Interrupt] = field(default_factory=set)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.admission.report_to(self.metrics)
 
+    @property
+    def models(self) -> dict[str, ServedModel]:
+        """Every model a request may name."""
+        return {served.name: served for served in (self.model, *self.others)}
+
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """The events of one job. Closing it ends the engine's work at once."""
-        instruction = job.brief.instruction
+        instruction, model = job.brief.instruction, job.model or self.model
         async with self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch):
             events = refine(
-                job.asker or self.model.asker(instruction),
+                job.asker or model.asker(instruction),
                 job.brief,
                 job.policy,
                 critic=self.critics[job.critic].asker(instruction) if job.critic else None,
@@ -86,7 +93,7 @@ class Service:
                 async for event in events:
                     watch.observe(event)
                     if self.traces and isinstance(event, Finished):
-                        self.traces.append(job.request_id, self.model.engine.model, event.trace)
+                        self.traces.append(job.request_id, model.name, event.trace)
                     yield event
 
     @asynccontextmanager

@@ -49,11 +49,11 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     decision = decide.decide(requested, service, config)
     if field := unsupported.needs_direct(body):
         if decision.policy.refines:
-            raise unsupported.refused(field, context.model_name)
+            raise unsupported.refused(field, decision.model.name)
         return await forward(context.request, service, config, context.client, decision, field)
     brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
-    head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
+    head, shown = outcome.head_of(job, decision.model.name), _reasoning_field(body, config)
     if body.stream:
         stream = ChatStream(head, decision, shown, body.include_usage)
         return EventStream(stream.chunks(service.run(job)), config)

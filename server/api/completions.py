@@ -23,11 +23,11 @@ from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
 from redraft.server.api.sse import DONE, EventStream, data, finished, streamed
 from redraft.server.engine.base import Engine, FinishReason, Tokens
-from redraft.server.refine.asking import Ask
+from redraft.server.refine.asking import Ask, Asker
 from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText, Trace
-from redraft.server.service import Job, Service
+from redraft.server.service import Job
 
 router = APIRouter(tags=["OpenAI"])
 
@@ -47,13 +47,13 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     requested = decide.requested_by(body, service, config)
     decision = decide.decide(replace(requested, refines_by_default=False), service, config)
     decision = _with_default_length(decision)
-    if field := _needs_direct(body, service, decision):
+    if field := _needs_direct(body, decision):
         if decision.policy.refines:
-            raise unsupported.refused(field, context.model_name)
+            raise unsupported.refused(field, decision.model.name)
         return await forward(context.request, service, config, context.client, decision, field)
     with instruction.came_in("prompt"):
         job = await _job(body, context, decision)
-        head = outcome.head_of(job, context.model_name)
+        head = outcome.head_of(job, decision.model.name)
         if body.stream:
             chunks = _chunks(head, service.run(job), decision, body.include_usage)
             return EventStream(chunks, config)
@@ -89,13 +89,13 @@ def _with_default_length(decision: Decision) -> Decision:
     return replace(decision, policy=replace(decision.policy, draft=draft))
 
 
-def _needs_direct(body: CompletionRequest, service: Service, decision: Decision) -> str | None:
+def _needs_direct(body: CompletionRequest, decision: Decision) -> str | None:
     field = unsupported.needs_direct(body)
     if field is not None or decision.policy.refines:
         return field
     # The engine's own layer adds the first token, which some models need.
-    own_layer = service.model.direct is not None and not isinstance(_prompt(body), list)
-    return "prompt" if own_layer or not service.model.engine.has_tokens else None
+    own_layer = decision.model.direct is not None and not isinstance(_prompt(body), list)
+    return "prompt" if own_layer or not decision.model.engine.has_tokens else None
 
 
 def _prompt(body: CompletionRequest) -> str | list[int]:
@@ -107,19 +107,19 @@ def _prompt(body: CompletionRequest) -> str | list[int]:
 
 
 async def _job(body: CompletionRequest, context: Context, decision: Decision) -> Job:
-    prompt, engine = _prompt(body), context.service.model.engine
+    prompt, engine = _prompt(body), decision.model.engine
     if decision.policy.refines:
         if isinstance(prompt, list):
             message = "token ids are continued as they stand; give text to have it refined"
             raise invalid("prompt", message, "unsupported_with_refinement")
         brief = replace(Brief.text(prompt), feedback=decision.feedback)
-        asker = None
+        asker: Asker | None = None
     else:
         ids = tuple(prompt) if isinstance(prompt, list) else await engine.encode(prompt)
         if not ids:
             raise invalid("prompt", "prompt is empty; there is nothing to continue")
         brief = Brief(Instruction(())) if isinstance(prompt, list) else Brief.text(prompt)
-        asker = Continuation(engine, Tokens(ids))
+        asker = decision.model.adapted(Continuation(engine, Tokens(ids)))
     return decision.job("completions", brief, context, live=bool(body.stream), asker=asker)
 
 

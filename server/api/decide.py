@@ -18,6 +18,7 @@ from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
+from redraft.server.model import ServedModel
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.manifest import DefaultPolicy
@@ -34,6 +35,7 @@ ID_PREFIXES = {"chat": "chatcmpl", "completions": "cmpl"}  # OpenAI's, by route
 class Requested:
     """Everything a request sets about refinement and sampling, in any of its fields."""
 
+    model: ServedModel | None = None  # None: the one served by default
     suffix: Suffix | None = None
     effort: str | None = None
     refine: RefineOptions | None = None
@@ -49,6 +51,7 @@ class Decision:
     """The policy and the other options of one request, complete."""
 
     policy: Policy
+    model: ServedModel
     critic: str | None = None
     deadline_ms: int | None = None
     feedback: str | None = None  # the caller's own
@@ -75,6 +78,7 @@ class Decision:
             live=live,
             traceparent=context.traceparent,
             asker=asker,
+            model=self.model,
         )
 
 
@@ -84,8 +88,10 @@ def requested_by(request: Generation, service: Service, config: ServerConfig) ->
     effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
     if effort is None and reasoning is not None and reasoning.enabled is False:
         effort = "none"
+    asked = read_name(request.model, service, config)
     return Requested(
-        suffix=read_name(request.model, service, config),
+        model=asked.model,
+        suffix=asked.suffix,
         effort=effort,
         refine=request.refine,
         draft=_sampling_of(request, config),
@@ -96,11 +102,13 @@ def requested_by(request: Generation, service: Service, config: ServerConfig) ->
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
     options = requested.refine or RefineOptions()
     _check_limits(requested.at, options, service, config)
-    default = service.model.policy(config)
+    model = requested.model or service.model
+    default = model.policy(config)
     policy = _policy(requested, options, default, _iterations(requested, default, config))
     _check_consistent(requested.at, options, policy)
     return Decision(
-        policy=_with_scores(requested.at, options, policy, service),
+        policy=_with_scores(requested.at, options, policy, _writer(model, options, service)),
+        model=model,
         critic=options.critic,
         deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
         feedback=options.feedback,
@@ -200,10 +208,14 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
             raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
 
 
-def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
+def _writer(model: ServedModel, options: RefineOptions, service: Service) -> ServedModel:
+    """Whoever writes the feedback."""
+    return service.critics[options.critic] if options.critic else model
+
+
+def _with_scores(at: str, options: RefineOptions, policy: Policy, writer: ServedModel) -> Policy:
     """Without scores no response can be good enough or the best: an error when the request asks
     for either; a default of either is dropped."""
-    writer = service.critics[options.critic] if options.critic else service.model
     if writer.scores or not policy.refines:
         return policy
     needing = {

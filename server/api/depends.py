@@ -26,7 +26,7 @@ class Context:
 
     @property
     def model_name(self) -> str:
-        return self.service.model.engine.model
+        return self.service.model.name
 
     @property
     def client(self) -> str:

@@ -43,11 +43,11 @@ async def forward(
     needed_by: str,
 ) -> Response:
     """The answer of the engine's own application; ``needed_by`` is the field that needs it."""
-    if service.model.direct is None:
+    if decision.model.direct is None:
         raise unsupported.no_layer(needed_by)
     payload = {k: v for k, v in (await request.json()).items() if k not in OURS}
-    payload["model"] = service.model.engine.model
-    return Forwarded(service, settings, client, decision.deadline_ms, payload)
+    payload["model"] = decision.model.direct_name
+    return Forwarded(service, settings, client, decision, payload)
 
 
 class Forwarded(Response):
@@ -58,12 +58,12 @@ class Forwarded(Response):
         service: Service,
         settings: ServerConfig,
         client: str,
-        deadline_ms: int | None,
+        decision: Decision,
         payload: dict[str, Any],
     ) -> None:
         super().__init__()
         self._service, self._settings = service, settings
-        self._client, self._deadline_ms = client, deadline_ms
+        self._client, self._decision = client, decision
         self._payload = payload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,10 +93,10 @@ class Forwarded(Response):
 
     async def _run(self, path: str, exchange: _Exchange, connected: Connected) -> None:
         """Return when the answer is complete; raise whatever ends it earlier."""
-        place = self._service.place(_ROUTES[path], self._client, self._deadline_ms)
+        place = self._service.place(_ROUTES[path], self._client, self._decision.deadline_ms)
         async with place as (interrupt, watch):
             try:
-                await exchange.run(self._service.model.direct, path, interrupt, connected)
+                await exchange.run(self._decision.model.direct, path, interrupt, connected)
             finally:
                 watch.forwarded_tokens = exchange.tokens
             watch.forwarded()

@@ -49,8 +49,8 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
     written = _feedback(trace, rejected)
     if written is None:
         raise _missing(trace, body)
-    writer = service.critics[body.critic] if body.critic else service.model
-    head = outcome.head_of(job, writer.engine.model)
+    writer = service.critics[body.critic] if body.critic else job.model or service.model
+    head = outcome.head_of(job, writer.name)
     answer: FeedbackObject = {
         "id": head["id"],
         "object": "feedback",
@@ -68,14 +68,15 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
 def _job(body: FeedbackRequest, context: Context) -> Job:
     """A loop that ends with its first feedback."""
     service, config = context.service, context.config
-    suffix = read_name(body.model, service, config)
-    if suffix and suffix.iterations == 0:
+    asked = read_name(body.model, service, config)
+    if asked.suffix and asked.suffix.iterations == 0:
         message = (
             f"model is {body.model!r}, which means no feedback, and feedback is asked for; name "
-            f"{context.model_name!r}"
+            f"{asked.model.name!r}"
         )
         raise invalid("model", message)
-    decision = decide(Requested(refine=body.options(), seed=body.seed, at=""), service, config)
+    requested = Requested(model=asked.model, refine=body.options(), seed=body.seed, at="")
+    decision = decide(requested, service, config)
     policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)
     brief = Brief(instruction.of_body(body, context), body.response)
     return replace(decision, policy=policy).job("feedback", brief, context)

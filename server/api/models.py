@@ -1,7 +1,7 @@
 """Models: ``/v1/models``, and the names a request may give as its model.
 
-One model is served; a suffix on its name sets the number of iterations: none for ``NAME:direct``,
-the manifest's for ``NAME:refine``, up to three for ``NAME:refine-3``.
+A model and each adapter on it has a name; a suffix on the name sets the number of iterations: none
+for ``NAME:direct``, the manifest's for ``NAME:refine``, up to three for ``NAME:refine-3``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError
 from redraft.server.api.schema.answers import Model, ModelList
 from redraft.server.config import ServerConfig
+from redraft.server.model import ServedModel
 from redraft.server.service import Service
 
 router = APIRouter(tags=["models"])
@@ -36,9 +37,17 @@ class Suffix:
         return max(1, default) if self.iterations is None else self.iterations
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request names as its model."""
+
+    model: ServedModel
+    suffix: Suffix | None = None
+
+
 @router.get("/v1/models")
 async def list_models(context: ContextDep) -> ModelList:
-    """The served model, and its name with each suffix there is."""
+    """The served models, each by its name and with each suffix there is."""
     return {"object": "list", "data": list(_cards(context.service, context.config))}
 
 
@@ -50,21 +59,24 @@ async def show_model(model_id: str, context: ContextDep) -> Model:
     return next(model for model in _cards(service, config) if model["id"] == model_id)
 
 
-def read_name(name: str | None, service: Service, config: ServerConfig) -> Suffix | None:
-    """The suffix of a model name; ApiError for a model that is not served."""
-    served = service.model.engine.model
-    if name is None or name == served:
-        return None
+def read_name(name: str | None, service: Service, config: ServerConfig) -> Asked:
+    """The model a name stands for, and its suffix; ApiError for one that is not served."""
+    if name is None:
+        return Asked(service.model)
+    models = service.models
+    if name in models:
+        return Asked(models[name])
     base, _, text = name.rpartition(":")
-    suffix = _SUFFIX.fullmatch(text) if base == served else None
-    if suffix is None or name not in _names(served, config):
+    suffix = _SUFFIX.fullmatch(text) if base in models else None
+    if suffix is None or name not in _names(base, config):
         shown = name if len(name) <= 100 else f"{name[:97]}..."
-        names = ", ".join(_names(served, config))
+        names = ", ".join(known for served in models for known in _names(served, config))
         message = f"there is no model {shown!r} here; this server has {names}"
         raise ApiError(404, message, code="model_not_found", param="model")
     if text == "direct":
-        return Suffix(text, 0)
-    return Suffix(text, int(suffix["iterations"]) if suffix["iterations"] else None)
+        return Asked(models[base], Suffix(text, 0))
+    iterations = int(suffix["iterations"]) if suffix["iterations"] else None
+    return Asked(models[base], Suffix(text, iterations))
 
 
 def _names(served: str, config: ServerConfig) -> list[str]:
@@ -74,16 +86,19 @@ def _names(served: str, config: ServerConfig) -> list[str]:
 
 
 def _cards(service: Service, config: ServerConfig) -> Iterator[Model]:
-    engine = service.model.engine
-    default = service.model.policy(config).max_iterations
-    for name in _names(engine.model, config):
-        suffix = read_name(name, service, config)
-        yield {
-            "id": name,
-            "object": "model",
-            "created": _STARTED,
-            "owned_by": "redraft",
-            "root": engine.model,
-            "max_model_len": engine.window,
-            "max_iterations": suffix.over(default) if suffix else default,
-        }
+    for served in service.models.values():
+        default = served.policy(config).max_iterations
+        for name in _names(served.name, config):
+            suffix = read_name(name, service, config).suffix
+            card: Model = {
+                "id": name,
+                "object": "model",
+                "created": _STARTED,
+                "owned_by": "redraft",
+                "root": served.name,
+                "max_model_len": served.engine.window,
+                "max_iterations": suffix.over(default) if suffix else default,
+            }
+            if served.adapters.names:
+                card["parent"] = served.engine.model
+            yield card

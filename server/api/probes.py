@@ -56,7 +56,8 @@ async def metrics(context: ContextDep) -> Response:
     problems = await asyncio.gather(*(_problem(engine) for engine in engines))
     for engine, problem in zip(engines, problems, strict=True):
         service.metrics.engine(engine.name, up=problem is None)
-    service.metrics.serving(__version__, service.model.engine.model, service.model.style)
+    for served in service.models.values():
+        service.metrics.serving(__version__, served.name, served.style)
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -65,7 +66,7 @@ async def version(context: ContextDep) -> dict[str, Any]:
     service, config, model = context.service, context.config, context.service.model
     return {
         "redraft": __version__,
-        "model": model.engine.model,
+        "model": model.name,
         "window": model.engine.window,
         "style": model.style,
         "format": FORMAT if model.manifest else None,

@@ -60,7 +60,7 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
     decision = _decide(body, service, config)
     brief = Brief(instruction.of_body(body, context), body.response, body.feedback)
     job = decision.job("refine", brief, context)
-    head = outcome.head_of(job, context.model_name)
+    head = outcome.head_of(job, decision.model.name)
     if body.stream:
         writer = EventWriter()
         return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)

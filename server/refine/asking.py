@@ -23,10 +23,12 @@ class Ask:
     prompt: Prompt
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    adapter: str | None = None  # the LoRA adapter that writes it; None: the model itself
 
 
 class Asker(Protocol):
-    engine: Engine
+    @property
+    def engine(self) -> Engine: ...
 
     @property
     def components(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class Phases:
         error."""
         self._interrupt.check()
         sampling = self._sampling(engine, ask, step)
-        source = self._source = engine.generate(ask.prompt, sampling, self._call(step))
+        source = self._source = engine.generate(ask.prompt, sampling, self._call(step, ask))
         phase, iteration, live = step.phase, step.iteration, step.live
         text: list[str] = []
         ids: list[int] = []
@@ -127,7 +127,7 @@ class Phases:
         if self._source is not None:
             await self._source.aclose()
 
-    def _call(self, step: Step) -> Call:
+    def _call(self, step: Step, ask: Ask) -> Call:
         parts = [self._request_id, step.phase, str(step.iteration)]
         parts += [f"d{self._candidate}"] if self._policy.drafts > 1 else []
         parts += [f"a{step.attempt}"] if step.attempt > 1 else []
@@ -139,6 +139,7 @@ class Phases:
             priority=priority,
             traceparent=self._traceparent,
             timeout_s=self._interrupt.remaining_s(),
+            adapter=ask.adapter,
         )
 
     def _sampling(self, engine: Engine, ask: Ask, step: Step) -> Sampling:

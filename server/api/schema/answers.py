@@ -49,6 +49,7 @@ class Model(TypedDict):
     root: str
     max_model_len: int
     max_iterations: int
+    parent: NotRequired[str]  # of an adapter: its base
 
 
 class ModelList(TypedDict):

@@ -40,6 +40,7 @@ class HttpEngine:
         self.name, self.model = upstream.name, upstream.model
         self.window = upstream.window or UNKNOWN_WINDOW
         self.has_tokens = False
+        self.listed: tuple[str, ...] = ()  # every model of the upstream, adapters included
         self._upstream, self._connection = upstream, connection
         self._spelled = SpelledTokens(self._tokenize)
 
@@ -95,6 +96,8 @@ class HttpEngine:
     ) -> AsyncGenerator[Chunk, None]:
         """One request. Retryable only while nothing has been generated."""
         body = self._dialect.body(prompt, sampling)
+        if call.adapter is not None:
+            body["model"] = call.adapter  # vLLM lists its adapters as models
         if self._upstream.priority:
             body["priority"] = call.priority
         path = "completions" if isinstance(prompt, Tokens) else "chat/completions"
@@ -153,6 +156,7 @@ class HttpEngine:
         """Find out the model, its window, and whether the upstream takes token ids as vLLM does."""
         models = await self._ask("GET", f"{self._upstream.api}/models")
         cards = {str(card["id"]): card for card in _cards(models)}
+        self.listed = tuple(cards)
         self.model = self._upstream.model or next(iter(cards), "")
         if not self.model:
             raise EngineUnavailable("the upstream lists no model; name one")
@@ -165,7 +169,7 @@ class HttpEngine:
         tokens = self._upstream.tokens
         self.has_tokens = await self._supports_tokens() if tokens is None else tokens
         self._dialect = Dialect(self.model, vllm=self.has_tokens)
-        self.direct = PassThrough(self._connection, self._upstream, self.model)
+        self.direct = PassThrough(self._connection, self._upstream, self.model, self.listed)
 
     async def _supports_tokens(self) -> bool:
         try:

@@ -1,16 +1,17 @@
 """Direct mode over HTTP: forwards OpenAI requests to the upstream, and its answers back.
 
-An ASGI application for POST /v1/chat/completions and /v1/completions. Only the model's name is
-replaced, and the caller's credentials are not passed on; an upstream's errors come back in
-OpenAI's shape. When the client leaves, the upstream's connection is closed at once. An upstream
-that is lost, before it answers or in the middle, raises EngineUnavailable.
+An ASGI application for POST /v1/chat/completions and /v1/completions. A model the upstream does not
+list is replaced by the one it is asked for, and the caller's credentials are not passed on; an
+upstream's errors come back in OpenAI's shape. When the client leaves, the upstream's connection is
+closed at once. An upstream that is lost, before it answers or in the middle, raises
+EngineUnavailable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -30,8 +31,15 @@ WHOLE_ANSWER_S = 600.0
 
 
 class PassThrough:
-    def __init__(self, connection: Connection, upstream: Upstream, model: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        upstream: Upstream,
+        model: str,
+        listed: Collection[str] = (),  # models a request may name; any other becomes ``model``
+    ) -> None:
         self._connection, self._upstream, self._model = connection, upstream, model
+        self._listed = listed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = next((p for p in _PATHS if scope["path"].endswith(f"/v1{p}")), None)
@@ -49,7 +57,8 @@ class PassThrough:
         if not isinstance(request, dict):
             message = "the body is not a JSON object"
             return await _send_error(send, 400, UpstreamError(message, "invalid_request_error"))
-        request["model"] = self._model
+        if request.get("model") not in self._listed:
+            request["model"] = self._model
         await self._until_client_leaves(
             self._forward(path, request, _forwarded(scope), send), receive
         )
