@@ -45,6 +45,13 @@ class ServerConfig:
         VllmSettings.served_name,
         "model",
     )
+    lora: tuple[str, ...] = option(
+        "NAME=ADAPTER, an adapter served by that name; with --engine http the upstream's name for "
+        "it; repeat it",
+        (),
+        "model",
+        repeat=True,
+    )
     style: Literal["auto", "srt", "prompted"] = option(
         "how phases are asked for; auto: as the model's redraft.json says", "auto", "model"
     )

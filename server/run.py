@@ -91,7 +91,9 @@ async def serve(
     built = building.result()
     try:
         admission, rates = Admission(config), RateLimits(config)
-        service = Service(built.model, built.critics, admission, Metrics(), traces, rates)
+        service = Service(
+            built.model, built.critics, admission, Metrics(), traces, rates, others=built.others
+        )
         server = Server(build_app(config, service, keys))
         freeze_start_up_objects()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -223,7 +225,7 @@ def announce(
     url = f"http://{host}:{port}{config.root_path}"
     model = built.model
     say(
-        f"{model.engine.model} ({model.style}) is ready after {seconds:.1f} s\n\n"
+        f"{model.name} ({model.style}) is ready after {seconds:.1f} s\n\n"
         f"  page  {url}/\n"
         f"  try   curl {url}/v1/refine -H 'content-type: application/json' \\\n"
         f"""          -d '{{"prompt": "What is the total of 25, 8, 34, 22?"}}'\n"""

@@ -1,6 +1,7 @@
 """From a configuration to engines: which model a name stands for, where its files are, what runs.
 
 engines   the engines of a configuration, and the style in which each model is asked
+adapters  what is served on one engine: the base, the adapters on it, who writes which phase
 """
 
 from redraft.server.build.engines import SHIPPED, Engines, build, model_directory

@@ -12,6 +12,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redraft.server.build import adapters
+from redraft.server.build.adapters import Lineup, Variant
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
@@ -32,6 +34,7 @@ class Engines:
 
     model: ServedModel
     critics: dict[str, ServedModel] = field(default_factory=dict)
+    others: tuple[ServedModel, ...] = ()  # adapters on the engine that answers
 
     async def close(self) -> None:
         for served in (self.model, *self.critics.values()):
@@ -42,10 +45,10 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     """The engines of a configuration. Raises ConfigError, ManifestError or EngineError, each in
     one line, and leaves no engine running then."""
     directory = model_directory(config)
-    recorded = manifest.read(directory) if directory else None
-    styled = _styled(config, directory, recorded)
-    if directory and not recorded:
-        progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
+    lineup = await adapters.read(config, directory, find)
+    lineup = _styled_all(config, directory, lineup)
+    if directory and not lineup.main.manifest:
+        progress(f"{directory} has no text format in a {manifest.NAME}: asked in chat messages")
     async with AsyncExitStack() as started:
         critics = {}
         key = read_key(config.critic_key, config.critic_key_file)
@@ -55,9 +58,32 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine)
             progress(f"critic {critic.name!r} is {engine.model}")
-        engine = await _engine(config, directory, styled, progress)
+        engine = await _engine(config, lineup, progress)
+        started.push_async_callback(engine.close)
+        _check_listed(engine, lineup)
         started.pop_all()
-    return Engines(ServedModel(engine, styled, getattr(engine, "direct", None)), critics)
+    main, *others = (_served(engine, variant) for variant in (lineup.main, *lineup.others))
+    return Engines(main, critics, tuple(others))
+
+
+async def find(name: str) -> Path:
+    """The files of a model or an adapter, by its name."""
+    return Path(name)
+
+
+def _served(engine: Engine, variant: Variant) -> ServedModel:
+    direct = getattr(engine, "direct", None)
+    return ServedModel(engine, variant.manifest, direct, variant.name, variant.adapters)
+
+
+def _check_listed(engine: Engine, lineup: Lineup) -> None:
+    """An upstream that lists its models must list the adapters."""
+    if not isinstance(engine, HttpEngine) or not engine.listed:
+        return
+    if missing := sorted(lineup.names - set(engine.listed)):
+        raise EngineError(
+            f"the upstream has no adapter {missing[0]!r}; it lists {', '.join(engine.listed)}"
+        )
 
 
 def model_directory(config: ServerConfig) -> Path | None:
@@ -74,6 +100,15 @@ def model_directory(config: ServerConfig) -> Path | None:
     return SHIPPED
 
 
+def _styled_all(config: ServerConfig, directory: Path | None, lineup: Lineup) -> Lineup:
+    def styled(variant: Variant) -> Variant:
+        chosen = _styled(config, directory, variant.manifest)
+        return dataclasses.replace(variant, manifest=chosen)
+
+    others = tuple(styled(variant) for variant in lineup.others)
+    return dataclasses.replace(lineup, main=styled(lineup.main), others=others)
+
+
 def _styled(
     config: ServerConfig, directory: Path | None, recorded: Manifest | None
 ) -> Manifest | None:
@@ -88,9 +123,7 @@ def _styled(
     return dataclasses.replace(recorded, style=config.style) if recorded else None
 
 
-async def _engine(
-    config: ServerConfig, directory: Path | None, styled: Manifest | None, progress: Progress
-) -> Engine:
+async def _engine(config: ServerConfig, lineup: Lineup, progress: Progress) -> Engine:
     if config.engine == "scripted":
         return _scripted(config)
     if config.engine == "http":
@@ -103,8 +136,8 @@ async def _engine(
             priority=config.upstream_priority,
         )
         return await _connect(upstream)
-    assert directory is not None
-    return await _vllm(config, directory, styled, progress)
+    assert lineup.base is not None
+    return await _vllm(config, lineup.base, lineup, progress)
 
 
 def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstream:
@@ -128,8 +161,9 @@ async def _connect(address: Upstream) -> Engine:
 
 
 async def _vllm(
-    config: ServerConfig, directory: Path, styled: Manifest | None, progress: Progress
+    config: ServerConfig, directory: Path, lineup: Lineup, progress: Progress
 ) -> Engine:
+    styled = lineup.main.manifest
     if not importlib.util.find_spec("vllm"):
         raise ConfigError(
             "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
@@ -140,7 +174,9 @@ async def _vllm(
             f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
             f"asked in chat messages; leave --speculate out"
         )
-    settings = vllm_settings(config, directory)
+    settings = dataclasses.replace(vllm_settings(config, directory), adapters=lineup.adapters)
+    if lineup.main.name:  # the adapter has the name that clients ask for; the base keeps its own
+        settings = dataclasses.replace(settings, served_name="")
     if styled and config.speculate == "draft":
         form = styled.srt_format
         markers = DraftMarkers(form.feedback.ids, form.refinement.ids, form.eos_ids[0])

@@ -2,6 +2,10 @@
 
 Training writes it with ``write``; the server reads it with ``read`` and refuses to start when
 the tokenizer or the chat template beside it are not the ones the model was trained with.
+
+Beside the weights of an adapter it may name the base, whose tokenizer and template count then.
+Beside either it may say which adapter writes which phase; ``read_adapters`` reads these two. One
+that has nothing else is that of a model asked in chat messages.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server.refine.adapters import PhaseAdapters
 from redraft.server.refine.srt_format import (
     COMPONENTS,
     HIGHEST_SCORE,
@@ -59,6 +64,14 @@ class Manifest:
     evaluation: Mapping[str, Any] = field(default_factory=dict)  # figures, as the card shows them
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterSection:
+    """What a manifest says about adapters."""
+
+    base: str = ""  # a directory beside it, or a name; empty: what the adapter was trained on
+    adapters: PhaseAdapters | None = None  # names, or directories beside it; None: not said
+
+
 def tokenizer_sha256(directory: Path) -> str:
     for name in _TOKENIZER_FILES:
         if (directory / name).is_file():
@@ -84,9 +97,14 @@ def write(
     policy: DefaultPolicy | None = None,
     calibration: tuple[Calibration, ...] = (),
     evaluation: Mapping[str, Any] | None = None,
+    *,
+    adapters: AdapterSection | None = None,
+    base: Path | None = None,
 ) -> Path:
-    """Write the manifest for the model in ``directory``; its tokenizer must be there already."""
-    content = {
+    """Write the manifest for the model in ``directory``; its tokenizer must be there already.
+    For an adapter, ``base`` is the directory of its base, whose tokenizer and template count."""
+    tokenizer_in = base or directory
+    content: dict[str, Any] = {
         "format": VERSION,
         "format_hash": srt_format.hash,
         "style": "srt",
@@ -96,13 +114,16 @@ def write(
         },
         "eos_ids": srt_format.eos_ids,
         "components": srt_format.components,
-        "tokenizer_sha256": tokenizer_sha256(directory),
-        "template_sha256": template_sha256(directory),
+        "tokenizer_sha256": tokenizer_sha256(tokenizer_in),
+        "template_sha256": template_sha256(tokenizer_in),
         "score_scale": [LOWEST_SCORE, HIGHEST_SCORE],
         "policy": asdict(policy or DefaultPolicy()),
         "calibration": [asdict(row) for row in calibration],
         "evaluation": dict(evaluation or {}),
     }
+    if adapters is not None:
+        content |= {"base": adapters.base} if adapters.base else {}
+        content |= {"adapters": asdict(adapters.adapters)} if adapters.adapters else {}
     path = directory / NAME
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -110,24 +131,53 @@ def write(
     return path
 
 
-def read(directory: Path) -> Manifest | None:
-    """The verified manifest of the model in ``directory``; None when it has none."""
+def read(directory: Path, base: Path | None = None) -> Manifest | None:
+    """The verified manifest of the model in ``directory``; None when it has none, or one without
+    a text format. For an adapter, ``base`` is the directory of its base."""
     path = directory / NAME
-    if not path.is_file():
-        return None
     try:
-        manifest, recorded_hash = _from_json(json.loads(path.read_text(encoding="utf-8")))
+        content = _content(path)
+        if content is None or ("markers" not in content and content.keys() & {"base", "adapters"}):
+            return None
+        manifest, recorded_hash = _from_json(content)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ManifestError(
-            f"{path} cannot be read ({error!r}); run 'redraft train merge' again to rewrite it"
-        ) from error
-    _verify(path, manifest, recorded_hash)
+        raise _unreadable(path, error, "run 'redraft train merge' again to rewrite it") from error
+    _verify(base or directory, manifest, recorded_hash)
     return manifest
 
 
-def _from_json(content: dict[str, Any]) -> tuple[Manifest, str]:
+def read_adapters(directory: Path) -> AdapterSection:
+    """What the manifest in ``directory`` says about adapters; nothing when there is none."""
+    path = directory / NAME
+    try:
+        content = _content(path) or {"format": VERSION}
+        _check_version(content)
+        base, adapters = content.get("base", ""), content.get("adapters")
+        if not isinstance(base, str):
+            raise ValueError(f"base is {base!r}, expected the name or the directory of a model")
+        return AdapterSection(base, None if adapters is None else PhaseAdapters.from_json(adapters))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable(path, error, "mend it or write it again") from error
+
+
+def _content(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _unreadable(path: Path, error: Exception, advice: str) -> ManifestError:
+    return ManifestError(f"{path} cannot be read ({error!r}); {advice}")
+
+
+def _check_version(content: dict[str, Any]) -> None:
     if content["format"] != VERSION:
         raise ValueError(f"format is {content['format']!r}, this Redraft reads {VERSION!r}")
+
+
+def _from_json(content: dict[str, Any]) -> tuple[Manifest, str]:
+    _check_version(content)
     markers = content["markers"]
     srt_format = SrtFormat(
         feedback=Marker(markers["feedback"]["text"], tuple(markers["feedback"]["ids"])),
@@ -147,8 +197,7 @@ def _from_json(content: dict[str, Any]) -> tuple[Manifest, str]:
     return manifest, content["format_hash"]
 
 
-def _verify(path: Path, manifest: Manifest, recorded_hash: str) -> None:
-    directory = path.parent
+def _verify(directory: Path, manifest: Manifest, recorded_hash: str) -> None:
     pairs = {
         "tokenizer": (manifest.tokenizer_sha256, tokenizer_sha256(directory)),
         "chat template": (manifest.template_sha256, template_sha256(directory)),

@@ -65,9 +65,11 @@ class Scene:
         *replies: str,
         vllm: bool = True,
         endless: bool = False,
+        listed: tuple[str, ...] = (),  # models beside its own
         reply: Callable[[str], str] | None = None,  # from the prompt's text, after the replies
     ) -> None:
         self.replies, self.vllm, self.endless, self.reply = list(replies), vllm, endless, reply
+        self.listed = (MODEL, *listed)
         self.next: list[Refuse | Stream] = []  # instead of a reply
         self.asked: list[Asked] = []
         self.generating = 0
@@ -92,8 +94,9 @@ class Scene:
         return [a for a in self.asked if a.body.get("stream")]
 
     async def _models(self, request: Request) -> Response:
-        card = {"id": MODEL, "object": "model", "owned_by": "vllm" if self.vllm else "someone"}
-        return JSONResponse({"data": [card | ({"max_model_len": WINDOW} if self.vllm else {})]})
+        card: Json = {"object": "model", "owned_by": "vllm" if self.vllm else "someone"}
+        card |= {"max_model_len": WINDOW} if self.vllm else {}
+        return JSONResponse({"data": [{"id": name, **card} for name in self.listed]})
 
     async def _tokenize(self, request: Request) -> Response:
         body = await request.json()
