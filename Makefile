@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test check lint types unit coverage format clean
+.PHONY: help serve test check lint types unit coverage clients format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,11 +46,14 @@ unit: $(VENV)/.test ## the fast tests
 coverage: $(VENV)/.test ## lines of the loop and the API that the fast tests run: 92% at least
 	@$(PY) -m pytest -q -n 3 --cov -m "$(UNIT)" $(TESTS) $(ARGS)
 
+clients: $(VENV)/.test ## other people's clients against this server: writes docs/clients.md
+	@$(PY) -m tests.clients.matrix
+
 format: $(VENV)/.test ## rewrite the code in the project's format
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format .
 
 clean: ## remove what the tools made, the environment included
-	rm -rf $(VENV) clients/node/node_modules .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .clients clients/node/node_modules .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/.serve: $(RECIPE)
 	@$(PYTHON) -m redraft.install --venv $(VENV) $(PLATFORM)
