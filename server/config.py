@@ -35,13 +35,17 @@ class ServerConfig:
     )
 
     model: str = option(
-        "directory of the model's files; off: the shipped models/redraft-workbench",
+        "a directory, a name of the hub (OWNER/NAME@REVISION) or one that redraft models lists; "
+        "off: the shipped redraft-workbench",
         "",
         "model",
-        positional="DIRECTORY",
+        positional="MODEL",
+    )
+    cache_dir: str = option(
+        "folder for models made from packages; off: ~/.cache/redraft", "", "model"
     )
     served_name: str = option(
-        "what clients call the model; off: the directory's name",
+        "what clients call the model; off: its name, or that of its directory",
         VllmSettings.served_name,
         "model",
     )

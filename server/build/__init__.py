@@ -1,8 +1,14 @@
 """From a configuration to engines: which model a name stands for, where its files are, what runs.
 
-engines   the engines of a configuration, and the style in which each model is asked
+engines        the engines of a configuration, and the style in which each model is asked
+names          which model a name stands for
+hub            models of the hub, fetched into its cache
+aliases        models with a short name, made once from a package
+gguf_weights   a GGUF file turned into weights
+fetching       what a fetch says, and how it is stopped
+progress_bar   lines of progress of a download
 """
 
-from redraft.server.build.engines import SHIPPED, Engines, build, model_directory
+from redraft.server.build.engines import Engines, build, model_files
 
-__all__ = ["SHIPPED", "Engines", "build", "model_directory"]
+__all__ = ["Engines", "build", "model_files"]

@@ -12,17 +12,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redraft.server.build import names
+from redraft.server.build.fetching import Fetching, in_thread
+from redraft.server.build.names import ModelFiles
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
-from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
+from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
 
-# redraft/models: a link to models/ in a checkout, part of the package where it is installed.
-SHIPPED = Path(__file__).parents[2] / "models" / "redraft-workbench"
 Progress = Callable[[str], None]
 
 
@@ -41,7 +42,8 @@ class Engines:
 async def build(config: ServerConfig, progress: Progress) -> Engines:
     """The engines of a configuration. Raises ConfigError, ManifestError or EngineError, each in
     one line, and leaves no engine running then."""
-    directory = model_directory(config)
+    files = await model_files(config, progress)
+    directory = files.directory if files else None
     recorded = manifest.read(directory) if directory else None
     styled = _styled(config, directory, recorded)
     if directory and not recorded:
@@ -55,23 +57,31 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine)
             progress(f"critic {critic.name!r} is {engine.model}")
-        engine = await _engine(config, directory, styled, progress)
+        engine = await _engine(config, files, styled, progress)
         started.pop_all()
     return Engines(ServedModel(engine, styled, getattr(engine, "direct", None)), critics)
 
 
-def model_directory(config: ServerConfig) -> Path | None:
-    """The directory of the model's files; None when the engine needs none."""
-    if config.model:
-        return Path(config.model)
+async def model_files(config: ServerConfig, progress: Progress) -> ModelFiles | None:
+    """The files of the model, fetched if need be; None when the engine needs none."""
     if config.engine != "vllm":
-        return None
-    if not SHIPPED.is_dir():
+        directory = Path(config.model)
+        return ModelFiles(directory, directory.name) if config.model else None
+    _check_vllm()
+    on_cpu = start.on_cpu()
+
+    def find(fetching: Fetching) -> ModelFiles:
+        return names.find(config.model, config.cache_dir, fetching, on_cpu=on_cpu)
+
+    return await in_thread(find, progress)
+
+
+def _check_vllm() -> None:
+    if not importlib.util.find_spec("vllm"):
         raise ConfigError(
-            f"there is no model at {SHIPPED}; name one with --model DIRECTORY, or try the server "
-            f"without a model: --engine scripted"
+            "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
+            "cuda), or serve an engine that runs elsewhere: --engine http --upstream URL"
         )
-    return SHIPPED
 
 
 def _styled(
@@ -89,7 +99,7 @@ def _styled(
 
 
 async def _engine(
-    config: ServerConfig, directory: Path | None, styled: Manifest | None, progress: Progress
+    config: ServerConfig, files: ModelFiles | None, styled: Manifest | None, progress: Progress
 ) -> Engine:
     if config.engine == "scripted":
         return _scripted(config)
@@ -103,8 +113,8 @@ async def _engine(
             priority=config.upstream_priority,
         )
         return await _connect(upstream)
-    assert directory is not None
-    return await _vllm(config, directory, styled, progress)
+    assert files is not None
+    return await _vllm(config, files, styled, progress)
 
 
 def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstream:
@@ -128,19 +138,14 @@ async def _connect(address: Upstream) -> Engine:
 
 
 async def _vllm(
-    config: ServerConfig, directory: Path, styled: Manifest | None, progress: Progress
+    config: ServerConfig, files: ModelFiles, styled: Manifest | None, progress: Progress
 ) -> Engine:
-    if not importlib.util.find_spec("vllm"):
-        raise ConfigError(
-            "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
-            "cuda), or serve an engine that runs elsewhere: --engine http --upstream URL"
-        )
     if config.speculate == "draft" and not (styled and styled.style == "srt"):
         raise ConfigError(
-            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
-            f"asked in chat messages; leave --speculate out"
+            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {files.name} "
+            f"is asked in chat messages; leave --speculate out"
         )
-    settings = vllm_settings(config, directory)
+    settings = vllm_settings(config, files)
     if styled and config.speculate == "draft":
         form = styled.srt_format
         markers = DraftMarkers(form.feedback.ids, form.refinement.ids, form.eos_ids[0])
@@ -148,11 +153,12 @@ async def _vllm(
     return await VllmEngine.start(settings, progress)
 
 
-def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
-    """The settings of an engine for the model in ``directory``, without speculation."""
+def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
+    """The settings of an engine for this model, without speculation."""
     return VllmSettings(
-        model=directory,
-        served_name=config.served_name,
+        model=files.directory,
+        served_name=config.served_name or files.name,
+        from_hub=files.from_hub,
         dtype=config.dtype,
         max_model_len=config.max_model_len,
         kv_cache_memory_bytes=config.kv_cache_memory_bytes,

@@ -108,8 +108,9 @@ def _prepare_environment(settings: VllmSettings) -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "TOKENIZERS_PARALLELISM": "false",  # its threads do not survive a fork
-        "HF_HUB_OFFLINE": "1",  # the model is a directory
     }
+    if not settings.from_hub:
+        defaults["HF_HUB_OFFLINE"] = "1"  # everything is in the model's directory
     if on_cpu():
         # oneDNN caches one primitive, about half a MiB, for each shape of a matrix product. With
         # its own limit of 1024 a server grows by hundreds of MiB; with this one it is no slower.
