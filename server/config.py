@@ -168,7 +168,8 @@ class ServerConfig:
 
     dtype: str = option("number format of the weights", VllmSettings.dtype, "vllm")
     kv_cache_memory_bytes: int | None = option(
-        "memory for the KV cache; none: 256 MiB on CPU, what is free on GPU",
+        "memory for the KV cache; none: on CPU 1,024 tokens for each of max_num_seqs, but at least "
+        "a window and at most a quarter of what is free; on GPU what is free",
         VllmSettings.kv_cache_memory_bytes,
         "vllm",
         least=1,

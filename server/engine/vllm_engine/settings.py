@@ -31,7 +31,7 @@ class VllmSettings:
     served_name: str = ""  # empty: the name of the directory
     dtype: str = "auto"
     max_model_len: int | None = None  # None: what the model was made for
-    kv_cache_memory_bytes: int | None = None  # None: 256 MiB on a CPU, what is free on a GPU
+    kv_cache_memory_bytes: int | None = None  # None: see memory.py; what is free on a GPU
     block_size: int | None = None  # None: 32 on a CPU, so that short prefixes are cached too
     max_num_seqs: int = 64
     enforce_eager: bool | None = None  # None: on a CPU, where compiling costs 11 to 26 s

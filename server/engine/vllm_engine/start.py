@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine import forking, memory
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
-CPU_BLOCK_SIZE = 32
-CPU_KV_BYTES = 256 * MIB
 SPECULATION = {
     "method": "custom_class",
     "model": "redraft.server.engine.vllm_engine.speculation.DraftProposer",
@@ -190,8 +188,9 @@ def command_line(settings: VllmSettings) -> list[str]:
     eager = settings.enforce_eager
     if on_cpu():
         eager = eager is not False
-        options["--block-size"] = settings.block_size or CPU_BLOCK_SIZE
-        options["--kv-cache-memory-bytes"] = settings.kv_cache_memory_bytes or CPU_KV_BYTES
+        options["--block-size"] = settings.block_size or memory.BLOCK_SIZE
+        kv_bytes = settings.kv_cache_memory_bytes or memory.default_kv_bytes(settings)
+        options["--kv-cache-memory-bytes"] = kv_bytes
     flags = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
     flags += ["--enforce-eager"] if eager else []
     # A seeded request whose prompt is processed in two chunks kills vLLM's CPU worker ("CPU
@@ -217,8 +216,7 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
         * model.get_head_size()
         * model.dtype.itemsize
     )
-    # One block more than a full window: vLLM reserves one.
-    needed = (-(-window // block) + 1) * block * per_token
+    needed = memory.window_bytes(per_token, window, block)
     if kv_bytes < needed:
         raise EngineError(
             f"a KV cache of {_mib(kv_bytes)} holds {kv_bytes // per_token} tokens, but the "
@@ -229,13 +227,12 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
 
 
 def _check_free_memory(kv_bytes: int, weights: int) -> None:
-    import psutil  # a dependency of vLLM
-
-    free = psutil.virtual_memory().available
+    free = memory.available_bytes()
     if kv_bytes + weights > free:
         raise EngineError(
             f"a KV cache of {_mib(kv_bytes)} and weights of {_mib(weights)} do not fit the "
-            f"{_mib(free)} of memory that are free; lower kv_cache_memory_bytes"
+            f"{_mib(free)} of memory that are free; lower kv_cache_memory_bytes "
+            f"or max_model_len"
         )
 
 
