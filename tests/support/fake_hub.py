@@ -10,6 +10,7 @@ large. ``hub.downloads`` are the files that were asked for.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -110,6 +111,18 @@ def refusal(status: int, code: str) -> Response:
 
 def etag(path: Path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+def model_folder(folder: Path, *more: str, weights: str = "model.safetensors") -> Path:
+    """What looks like a model, with weights of a megabyte."""
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / weights).write_bytes(bytes(1_000_000))
+    for name in more:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"other")
+    return folder
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,24 +11,12 @@ import pytest
 from redraft.server.build.fetching import Fetching, FetchingStopped
 from redraft.server.build.hub import Hub, HubName, needed
 from redraft.server.engine.base import EngineError
-from tests.support.fake_hub import COMMIT, FakeHub, Repository, fake_hub
+from tests.support.fake_hub import COMMIT, FakeHub, Repository, fake_hub, model_folder
 
 pytest.importorskip("huggingface_hub")
 
 HUGE = 10**15
 TOKEN = "hf_ours"
-
-
-def model_folder(folder: Path, *more: str, weights: str = "model.safetensors") -> Path:
-    """What looks like a model, with weights of a megabyte."""
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
-    (folder / "tokenizer.json").write_text("{}")
-    (folder / weights).write_bytes(bytes(1_000_000))
-    for name in more:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(b"other")
-    return folder
 
 
 @pytest.fixture(scope="module")
