@@ -3,6 +3,7 @@
 engines        the engines of a configuration, and the style in which each model is asked
 names          which model a name stands for
 hub            models of the hub, fetched into its cache
+repository     which files of a repository are needed
 aliases        models with a short name, made once from a package
 gguf_weights   a GGUF file turned into weights
 fetching       what a fetch says, and how it is stopped

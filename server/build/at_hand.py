@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from redraft.server.build import hub
 from redraft.server.build.aliases import ALIASES, cache_folder
 from redraft.server.build.names import DEFAULT, SHIPPED, shipped
 from redraft.server.engine.vllm_engine.settings import what_is_missing
@@ -45,7 +44,7 @@ def _aliases(cache: str) -> Iterator[ModelAtHand]:
 
 def _cached() -> Iterator[ModelAtHand]:
     try:
-        cached = hub.in_cache()
+        cached = _models_of_the_hub()
     except ModuleNotFoundError:  # without the libraries of an engine nothing comes from the hub
         return
     for repo in sorted(cached, key=lambda repo: str(repo.repo_id)):
@@ -60,3 +59,14 @@ def _cached() -> Iterator[ModelAtHand]:
             yield ModelAtHand(
                 name, "hub", revision.size_on_disk, Path(revision.snapshot_path), about
             )
+
+
+def _models_of_the_hub() -> list[Any]:
+    """Those in its cache, as huggingface_hub describes them; none where there is no cache."""
+    import huggingface_hub
+
+    try:
+        found = huggingface_hub.scan_cache_dir()
+    except huggingface_hub.CacheNotFound:
+        return []
+    return [repo for repo in found.repos if repo.repo_type == "model"]

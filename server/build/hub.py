@@ -1,4 +1,4 @@
-"""Models of the hub: what of a repository is needed, what it takes, and getting it into the cache.
+"""Models of the hub: what they take of disk and memory, and getting them into its cache.
 
 The cache, the token and the address are those of huggingface_hub: HF_HOME, HF_TOKEN, HF_ENDPOINT,
 HF_HUB_OFFLINE. What is in the cache is served without the hub when that cannot be reached.
@@ -7,45 +7,31 @@ HF_HUB_OFFLINE. What is in the cache is served without the hub when that cannot 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.server.build.fetching import Fetching, FetchingStopped, size
 from redraft.server.build.progress_bar import DownloadMeter
+from redraft.server.build.repository import PLAIN, HubName, needed
 from redraft.server.engine.base import EngineError
-from redraft.server.engine.vllm_engine.settings import what_is_missing
 
-NAME = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
-# Names of files beside the weights; those in folders are for other programs.
-PLAIN = re.compile(r".*\.(json|jinja|txt|model|tiktoken|py)")
-# In this order: only the first kind that a repository has is fetched.
-WEIGHTS = (
-    re.compile(r"model(-\d+-of-\d+)?\.safetensors"),
-    re.compile(r"(?!adapter_).*\.safetensors"),
-    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin"),
-)
 INFO_S = 20
 
 
 @dataclass(frozen=True)
-class HubName:
-    """OWNER/NAME or OWNER/NAME@REVISION."""
+class _Plan:
+    files: list[str]
+    missing: dict[str, int]  # those that the cache does not have, and their sizes
 
-    repo: str
-    revision: str | None = None
 
-    @classmethod
-    def parse(cls, text: str) -> HubName | None:
-        """None when that is no name of the hub."""
-        parts = NAME.fullmatch(text)
-        return cls(parts["repo"], parts["revision"]) if parts else None
+class _NoAnswer(Exception):
+    """The hub does not answer, for this cause."""
 
-    def __str__(self) -> str:
-        return f"{self.repo}@{self.revision}" if self.revision else self.repo
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
 
 
 @dataclass(frozen=True)
@@ -58,6 +44,31 @@ class Hub:
     def fetch(self, name: HubName, fetching: Fetching, memory: int | None = None) -> Path:
         """The directory of the model in the cache. ``memory``: the most that its weights may take,
         in bytes; more is refused before anything is downloaded."""
+        try:
+            plan = self._plan(name, memory)
+        except _NoAnswer as error:
+            return self._cached(name, fetching, error.cause)
+        fetching.check()
+        total = sum(plan.missing.values())
+        if plan.missing:
+            number = f"{len(plan.missing)} file{'s' if len(plan.missing) > 1 else ''}"
+            fetching.say(f"fetching {name}: {number}, {size(total)}")
+        return self._snapshot(name, plan.files, DownloadMeter(total, fetching))
+
+    def look(
+        self, name: HubName, fetching: Fetching, memory: int | None = None
+    ) -> tuple[Path, int]:
+        """The directory of the model with all files but the weights, and the bytes that ``fetch``
+        would still have to get. Refuses what ``fetch`` does."""
+        try:
+            plan = self._plan(name, memory)
+        except _NoAnswer as error:
+            return self._cached(name, fetching, error.cause), 0
+        plain = [file for file in plan.files if PLAIN.fullmatch(file)]
+        to_come = sum(size for file, size in plan.missing.items() if file not in plain)
+        return self._snapshot(name, plain, DownloadMeter(0, fetching)), to_come
+
+    def _plan(self, name: HubName, memory: int | None) -> _Plan:
         import huggingface_hub
 
         try:
@@ -65,19 +76,15 @@ class Hub:
                 name.repo, revision=name.revision, files_metadata=True, timeout=INFO_S
             )
         except Exception as error:  # what its HTTP library raises differs between versions
-            if not _unreachable(error):
-                raise EngineError(self._explained(error, name)) from error
-            return self._cached(name, fetching, error)
+            if _unreachable(error):
+                raise _NoAnswer(error) from error
+            raise EngineError(self._explained(error, name)) from error
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         files = needed(sizes, name)
-        fetching.check()
+        self._check_memory(name, {file: sizes[file] for file in files}, memory)
         missing = {file: sizes[file] for file in files if not self._has(name, file, str(info.sha))}
-        if missing:
-            self._check_room(name, {file: sizes[file] for file in files}, missing, memory)
-            number = f"{len(missing)} file{'s' if len(missing) > 1 else ''}"
-            fetching.say(f"fetching {name}: {number}, {size(sum(missing.values()))}")
-        meter = DownloadMeter(sum(missing.values()), fetching)
-        return self._snapshot(name, files, meter)
+        self._check_disk(name, sum(missing.values()))
+        return _Plan(files, missing)
 
     def _snapshot(self, name: HubName, files: list[str], meter: DownloadMeter) -> Path:
         import huggingface_hub
@@ -145,19 +152,19 @@ class Hub:
         )
         return isinstance(found, str)
 
-    def _check_room(
-        self, name: HubName, files: dict[str, int], missing: dict[str, int], memory: int | None
-    ) -> None:
+    def _check_memory(self, name: HubName, files: dict[str, int], memory: int | None) -> None:
         weights = sum(size for file, size in files.items() if not PLAIN.fullmatch(file))
         if memory is not None and weights > memory:
             raise EngineError(
                 f"the weights of {name} take {size(weights)}, and this machine has {size(memory)} "
                 f"of memory; choose a smaller model"
             )
+
+    def _check_disk(self, name: HubName, needed: int) -> None:
         folder = self.cache_folder()
         while not folder.exists():
             folder = folder.parent
-        needed, free = sum(missing.values()), shutil.disk_usage(folder).free
+        free = shutil.disk_usage(folder).free
         if needed > free:
             raise EngineError(
                 f"{name} needs {size(needed)} on the disk of {self.cache_folder()}, which has "
@@ -207,35 +214,6 @@ class Hub:
         return f"cannot fetch {name}: {first}"
 
 
-def needed(sizes: Mapping[str, int], name: HubName) -> list[str]:
-    """The files of a repository that serving its model takes; EngineError where vLLM cannot."""
-    top = [file for file in sizes if "/" not in file]
-    for kind in WEIGHTS:
-        if weights := [file for file in top if kind.fullmatch(file)]:
-            plain = [file for file in top if PLAIN.fullmatch(file)]
-            files = sorted([*plain, *weights])
-            if missing := what_is_missing(files):
-                raise EngineError(f"{name} {missing}")
-            return files
-    if any(file.endswith(".gguf") for file in sizes):
-        raise EngineError(f"{name} has GGUF files only: {GGUF_ADVICE}")
-    if "adapter_config.json" in top:
-        raise EngineError(f"{name} is an adapter; name the model that it was trained on")
-    raise EngineError(f"{name} has no weights that vLLM reads ({', '.join(_kinds(sizes))})")
-
-
-GGUF_ADVICE = (
-    "vLLM does not read them here; name the repository with the original weights, or have "
-    "llama-server read them (llama-server -m FILE --port 8001) and serve it with "
-    "--engine http --upstream http://127.0.0.1:8001/v1"
-)
-
-
-def _kinds(files: Iterable[str]) -> list[str]:
-    """The suffixes of the files, as an error shows what a repository has instead."""
-    return sorted({Path(file).suffix for file in files} - {""}) or ["it is empty"]
-
-
 def _unreachable(error: BaseException) -> bool:
     """Whether there was no answer, or none that says something of the model."""
     status = getattr(getattr(error, "response", None), "status_code", 0)
@@ -246,14 +224,3 @@ def _unreachable(error: BaseException) -> bool:
 
 def memory_of_machine() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def in_cache(cache: Path | None = None) -> list[Any]:
-    """The models of the cache, as huggingface_hub describes them; none where there is no cache."""
-    import huggingface_hub
-
-    try:
-        found = huggingface_hub.scan_cache_dir(cache)
-    except huggingface_hub.CacheNotFound:
-        return []
-    return [repo for repo in found.repos if repo.repo_type == "model"]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from redraft.server.build import aliases
 from redraft.server.build.fetching import Fetching
-from redraft.server.build.hub import GGUF_ADVICE, Hub, HubName, memory_of_machine
+from redraft.server.build.hub import Hub, memory_of_machine
+from redraft.server.build.repository import GGUF_ADVICE, HubName
 from redraft.server.engine.base import EngineError
 from redraft.server.options import ConfigError
 
@@ -29,6 +30,7 @@ class ModelFiles:
     directory: Path
     name: str
     from_hub: bool = False  # and may take more from there, such as its code
+    bytes_to_come: int = 0  # weights that are not here yet; see ``look``
 
 
 def shipped() -> list[str]:
@@ -38,6 +40,32 @@ def shipped() -> list[str]:
 def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> ModelFiles:
     """The files of the model ``name``, fetched if need be; an empty name is the shipped model.
     EngineError or ConfigError, in one line, where there is none."""
+    if here := _here(name):
+        return here
+    if alias := aliases.ALIASES.get(name):
+        return ModelFiles(aliases.fetch(alias, aliases.cache_folder(cache), fetching), name)
+    hub_name = _hub_name(name)
+    directory = Hub().fetch(hub_name, fetching, memory_of_machine() if on_cpu else None)
+    return ModelFiles(directory, hub_name.repo, from_hub=True)
+
+
+def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> ModelFiles:
+    """As ``find``, without fetching any weights. ``directory`` does not exist for an alias that
+    is not made yet."""
+    if here := _here(name):
+        return here
+    if alias := aliases.ALIASES.get(name):
+        folder = aliases.cache_folder(cache)
+        to_come = 0 if alias.is_made(folder) else alias.wheel_bytes
+        return ModelFiles(alias.directory(folder), name, bytes_to_come=to_come)
+    hub_name = _hub_name(name)
+    memory = memory_of_machine() if on_cpu else None
+    directory, to_come = Hub().look(hub_name, fetching, memory)
+    return ModelFiles(directory, hub_name.repo, from_hub=True, bytes_to_come=to_come)
+
+
+def _here(name: str) -> ModelFiles | None:
+    """A directory, or a shipped model."""
     if not name:
         return _default()
     path = Path(name).expanduser()
@@ -45,15 +73,18 @@ def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
         return ModelFiles(path, path.resolve().name)
     if name in shipped():
         return ModelFiles(SHIPPED / name, name)
-    if alias := aliases.ALIASES.get(name):
-        return ModelFiles(aliases.fetch(alias, aliases.cache_folder(cache), fetching), name)
+    return None
+
+
+def _hub_name(name: str) -> HubName:
+    """EngineError, with what to do, for what is no name of the hub."""
+    path = Path(name).expanduser()
     if ".gguf" in name.lower():
         raise EngineError(f"{name} names a GGUF file: {GGUF_ADVICE}")
     if path.exists():
         raise EngineError(f"{name} is a file; give the directory that it is in")
     if hub_name := HubName.parse(name):
-        directory = Hub().fetch(hub_name, fetching, memory_of_machine() if on_cpu else None)
-        return ModelFiles(directory, hub_name.repo, from_hub=True)
+        return hub_name
     if ":" in name:
         raise EngineError(
             f"{name} is no name of a model; a revision follows an @ (OWNER/NAME@REVISION), and of "

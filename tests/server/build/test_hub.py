@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from redraft.server.build.fetching import Fetching, FetchingStopped
-from redraft.server.build.hub import Hub, HubName, needed
+from redraft.server.build.hub import Hub
+from redraft.server.build.repository import HubName, needed
 from redraft.server.engine.base import EngineError
 from tests.support.fake_hub import COMMIT, FakeHub, Repository, fake_hub, model_folder
 
