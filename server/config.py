@@ -35,13 +35,17 @@ class ServerConfig:
     )
 
     model: str = option(
-        "directory of the model's files; off: the shipped models/redraft-workbench",
+        "a directory, a name of the hub (OWNER/NAME@REVISION) or one that redraft models lists; "
+        "off: the shipped redraft-workbench",
         "",
         "model",
-        positional="DIRECTORY",
+        positional="MODEL",
+    )
+    cache_dir: str = option(
+        "folder for models made from packages; off: ~/.cache/redraft", "", "model"
     )
     served_name: str = option(
-        "what clients call the model; off: the directory's name",
+        "what clients call the model; off: its name, or that of its directory",
         VllmSettings.served_name,
         "model",
     )
@@ -171,7 +175,8 @@ class ServerConfig:
 
     dtype: str = option("number format of the weights", VllmSettings.dtype, "vllm")
     kv_cache_memory_bytes: int | None = option(
-        "memory for the KV cache; none: 256 MiB on CPU, what is free on GPU",
+        "memory for the KV cache; none: on CPU 1,024 tokens for each of max_num_seqs, but at least "
+        "a window and at most a quarter of what is free; on GPU what is free",
         VllmSettings.kv_cache_memory_bytes,
         "vllm",
         least=1,

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import multiprocessing
 import os
 import signal
@@ -32,7 +31,7 @@ from redraft import __version__
 from redraft.server import build
 from redraft.server.admission import Admission, RateLimits
 from redraft.server.api.app import build_app
-from redraft.server.api.keys import ApiKey, read_keys
+from redraft.server.api.keys import ApiKey, check_access, read_keys
 from redraft.server.config import ServerConfig, read
 from redraft.server.engine.base import EngineError
 from redraft.server.options import ConfigError
@@ -181,22 +180,6 @@ def trace_store(config: ServerConfig) -> TraceStore | None:
         return TraceStore(config.traces) if config.traces else None
     except OSError as error:
         raise ConfigError(f"cannot write traces to {config.traces}: {error.strerror}") from error
-
-
-def check_access(config: ServerConfig, keys: Sequence[ApiKey]) -> None:
-    if keys or config.open_access or is_loopback(config.host):
-        return
-    raise ConfigError(
-        f"{config.host} can be reached by others and there are no API keys; give them with "
-        f"--api-keys-file or REDRAFT_API_KEYS, or serve everyone with --open-access"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -76,6 +76,15 @@ BARE = (
     "httpx",
 )
 WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
+# Modules that use a library where it is there, or that run with an extra only.
+WITH_MORE = {
+    "redraft.server.run": ("uvloop",),
+    "redraft.server.options.values": ("yaml",),
+    "redraft.server.build.at_hand": ("huggingface_hub",),
+    "redraft.server.build.hub": ("huggingface_hub",),
+    "redraft.server.build.progress_bar": ("huggingface_hub",),
+    "redraft.server.build.gguf_weights": ("gguf", "safetensors", "tokenizers", "torch"),
+}
 # Class names that may stand more than once, and why.
 TWICE = dict.fromkeys(
     ("Feedback", "RefineOptions", "Usage"), "the clients' own: they import nothing of the server"
@@ -209,11 +218,7 @@ def test_the_refine_core_needs_the_standard_library_only() -> None:
 def test_the_server_needs_no_more_than_the_bare_install_but_for_vllm() -> None:
     for path in (ROOT / "server").rglob("*.py"):
         in_vllm = within(module_name(path), ("redraft.server.engine.vllm_engine",))
-        allowed = BARE + (WITH_VLLM if in_vllm else ())
-        if module_name(path) == "redraft.server.run":
-            allowed += ("uvloop",)  # where it is installed; it does without
-        if module_name(path) == "redraft.server.options.values":
-            allowed += ("yaml",)  # where a YAML file is read
+        allowed = BARE + (WITH_VLLM if in_vllm else ()) + WITH_MORE.get(module_name(path), ())
         for imported in imports(path):
             library = imported.partition(".")[0]
             known = library in sys.stdlib_module_names or library in (*OURS, *allowed)

@@ -194,8 +194,9 @@ def test_a_server_answers_a_client_from_an_empty_folder(environment: Path, tmp_p
 @pytest.mark.slow
 def test_the_shipped_model_is_found_from_an_empty_folder(environment: Path, tmp_path: Path) -> None:
     code = """
-from redraft.server import build, config
-print(build.model_directory(config.read([], {})))
+from redraft.server.build import names
+from redraft.server.build.fetching import Fetching
+print(names.find("", "", Fetching(print)).directory)
 """
     directory = Path(run(environment, tmp_path, "python", "-c", code).stdout.strip())
     assert directory.is_relative_to(environment)

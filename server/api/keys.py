@@ -1,9 +1,10 @@
-"""API keys: reads them, and finds the client a request's key belongs to."""
+"""API keys: reads them, says whether they are needed, and finds the client of a request."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,23 @@ def read_keys(config: ServerConfig) -> list[ApiKey]:
             raise ConfigError("an API key has no name; write each as NAME:KEY")
         keys.append(ApiKey.of(name.strip(), key.strip()))
     return keys
+
+
+def check_access(config: ServerConfig, keys: Sequence[ApiKey]) -> None:
+    """Raise ConfigError for an address that others can reach, and no key to keep them out."""
+    if keys or config.open_access or is_loopback(config.host):
+        return
+    raise ConfigError(
+        f"{config.host} can be reached by others and there are no API keys; give them with "
+        f"--api-keys-file or REDRAFT_API_KEYS, or serve everyone with --open-access"
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def client_of(scope: Scope, keys: Sequence[ApiKey]) -> str:

@@ -1,9 +1,16 @@
 """From a configuration to engines: which model a name stands for, where its files are, what runs.
 
-engines   the engines of a configuration, and the style in which each model is asked
-adapters  what is served on one engine: the base, the adapters on it, who writes which phase
+engines        the engines of a configuration, and the style in which each model is asked
+adapters       what is served on one engine: the base, the adapters on it, who writes a phase
+names          which model a name stands for
+hub            models of the hub, fetched into its cache
+repository     which files of a repository are needed
+aliases        models with a short name, made once from a package
+gguf_weights   a GGUF file turned into weights
+fetching       what a fetch says, and how it is stopped
+progress_bar   lines of progress of a download
 """
 
-from redraft.server.build.engines import SHIPPED, Engines, build, model_directory
+from redraft.server.build.engines import Engines, build, model_files
 
-__all__ = ["SHIPPED", "Engines", "build", "model_directory"]
+__all__ = ["Engines", "build", "model_files"]

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.server.build.names import ModelFiles
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine import Adapter
@@ -22,7 +23,7 @@ from redraft.server.refine import manifest
 from redraft.server.refine.adapters import NO_ADAPTERS, PhaseAdapters
 from redraft.server.refine.manifest import Manifest, ManifestError
 
-Find = Callable[[str], Awaitable[Path]]  # the files of a model or an adapter, by its name
+Find = Callable[[str], Awaitable[ModelFiles]]  # the files of a model or an adapter, by its name
 ITSELF = PhaseAdapters.all(".")
 
 
@@ -39,7 +40,7 @@ class Variant:
 class Lineup:
     """Everything served on one engine."""
 
-    base: Path | None  # the directory of the model; None when the engine needs none
+    base: ModelFiles | None  # None when the engine needs none
     main: Variant
     others: tuple[Variant, ...] = ()
     adapters: tuple[Adapter, ...] = ()  # to be loaded
@@ -50,18 +51,18 @@ class Lineup:
         return {name for served in (self.main, *self.others) for name in served.adapters.names}
 
 
-async def read(config: ServerConfig, directory: Path | None, find: Find) -> Lineup:
-    """The lineup of a configuration whose model is in ``directory``. Raises ConfigError,
+async def read(config: ServerConfig, model: ModelFiles | None, find: Find) -> Lineup:
+    """The lineup of a configuration with these files of its model. Raises ConfigError,
     ManifestError or EngineError, each in one line."""
     given = _given(config)
     if config.engine == "scripted" and given:
         raise ConfigError("--lora is for --engine vllm and http, and the engine is scripted")
     if config.engine == "http":
-        return _upstream(directory, given)
-    if directory is None:
+        return _upstream(model, given)
+    if model is None:
         return Lineup(None, Variant(""))
-    places = {name: await find(place) for name, place in given.items()}
-    lineup = await _local(config, directory, places, find)
+    places = {name: (await find(place)).directory for name, place in given.items()}
+    lineup = await _local(config, model, places, find)
     if lineup.adapters and config.speculate != "none":
         raise ConfigError(
             "--speculate cannot be combined with adapters: what vLLM verifies then is not shown "
@@ -84,15 +85,18 @@ def _given(config: ServerConfig) -> dict[str, str]:
 
 
 async def _local(
-    config: ServerConfig, directory: Path, places: Mapping[str, Path], find: Find
+    config: ServerConfig, model: ModelFiles, places: Mapping[str, Path], find: Find
 ) -> Lineup:
     loaded = _Loaded(places)
-    if (directory / CONFIG).is_file():
+    base, directory = model, model.directory
+    if _is_adapter(directory):
         base = await _base_of(directory, find)
-        main = loaded.main(config.served_name, directory, base)
+        main = loaded.main(config.served_name or model.name, directory, base.directory)
     else:
-        base, main = directory, loaded.variant("", directory, directory, NO_ADAPTERS)
-    others = tuple(loaded.variant(name, path, base, ITSELF) for name, path in places.items())
+        main = loaded.variant("", directory, directory, NO_ADAPTERS)
+    others = tuple(
+        loaded.variant(name, path, base.directory, ITSELF) for name, path in places.items()
+    )
     return Lineup(base, main, others, loaded.adapters())
 
 
@@ -105,11 +109,9 @@ class _Loaded:
         self._names = {path.resolve(): name for name, path in places.items()}
         self._used: dict[Path, str] = {}
 
-    def main(self, served_name: str, directory: Path, base: Path) -> Variant:
+    def main(self, name: str, directory: Path, base: Path) -> Variant:
         """The adapter that is the model, on its base."""
-        path = directory.resolve()
-        name = served_name or path.name
-        self._names.setdefault(path, name)
+        self._names.setdefault(directory.resolve(), name)
         return self.variant(name, directory, base, ITSELF)
 
     def variant(
@@ -139,8 +141,12 @@ class _Loaded:
         return self._used.setdefault(path, self._names.get(path, path.name))
 
 
-async def _base_of(directory: Path, find: Find) -> Path:
-    """The directory of an adapter's base."""
+def _is_adapter(directory: Path) -> bool:
+    return (directory / CONFIG).is_file()
+
+
+async def _base_of(directory: Path, find: Find) -> ModelFiles:
+    """The files of an adapter's base."""
     named = manifest.read_adapters(directory).base or _trained_on(directory)
     if not named:
         raise ManifestError(
@@ -151,14 +157,14 @@ async def _base_of(directory: Path, find: Find) -> Path:
         base = _beside(directory, named) or await find(named)
     except EngineError as error:
         raise EngineError(f"the base of the adapter {directory}: {error}") from error
-    if (base / CONFIG).is_file():
-        raise EngineError(f"the base of the adapter {directory} is an adapter, too: {base}")
+    if _is_adapter(base.directory):
+        raise EngineError(f"the base of the adapter {directory} is an adapter, too: {base.name}")
     return base
 
 
-def _beside(directory: Path, name: str) -> Path | None:
+def _beside(directory: Path, name: str) -> ModelFiles | None:
     path = (directory / name).resolve()
-    return path if path.is_dir() else None
+    return ModelFiles(path, path.name) if path.is_dir() else None
 
 
 def _trained_on(directory: Path) -> str:
@@ -169,15 +175,15 @@ def _trained_on(directory: Path) -> str:
         raise EngineError(f"cannot read {directory / CONFIG}: {error}") from error
 
 
-def _upstream(directory: Path | None, given: Mapping[str, str]) -> Lineup:
+def _upstream(model: ModelFiles | None, given: Mapping[str, str]) -> Lineup:
     """What is served from an upstream, which has its adapters loaded and lists them as models."""
-    if directory is None:
+    if model is None:
         main = Variant("")
     else:
-        adapter = (directory / CONFIG).is_file()
+        directory, adapter = model.directory, _is_adapter(model.directory)
         said = manifest.read_adapters(directory).adapters or (ITSELF if adapter else NO_ADAPTERS)
         names = {t: given.get(t) or (directory / t).resolve().name for t in said.names}
-        name = directory.resolve().name if adapter else ""
+        name = model.name if adapter else ""
         main = Variant(name, manifest.read(directory), said.renamed(names))
     others = (Variant(name, main.manifest, PhaseAdapters.all(to)) for name, to in given.items())
-    return Lineup(directory, main, tuple(others))
+    return Lineup(model, main, tuple(others))

@@ -12,19 +12,19 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redraft.server.build import adapters
+from redraft.server.build import adapters, names
 from redraft.server.build.adapters import Lineup, Variant
+from redraft.server.build.fetching import Fetching, in_thread
+from redraft.server.build.names import ModelFiles
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
-from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
+from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
 
-# redraft/models: a link to models/ in a checkout, part of the package where it is installed.
-SHIPPED = Path(__file__).parents[2] / "models" / "redraft-workbench"
 Progress = Callable[[str], None]
 
 
@@ -44,11 +44,14 @@ class Engines:
 async def build(config: ServerConfig, progress: Progress) -> Engines:
     """The engines of a configuration. Raises ConfigError, ManifestError or EngineError, each in
     one line, and leaves no engine running then."""
-    directory = model_directory(config)
-    lineup = await adapters.read(config, directory, find)
-    lineup = _styled_all(config, directory, lineup)
-    if directory and not lineup.main.manifest:
-        progress(f"{directory} has no text format in a {manifest.NAME}: asked in chat messages")
+
+    async def find(name: str) -> ModelFiles:
+        return await files_of(name, config, progress)
+
+    files = await model_files(config, progress)
+    lineup = _styled_all(config, await adapters.read(config, files, find))
+    if files and not lineup.main.manifest:
+        progress(f"{files.name} has no text format in a {manifest.NAME}: asked in chat messages")
     async with AsyncExitStack() as started:
         critics = {}
         key = read_key(config.critic_key, config.critic_key_file)
@@ -66,11 +69,6 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     return Engines(main, critics, tuple(others))
 
 
-async def find(name: str) -> Path:
-    """The files of a model or an adapter, by its name."""
-    return Path(name)
-
-
 def _served(engine: Engine, variant: Variant) -> ServedModel:
     direct = getattr(engine, "direct", None)
     return ServedModel(engine, variant.manifest, direct, variant.name, variant.adapters)
@@ -86,21 +84,36 @@ def _check_listed(engine: Engine, lineup: Lineup) -> None:
         )
 
 
-def model_directory(config: ServerConfig) -> Path | None:
-    """The directory of the model's files; None when the engine needs none."""
-    if config.model:
-        return Path(config.model)
+async def model_files(config: ServerConfig, progress: Progress) -> ModelFiles | None:
+    """The files of the model, fetched if need be; None when the engine needs none."""
     if config.engine != "vllm":
-        return None
-    if not SHIPPED.is_dir():
+        directory = Path(config.model)
+        return ModelFiles(directory, directory.name) if config.model else None
+    return await files_of(config.model, config, progress)
+
+
+async def files_of(name: str, config: ServerConfig, progress: Progress) -> ModelFiles:
+    """The files of a model or an adapter for vLLM, fetched if need be."""
+    _check_vllm()
+    on_cpu = start.on_cpu()
+
+    def find(fetching: Fetching) -> ModelFiles:
+        return names.find(name, config.cache_dir, fetching, on_cpu=on_cpu)
+
+    return await in_thread(find, progress)
+
+
+def _check_vllm() -> None:
+    if not importlib.util.find_spec("vllm"):
         raise ConfigError(
-            f"there is no model at {SHIPPED}; name one with --model DIRECTORY, or try the server "
-            f"without a model: --engine scripted"
+            "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
+            "cuda), or serve an engine that runs elsewhere: --engine http --upstream URL"
         )
-    return SHIPPED
 
 
-def _styled_all(config: ServerConfig, directory: Path | None, lineup: Lineup) -> Lineup:
+def _styled_all(config: ServerConfig, lineup: Lineup) -> Lineup:
+    directory = lineup.base.directory if lineup.base else None
+
     def styled(variant: Variant) -> Variant:
         chosen = _styled(config, directory, variant.manifest)
         return dataclasses.replace(variant, manifest=chosen)
@@ -161,22 +174,17 @@ async def _connect(address: Upstream) -> Engine:
 
 
 async def _vllm(
-    config: ServerConfig, directory: Path, lineup: Lineup, progress: Progress
+    config: ServerConfig, files: ModelFiles, lineup: Lineup, progress: Progress
 ) -> Engine:
     styled = lineup.main.manifest
-    if not importlib.util.find_spec("vllm"):
-        raise ConfigError(
-            "vLLM is not installed; run: redraft install cpu (with an NVIDIA GPU: redraft install "
-            "cuda), or serve an engine that runs elsewhere: --engine http --upstream URL"
-        )
     if config.speculate == "draft" and not (styled and styled.style == "srt"):
         raise ConfigError(
-            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {directory} is "
-            f"asked in chat messages; leave --speculate out"
+            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {files.name} "
+            f"is asked in chat messages; leave --speculate out"
         )
-    settings = dataclasses.replace(vllm_settings(config, directory), adapters=lineup.adapters)
+    settings = dataclasses.replace(vllm_settings(config, files), adapters=lineup.adapters)
     if lineup.main.name:  # the adapter has the name that clients ask for; the base keeps its own
-        settings = dataclasses.replace(settings, served_name="")
+        settings = dataclasses.replace(settings, served_name=files.name)
     if styled and config.speculate == "draft":
         form = styled.srt_format
         markers = DraftMarkers(form.feedback.ids, form.refinement.ids, form.eos_ids[0])
@@ -184,11 +192,12 @@ async def _vllm(
     return await VllmEngine.start(settings, progress)
 
 
-def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
-    """The settings of an engine for the model in ``directory``, without speculation."""
+def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
+    """The settings of an engine for this model, without speculation."""
     return VllmSettings(
-        model=directory,
-        served_name=config.served_name,
+        model=files.directory,
+        served_name=config.served_name or files.name,
+        from_hub=files.from_hub,
         dtype=config.dtype,
         max_model_len=config.max_model_len,
         kv_cache_memory_bytes=config.kv_cache_memory_bytes,

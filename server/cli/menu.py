@@ -1,4 +1,4 @@
-"""The `redraft` command: serve, chat, train, bench, install. Each imports only what it needs.
+"""The `redraft` command and its programs. Each imports only what it needs.
 
 Run: redraft --help
 """
@@ -26,6 +26,7 @@ class Command:
 
 COMMANDS = {
     "serve": Command("redraft.server.run", "serve a model behind the OpenAI API", "cpu"),
+    "models": Command("redraft.server.cli.models", "list the models at hand"),
     "chat": Command("redraft.clients.chat", "talk to a running server in the terminal"),
     "train": Command(
         "redraft.train.__main__", "teach a model to give itself feedback and refine", "train"

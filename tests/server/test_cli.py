@@ -29,8 +29,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_command_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["server"]) == 2
-    message = "redraft: unknown command 'server'; known: serve, chat, train, bench, install\n"
-    assert capsys.readouterr().err == message
+    known = "serve, models, chat, train, bench, install"
+    assert capsys.readouterr().err == f"redraft: unknown command 'server'; known: {known}\n"
 
 
 def run(root: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def test_every_command_has_help(command: str, root: Path) -> None:
     assert f"redraft {command}" in shown.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["chat"], ["bench"], ["install"]])
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["models"], ["chat"], ["bench"], ["install"]])
 def test_help_needs_no_extra(arguments: list[str], tmp_path: Path, root: Path) -> None:
     shown = run(root, *arguments, "--help", **without_extras(tmp_path, root))
     assert shown.returncode == 0, shown.stderr

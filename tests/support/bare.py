@@ -6,7 +6,8 @@ from pathlib import Path
 
 # A library of every extra, and those they bring along.
 EXTRAS = (
-    *("accelerate", "aiohttp", "datasets", "jinja2", "lm_eval", "locust", "matplotlib", "numpy"),
+    *("accelerate", "aiohttp", "datasets", "gguf", "huggingface_hub", "jinja2", "lm_eval"),
+    *("locust", "matplotlib", "numpy", "safetensors"),
     *("peft", "psutil", "pyarrow", "requests", "sklearn", "tensorboard", "tokenizers", "torch"),
     *("tqdm", "transformers", "trl", "uvloop", "vllm", "yaml"),
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine.adapters import Adapter
 
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.gguf")
+WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 MIB = 1 << 20
 
 
@@ -31,13 +32,14 @@ class VllmSettings:
     served_name: str = ""  # empty: the name of the directory
     dtype: str = "auto"
     max_model_len: int | None = None  # None: what the model was made for
-    kv_cache_memory_bytes: int | None = None  # None: 256 MiB on a CPU, what is free on a GPU
+    kv_cache_memory_bytes: int | None = None  # None: see memory.py; what is free on a GPU
     block_size: int | None = None  # None: 32 on a CPU, so that short prefixes are cached too
     max_num_seqs: int = 64
     enforce_eager: bool | None = None  # None: on a CPU, where compiling costs 11 to 26 s
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
+    from_hub: bool = False  # its code may be in another repository of the hub
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
     adapters: tuple[Adapter, ...] = ()  # what ``Call.adapter`` may name
@@ -55,8 +57,7 @@ def check_model_directory(model: Path) -> list[str]:
     try:
         if not model.is_dir():
             raise EngineError(
-                f"no model directory at {model}; give the directory that holds the weights "
-                f"(from the hub: hf download NAME --local-dir {model})"
+                f"no model directory at {model}; give the directory that holds the weights"
             )
         files = {path.name for path in model.iterdir()}
         architectures = json.loads(config.read_text(encoding="utf-8")).get("architectures")
@@ -68,13 +69,36 @@ def check_model_directory(model: Path) -> list[str]:
         raise EngineError(f"{model} is not a model: {config} is not a JSON object") from error
     if not architectures:
         raise EngineError(f"{model} is not a model: {config} names no architectures")
-    if "tokenizer.json" not in files:
-        raise EngineError(f"{model} has no tokenizer.json, which token-exact phases need")
-    if not any(Path(name).match(pattern) for name in files for pattern in WEIGHTS):
-        raise EngineError(f"{model} has no weights ({', '.join(WEIGHTS)})")
+    if missing := what_is_missing(files):
+        raise EngineError(f"{model} {missing}")
+    if lost := sorted(_shards(model) - files):
+        raise EngineError(f"{model} is not complete: it has no {lost[0]}; copy it again")
     return [str(architecture) for architecture in architectures]
 
 
+def what_is_missing(files: Iterable[str]) -> str | None:
+    """What a model with these files lacks, as an error says it; None when they are enough."""
+    names = set(files)
+    if "config.json" not in names:
+        return "is not a model: it has no config.json"
+    if "tokenizer.json" not in names:
+        return "has no tokenizer.json, which token-exact phases need"
+    if not any(Path(name).match(pattern) for name in names for pattern in WEIGHTS):
+        return f"has no weights ({', '.join(WEIGHTS)})"
+    return None
+
+
+def _shards(model: Path) -> set[str]:
+    """The files that the index of the weights names; none where there is no index."""
+    index = model / "model.safetensors.index.json"
+    if not index.is_file():
+        return set()
+    try:
+        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineError(f"{model} is not a model: {index} cannot be read") from error
+
+
 def weight_bytes(model: Path) -> int:
-    files = (path for pattern in WEIGHTS[:2] for path in model.glob(pattern))
+    files = (path for pattern in WEIGHTS for path in model.glob(pattern))
     return sum(path.stat().st_size for path in files)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import adapters, forking
+from redraft.server.engine.vllm_engine import adapters, forking, memory
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
-CPU_BLOCK_SIZE = 32
-CPU_KV_BYTES = 256 * MIB
 SPECULATION = {
     "method": "custom_class",
     "model": "redraft.server.engine.vllm_engine.speculation.DraftProposer",
@@ -109,8 +107,9 @@ def _prepare_environment(settings: VllmSettings) -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "TOKENIZERS_PARALLELISM": "false",  # its threads do not survive a fork
-        "HF_HUB_OFFLINE": "1",  # the model is a directory
     }
+    if not settings.from_hub:
+        defaults["HF_HUB_OFFLINE"] = "1"  # everything is in the model's directory
     if on_cpu():
         # oneDNN caches one primitive, about half a MiB, for each shape of a matrix product. With
         # its own limit of 1024 a server grows by hundreds of MiB; with this one it is no slower.
@@ -190,8 +189,9 @@ def command_line(settings: VllmSettings) -> list[str]:
     eager = settings.enforce_eager
     if on_cpu():
         eager = eager is not False
-        options["--block-size"] = settings.block_size or CPU_BLOCK_SIZE
-        options["--kv-cache-memory-bytes"] = settings.kv_cache_memory_bytes or CPU_KV_BYTES
+        options["--block-size"] = settings.block_size or memory.BLOCK_SIZE
+        kv_bytes = settings.kv_cache_memory_bytes or memory.default_kv_bytes(settings)
+        options["--kv-cache-memory-bytes"] = kv_bytes
     flags = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
     flags += ["--enforce-eager"] if eager else []
     # A seeded request whose prompt is processed in two chunks kills vLLM's CPU worker ("CPU
@@ -218,8 +218,7 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
         * model.get_head_size()
         * model.dtype.itemsize
     )
-    # One block more than a full window: vLLM reserves one.
-    needed = (-(-window // block) + 1) * block * per_token
+    needed = memory.window_bytes(per_token, window, block)
     if kv_bytes < needed:
         raise EngineError(
             f"a KV cache of {_mib(kv_bytes)} holds {kv_bytes // per_token} tokens, but the "
@@ -230,13 +229,12 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
 
 
 def _check_free_memory(kv_bytes: int, weights: int) -> None:
-    import psutil  # a dependency of vLLM
-
-    free = psutil.virtual_memory().available
+    free = memory.available_bytes()
     if kv_bytes + weights > free:
         raise EngineError(
             f"a KV cache of {_mib(kv_bytes)} and weights of {_mib(weights)} do not fit the "
-            f"{_mib(free)} of memory that are free; lower kv_cache_memory_bytes"
+            f"{_mib(free)} of memory that are free; lower kv_cache_memory_bytes "
+            f"or max_model_len"
         )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from redraft.server.build import build
 from redraft.server.build.adapters import Lineup, read
+from redraft.server.build.names import ModelFiles
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call, EngineError, Sampling, complete
 from redraft.server.options import ConfigError
@@ -51,13 +52,15 @@ def poet(tmp_path: Path) -> Path:
 
 
 def lineup(directory: Path | None, *lora: str, **options: Any) -> Lineup:
-    async def find(name: str) -> Path:
-        known = {"named-base": directory.parent / "base" if directory else Path()}
-        if name not in known and not Path(name).is_dir():  # noqa: ASYNC240
+    async def find(name: str) -> ModelFiles:
+        if name == "named-base" and directory:
+            return ModelFiles(directory.parent / "base", name)
+        if not Path(name).is_dir():  # noqa: ASYNC240
             raise EngineError(f"there is no {name}")
-        return known.get(name, Path(name))
+        return ModelFiles(Path(name), name)
 
-    return asyncio.run(read(ServerConfig(lora=lora, **options), directory, find))
+    files = ModelFiles(directory, directory.name) if directory else None
+    return asyncio.run(read(ServerConfig(lora=lora, **options), files, find))
 
 
 # Which names there are, and who writes their phases
@@ -73,7 +76,7 @@ def test_an_adapter_of_the_command_line_is_served_beside_its_base(base: Path, po
 
 def test_an_adapter_as_the_model_is_served_on_its_base(base: Path, poet: Path) -> None:
     read = lineup(poet)
-    assert read.base is not None and read.base.resolve() == base
+    assert read.base == ModelFiles(base, "base")
     assert (read.main.name, read.main.adapters) == ("poet", PhaseAdapters.all("poet"))
     assert lineup(poet, served_name="mine").main.adapters == PhaseAdapters.all("mine")
 
@@ -81,7 +84,7 @@ def test_an_adapter_as_the_model_is_served_on_its_base(base: Path, poet: Path) -
 def test_its_manifest_names_the_base_and_the_phases(base: Path, poet: Path) -> None:
     write(poet, redraft=says(base="named-base", adapters=CRITIC))
     read = lineup(poet)
-    assert read.base == base
+    assert read.base == ModelFiles(base, "named-base")
     assert read.main.adapters == PhaseAdapters(None, "poet", "poet")
     assert read.main.manifest is None  # no text format: asked in chat messages
 
@@ -114,7 +117,7 @@ def test_an_adapter_keeps_the_text_format_of_its_base_unless_it_has_its_own(
     manifest.write(poet, form, manifest.DefaultPolicy(3), adapters=section, base=base)
     read = lineup(poet)
     assert read.main.manifest is not None and read.main.manifest.policy.max_iterations == 3
-    assert (read.base or base).resolve() == base
+    assert read.base == ModelFiles(base, "base")
     (base / "tokenizer.json").write_text("{} ")
     with pytest.raises(ManifestError, match=r"the tokenizer in .*base is not the one"):
         lineup(poet)

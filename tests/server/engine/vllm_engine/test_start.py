@@ -37,7 +37,7 @@ NAMED = json.dumps({"architectures": ["LlamaForCausalLM"]})
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (None, "no model directory at .*hf download"),
+        (None, "no model directory at .*holds the weights"),
         ({}, "is not a model: it has no config.json"),
         ({"config__json": "{"}, "is not a JSON object"),
         ({"config__json": "[]"}, "is not a JSON object"),

@@ -1,0 +1,67 @@
+"""Which model a name stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from redraft.server.build import names
+from redraft.server.build.aliases import ALIASES
+from redraft.server.build.fetching import Fetching
+from redraft.server.build.names import DEFAULT, SHIPPED, ModelFiles
+from redraft.server.engine.base import EngineError
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def find(name: str, cache: str = "") -> ModelFiles:
+    return names.find(name, cache, Fetching(print))
+
+
+def test_a_directory_is_served_as_it_is_by_its_own_name(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in (str(tmp_path / "mine"), "mine", "./mine", "mine/"):
+        found = find(name)
+        assert found.directory.samefile(tmp_path / "mine")
+        assert found.name == "mine"
+        assert not found.from_hub
+
+
+def test_a_directory_comes_before_a_name_of_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "acme" / "tiny").mkdir(parents=True)
+    assert find("acme/tiny").name == "tiny"
+
+
+def test_no_name_and_the_name_of_a_shipped_model_find_it() -> None:
+    if not (SHIPPED / DEFAULT).is_dir():
+        pytest.skip(f"there is no model {DEFAULT} yet")
+    assert find("") == find(DEFAULT) == ModelFiles(SHIPPED / DEFAULT, DEFAULT)
+
+
+def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:
+    made = ALIASES["smollm2"].directory(tmp_path)
+    made.mkdir(parents=True)
+    assert find("smollm2", str(tmp_path)) == ModelFiles(made, "smollm2")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("smolm2", r"no model directory at smolm2, .*\(OWNER/NAME\), or one of .*smollm2"),
+        ("/no/such/place", "no model directory at /no/such/place"),
+        ("./acme/tiny", "no model directory at ./acme/tiny"),
+        ("weights.gguf", "weights.gguf names a GGUF file: .*llama-server -m FILE"),
+        ("acme/tiny-GGUF:Q4_K_M", "GGUF.* --engine http --upstream"),
+        ("acme/tiny:Q4_K_M", r"@ \(OWNER/NAME@REVISION\)"),
+        ("notes.txt", "notes.txt is a file; give the directory that it is in"),
+    ],
+)
+def test_what_is_no_model_is_told_in_one_line(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(EngineError, match=message) as e:
+        find(name)
+    assert "\n" not in str(e.value)
