@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from vllm.platforms import current_platform
 
 from redraft.server.engine.vllm_engine import forking
 from redraft.server.engine.vllm_engine.aligned_draft import Fences
@@ -30,6 +31,13 @@ class WorkerExtension:
 
     def show_output(self) -> None:
         forking.show_output()
+
+    def add_adapters_in_groups(self) -> None:
+        """On a CPU, replace vLLM's slow way of computing adapters."""
+        if current_platform.is_cpu():
+            from redraft.server.engine.vllm_engine import adapters_on_cpu
+
+            adapters_on_cpu.install()
 
     def speculate(
         self, opening: list[int], feedback: list[int], refinement: list[int], end: int
