@@ -207,7 +207,7 @@ class ServerConfig:
         "attempts to bring a dead engine back", VllmSettings.max_restarts, "vllm", least=0
     )
     engine_arg: tuple[str, ...] = option(
-        "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it",
+        "NAME=VALUE, NAME VALUE or NAME, any other argument of vLLM's own server; repeat it",
         (),
         "vllm",
         repeat=True,

@@ -17,10 +17,11 @@ import os
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine import arguments, forking
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -39,6 +40,12 @@ SPECULATION = {
     "method": "custom_class",
     "model": "redraft.server.engine.vllm_engine.speculation.DraftProposer",
     "num_speculative_tokens": 8,  # measured best from 1 to 32 streams
+}
+STRUCTURED_OUTPUTS = {
+    # Other backends take minutes over some expressions, and block the engine meanwhile.
+    "backend": "xgrammar",
+    # Small models write white space between two fields of JSON until the limit.
+    "disable_any_whitespace": True,
 }
 # Releases of vLLM have their command line in different modules.
 PARSER_MODULES = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.common.cli_args")
@@ -153,10 +160,18 @@ def _parse(settings: VllmSettings) -> Namespace:
         def error(self, message: str) -> NoReturn:
             raise EngineError(f"vLLM does not take these settings: {message}")
 
+        def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+            # By now vLLM has turned dotted arguments into JSON objects.
+            actions = self._option_string_actions.items()
+            single = {name: action.dest for name, action in actions if action.nargs is None}
+            return super().parse_known_args(arguments.merged(args, single), namespace)
+
     for module in PARSER_MODULES:
         with contextlib.suppress(ModuleNotFoundError):
             parser = importlib.import_module(module).make_arg_parser(Parser())
-            args: Namespace = parser.parse_args(command_line(settings))
+            theirs = arguments.with_config_file(settings.extra_args, parser.load_config_file)
+            words = command_line(replace(settings, extra_args=theirs))
+            args: Namespace = parser.parse_args(words)
             return args
     raise EngineError("this vLLM has no command line Redraft knows; install 0.32 or 0.33")
 
@@ -180,8 +195,7 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--pipeline-parallel-size": settings.pipeline_parallel_size,
         "--data-parallel-size": settings.data_parallel_size,
         "--scheduling-policy": "priority",
-        # Other backends take minutes over some expressions, and block the engine meanwhile.
-        "--structured-outputs-config.backend": "xgrammar",
+        "--structured-outputs-config": json.dumps(STRUCTURED_OUTPUTS),
         "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
     if settings.draft_markers:

@@ -185,16 +185,15 @@ SCHEMA = {
         (Constraint("regex", "one line\n[ab]{2}"), r"one line\n[ab]{2}"),
         (Constraint("choice", '["yes", "no"]'), "yes|no"),
         (Constraint("grammar", 'root ::= "a" [0-9] "b"'), r"a\db"),
-        (Constraint("json_schema", json.dumps(SCHEMA)), r"\{.*\}"),
+        # Without white space, which this random model would write for ever.
+        (Constraint("json_schema", json.dumps(SCHEMA)), r'\{"animal":"(ant|bee)", ?"legs":6\}'),
     ],
 )
 def test_a_constrained_completion_matches(
     running: Running, constraint: Constraint, expected: str
 ) -> None:
-    completion = ask(running, Sampling(constraint=constraint, max_tokens=400, seed=4))
-    assert re.fullmatch(expected, completion.text, re.DOTALL)
-    if constraint.kind == "json_schema":
-        assert json.loads(completion.text)["animal"] in {"ant", "bee"}
+    completion = ask(running, Sampling(constraint=constraint, max_tokens=40, seed=4))
+    assert re.fullmatch(expected, completion.text)
 
 
 @pytest.mark.parametrize(
