@@ -11,14 +11,24 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, instruction, outcome, reasoning, unsupported
+from redraft.server.api import (
+    decide,
+    fields,
+    instruction,
+    outcome,
+    reasoning,
+    unsupported,
+    warnings,
+)
 from redraft.server.api.chat_stream import ChatStream
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES
+from redraft.server.api.running_usage import RunningUsage
 from redraft.server.api.schema.answers import (
     ChatAnswerMessage,
+    ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
     Head,
@@ -43,6 +53,9 @@ router = APIRouter(tags=["OpenAI"])
 async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
+    fields.check(body)
+    if warning := fields.unknown(body):
+        warnings.warn(context.request, warning)
     instruction.check_length(body.messages, config)
     requested = decide.requested_by(body, service, config)
     requested = replace(requested, total_tokens=body.max_completion_tokens)
@@ -55,7 +68,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     job = decision.job("chat", brief, context, live=bool(body.stream))
     head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
     if body.stream:
-        stream = ChatStream(head, decision, shown, body.include_usage)
+        running = RunningUsage(job.totals) if body.continuous_usage else None
+        stream = ChatStream(head, decision, shown, body.include_usage, running)
         return EventStream(stream.chunks(service.run(job)), config)
     trace = await finished(context.request.receive, service.run(job))
     completion = _completion(head, trace, decision, shown)
@@ -70,16 +84,25 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
 def _completion(
     head: Head, trace: Trace, decision: Decision, shown: ReasoningField
 ) -> ChatCompletion:
-    message: ChatAnswerMessage = {"role": "assistant", "content": trace.answer.text}
+    message: ChatAnswerMessage = {
+        "role": "assistant",
+        "content": trace.answer.text,
+        "refusal": None,
+    }
     if decision.policy.refines:
         reasoning.add_to(message, trace, shown)
-    finish_reason = trace.answer.finish_reason
+    choice: ChatChoice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": trace.answer.finish_reason,
+    }
     return {
         "id": head["id"],
         "object": "chat.completion",
         "created": head["created"],
         "model": head["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "choices": [choice],
         "usage": outcome.usage_of(trace),
         "refine": outcome.outcome_of(trace, decision.trace),
     }

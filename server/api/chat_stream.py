@@ -13,6 +13,7 @@ from contextlib import aclosing
 from redraft.server.api import outcome
 from redraft.server.api.decide import Decision
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
+from redraft.server.api.running_usage import RunningUsage
 from redraft.server.api.schema.answers import Head
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
@@ -22,12 +23,18 @@ from redraft.server.refine.trace import Trace
 
 class ChatStream:
     def __init__(
-        self, head: Head, decision: Decision, shown: ReasoningField, include_usage: bool
+        self,
+        head: Head,
+        decision: Decision,
+        shown: ReasoningField,
+        include_usage: bool,
+        running: RunningUsage | None = None,  # to have the usage so far on every chunk
     ) -> None:
         start = {"id": head["id"], "object": "chat.completion.chunk", "created": head["created"]}
         self._open = to_json({**start, "model": head["model"]})[:-1]
         self._delta = f'data: {self._open},"choices":[{{"index":0,"delta":'
         self._decision, self._include_usage = decision, include_usage
+        self._running = running
         self._reasoning = ReasoningText()
         self._inline = shown == "inline_think"
         self._fields = [f'"{name}":' for name in FIELDS.get(shown, ())]
@@ -41,6 +48,8 @@ class ChatStream:
                     yield chunks.encode("utf-8", "replace")
 
     def _chunks_of(self, event: Event) -> str:
+        if self._running is not None:
+            self._running.add(event)
         match event:
             case Delta(live=True, text=text):
                 if not self._answered:
@@ -53,7 +62,7 @@ class ChatStream:
                 chunks = self._thought(text, self._where(event)) if text else ""
         if chunks and not self._begun:
             self._begun = True
-            return self._chunk('{"role":"assistant","content":""}') + chunks
+            return self._chunk('{"role":"assistant","content":"","refusal":null}') + chunks
         return chunks
 
     def _thought(self, text: str, at: str) -> str:
@@ -90,6 +99,10 @@ class ChatStream:
             self._at = f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'
         return self._at
 
+    def _usage(self) -> str:
+        return f',"usage":{to_json(self._running.so_far())}' if self._running is not None else ""
+
     def _chunk(self, delta: str, refine: str = "", finish_reason: str | None = None) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        return f'{self._delta}{delta},"finish_reason":{finish}}}]{refine}}}\n\n'
+        rest = f'"logprobs":null,"finish_reason":{finish}}}]{refine}{self._usage()}'
+        return f"{self._delta}{delta},{rest}}}\n\n"

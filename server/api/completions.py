@@ -13,11 +13,12 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, instruction, outcome, unsupported
+from redraft.server.api import decide, fields, instruction, outcome, unsupported, warnings
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
+from redraft.server.api.running_usage import RunningUsage
 from redraft.server.api.schema.answers import CompletionChoice, Head, TextCompletion
 from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
@@ -44,6 +45,9 @@ CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text may hav
 async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
+    fields.check(body)
+    if warning := fields.unknown(body):
+        warnings.warn(context.request, warning)
     requested = decide.requested_by(body, service, config)
     decision = decide.decide(replace(requested, refines_by_default=False), service, config)
     decision = _with_default_length(decision)
@@ -55,7 +59,8 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
         job = await _job(body, context, decision)
         head = outcome.head_of(job, context.model_name)
         if body.stream:
-            chunks = _chunks(head, service.run(job), decision, body.include_usage)
+            running = RunningUsage(job.totals) if body.continuous_usage else None
+            chunks = _chunks(head, service.run(job), decision, body.include_usage, running)
             return EventStream(chunks, config)
         trace = await finished(context.request.receive, service.run(job))
     completion = _ending(head, trace, decision, trace.answer.text)
@@ -128,19 +133,28 @@ async def _chunks(
     events: AsyncGenerator[Event, None],
     decision: Decision,
     include_usage: bool,
+    running: RunningUsage | None,
 ) -> AsyncGenerator[bytes, None]:
     """The answer alone: this API has no field for reasoning."""
+
+    def sent(chunk: TextCompletion) -> bytes:
+        if running is not None:
+            chunk["usage"] = running.so_far()
+        return data(chunk)
+
     answered = False
     with instruction.came_in("prompt"):
         async with aclosing(events):
             async for event in events:
+                if running is not None:
+                    running.add(event)
                 match event:
                     case Delta(live=True, text=text):
                         answered = True
-                        yield data(_completion(head, [_choice(text, None)]))
+                        yield sent(_completion(head, [_choice(text, None)]))
                     case Finished(trace=trace):
                         text = "" if answered else trace.answer.text
-                        yield data(_ending(head, trace, decision, text))
+                        yield sent(_ending(head, trace, decision, text))
                         if include_usage:
                             usage = _completion(head, [])
                             usage["usage"] = outcome.usage_of(trace)

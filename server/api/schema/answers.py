@@ -152,6 +152,7 @@ class Head(Extensible):
 class ChatAnswerMessage(Extensible):
     role: Literal["assistant"]
     content: str | None
+    refusal: str | None
     reasoning: NotRequired[str | None]
     reasoning_content: NotRequired[str | None]
 
@@ -159,6 +160,7 @@ class ChatAnswerMessage(Extensible):
 class ChatChoice(Extensible):
     index: int
     message: ChatAnswerMessage
+    logprobs: dict[str, Any] | None
     finish_reason: FinishReason
 
 
@@ -172,6 +174,7 @@ class ChatCompletion(Head):
 class ChatDelta(Extensible):
     role: NotRequired[Literal["assistant"]]
     content: NotRequired[str | None]
+    refusal: NotRequired[str | None]
     reasoning: NotRequired[str]
     reasoning_content: NotRequired[str]
 
@@ -179,6 +182,7 @@ class ChatDelta(Extensible):
 class ChunkChoice(Extensible):
     index: int
     delta: ChatDelta
+    logprobs: dict[str, Any] | None
     finish_reason: FinishReason | None
 
 
