@@ -92,9 +92,7 @@ class ScriptedEngine:
         await self.check()
         ids = self._prompt_ids(prompt)
         if len(ids) >= self.window:
-            raise PromptTooLong(
-                f"the prompt has {len(ids)} tokens, but the model's window is {self.window}"
-            )
+            raise PromptTooLong.by(self.window, len(ids))
         entry = self._entry(ReceivedCall(prompt, self._text(ids), sampling, call))
         written = _Written(StopStrings(sampling.stop), self.window - len(ids))
         if sampling.max_tokens is not None:

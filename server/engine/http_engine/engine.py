@@ -139,9 +139,7 @@ class HttpEngine:
         # /completions generates 16 tokens when max_tokens is left out.
         room = self.window - len(prompt.ids)
         if room < 1:
-            raise PromptTooLong(
-                f"the prompt has {len(prompt.ids)} tokens, but the model's window is {self.window}"
-            )
+            raise PromptTooLong.by(self.window, len(prompt.ids))
         max_tokens = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
         return replace(sampling, max_tokens=max_tokens)
 

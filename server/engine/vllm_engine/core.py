@@ -96,10 +96,7 @@ class Core:
     ) -> AsyncGenerator[Chunk, None]:
         ids = await self.ids_of(prompt)
         if len(ids) >= self.window:
-            raise PromptTooLong(
-                f"the prompt has {len(ids)} tokens, but the model's window is {self.window}; "
-                f"shorten it to {self.window - 1} or less"
-            )
+            raise PromptTooLong.by(self.window, len(ids))
         with _errors():
             params = sampling_params(sampling, self._defaults, self.window - len(ids))
             if self._markers is not None and (params.min_p or params.logit_bias):

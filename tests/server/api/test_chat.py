@@ -242,6 +242,7 @@ def test_reasoning_can_be_left_out(body: dict[str, Any]) -> None:
     assert chat(*LOOP, **body)["choices"][0]["message"] == {
         "role": "assistant",
         "content": "Paris",
+        "refusal": None,
     }
 
 

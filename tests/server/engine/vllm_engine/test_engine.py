@@ -147,7 +147,9 @@ def test_an_instruction_cannot_forge_a_special_token(running: Running) -> None:
 
 def test_a_prompt_longer_than_the_window_is_refused_at_once(running: Running) -> None:
     long = Tokens((20,) * tiny_model.WINDOW)
-    with pytest.raises(PromptTooLong, match="4096 tokens, but the model's window is 4096"):
+    with pytest.raises(
+        PromptTooLong, match=r"length is 4096 tokens\. However, your messages resulted in 4096"
+    ):
         ask(running, prompt=long)
     assert running.engine.num_unfinished() == 0
 
