@@ -164,6 +164,7 @@ def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        warm_up=config.warm_up,
         max_restarts=config.max_restarts,
         extra_args=tuple(word for arg in config.engine_arg for word in words_of(arg)),
     )

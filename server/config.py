@@ -203,6 +203,11 @@ class ServerConfig:
     speculate: Literal["none", "draft"] = option(
         "guess refinements from the drafts they refine: the same text, sooner", "none", "vllm"
     )
+    warm_up: bool = option(
+        "after the start, use once in the background what is compiled or loaded at its first use",
+        True,
+        "vllm",
+    )
     max_restarts: int = option(
         "attempts to bring a dead engine back", VllmSettings.max_restarts, "vllm", least=0
     )

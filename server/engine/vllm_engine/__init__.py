@@ -9,6 +9,7 @@
     prompts        text and chats to token ids, with no special token recognised in content
     token_text     token ids to text, each token with its own text
     sampling       Sampling to vLLM's parameters
+    warm_up        first uses, in the background, before a request has to wait for them
     direct         vLLM's own OpenAI application, over the same core
     worker         our code in vLLM's worker processes
     speculation    guesses refinements from their drafts, in the worker

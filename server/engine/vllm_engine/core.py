@@ -35,6 +35,7 @@ from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
 from redraft.server.engine.vllm_engine.token_text import TokenText
+from redraft.server.engine.vllm_engine.warm_up import warm_up
 
 LONG_TEXT = 10_000  # characters; longer texts are encoded in a thread, off the event loop
 CLOSING_S = 5.0
@@ -59,6 +60,7 @@ class Core:
         self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
         self.window: int = llm.model_config.max_model_len
         self.direct: Any = None
+        self._warming: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Show the output of its process, generate one token, and build direct mode."""
@@ -74,6 +76,20 @@ class Core:
             async for _ in self._llm.generate(prompt, first, "first"):
                 pass
         self.direct = await build_direct(self._llm, self._args)
+
+    def start_warming(self) -> None:
+        """Begin the warm-up, and do not wait for it."""
+
+        async def warm() -> None:
+            speculates = self._markers is not None
+            with suppress(EngineError), _errors():
+                await warm_up(self._llm, speculates=speculates, by_priority=self._by_priority)
+
+        self._warming = asyncio.create_task(warm())
+
+    @property
+    def warming(self) -> bool:
+        return self._warming is not None and not self._warming.done()
 
     @property
     def alive(self) -> bool:
@@ -160,6 +176,8 @@ class Core:
     async def close(self) -> None:
         """End running completions, then the engine's process."""
         try:
+            if self._warming is not None:
+                self._warming.cancel()
             if self.alive:
                 await self._end_completions()
         finally:
