@@ -205,7 +205,7 @@ class ServerConfig:
     )
     warm_up: bool = option(
         "after the start, use once in the background what is compiled or loaded at its first use",
-        True,
+        VllmSettings.warm_up,
         "vllm",
     )
     max_restarts: int = option(
