@@ -217,26 +217,7 @@ class EngineUnavailable(EngineError):
 
 
 class PromptTooLong(EngineError):
-    """The prompt does not fit the model's window.
-
-    Begins as OpenAI's error does: client libraries recognise the case by its words (LiteLLM's
-    ContextWindowExceededError), and fall back to a larger model or a shorter history."""
-
-    @classmethod
-    def by(cls, window: int, prompt_tokens: int, max_tokens: int | None = None) -> PromptTooLong:
-        """``max_tokens``: what the request asks for, where the prompt alone would fit."""
-        limit = f"This model's maximum context length is {window} tokens."
-        room = window - prompt_tokens
-        if max_tokens is None or room < 1:
-            return cls(
-                f"{limit} However, your messages resulted in {prompt_tokens} tokens. Please "
-                f"reduce the length of the messages to {window - 1} tokens or less."
-            )
-        return cls(
-            f"{limit} However, you requested {prompt_tokens + max_tokens} tokens ({prompt_tokens} "
-            f"in the messages, {max_tokens} in the completion). Please lower max_tokens to {room} "
-            f"or shorten the messages."
-        )
+    """The prompt does not fit the model's window."""
 
 
 class EngineRefused(EngineError):

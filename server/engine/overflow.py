@@ -1,8 +1,14 @@
-"""Overflow: recognises another server's error about a prompt that does not fit the window."""
+"""Overflow: a prompt that does not fit the model's window, in the words of OpenAI's API.
+
+Client libraries recognise the case by these words (LiteLLM's ContextWindowExceededError), and
+fall back to a larger model or a shorter history.
+"""
 
 from __future__ import annotations
 
 import re
+
+from redraft.server.engine.base import PromptTooLong
 
 _STATED = "this model's maximum context length is"
 _OVERFLOW = re.compile(
@@ -10,6 +16,22 @@ _OVERFLOW = re.compile(
     r"|prompt is too long|too many tokens",
     re.IGNORECASE,
 )
+
+
+def too_long(window: int, prompt_tokens: int, max_tokens: int | None = None) -> PromptTooLong:
+    """``max_tokens``: what the request asks for, where the prompt alone would fit."""
+    limit = f"This model's maximum context length is {window} tokens."
+    room = window - prompt_tokens
+    if max_tokens is None or room < 1:
+        return PromptTooLong(
+            f"{limit} However, your messages resulted in {prompt_tokens} tokens. Please reduce "
+            f"the length of the messages to {window - 1} tokens or less."
+        )
+    return PromptTooLong(
+        f"{limit} However, you requested {prompt_tokens + max_tokens} tokens ({prompt_tokens} in "
+        f"the messages, {max_tokens} in the completion). Please lower max_tokens to {room} or "
+        f"shorten the messages."
+    )
 
 
 def in_openais_words(message: str, code: str | None = None) -> str | None:

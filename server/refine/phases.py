@@ -11,11 +11,11 @@ from redraft.server.engine.base import (
     Chunk,
     Engine,
     EngineUnavailable,
-    PromptTooLong,
     Sampling,
     Tokens,
     Usage,
 )
+from redraft.server.engine.overflow import too_long
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta
 from redraft.server.refine.interrupt import Interrupt
@@ -167,7 +167,7 @@ class Phases:
         room = _room(engine, ask)
         if room is not None:
             if step.phase == "draft" and room < (most or 1):
-                raise PromptTooLong.by(engine.window, engine.window - room, most)
+                raise too_long(engine.window, engine.window - room, most)
             if room < 1:
                 raise Stop("token_budget", f"the window of {engine.window} tokens is full")
             most = max(1, room // step.fair_share) if most is None else min(most, room)

@@ -26,10 +26,10 @@ from redraft.server.engine.base import (
     EngineUnavailable,
     FinishReason,
     Prompt,
-    PromptTooLong,
     Sampling,
     Usage,
 )
+from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import build_direct
 from redraft.server.engine.vllm_engine.errors import vllm_errors
@@ -138,7 +138,7 @@ class Core:
     def _room(self, ids: list[int]) -> int:
         """The tokens of the window that a prompt leaves."""
         if len(ids) >= self.window:
-            raise PromptTooLong.by(self.window, len(ids))
+            raise too_long(self.window, len(ids))
         return self.window - len(ids)
 
     async def _completion(
