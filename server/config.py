@@ -120,6 +120,12 @@ class ServerConfig:
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
+    max_choices_cap: int = option(
+        "most choices (n) a request may ask for; each takes a place of its own",
+        8,
+        "refinement",
+        least=1,
+    )
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )

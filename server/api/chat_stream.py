@@ -14,7 +14,7 @@ from redraft.server.api import outcome
 from redraft.server.api.decide import Decision
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
 from redraft.server.api.running_usage import RunningUsage
-from redraft.server.api.schema.answers import Head
+from redraft.server.api.schema.answers import Head, UsageAnswer
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, Event, Finished
@@ -29,10 +29,13 @@ class ChatStream:
         shown: ReasoningField,
         include_usage: bool,
         running: RunningUsage | None = None,  # to have the usage so far on every chunk
+        choice: int | None = None,  # the index of one of several choices
     ) -> None:
         start = {"id": head["id"], "object": "chat.completion.chunk", "created": head["created"]}
         self._open = to_json({**start, "model": head["model"]})[:-1]
-        self._delta = f'data: {self._open},"choices":[{{"index":0,"delta":'
+        self._delta = f'data: {self._open},"choices":[{{"index":{choice or 0},"delta":'
+        self._alone = choice is None
+        self.trace: Trace | None = None  # at the end
         self._decision, self._include_usage = decision, include_usage
         self._running = running
         self._reasoning = ReasoningText()
@@ -56,6 +59,7 @@ class ChatStream:
                     self._reasoning.add(event)  # so that the phase counts as streamed
                 chunks = self._content(text, self._where(event))
             case Finished(trace=trace):
+                self.trace = trace
                 chunks = self._end(trace)
             case _:
                 text = self._reasoning.add(event)
@@ -85,10 +89,21 @@ class ChatStream:
         chunks = self._content(unsent) if unsent else ""
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
-        if self._include_usage:
-            usage = to_json(outcome.usage_of(trace))
-            chunks += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
-        return chunks + DONE.decode()
+        return chunks + self._ending(outcome.usage_of(trace)) if self._alone else chunks
+
+    def failed(self, failure: Exception) -> bytes:
+        """The last chunk of a choice that has failed."""
+        refine = to_json(outcome.failed(failure))
+        return self._chunk("{}", f',"refine":{refine}', "length").encode("utf-8", "replace")
+
+    def ending(self, usage: UsageAnswer) -> bytes:
+        """What comes after the last choice."""
+        return self._ending(usage).encode()
+
+    def _ending(self, usage: UsageAnswer) -> str:
+        if not self._include_usage:
+            return DONE.decode()
+        return f'data: {self._open},"choices":[],"usage":{to_json(usage)}}}\n\n{DONE.decode()}'
 
     def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from redraft.server.api.schema.answers import UsageAnswer
+from redraft.server.api.schema.requests import Generation
 from redraft.server.engine.base import Usage
 from redraft.server.refine.events import Delta, Event
 from redraft.server.refine.trace import Phase, PhaseTotals
+from redraft.server.service import Job
+
+
+def running_usage(request: Generation, job: Job) -> RunningUsage | None:
+    """None unless the request asks for it."""
+    return RunningUsage(job.totals) if request.continuous_usage else None
 
 
 class RunningUsage:

@@ -32,7 +32,6 @@ def _other_than(*usual: Any) -> HasEffect:
 
 # Supported in direct mode, by an engine that has an OpenAI layer of its own.
 DIRECT: Mapping[str, HasEffect] = {
-    "n": _other_than(1),
     "tools": _anything,
     "tool_choice": _other_than("none", "auto"),
     "functions": _anything,

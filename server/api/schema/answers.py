@@ -163,6 +163,7 @@ class ChatChoice(Extensible):
     message: ChatAnswerMessage
     logprobs: dict[str, Any] | None
     finish_reason: FinishReason
+    refine: NotRequired[RefineOutcome]  # where there are several choices
 
 
 class ChatCompletion(Head):
@@ -206,6 +207,7 @@ class CompletionChoice(Extensible):
     text: str
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: FinishReason | None
+    refine: NotRequired[RefineOutcome]  # where there are several choices
 
 
 class TextCompletion(Head):

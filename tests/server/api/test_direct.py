@@ -98,7 +98,6 @@ def test_simple_requests_do_not_need_the_layer() -> None:
 
 
 DIRECT_FIELDS: list[tuple[dict[str, Any], str]] = [
-    ({"n": 2}, "n"),
     ({"tools": TOOLS}, "tools"),
     ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": [{}]}, "functions"),
@@ -199,7 +198,6 @@ def test_what_asks_for_nothing_is_no_reason_to_refuse(fields: dict[str, Any]) ->
         ({"suffix": "."}, "suffix"),
         ({"best_of": 2}, "best_of"),
         ({"logprobs": 0}, "logprobs"),
-        ({"n": 2}, "n"),
         ({"prompt": ["a", "b"]}, "prompt"),
     ],
 )
