@@ -131,6 +131,12 @@ class ServerConfig:
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
+    max_choices_cap: int = option(
+        "most choices (n) a request may ask for; each takes a place of its own",
+        8,
+        "refinement",
+        least=1,
+    )
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )
@@ -215,11 +221,16 @@ class ServerConfig:
     speculate: Literal["none", "draft"] = option(
         "guess refinements from the drafts they refine: the same text, sooner", "none", "vllm"
     )
+    warm_up: bool = option(
+        "after the start, use once in the background what is compiled or loaded at its first use",
+        VllmSettings.warm_up,
+        "vllm",
+    )
     max_restarts: int = option(
         "attempts to bring a dead engine back", VllmSettings.max_restarts, "vllm", least=0
     )
     engine_arg: tuple[str, ...] = option(
-        "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it",
+        "NAME=VALUE, NAME VALUE or NAME, any other argument of vLLM's own server; repeat it",
         (),
         "vllm",
         repeat=True,

@@ -13,7 +13,8 @@ from contextlib import aclosing
 from redraft.server.api import outcome
 from redraft.server.api.decide import Decision
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
-from redraft.server.api.schema.answers import Head
+from redraft.server.api.running_usage import RunningUsage
+from redraft.server.api.schema.answers import Head, UsageAnswer
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, Event, Finished
@@ -22,12 +23,21 @@ from redraft.server.refine.trace import Trace
 
 class ChatStream:
     def __init__(
-        self, head: Head, decision: Decision, shown: ReasoningField, include_usage: bool
+        self,
+        head: Head,
+        decision: Decision,
+        shown: ReasoningField,
+        include_usage: bool,
+        running: RunningUsage | None = None,  # to have the usage so far on every chunk
+        choice: int | None = None,  # the index of one of several choices
     ) -> None:
         start = {"id": head["id"], "object": "chat.completion.chunk", "created": head["created"]}
         self._open = to_json({**start, "model": head["model"]})[:-1]
-        self._delta = f'data: {self._open},"choices":[{{"index":0,"delta":'
+        self._delta = f'data: {self._open},"choices":[{{"index":{choice or 0},"delta":'
+        self._alone = choice is None
+        self.trace: Trace | None = None  # at the end
         self._decision, self._include_usage = decision, include_usage
+        self._running = running
         self._reasoning = ReasoningText()
         self._inline = shown == "inline_think"
         self._fields = [f'"{name}":' for name in FIELDS.get(shown, ())]
@@ -41,19 +51,22 @@ class ChatStream:
                     yield chunks.encode("utf-8", "replace")
 
     def _chunks_of(self, event: Event) -> str:
+        if self._running is not None:
+            self._running.add(event)
         match event:
             case Delta(live=True, text=text):
                 if not self._answered:
                     self._reasoning.add(event)  # so that the phase counts as streamed
                 chunks = self._content(text, self._where(event))
             case Finished(trace=trace):
+                self.trace = trace
                 chunks = self._end(trace)
             case _:
                 text = self._reasoning.add(event)
                 chunks = self._thought(text, self._where(event)) if text else ""
         if chunks and not self._begun:
             self._begun = True
-            return self._chunk('{"role":"assistant","content":""}') + chunks
+            return self._chunk('{"role":"assistant","content":"","refusal":null}') + chunks
         return chunks
 
     def _thought(self, text: str, at: str) -> str:
@@ -76,10 +89,21 @@ class ChatStream:
         chunks = self._content(unsent) if unsent else ""
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
-        if self._include_usage:
-            usage = to_json(outcome.usage_of(trace))
-            chunks += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
-        return chunks + DONE.decode()
+        return chunks + self._ending(outcome.usage_of(trace)) if self._alone else chunks
+
+    def failed(self, failure: Exception) -> bytes:
+        """The last chunk of a choice that has failed."""
+        refine = to_json(outcome.failed(failure))
+        return self._chunk("{}", f',"refine":{refine}', "length").encode("utf-8", "replace")
+
+    def ending(self, usage: UsageAnswer) -> bytes:
+        """What comes after the last choice."""
+        return self._ending(usage).encode()
+
+    def _ending(self, usage: UsageAnswer) -> str:
+        if not self._include_usage:
+            return DONE.decode()
+        return f'data: {self._open},"choices":[],"usage":{to_json(usage)}}}\n\n{DONE.decode()}'
 
     def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""
@@ -90,6 +114,10 @@ class ChatStream:
             self._at = f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'
         return self._at
 
+    def _usage(self) -> str:
+        return f',"usage":{to_json(self._running.so_far())}' if self._running is not None else ""
+
     def _chunk(self, delta: str, refine: str = "", finish_reason: str | None = None) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        return f'{self._delta}{delta},"finish_reason":{finish}}}]{refine}}}\n\n'
+        rest = f'"logprobs":null,"finish_reason":{finish}}}]{refine}{self._usage()}'
+        return f"{self._delta}{delta},{rest}}}\n\n"

@@ -20,6 +20,7 @@ from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
+from redraft.server.engine.vllm_engine.arguments import words_of
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
@@ -208,8 +209,9 @@ def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        warm_up=config.warm_up,
         max_restarts=config.max_restarts,
-        extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
+        extra_args=tuple(word for arg in config.engine_arg for word in words_of(arg)),
     )
 
 

@@ -11,11 +11,11 @@ from redraft.server.engine.base import (
     Chunk,
     Engine,
     EngineUnavailable,
-    PromptTooLong,
     Sampling,
     Tokens,
     Usage,
 )
+from redraft.server.engine.overflow import too_long
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta
 from redraft.server.refine.interrupt import Interrupt
@@ -168,7 +168,7 @@ class Phases:
         room = _room(engine, ask)
         if room is not None:
             if step.phase == "draft" and room < (most or 1):
-                raise PromptTooLong(_too_long(engine, room, most))
+                raise too_long(engine.window, engine.window - room, most)
             if room < 1:
                 raise Stop("token_budget", f"the window of {engine.window} tokens is full")
             most = max(1, room // step.fair_share) if most is None else min(most, room)
@@ -208,16 +208,6 @@ class Phases:
 def _room(engine: Engine, ask: Ask) -> int | None:
     """Tokens left in the window; unknown for a chat that the engine renders itself."""
     return engine.window - len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else None
-
-
-def _too_long(engine: Engine, room: int, max_tokens: int | None) -> str:
-    prompt = engine.window - room
-    new = f" + {max_tokens} new" if max_tokens else ""
-    advice = f"lower max_tokens to {room} or " if room > 0 and max_tokens else ""
-    return (
-        f"the request needs {prompt} prompt{new} tokens, but the model's window is "
-        f"{engine.window}; {advice}shorten the messages"
-    )
 
 
 def _counted(ask: Ask, ids: list[int], text: list[str]) -> Usage:

@@ -81,6 +81,7 @@ class PhaseUsage(Exact):
     cached_tokens: int
     calls: int
     seconds: float
+    thought_tokens: NotRequired[int]  # the part of completion_tokens that are thoughts
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -153,6 +154,7 @@ class Head(Extensible):
 class ChatAnswerMessage(Extensible):
     role: Literal["assistant"]
     content: str | None
+    refusal: str | None
     reasoning: NotRequired[str | None]
     reasoning_content: NotRequired[str | None]
 
@@ -160,7 +162,9 @@ class ChatAnswerMessage(Extensible):
 class ChatChoice(Extensible):
     index: int
     message: ChatAnswerMessage
+    logprobs: dict[str, Any] | None
     finish_reason: FinishReason
+    refine: NotRequired[RefineOutcome]  # where there are several choices
 
 
 class ChatCompletion(Head):
@@ -173,6 +177,7 @@ class ChatCompletion(Head):
 class ChatDelta(Extensible):
     role: NotRequired[Literal["assistant"]]
     content: NotRequired[str | None]
+    refusal: NotRequired[str | None]
     reasoning: NotRequired[str]
     reasoning_content: NotRequired[str]
 
@@ -180,6 +185,7 @@ class ChatDelta(Extensible):
 class ChunkChoice(Extensible):
     index: int
     delta: ChatDelta
+    logprobs: dict[str, Any] | None
     finish_reason: FinishReason | None
 
 
@@ -202,6 +208,7 @@ class CompletionChoice(Extensible):
     text: str
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: FinishReason | None
+    refine: NotRequired[RefineOutcome]  # where there are several choices
 
 
 class TextCompletion(Head):

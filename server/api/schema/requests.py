@@ -109,6 +109,9 @@ class Reasoning(Closed):
     effort: Effort | None = None
     enabled: bool | None = None
     exclude: bool | None = Field(default=None, description="true: as include_reasoning: false")
+    # OpenAI's hints for summaries of hidden thoughts; here all of them are shown.
+    summary: str | None = None
+    generate_summary: str | None = None
 
 
 class Part(Open):
@@ -215,6 +218,12 @@ class Generation(Open, SamplingFields):
     def include_usage(self) -> bool:
         """Whether a stream ends with a chunk that has the usage."""
         return bool(self.stream_options and self.stream_options.include_usage)
+
+    @property
+    def continuous_usage(self) -> bool:
+        """Whether every chunk of a stream has the usage so far, as in vLLM."""
+        continuous = self.stream_options and self.stream_options.continuous_usage_stats
+        return self.include_usage and bool(continuous)
 
     @model_validator(mode="after")
     def _consistent(self) -> Generation:

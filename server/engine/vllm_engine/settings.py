@@ -43,6 +43,7 @@ class VllmSettings:
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
     adapters: tuple[Adapter, ...] = ()  # what ``Call.adapter`` may name
+    warm_up: bool = True  # use once, in the background, what is compiled or loaded at first use
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 
