@@ -1,7 +1,8 @@
 """Overflow: a prompt that does not fit the model's window, in the words of OpenAI's API.
 
-Client libraries recognise the case by these words (LiteLLM's ContextWindowExceededError), and
-fall back to a larger model or a shorter history.
+Client libraries recognise the case by these words (LiteLLM's ContextWindowExceededError), or by
+OpenAI's code among them (LangChain's ContextOverflowError), and fall back to a larger model or a
+shorter history.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 
 from redraft.server.engine.base import PromptTooLong
 
+_CODE = "(context_length_exceeded)"
 _STATED = "this model's maximum context length is"
 _OVERFLOW = re.compile(
     r"context[ _-](?:length|window|size|limit)|max_model_len|maximum model length"
@@ -25,12 +27,12 @@ def too_long(window: int, prompt_tokens: int, max_tokens: int | None = None) -> 
     if max_tokens is None or room < 1:
         return PromptTooLong(
             f"{limit} However, your messages resulted in {prompt_tokens} tokens. Please reduce "
-            f"the length of the messages to {window - 1} tokens or less."
+            f"the length of the messages to {window - 1} tokens or less {_CODE}."
         )
     return PromptTooLong(
         f"{limit} However, you requested {prompt_tokens + max_tokens} tokens ({prompt_tokens} in "
         f"the messages, {max_tokens} in the completion). Please lower max_tokens to {room} or "
-        f"shorten the messages."
+        f"shorten the messages {_CODE}."
     )
 
 

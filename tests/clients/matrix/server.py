@@ -15,26 +15,41 @@ from redraft.server.admission import Admission
 from redraft.server.api.app import build_app
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
-from redraft.server.engine.base import Call, Sampling
-from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
+from redraft.server.engine.base import Call, Chat, Sampling
+from redraft.server.engine.script import Say, call
+from redraft.server.engine.scripted_engine import Entry, ReceivedCall, ScriptedEngine, demo_reply
 from redraft.server.model import ServedModel
 from redraft.server.service import Service
 from tests.support.serving import Served, serving
 
 KEY = "sk-the-clients-own"
-PLACE = json.dumps({"city": "Paris", "country": "France"})
+PLACE = {"city": "Paris", "country": "France"}
 
 
 def reply(prompt: str, sampling: Sampling) -> str:
     """JSON where the client's request asks for it, else a plain text for each phase."""
     text = demo_reply(prompt, sampling)
-    return PLACE if sampling.constraint and "Overall Score" not in text else text
+    return json.dumps(PLACE) if sampling.constraint and "Overall Score" not in text else text
+
+
+class ToolCaller(ScriptedEngine):
+    """Calls the first tool that a chat has, about Paris, and answers once it has the result."""
+
+    def _entry(self, received: ReceivedCall) -> Entry:
+        prompt = received.prompt
+        if not (isinstance(prompt, Chat) and prompt.options.calls_tools):
+            return super()._entry(received)
+        if prompt.messages[-1].role == "tool":
+            return super()._entry(received)
+        function = prompt.options.tools[0]["function"]
+        named = function["parameters"]["properties"].keys() & PLACE.keys()
+        return Say(tool_calls=(call(function["name"], **{n: PLACE[n] for n in sorted(named)}),))
 
 
 @contextmanager
 def environment() -> Iterator[dict[str, str]]:
     """The environment of a client's program: a server, and one without a free place."""
-    with _serving(ScriptedEngine(reply=reply, keep_history=False)) as free, _full() as full:
+    with _serving(ToolCaller(reply=reply, keep_history=False)) as free, _full() as full:
         yield {
             "REDRAFT_BASE": free.v1,
             "REDRAFT_FULL": full.v1,
