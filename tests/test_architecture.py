@@ -83,6 +83,7 @@ WITH_MORE = {
     "redraft.server.build.at_hand": ("huggingface_hub",),
     "redraft.server.build.hub": ("huggingface_hub",),
     "redraft.server.build.progress_bar": ("huggingface_hub",),
+    "redraft.server.cli.chat_template": ("transformers",),
     "redraft.server.build.gguf_weights": ("gguf", "safetensors", "tokenizers", "torch"),
 }
 # Class names that may stand more than once, and why.

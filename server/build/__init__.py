@@ -2,6 +2,7 @@
 
 engines        the engines of a configuration, and the style in which each model is asked
 names          which model a name stands for
+at_hand        the models that are here already
 hub            models of the hub, fetched into its cache
 repository     which files of a repository are needed
 aliases        models with a short name, made once from a package

@@ -182,3 +182,18 @@ def test_of_many_shards_all_are_needed_and_their_copies_are_not() -> None:
     other = ["model.fp16.safetensors", "consolidated.safetensors", "pytorch_model.bin", "x/y.json"]
     sizes = dict.fromkeys([*plain, *shards, *other], 1)
     assert needed(sizes, HubName("acme/big")) == sorted([*plain, *shards])
+
+
+def test_a_model_can_be_looked_at_without_its_weights(
+    hub: FakeHub, fetch: Fetch, tmp_path: Path
+) -> None:
+    hub.downloads.clear()
+    ours = Hub(hub.url, tmp_path / "cache")
+    directory, to_come = ours.look(HubName("acme/plain"), Fetching(print))
+    assert to_come == 1_000_000
+    assert (directory / "tokenizer.json").is_file()
+    assert "model.safetensors" not in hub.downloads
+    fetch("acme/plain")
+    assert ours.look(HubName("acme/plain"), Fetching(print)) == (directory, 0)
+    with pytest.raises(EngineError, match="weights of acme/heavy take"):
+        ours.look(HubName("acme/heavy"), Fetching(print), 10**9)

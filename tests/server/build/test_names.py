@@ -46,6 +46,13 @@ def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:
     made = ALIASES["smollm2"].directory(tmp_path)
     made.mkdir(parents=True)
     assert find("smollm2", str(tmp_path)) == ModelFiles(made, "smollm2")
+    assert names.look("smollm2", str(tmp_path), Fetching(print)) == ModelFiles(made, "smollm2")
+
+
+def test_an_alias_that_is_not_made_can_be_looked_at(tmp_path: Path) -> None:
+    found = names.look("smollm2", str(tmp_path), Fetching(print))
+    assert found.bytes_to_come == ALIASES["smollm2"].wheel_bytes
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
