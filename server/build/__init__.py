@@ -4,6 +4,7 @@ engines        the engines of a configuration, and the style in which each model
 names          which model a name stands for
 at_hand        the models that are here already
 hub            models of the hub, fetched into its cache
+hub_process    the process that fetches them
 repository     which files of a repository are needed
 aliases        models with a short name, made once from a package
 gguf_weights   a GGUF file turned into weights

