@@ -46,8 +46,8 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     directory = files.directory if files else None
     recorded = manifest.read(directory) if directory else None
     styled = _styled(config, directory, recorded)
-    if directory and not recorded:
-        progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
+    if files and not recorded:
+        progress(f"{files.name} has no {manifest.NAME}; it is asked in chat messages")
     async with AsyncExitStack() as started:
         critics = {}
         key = read_key(config.critic_key, config.critic_key_file)

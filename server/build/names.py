@@ -13,9 +13,10 @@ from pathlib import Path
 
 from redraft.server.build import aliases, hub_process
 from redraft.server.build.fetching import Fetching
-from redraft.server.build.hub import Hub, memory_of_machine
+from redraft.server.build.hub import Hub
 from redraft.server.build.repository import GGUF_ADVICE, HubName
 from redraft.server.engine.base import EngineError
+from redraft.server.engine.vllm_engine import memory
 from redraft.server.options import ConfigError
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
@@ -45,8 +46,8 @@ def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
     if alias := aliases.ALIASES.get(name):
         return ModelFiles(aliases.fetch(alias, aliases.cache_folder(cache), fetching), name)
     hub_name = _hub_name(name)
-    memory = memory_of_machine() if on_cpu else None
-    directory = hub_process.fetch(hub_name, fetching, memory)
+    most = memory.whole_bytes() if on_cpu else None
+    directory = hub_process.fetch(hub_name, fetching, most)
     return ModelFiles(directory, hub_name.repo, from_hub=True)
 
 
@@ -60,8 +61,8 @@ def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
         to_come = 0 if alias.is_made(folder) else alias.wheel_bytes
         return ModelFiles(alias.directory(folder), name, bytes_to_come=to_come)
     hub_name = _hub_name(name)
-    memory = memory_of_machine() if on_cpu else None
-    directory, to_come = Hub().look(hub_name, fetching, memory)
+    most = memory.whole_bytes() if on_cpu else None
+    directory, to_come = Hub().look(hub_name, fetching, most)
     return ModelFiles(directory, hub_name.repo, from_hub=True, bytes_to_come=to_come)
 
 

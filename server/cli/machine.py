@@ -15,10 +15,9 @@ from pathlib import Path
 from redraft.server.api.keys import check_access, read_keys
 from redraft.server.build.aliases import cache_folder
 from redraft.server.build.fetching import size
-from redraft.server.build.hub import memory_of_machine
 from redraft.server.cli.finding import Finding
 from redraft.server.config import ServerConfig
-from redraft.server.engine.vllm_engine.memory import available_bytes
+from redraft.server.engine.vllm_engine.memory import available_bytes, whole_bytes
 from redraft.server.options import ConfigError
 
 LITTLE_DISK = 2_000_000_000  # SmolLM2 and its wheel take half a gigabyte, a model of 1B 2 GB
@@ -35,7 +34,7 @@ def machine_findings(config: ServerConfig) -> Iterator[Finding]:
     if gpus or config.engine == "vllm":
         yield Finding("gpu", ", ".join(gpus) or "none that nvidia-smi knows")
     yield _cores()
-    free, whole = available_bytes(), memory_of_machine()
+    free, whole = available_bytes(), whole_bytes()
     yield Finding("memory", f"{size(free)} free of {size(whole)}")
     yield from _disks(config)
     yield _port(config)

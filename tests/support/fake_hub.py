@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from tests.support.serving import serving
 
+WRONG_TOKEN = "hf_wrong"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -30,6 +31,7 @@ class Repository:
     directory: Path
     gated: bool = False
     token: str = ""  # what a private one is read with
+    broken: bool = False  # the hub answers 503
     revisions: tuple[str, ...] = ("main", "v1", COMMIT)
     sizes: Mapping[str, int] = field(default_factory=dict)  # said, where they differ
 
@@ -102,6 +104,10 @@ class FakeHub:
     def _found(self, request: Request, repo: str, revision: str) -> Repository | Response:
         repository = self.repositories.get(repo)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token == WRONG_TOKEN:
+            return refusal(401, "", "Invalid credentials in Authorization header")
+        if repository and repository.broken:
+            return Response(status_code=503)
         if repository is None or (repository.token and token != repository.token):
             return refusal(401, "RepoNotFound")
         if revision not in repository.revisions:
@@ -114,8 +120,9 @@ async def never() -> AsyncIterator[bytes]:
     yield b""
 
 
-def refusal(status: int, code: str) -> Response:
-    return Response(status_code=status, headers={"X-Error-Code": code, "X-Error-Message": code})
+def refusal(status: int, code: str, message: str = "") -> Response:
+    headers = {"X-Error-Code": code, "X-Error-Message": message or code}
+    return Response(status_code=status, headers=headers)
 
 
 def etag(path: Path) -> str:

@@ -12,7 +12,7 @@ from redraft.server.build.fetching import Fetching, FetchingStopped
 from redraft.server.build.hub import Hub
 from redraft.server.build.repository import HubName, needed
 from redraft.server.engine.base import EngineError
-from tests.support.fake_hub import COMMIT, FakeHub, Repository, fake_hub, model_folder
+from tests.support.fake_hub import COMMIT, WRONG_TOKEN, FakeHub, Repository, fake_hub, model_folder
 
 pytest.importorskip("huggingface_hub")
 
@@ -47,6 +47,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
         "acme/gguf": Repository(gguf),
         "acme/adapter": Repository(adapter),
         "acme/bare": Repository(bare),
+        "acme/broken": Repository(plain, broken=True),
     }
     with fake_hub(repositories) as hub:
         yield hub
@@ -141,6 +142,12 @@ def test_a_private_model_needs_the_token(fetch: Fetch, monkeypatch: pytest.Monke
     assert fetch("acme/private").is_dir()
 
 
+def test_a_token_that_is_refused_is_told(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", WRONG_TOKEN)
+    with pytest.raises(EngineError, match="hub refuses the token; set HF_TOKEN to one that may"):
+        fetch("acme/plain")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -152,6 +159,7 @@ def test_a_private_model_needs_the_token(fetch: Fetch, monkeypatch: pytest.Monke
         ("acme/gguf", "acme/gguf has GGUF files only: vLLM does not read them here; .*upstream"),
         ("acme/adapter", "acme/adapter is an adapter; name the model that it was trained on"),
         ("acme/bare", "acme/bare has no tokenizer.json"),
+        ("acme/broken", "the hub at http://.* cannot be reached, and acme/broken is not complete"),
     ],
 )
 def test_what_cannot_be_fetched_is_told_in_one_line(
