@@ -80,6 +80,7 @@ WITH_VLLM = ("vllm", "torch", "psutil", "jinja2", "tokenizers")
 WITH_MORE = {
     "redraft.server.run": ("uvloop",),
     "redraft.server.options.values": ("yaml",),
+    "redraft.server.build.aliases": ("gguf",),
     "redraft.server.build.at_hand": ("huggingface_hub",),
     "redraft.server.build.hub": ("huggingface_hub",),
     "redraft.server.build.progress_bar": ("huggingface_hub",),

@@ -73,11 +73,23 @@ def cache_folder(chosen: str = "") -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "redraft"
 
 
+def check_reader(alias: Alias) -> None:
+    """Raise where the library is missing that reads the weights."""
+    try:
+        import gguf  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"{alias.name} is made with the library gguf, which is not installed; run: redraft "
+            f"install cpu (with an NVIDIA GPU: redraft install cuda)"
+        ) from error
+
+
 def fetch(alias: Alias, cache: Path, fetching: Fetching) -> Path:
     """The directory of the model; it is made there if need be, by one process at a time."""
     directory = alias.directory(cache)
     if directory.is_dir():
         return directory
+    check_reader(alias)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _locked(directory.with_name(f".{directory.name}.lock"), alias, fetching):

@@ -58,8 +58,10 @@ def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
         return here
     if alias := aliases.ALIASES.get(name):
         folder = aliases.cache_folder(cache)
-        to_come = 0 if alias.is_made(folder) else alias.wheel_bytes
-        return ModelFiles(alias.directory(folder), name, bytes_to_come=to_come)
+        if alias.is_made(folder):
+            return ModelFiles(alias.directory(folder), name)
+        aliases.check_reader(alias)
+        return ModelFiles(alias.directory(folder), name, bytes_to_come=alias.wheel_bytes)
     hub_name = _hub_name(name)
     most = memory.whole_bytes() if on_cpu else None
     directory, to_come = Hub().look(hub_name, fetching, most)

@@ -50,6 +50,7 @@ def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:
 
 
 def test_an_alias_that_is_not_made_can_be_looked_at(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
     found = names.look("smollm2", str(tmp_path), Fetching(print))
     assert found.bytes_to_come == ALIASES["smollm2"].wheel_bytes
     assert not list(tmp_path.iterdir())
