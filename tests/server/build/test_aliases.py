@@ -82,6 +82,7 @@ def test_it_is_made_once_and_nothing_else_stays(alias: Alias, tmp_path: Path) ->
     assert (directory / "config.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_attempt_left_is_no_model(alias: Alias, tmp_path: Path) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), *map(str, dataclasses.astuple(alias))],
@@ -125,6 +126,7 @@ sys.addaudithook(at)
 )
 
 
+@pytest.mark.slow
 def test_two_processes_make_it_once(alias: Alias, tmp_path: Path) -> None:
     command = [sys.executable, "-c", MAKE, str(tmp_path), *map(str, dataclasses.astuple(alias))]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
