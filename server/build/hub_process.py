@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from redraft.child_process import environment, python_module
+from redraft.child_process import environment, python
 from redraft.server.build.fetching import Fetching
 from redraft.server.build.hub import Hub
 from redraft.server.build.repository import HubName
@@ -21,7 +21,7 @@ from redraft.server.engine.base import EngineError
 
 def fetch(name: HubName, fetching: Fetching, memory: int | None) -> Path:
     """As ``Hub.fetch``, and ended at once when the fetching is stopped."""
-    command = python_module("redraft.server.build.hub_process", str(name), str(memory or ""))
+    command = python("-c", f"import {__name__}; {__name__}.main()", str(name), str(memory or ""))
     # A session of its own: Ctrl-C in a terminal reaches us alone, and we end it.
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env=environment(), text=True, start_new_session=True
@@ -62,7 +62,3 @@ def main() -> None:
         _write(error=str(error))
     else:
         _write(directory=str(directory))
-
-
-if __name__ == "__main__":
-    main()

@@ -91,8 +91,7 @@ def _hub_name(name: str) -> HubName:
         return hub_name
     if ":" in name:
         raise EngineError(
-            f"{name} is no name of a model; a revision follows an @ (OWNER/NAME@REVISION), and of "
-            f"a quantization in GGUF: {GGUF_ADVICE}"
+            f"{name} names a quantization in GGUF (a revision follows an @): {GGUF_ADVICE}"
         )
     known = ", ".join([*shipped(), *aliases.ALIASES])
     raise EngineError(

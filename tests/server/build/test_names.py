@@ -64,7 +64,7 @@ def test_an_alias_that_is_not_made_can_be_looked_at(tmp_path: Path) -> None:
         ("./acme/tiny", "no model directory at ./acme/tiny"),
         ("weights.gguf", "weights.gguf names a GGUF file: .*llama-server -m FILE"),
         ("acme/tiny-GGUF:Q4_K_M", "GGUF.* --engine http --upstream"),
-        ("acme/tiny:Q4_K_M", r"@ \(OWNER/NAME@REVISION\)"),
+        ("acme/tiny:Q4_K_M", r"a quantization in GGUF \(a revision follows an @\): .*llama-server"),
         ("notes.txt", "notes.txt is a file; give the directory that it is in"),
     ],
 )
