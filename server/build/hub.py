@@ -6,7 +6,6 @@ HF_HUB_OFFLINE. What is in the cache is served without the hub when that cannot 
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,7 +219,3 @@ def _unreachable(error: BaseException) -> bool:
     # The HTTP library of huggingface_hub is httpx, httpx2 or requests, by its version.
     names = {cls.__name__ for cls in type(error).__mro__}
     return status >= 500 or bool(names & {"TransportError", "ConnectionError"})
-
-
-def memory_of_machine() -> int:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from redraft.server.build import aliases
+from redraft.server.build import aliases, hub_process
 from redraft.server.build.fetching import Fetching
-from redraft.server.build.hub import Hub, memory_of_machine
+from redraft.server.build.hub import Hub
 from redraft.server.build.repository import GGUF_ADVICE, HubName
 from redraft.server.engine.base import EngineError
+from redraft.server.engine.vllm_engine import memory
 from redraft.server.options import ConfigError
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
@@ -45,7 +46,8 @@ def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
     if alias := aliases.ALIASES.get(name):
         return ModelFiles(aliases.fetch(alias, aliases.cache_folder(cache), fetching), name)
     hub_name = _hub_name(name)
-    directory = Hub().fetch(hub_name, fetching, memory_of_machine() if on_cpu else None)
+    most = memory.whole_bytes() if on_cpu else None
+    directory = hub_process.fetch(hub_name, fetching, most)
     return ModelFiles(directory, hub_name.repo, from_hub=True)
 
 
@@ -56,11 +58,13 @@ def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
         return here
     if alias := aliases.ALIASES.get(name):
         folder = aliases.cache_folder(cache)
-        to_come = 0 if alias.is_made(folder) else alias.wheel_bytes
-        return ModelFiles(alias.directory(folder), name, bytes_to_come=to_come)
+        if alias.is_made(folder):
+            return ModelFiles(alias.directory(folder), name)
+        aliases.check_reader(alias)
+        return ModelFiles(alias.directory(folder), name, bytes_to_come=alias.wheel_bytes)
     hub_name = _hub_name(name)
-    memory = memory_of_machine() if on_cpu else None
-    directory, to_come = Hub().look(hub_name, fetching, memory)
+    most = memory.whole_bytes() if on_cpu else None
+    directory, to_come = Hub().look(hub_name, fetching, most)
     return ModelFiles(directory, hub_name.repo, from_hub=True, bytes_to_come=to_come)
 
 
@@ -87,8 +91,7 @@ def _hub_name(name: str) -> HubName:
         return hub_name
     if ":" in name:
         raise EngineError(
-            f"{name} is no name of a model; a revision follows an @ (OWNER/NAME@REVISION), and of "
-            f"a quantization in GGUF: {GGUF_ADVICE}"
+            f"{name} names a quantization in GGUF (a revision follows an @): {GGUF_ADVICE}"
         )
     known = ", ".join([*shipped(), *aliases.ALIASES])
     raise EngineError(

@@ -29,7 +29,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_command_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["server"]) == 2
-    known = "serve, models, chat, train, bench, install"
+    known = "serve, models, doctor, chat, train, bench, install"
     assert capsys.readouterr().err == f"redraft: unknown command 'server'; known: {known}\n"
 
 
@@ -52,9 +52,9 @@ def test_every_command_has_help(command: str, root: Path) -> None:
     assert f"redraft {command}" in shown.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["models"], ["chat"], ["bench"], ["install"]])
-def test_help_needs_no_extra(arguments: list[str], tmp_path: Path, root: Path) -> None:
-    shown = run(root, *arguments, "--help", **without_extras(tmp_path, root))
+@pytest.mark.parametrize("command", ["", "serve", "models", "doctor", "chat", "bench", "install"])
+def test_help_needs_no_extra(command: str, tmp_path: Path, root: Path) -> None:
+    shown = run(root, *command.split(), "--help", **without_extras(tmp_path, root))
     assert shown.returncode == 0, shown.stderr
     assert "usage: redraft" in shown.stdout
 

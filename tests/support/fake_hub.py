@@ -9,18 +9,20 @@ large. ``hub.downloads`` are the files that were asked for.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from tests.support.serving import serving
 
+WRONG_TOKEN = "hf_wrong"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -29,6 +31,7 @@ class Repository:
     directory: Path
     gated: bool = False
     token: str = ""  # what a private one is read with
+    broken: bool = False  # the hub answers 503
     revisions: tuple[str, ...] = ("main", "v1", COMMIT)
     sizes: Mapping[str, int] = field(default_factory=dict)  # said, where they differ
 
@@ -45,6 +48,7 @@ class FakeHub:
     repositories: Mapping[str, Repository]
     url: str = ""
     downloads: list[str] = field(default_factory=list)
+    stalls: bool = False  # weights are announced and never sent
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -93,11 +97,17 @@ class FakeHub:
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(len(content))})
         self.downloads.append(file)
+        if self.stalls and file.endswith(".safetensors"):
+            return StreamingResponse(never(), headers={**headers, "Content-Length": "1000"})
         return Response(content, headers=headers, media_type="application/octet-stream")
 
     def _found(self, request: Request, repo: str, revision: str) -> Repository | Response:
         repository = self.repositories.get(repo)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token == WRONG_TOKEN:
+            return refusal(401, "", "Invalid credentials in Authorization header")
+        if repository and repository.broken:
+            return Response(status_code=503)
         if repository is None or (repository.token and token != repository.token):
             return refusal(401, "RepoNotFound")
         if revision not in repository.revisions:
@@ -105,8 +115,14 @@ class FakeHub:
         return repository
 
 
-def refusal(status: int, code: str) -> Response:
-    return Response(status_code=status, headers={"X-Error-Code": code, "X-Error-Message": code})
+async def never() -> AsyncIterator[bytes]:
+    await asyncio.Event().wait()
+    yield b""
+
+
+def refusal(status: int, code: str, message: str = "") -> Response:
+    headers = {"X-Error-Code": code, "X-Error-Message": message or code}
+    return Response(status_code=status, headers=headers)
 
 
 def etag(path: Path) -> str:

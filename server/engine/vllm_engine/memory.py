@@ -64,6 +64,13 @@ def read_config(model: Path) -> dict[str, Any]:
     return content
 
 
+def whole_bytes(group: Path = GROUP) -> int:
+    """The memory of the machine, or what its container may take of it."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _number(group / "memory.max")
+    return machine if limit is None else min(machine, limit)
+
+
 def available_bytes(group: Path = GROUP) -> int:
     """What this process may still take: of the machine, and of its container."""
     meminfo = Path("/proc/meminfo")
@@ -71,7 +78,7 @@ def available_bytes(group: Path = GROUP) -> int:
         fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
         machine = int(fields["MemAvailable"].split()[0]) * 1024
     else:
-        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        machine = whole_bytes(group)
     limit, used = _number(group / "memory.max"), _number(group / "memory.current")
     return machine if limit is None or used is None else min(machine, max(0, limit - used))
 

@@ -157,6 +157,15 @@ def _import_model_classes(architectures: list[str]) -> None:
             ModelRegistry.register_model(name, entry.load_model_cls())
 
 
+def unknown_architectures(architectures: list[str]) -> list[str]:
+    """Those that the installed vLLM does not know."""
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    from vllm import ModelRegistry
+
+    known = ModelRegistry.get_supported_archs()
+    return [name for name in architectures if name not in known]
+
+
 def _parse(settings: VllmSettings) -> Namespace:
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 

@@ -17,6 +17,7 @@ from redraft.server.build import aliases
 from redraft.server.build.aliases import Alias, cache_folder, fetch
 from redraft.server.build.fetching import Fetching, FetchingStopped
 from redraft.server.engine.base import EngineError
+from tests.support.bare import without_extras
 from tests.support.tiny_gguf import write_gguf
 
 pytest.importorskip("gguf")
@@ -81,6 +82,7 @@ def test_it_is_made_once_and_nothing_else_stays(alias: Alias, tmp_path: Path) ->
     assert (directory / "config.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_what_a_killed_attempt_left_is_no_model(alias: Alias, tmp_path: Path) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(tmp_path), *map(str, dataclasses.astuple(alias))],
@@ -97,9 +99,8 @@ def test_what_a_killed_attempt_left_is_no_model(alias: Alias, tmp_path: Path) ->
     assert names_in(directory.parent) == [directory.name]
 
 
-# Ends as by kill -9 as soon as the configuration of the model is there.
-KILLED = """
-import os, signal, sys
+MAKE = """
+import sys
 from pathlib import Path
 from redraft.server.build.aliases import Alias, fetch
 from redraft.server.build.fetching import Fetching
@@ -107,19 +108,27 @@ from redraft.server.build.fetching import Fetching
 cache, *fields = sys.argv[1:]
 for number in (3, 7):
     fields[number] = int(fields[number])
+fetch(Alias(*fields), Path(cache), Fetching(print))
+"""
+
+# Ends as by kill -9 when all of the model but its weights is there.
+KILLED = (
+    """
+import os, signal, sys
 
 def at(event, arguments):
     if event == "open" and str(arguments[0]).endswith("tokenizer_config.json"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(at)
-fetch(Alias(*fields), Path(cache), Fetching(print))
 """
+    + MAKE
+)
 
 
+@pytest.mark.slow
 def test_two_processes_make_it_once(alias: Alias, tmp_path: Path) -> None:
-    code = KILLED.replace("sys.addaudithook(at)", "")
-    command = [sys.executable, "-c", code, str(tmp_path), *map(str, dataclasses.astuple(alias))]
+    command = [sys.executable, "-c", MAKE, str(tmp_path), *map(str, dataclasses.astuple(alias))]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     both = [
         subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(2)
@@ -173,6 +182,22 @@ def test_the_cache_is_where_the_user_has_it(
     assert cache_folder("/elsewhere") == Path("/elsewhere")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "redraft"
+
+
+def test_without_the_library_that_reads_it_nothing_is_downloaded(
+    alias: Alias, tmp_path: Path, root: Path
+) -> None:
+    fields = map(str, dataclasses.astuple(alias))
+    ended = subprocess.run(
+        [sys.executable, "-c", MAKE, str(tmp_path / "cache"), *fields],
+        env={**os.environ, **without_extras(tmp_path, root)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "tiny is made with the library gguf, which is not installed; run: redr" in ended.stderr
+    assert not (tmp_path / "cache").exists()
 
 
 def test_every_alias_is_pinned() -> None:

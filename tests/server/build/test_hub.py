@@ -12,7 +12,7 @@ from redraft.server.build.fetching import Fetching, FetchingStopped
 from redraft.server.build.hub import Hub
 from redraft.server.build.repository import HubName, needed
 from redraft.server.engine.base import EngineError
-from tests.support.fake_hub import COMMIT, FakeHub, Repository, fake_hub, model_folder
+from tests.support.fake_hub import COMMIT, WRONG_TOKEN, FakeHub, Repository, fake_hub, model_folder
 
 pytest.importorskip("huggingface_hub")
 
@@ -47,6 +47,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
         "acme/gguf": Repository(gguf),
         "acme/adapter": Repository(adapter),
         "acme/bare": Repository(bare),
+        "acme/broken": Repository(plain, broken=True),
     }
     with fake_hub(repositories) as hub:
         yield hub
@@ -146,6 +147,12 @@ def test_a_private_model_needs_the_token(fetch: Fetch, monkeypatch: pytest.Monke
     assert fetch("acme/private").is_dir()
 
 
+def test_a_token_that_is_refused_is_told(fetch: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", WRONG_TOKEN)
+    with pytest.raises(EngineError, match="hub refuses the token; set HF_TOKEN to one that may"):
+        fetch("acme/plain")
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -156,6 +163,7 @@ def test_a_private_model_needs_the_token(fetch: Fetch, monkeypatch: pytest.Monke
         ("acme/wide", r"acme/wide needs 1000000\.0 GB on the disk of .*free; .* set HF_HOME"),
         ("acme/gguf", "acme/gguf has GGUF files only: vLLM does not read them here; .*upstream"),
         ("acme/bare", "acme/bare has no tokenizer.json"),
+        ("acme/broken", "the hub at http://.* cannot be reached, and acme/broken is not complete"),
     ],
 )
 def test_what_cannot_be_fetched_is_told_in_one_line(
@@ -186,3 +194,18 @@ def test_of_many_shards_all_are_needed_and_their_copies_are_not() -> None:
     other = ["model.fp16.safetensors", "consolidated.safetensors", "pytorch_model.bin", "x/y.json"]
     sizes = dict.fromkeys([*plain, *shards, *other], 1)
     assert needed(sizes, HubName("acme/big")) == sorted([*plain, *shards])
+
+
+def test_a_model_can_be_looked_at_without_its_weights(
+    hub: FakeHub, fetch: Fetch, tmp_path: Path
+) -> None:
+    hub.downloads.clear()
+    ours = Hub(hub.url, tmp_path / "cache")
+    directory, to_come = ours.look(HubName("acme/plain"), Fetching(print))
+    assert to_come == 1_000_000
+    assert (directory / "tokenizer.json").is_file()
+    assert "model.safetensors" not in hub.downloads
+    fetch("acme/plain")
+    assert ours.look(HubName("acme/plain"), Fetching(print)) == (directory, 0)
+    with pytest.raises(EngineError, match="weights of acme/heavy take"):
+        ours.look(HubName("acme/heavy"), Fetching(print), 10**9)

@@ -46,6 +46,14 @@ def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:
     made = ALIASES["smollm2"].directory(tmp_path)
     made.mkdir(parents=True)
     assert find("smollm2", str(tmp_path)) == ModelFiles(made, "smollm2")
+    assert names.look("smollm2", str(tmp_path), Fetching(print)) == ModelFiles(made, "smollm2")
+
+
+def test_an_alias_that_is_not_made_can_be_looked_at(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    found = names.look("smollm2", str(tmp_path), Fetching(print))
+    assert found.bytes_to_come == ALIASES["smollm2"].wheel_bytes
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -56,7 +64,7 @@ def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:
         ("./acme/tiny", "no model directory at ./acme/tiny"),
         ("weights.gguf", "weights.gguf names a GGUF file: .*llama-server -m FILE"),
         ("acme/tiny-GGUF:Q4_K_M", "GGUF.* --engine http --upstream"),
-        ("acme/tiny:Q4_K_M", r"@ \(OWNER/NAME@REVISION\)"),
+        ("acme/tiny:Q4_K_M", r"a quantization in GGUF \(a revision follows an @\): .*llama-server"),
         ("notes.txt", "notes.txt is a file; give the directory that it is in"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from redraft.server.build.aliases import ALIASES
 from tests.support import tiny_model
-from tests.support.fake_hub import FakeHub, Repository, fake_hub
+from tests.support.fake_hub import FakeHub, Repository, fake_hub, model_folder
 from tests.support.program import Program, running
 
 NAME = "acme/tiny"
@@ -60,6 +61,20 @@ def test_a_wrong_name_is_one_line(hub: FakeHub, tmp_path: Path) -> None:
     ) as program:
         assert program.wait() == 2
         assert "redraft serve: there is no directory acme/tyni, and the hub has" in program.output
+        assert len(program.output.splitlines()) == 2
+
+
+def test_a_signal_ends_a_download_that_stalls(tmp_path: Path) -> None:
+    if not importlib.util.find_spec("vllm"):
+        pytest.skip("vllm is not installed")
+    repository = Repository(model_folder(tmp_path / "model"))
+    with fake_hub({NAME: repository}) as hub:
+        hub.stalls = True
+        with running(NAME, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home")) as program:
+            program.until("fetching acme/tiny: 3 files, 1 MB")
+            program.signal(signal.SIGTERM)
+            program.until("stopping before it was ready")
+            assert program.wait() == 0
         assert "Traceback" not in program.output
 
 

@@ -13,6 +13,7 @@ from redraft.server.engine.vllm_engine.memory import (
     available_bytes,
     default_kv_bytes,
     kv_bytes_per_token,
+    whole_bytes,
     window_of,
 )
 
@@ -69,3 +70,4 @@ def test_the_limit_of_a_container_counts(tmp_path: Path) -> None:
     assert available_bytes(tmp_path) == pytest.approx(everything, rel=0.2)
     (tmp_path / "memory.max").write_text("300\n")
     assert available_bytes(tmp_path) == 250
+    assert whole_bytes(tmp_path) == 300 < whole_bytes()

