@@ -50,6 +50,7 @@ class _Row:
 
 class TransformersEngine:
     has_tokens = True
+    constrains = None
 
     def __init__(
         self, model: Any, tokenizer: Tokenizer, name: str, window: int, batch: int

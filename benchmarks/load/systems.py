@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from redraft.benchmarks.load.endpoint import CallFailed, Session
 from redraft.benchmarks.load.timing import Load, Timing
-from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_REQUEST
 
 Messages = list[dict[str, str]]
 

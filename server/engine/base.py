@@ -60,6 +60,10 @@ class Constraint:
     value: str = ""
 
 
+# The strictest constraint that an engine takes; one that takes grammars takes JSON schemas, too.
+Constrains = Literal["grammar", "json_schema"]
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How to sample one completion. None means the default of the engine or the model."""
@@ -79,6 +83,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     constraint: Constraint | None = None
+    forms: tuple[Constraint, ...] = ()  # wanted, not required: the first that the engine takes
 
     def numbers(self) -> dict[str, float | int]:
         """The options that are one number, where they are set."""
@@ -178,6 +183,11 @@ class Engine(Protocol):
     model: str  # the clients' name for its model
     window: int  # the most prompt + completion tokens one call may hold
     has_tokens: bool  # False: only Chat prompts, and chunks without token ids
+
+    @property
+    def constrains(self) -> Constrains | None:
+        """What it holds a completion to, as far as is known: a refusal of an upstream lowers it."""
+        ...
 
     def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call

@@ -21,6 +21,7 @@ from typing import Any
 from redraft.server.engine.base import (
     Call,
     Chunk,
+    Constrains,
     Direct,
     EngineError,
     EngineRefused,
@@ -70,12 +71,14 @@ class ScriptedEngine:
         model: str = "scripted",
         window: int = 4096,
         has_tokens: bool = True,
+        constrains: Constrains | None = None,  # only said: a script is written as it stands
         delay: float = 0.0,  # seconds per token
         gate: Gate | asyncio.Event | None = None,
         block_size: int = 1,  # of the prefix cache, in tokens
         keep_history: bool = True,
     ) -> None:
         self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
+        self.constrains = constrains
         self.direct: Direct | None = None
         self.delay, self.gate = delay, gate
         self.history: list[ReceivedCall] = []

@@ -86,17 +86,20 @@ class Phases:
         text: list[str] = []
         ids: list[int] = []
         last: Chunk | None = None
+        reader = ask.form.reader() if ask.form else None
         started = time.perf_counter()
         try:
             with self._interrupt.watch() as watch:
                 while last is None:
                     chunk = await watch.wait(anext(source))
-                    text.append(chunk.text)
+                    piece = reader.push(chunk.text) if reader else chunk.text
                     ids.extend(chunk.token_ids)
                     if chunk.finish_reason is not None:
                         last = chunk
-                    if chunk.text:
-                        yield Delta(phase, iteration, chunk.text, live)
+                        piece += reader.rest() if reader else ""
+                    text.append(piece)
+                    if piece:
+                        yield Delta(phase, iteration, piece, live)
         except StopAsyncIteration:
             message = f"engine {engine.name!r} ended a completion without a finish reason"
             raise EngineUnavailable(message) from None
@@ -105,7 +108,7 @@ class Phases:
             self._account(step, spent, time.perf_counter() - started)
             self.written = ResponseText(
                 "".join(text),
-                tuple(ids),
+                tuple(ids) if reader is None or reader.verbatim else (),
                 engine.name,
                 last.finish_reason if last and last.finish_reason else "length",
                 spent.completion_tokens,
@@ -148,10 +151,16 @@ class Phases:
             temperature = PAPER_DRAFT_TEMPERATURE
         if step.attempt > 1:
             temperature = max(temperature or 0.0, RETRY_TEMPERATURE)
+        max_tokens = self._max_tokens(engine, ask, step)
         return replace(
             sampling,
             temperature=temperature,
-            max_tokens=self._max_tokens(engine, ask, step),
+            max_tokens=max_tokens,
+            forms=(
+                ask.form.constraints(max_tokens, step.attempt)
+                if ask.form and not sampling.ignore_eos
+                else ()
+            ),
             seed=self._policy.seed_for(step.phase, step.iteration, self._candidate, step.attempt),
             # ignore_eos asks for an exact number of tokens, so markers do not end it either.
             stop=sampling.stop if sampling.ignore_eos else (*sampling.stop, *ask.stop),

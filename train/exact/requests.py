@@ -1,6 +1,6 @@
 """Chats as requests to the exact critic or the exact judge.
 
-The critic's requests are the server's own (server/refine/asking.py) and the trainer's Table 1;
+The critic's requests are the server's own (server/refine/requests.py) and the trainer's Table 1;
 the judge's is the one ``redraft bench winrate judge`` sends.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redraft.server.engine.base import Message
-from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_REQUEST
 from redraft.train.critics import TABLE_1
 
 EXPECTED = (

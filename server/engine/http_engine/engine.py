@@ -12,6 +12,7 @@ from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
+    Constrains,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -23,6 +24,7 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.http_engine.answer import Answer, Retryable, Unsupported
 from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.forms import Forms
 from redraft.server.engine.http_engine.pass_through import PassThrough
 from redraft.server.engine.http_engine.request import Dialect
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
@@ -62,15 +64,24 @@ class HttpEngine:
         sampling = self._within_window(prompt, sampling)
         patience = Patience(self._upstream, call.timeout_s)
         while True:
+            held = self._forms.hold(sampling)
             try:
-                async with aclosing(self._attempt(prompt, sampling, call, patience)) as chunks:
+                async with aclosing(self._attempt(prompt, held, call, patience)) as chunks:
                     async for chunk in chunks:
                         yield chunk
                 return
-            except Unsupported as refusal:
+            except EngineRefused as refusal:
+                if self._forms.learn(refusal, sampling, held):
+                    continue
+                if not isinstance(refusal, Unsupported):
+                    raise
                 self._dialect.learn(refusal)
             except Retryable as failure:
                 await patience.before_retry(failure)
+
+    @property
+    def constrains(self) -> Constrains | None:
+        return self._forms.constrains
 
     async def encode(self, text: str) -> tuple[int, ...]:
         self._need_tokens()
@@ -165,6 +176,7 @@ class HttpEngine:
         tokens = self._upstream.tokens
         self.has_tokens = await self._supports_tokens() if tokens is None else tokens
         self._dialect = Dialect(self.model, vllm=self.has_tokens)
+        self._forms = Forms(vllm=self.has_tokens)
         self.direct = PassThrough(self._connection, self._upstream, self.model)
 
     async def _supports_tokens(self) -> bool:

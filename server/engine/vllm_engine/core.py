@@ -21,6 +21,7 @@ from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
+    Constrains,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -38,6 +39,7 @@ from redraft.server.engine.vllm_engine.token_text import TokenText
 
 LONG_TEXT = 10_000  # characters; longer texts are encoded in a thread, off the event loop
 CLOSING_S = 5.0
+GRAMMAR_BACKENDS = ("xgrammar", "guidance", "auto")  # of structured outputs; others take none
 UNVERIFIED = (
     "min_p and logit_bias cannot be had from a server that speculates (--speculate): vLLM does not "
     "verify guesses by them; leave them out"
@@ -59,6 +61,8 @@ class Core:
         self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
         self.window: int = llm.model_config.max_model_len
         self.direct: Any = None
+        form = llm.vllm_config.structured_outputs_config.backend
+        self.constrains: Constrains | None = "grammar" if form in GRAMMAR_BACKENDS else None
 
     async def open(self) -> None:
         """Show the output of its process, generate one token, and build direct mode."""
@@ -101,7 +105,9 @@ class Core:
                 f"shorten it to {self.window - 1} or less"
             )
         with _errors():
-            params = sampling_params(sampling, self._defaults, self.window - len(ids))
+            params = sampling_params(
+                sampling, self._defaults, self.window - len(ids), self.constrains is not None
+            )
             if self._markers is not None and (params.min_p or params.logit_bias):
                 raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)

@@ -41,6 +41,7 @@ class VllmEngine:
         self.name = settings.name
         self.model = settings.model_name
         self.window = core.window
+        self.constrains = core.constrains
         self._settings = settings
         self._report = report
         self._core: Core | None = core

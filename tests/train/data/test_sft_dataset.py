@@ -161,6 +161,7 @@ class Recorder:
     """An engine over the real tokenizer that writes what it is told and remembers each prompt."""
 
     name, model, window, has_tokens = "default", "recorder", 4096, True
+    constrains = None
 
     def __init__(self, tokenizer: tokens.Tokenizer, script: list[tuple[int, ...]]) -> None:
         self.tokenizer, self.script, self.prompts = tokenizer, script, list[tuple[int, ...]]()
