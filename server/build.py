@@ -20,6 +20,7 @@ from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
+from redraft.server.refine.requests import Requests
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
 SHIPPED = Path(__file__).parents[1] / "models" / "redraft-workbench"
@@ -44,6 +45,7 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     directory = model_directory(config)
     recorded = manifest.read(directory) if directory else None
     styled = _styled(config, directory, recorded)
+    requests = requests_of(config)
     if directory and not recorded:
         progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
     async with AsyncExitStack() as started:
@@ -53,11 +55,24 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             address = upstream_at(config, critic.url, critic.model, key)
             engine: Engine = await _connect(dataclasses.replace(address, name=critic.name))
             started.push_async_callback(engine.close)
-            critics[critic.name] = ServedModel(engine)
+            critics[critic.name] = ServedModel(engine, requests=requests)
             progress(f"critic {critic.name!r} is {engine.model}")
         engine = await _engine(config, directory, styled, progress)
         started.pop_all()
-    return Engines(ServedModel(engine, styled, getattr(engine, "direct", None)), critics)
+    direct = getattr(engine, "direct", None)
+    return Engines(ServedModel(engine, styled, direct, requests), critics)
+
+
+def requests_of(config: ServerConfig) -> Requests:
+    """The operator's words for the prompted style, where there are any."""
+    files = {"feedback": config.feedback_request, "refinement": config.refinement_request}
+    try:
+        words = {
+            name: Path(file).read_text(encoding="utf-8") for name, file in files.items() if file
+        }
+        return Requests(**words)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--feedback-request, --refinement-request: {error}") from error
 
 
 def model_directory(config: ServerConfig) -> Path | None:

@@ -118,6 +118,14 @@ class ServerConfig:
         "refinement",
         least=1,
     )
+    feedback_request: str = option(
+        "file with the request for feedback of a model asked in chat messages; off: the paper's",
+        "",
+        "refinement",
+    )
+    refinement_request: str = option(
+        "file with the request for a refinement of such a model", "", "refinement"
+    )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
     reasoning_field: ReasoningField = option(

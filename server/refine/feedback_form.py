@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from redraft.server.engine.base import Constraint
 from redraft.server.refine.srt_format import (
@@ -19,6 +20,10 @@ from redraft.server.refine.srt_format import (
     SUGGESTIONS,
     WEAKNESSES,
 )
+
+# What keeps a model's feedback readable: its training, or what its engine is held to.
+FormOrigin = Literal["trained", "grammar", "json_schema", "free_text"]
+FORM_ORIGINS: tuple[FormOrigin, ...] = get_args(FormOrigin)
 
 MOST_TOKENS = 512  # no feedback needs more; it is the default limit of feedback, too
 HEADING_TOKENS = 24  # of the three headings and the score

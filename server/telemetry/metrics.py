@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from redraft.server.refine.events import Delta, DraftDone, Event, Finished
+from redraft.server.refine.feedback_form import FORM_ORIGINS, FormOrigin
 from redraft.server.refine.trace import Phase, PhaseTotals, Trace
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
@@ -83,6 +84,9 @@ class _Families:
             "admission_rejections_total", "Loops turned away at the door", "reason"
         )
         self.engine_up = gauge("engine_up", "1 when the engine takes work", "engine")
+        self.form = gauge(
+            "feedback_form", "1 for what keeps an engine's feedback readable", "engine", "form"
+        )
         self.build = gauge("build_info", "Always 1", "version", "model", "style")
 
 
@@ -123,6 +127,10 @@ class Metrics:
 
     def engine(self, name: str, up: bool) -> None:
         self._families.engine_up.labels(name).set(up)
+
+    def form(self, name: str, form: FormOrigin) -> None:
+        for each in FORM_ORIGINS:
+            self._families.form.labels(name, each).set(each == form)
 
     def serving(self, version: str, model: str, style: str) -> None:
         self._families.build.labels(version, model, style).set(1)
