@@ -23,7 +23,7 @@ from redraft.server.refine.manifest import Manifest
 from redraft.server.refine.requests import Requests
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
-SHIPPED = Path(__file__).parents[1] / "models" / "redraft-workbench"
+SHIPPED = Path(__file__).parents[2] / "models" / "redraft-workbench"
 Progress = Callable[[str], None]
 
 
