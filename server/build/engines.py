@@ -12,15 +12,16 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redraft.server.config import ServerConfig, read_key
+from redraft.server.build.requests import requests_of
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
+from redraft.server.options.key_files import read_key
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
-from redraft.server.refine.requests import Requests
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
 SHIPPED = Path(__file__).parents[2] / "models" / "redraft-workbench"
@@ -61,18 +62,6 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
         started.pop_all()
     direct = getattr(engine, "direct", None)
     return Engines(ServedModel(engine, styled, direct, requests), critics)
-
-
-def requests_of(config: ServerConfig) -> Requests:
-    """The operator's words for the prompted style, where there are any."""
-    files = {"feedback": config.feedback_request, "refinement": config.refinement_request}
-    try:
-        words = {
-            name: Path(file).read_text(encoding="utf-8") for name, file in files.items() if file
-        }
-        return Requests(**words)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--feedback-request, --refinement-request: {error}") from error
 
 
 def model_directory(config: ServerConfig) -> Path | None:

@@ -1,5 +1,4 @@
-"""An operator's own words for the prompted style, in files.
-Spans: build, refine, config"""
+"""An operator's own words for the prompted style, in files."""
 
 from __future__ import annotations
 
@@ -9,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from redraft.server import build
+from redraft.server.build import engines
+from redraft.server.build.requests import requests_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import ServedModel
@@ -30,7 +30,7 @@ def config(directory: Path, **files: str) -> ServerConfig:
 def test_a_model_is_asked_in_the_words_of_the_files(tmp_path: Path) -> None:
     files = {"feedback": "Judge {response} as {instruction}", "refinement": "Again: {instruction}"}
     engine = ScriptedEngine("Lyon {0}", feedback(3), "Paris")
-    model = ServedModel(engine, requests=build.requests_of(config(tmp_path, **files)))
+    model = ServedModel(engine, requests=requests_of(config(tmp_path, **files)))
 
     async def answer() -> None:
         async for _ in refine(model.asker(QUESTION.instruction), QUESTION, Policy()):
@@ -43,16 +43,16 @@ def test_a_model_is_asked_in_the_words_of_the_files(tmp_path: Path) -> None:
 
 
 def test_without_files_the_words_are_the_papers() -> None:
-    requests = build.requests_of(ServerConfig(engine="scripted"))
+    requests = requests_of(ServerConfig(engine="scripted"))
     assert "Overall Score: [[n]]" in requests.for_feedback("a", "b")
 
 
 def test_a_wrong_placeholder_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"has the placeholder \{answer\}"):
-        build.requests_of(config(tmp_path, feedback="{instruction} {response} {answer}"))
+        requests_of(config(tmp_path, feedback="{instruction} {response} {answer}"))
 
 
 def test_a_file_that_is_not_there_stops_the_start() -> None:
     missing = ServerConfig(engine="scripted", refinement_request="/nowhere/words.txt")
     with pytest.raises(ConfigError, match="No such file"):
-        asyncio.run(build.build(missing, lambda line: None))
+        asyncio.run(engines.build(missing, lambda line: None))
