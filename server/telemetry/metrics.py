@@ -74,6 +74,9 @@ class _Families:
         self.engine_calls = counter("engine_calls_total", "Completions asked for", "phase")
         self.score = numbers("feedback_score", "Scores the feedback gave", SCORES)
         self.malformed = counter("malformed_feedback_total", "Feedback that could not be read")
+        self.repetitions = counter(
+            "repetitions_total", "Texts that ended because they repeated themselves", "phase"
+        )
         self.client_requests = counter("client_requests_total", "Loops, by API key", "client")
         self.client_tokens = counter(
             "client_tokens_total", "Tokens read and written, by API key", "client"
@@ -222,6 +225,7 @@ class LoopMetrics:
             families.cached_tokens.labels(phase).inc(totals.usage.cached_tokens)
             families.completion_tokens.labels(phase).inc(totals.usage.completion_tokens)
             families.engine_calls.labels(phase).inc(totals.usage.calls)
+            families.repetitions.labels(phase).inc(totals.repeated)
 
 
 def _scores_written(trace: Trace) -> Iterator[int]:

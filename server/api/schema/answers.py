@@ -143,6 +143,9 @@ class RefineOutcome(LoopSummary):
     malformed: NotRequired[
         Annotated[int, Field(description="feedback texts that could not be read, retries included")]
     ]
+    repeated: NotRequired[
+        Annotated[int, Field(description="texts that ended because they repeated themselves")]
+    ]
     failure: NotRequired[str | None]
 
 

@@ -189,9 +189,9 @@ class Core:
 
 
 def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
-    if reason in ("stop", "repetition"):
+    if reason == "stop":
         return "stop"
-    if reason == "length":
+    if reason in ("length", "repetition"):
         return "length"
     if reason == "error" and params.structured_outputs is not None:
         raise EngineRefused("no token can follow under this constraint; is it endless or empty?")

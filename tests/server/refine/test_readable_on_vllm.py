@@ -1,4 +1,5 @@
-"""Feedback from a model that knows nothing can be read where the engine is vLLM."""
+"""Feedback from a model that knows nothing can be read where the engine is vLLM.
+Spans: server/refine, server/engine"""
 
 from __future__ import annotations
 
@@ -58,3 +59,20 @@ def test_random_weights_write_feedback_that_can_be_read(
         assert iteration.feedback.weaknesses
         assert iteration.feedback.suggestions
         assert iteration.feedback.token_ids
+
+
+def test_a_model_that_repeats_itself_is_ended(running: Running) -> None:
+    """Greedy, random weights write one token for ever."""
+    brief = Brief.text("Name animals.")
+    greedy = Sampling(temperature=0.0, max_tokens=2000)
+
+    async def answer() -> Trace:
+        asker = PromptedAsker(running.engine, brief.instruction)
+        return trace_of([e async for e in refine(asker, brief, Policy(draft=greedy))])
+
+    trace = running.run(answer())
+    assert trace.repeated >= 1
+    assert trace.draft.finish_reason == "length"
+    assert len(trace.draft.token_ids) < 1500
+    assert trace.totals["draft"].usage.prompt_tokens > 0
+    assert running.engine.num_unfinished() == 0

@@ -239,3 +239,16 @@ def test_what_keeps_feedback_readable_is_a_metric_of_each_engine() -> None:
         "json_schema": 0,
         "free_text": 0,
     }
+
+
+def test_a_text_that_repeats_itself_is_counted_by_phase_and_told() -> None:
+    told: list[dict[str, Any]] = []
+
+    def requests(client: httpx.Client) -> None:
+        body = {"messages": [{"role": "user", "content": "Hi"}]}
+        told.append(client.post("/v1/chat/completions", json=body).json())
+
+    scraped, _ = after(requests, "again and " * 100, feedback(3), "Once.")
+    assert told[0]["refine"]["repeated"] == 1
+    assert value(scraped, "redraft_repetitions_total", phase="draft") == 1
+    assert value(scraped, "redraft_repetitions_total", phase="refinement") == 0
