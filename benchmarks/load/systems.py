@@ -194,8 +194,8 @@ class ClientLoop(_ClientSideLoop):
 
     @staticmethod
     def refinement(instruction: str, answer: str, feedback: str) -> Messages:
-        request = ClientLoop.feedback(instruction, answer)
-        return [*request, message("assistant", feedback), message("user", REFINEMENT_REQUEST)]
+        begun = [message("user", instruction), message("assistant", answer)]
+        return [*begun, message("user", REFINEMENT_REQUEST.format(feedback=feedback))]
 
 
 class ClientChat(_ClientSideLoop):

@@ -16,6 +16,7 @@ from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
 Style = Literal["srt", "prompted"]
+ECHO = 40  # characters of feedback that no response begins with by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +100,18 @@ class PromptedAsker:
         return Ask(Chat(self._instruction.messages))
 
     async def feedback(self, response: ResponseText) -> Ask:
-        chat = Chat((self._feedback_request(response),))
-        return Ask(chat, stop=(REFINEMENT_HEADING,), form=FeedbackForm())
+        instruction = instruction_text(self._instruction)
+        request = Message("user", self._requests.for_feedback(instruction, response.text))
+        return Ask(Chat((request,)), stop=(REFINEMENT_HEADING,), form=FeedbackForm())
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
-        request, reply = self._feedback_request(response), Message("assistant", feedback.text)
         instruction = instruction_text(self._instruction)
-        last = self._requests.for_refinement(instruction, response.text)
-        return Ask(Chat((request, reply, Message("user", last))))
-
-    def _feedback_request(self, response: ResponseText) -> Message:
-        instruction = instruction_text(self._instruction)
-        return Message("user", self._requests.for_feedback(instruction, response.text))
+        request = self._requests.for_refinement(instruction, response.text, feedback.text)
+        reply = Message("assistant", response.text)
+        chat = Chat((*self._instruction.messages, reply, Message("user", request)))
+        # A model that writes the feedback once more writes no response; it is ended there.
+        echo = feedback.text.strip()[:ECHO]
+        return Ask(chat, stop=(echo,) if len(echo) == ECHO else ())
 
 
 def instruction_text(instruction: Instruction) -> str:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 # The request of the paper's Table 1, reworded; the headings and the form of the score are the
-# paper's. A message of its own asks for the refinement, so that the loop can stop after feedback.
+# paper's.
 FEEDBACK_REQUEST = """\
 ### Instruction
 {instruction}
@@ -25,9 +25,14 @@ original instruction alone; do not add requirements of your own. Go through thes
 
 ### Feedback
 """
+# The user's next message in the chat of instruction and response, where a small model goes on to
+# write a response; after a message of feedback it writes feedback again.
 REFINEMENT_REQUEST = """\
+### Feedback
+{feedback}
+
 ### Improved Response
-Write the improved response to the original instruction now, following your feedback. Write only \
+Write the improved response to the original instruction now, following this feedback. Write only \
 the response itself: no heading, no remarks about what was changed."""
 REFINEMENT_HEADING = "### Improved Response"
 
@@ -36,34 +41,33 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """The words of both requests. ``{instruction}`` and ``{response}`` stand for the texts; any
-    other brace is text. The request for a refinement follows the feedback in the same chat, so it
-    needs neither."""
+    """The words of both requests. ``{instruction}``, ``{response}`` and ``{feedback}`` stand for
+    the texts; any other brace is text. The request for a refinement follows instruction and
+    response in one chat, so it needs to say neither."""
 
     feedback: str = FEEDBACK_REQUEST
     refinement: str = REFINEMENT_REQUEST
 
     def __post_init__(self) -> None:
         """Raises ValueError for a placeholder that is unknown or missing."""
-        _check("feedback", self.feedback, needed=("instruction", "response"))
-        _check("refinement", self.refinement)
+        both = ("instruction", "response")
+        _check("feedback", self.feedback, known=both, needed=both)
+        _check("refinement", self.refinement, known=(*both, "feedback"), needed=("feedback",))
 
     def for_feedback(self, instruction: str, response: str) -> str:
-        return _filled(self.feedback, instruction, response)
+        return _filled(self.feedback, instruction=instruction, response=response)
 
-    def for_refinement(self, instruction: str, response: str) -> str:
-        return _filled(self.refinement, instruction, response)
+    def for_refinement(self, instruction: str, response: str, feedback: str) -> str:
+        texts = {"instruction": instruction, "response": response, "feedback": feedback}
+        return _filled(self.refinement, **texts)
 
 
-def _check(name: str, request: str, needed: tuple[str, ...] = ()) -> None:
-    if not request.strip():
-        raise ValueError(f"the request for a {name} is empty")
-    known = ("instruction", "response")
+def _check(name: str, request: str, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
     found = _PLACEHOLDER.findall(request)
     if unknown := [each for each in found if each not in known]:
+        names = ", ".join(f"{{{each}}}" for each in known)
         raise ValueError(
-            f"the request for {name} has the placeholder {{{unknown[0]}}}; known are "
-            f"{{instruction}} and {{response}}"
+            f"the request for {name} has the placeholder {{{unknown[0]}}}; known are {names}"
         )
     if missing := [each for each in needed if each not in found]:
         raise ValueError(
@@ -71,7 +75,6 @@ def _check(name: str, request: str, needed: tuple[str, ...] = ()) -> None:
         )
 
 
-def _filled(request: str, instruction: str, response: str) -> str:
+def _filled(request: str, **texts: str) -> str:
     """In one pass, so that braces in the texts stay text."""
-    values = {"instruction": instruction, "response": response}
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], request)
+    return _PLACEHOLDER.sub(lambda match: texts[match[1]], request)

@@ -50,12 +50,13 @@ def read(messages: Sequence[Message]) -> ReviewRequest | ComparisonRequest:
     chat = [message for message in messages if message.role != "system"]
     if not chat:
         raise NotUnderstood("no message of a user")
-    first, last = chat[0].content, chat[-1].content
+    last = chat[-1].content
     if match := _COMPARISON.search(last):
         names = (match["first"], match["second"])
         return ComparisonRequest(match["instruction"], names, (match["one"], match["other"]))
-    if len(chat) == 3 and last.strip() == REFINEMENT_REQUEST.strip():
-        return _review(_FEEDBACK, first, feedback=False, refinement=True)
+    if len(chat) >= 3 and _REFINEMENT.fullmatch(last.strip()):
+        asked, response = chat[-3].content, chat[-2].content
+        return ReviewRequest(asked, response, feedback=False, refinement=True)
     if len(chat) > 1:
         raise NotUnderstood(f"{len(chat)} messages, the last of them {_shown(last)}")
     if _TABLE_1.fullmatch(last.strip()):
@@ -84,6 +85,7 @@ def _shown(text: str) -> str:
 
 
 _FEEDBACK, _TABLE_1 = _pattern(FEEDBACK_REQUEST), _pattern(TABLE_1)
+_REFINEMENT = _pattern(REFINEMENT_REQUEST)
 _COMPARISON = re.compile(
     r"^## Instruction\n(?P<instruction>.*?)\n\n"
     r"## Answer of model (?P<first>\S+)\n(?P<one>.*?)\n\n"

@@ -28,7 +28,7 @@ def config(directory: Path, **files: str) -> ServerConfig:
 
 
 def test_a_model_is_asked_in_the_words_of_the_files(tmp_path: Path) -> None:
-    files = {"feedback": "Judge {response} as {instruction}", "refinement": "Again: {instruction}"}
+    files = {"feedback": "Judge {response} as {instruction}", "refinement": "Again, {feedback}"}
     engine = ScriptedEngine("Lyon {0}", feedback(3), "Paris")
     model = ServedModel(engine, requests=requests_of(config(tmp_path, **files)))
 
@@ -39,7 +39,7 @@ def test_a_model_is_asked_in_the_words_of_the_files(tmp_path: Path) -> None:
     asyncio.run(answer())
     _, judged, refined = (call.text for call in engine.history)
     assert "Judge Lyon {0} as Capital of France?" in judged
-    assert "Again: Capital of France?" in refined
+    assert f"Again, {feedback(3)}" in refined
 
 
 def test_without_files_the_words_are_the_papers() -> None:

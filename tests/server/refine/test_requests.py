@@ -26,8 +26,8 @@ def test_braces_that_are_no_placeholder_stay_text() -> None:
         ({"feedback": "Judge {response}."}, "no placeholder {instruction}"),
         ({"feedback": "Judge {instruction}."}, "no placeholder {response}"),
         ({"feedback": "{instruction} {response} {answer}"}, "has the placeholder {answer}"),
-        ({"refinement": "Better, by {feedback}!"}, "has the placeholder {feedback}"),
-        ({"refinement": " "}, "is empty"),
+        ({"refinement": "Better, by {feedback}, {score}!"}, "has the placeholder {score}"),
+        ({"refinement": "Better!"}, "no placeholder {feedback}"),
     ],
 )
 def test_a_placeholder_that_is_unknown_or_missing_is_refused(
