@@ -85,6 +85,7 @@ class PhaseUsage(Exact):
     cached_tokens: int
     calls: int
     seconds: float
+    thought_tokens: NotRequired[int]  # the part of completion_tokens that are thoughts
 
 
 @with_config(ConfigDict(extra="forbid"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import replace
 
 from redraft.server.engine.base import Constrains, EngineRefused, Sampling
+from redraft.server.engine.forms import held
 from redraft.server.engine.http_engine.answer import Unsupported
 
 log = logging.getLogger(__name__)
@@ -16,11 +16,6 @@ _ABOUT_FORM = re.compile(
     r"response_?format|json_?schema|structured[_ ]?output|guided|grammar|extra (?:field|input)",
     re.I,
 )
-_TAKEN: dict[Constrains | None, tuple[str, ...]] = {
-    "grammar": ("grammar", "json_schema"),
-    "json_schema": ("json_schema",),
-    None: (),
-}
 
 
 class Forms:
@@ -31,16 +26,12 @@ class Forms:
 
     def hold(self, sampling: Sampling) -> Sampling:
         """With the first of the wanted forms that the upstream takes as its constraint."""
-        if sampling.constraint is not None:
-            return sampling
-        taken = _TAKEN[self.constrains]
-        form = next((form for form in sampling.forms if form.kind in taken), None)
-        return replace(sampling, constraint=form)
+        return held(sampling, self.constrains)
 
-    def learn(self, refusal: EngineRefused, sampling: Sampling, held: Sampling) -> bool:
+    def learn(self, refusal: EngineRefused, sampling: Sampling, sent: Sampling) -> bool:
         """Whether the refusal is of a form that was wanted, not required: the call is worth
         another try then."""
-        form = held.constraint
+        form = sent.constraint
         if form is None or form is sampling.constraint:
             return False
         param = refusal.param if isinstance(refusal, Unsupported) else ""

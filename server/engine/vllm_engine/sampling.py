@@ -14,25 +14,23 @@ from redraft.server.engine.base import Constraint, EngineRefused, Sampling
 SEEDS = 2**63
 
 
-def sampling_params(
-    sampling: Sampling, defaults: Mapping[str, Any], room: int, constrains: bool = True
-) -> SamplingParams:
+def sampling_params(sampling: Sampling, defaults: Mapping[str, Any], room: int) -> SamplingParams:
     """``defaults`` come from the model's generation_config.json; ``room`` is the number of tokens
-    left in its window; ``constrains``: it can be held to forms that are wanted."""
+    left in its window."""
     if sampling.seed is not None and not -SEEDS <= sampling.seed < SEEDS:
         raise EngineRefused(f"seed is {sampling.seed}; it goes from {-SEEDS} to {SEEDS - 1}")
     numbers = {**defaults, **sampling.numbers()}  # vLLM gives them the same names
     numbers["max_tokens"] = min(numbers.get("max_tokens", room), room)
-    wanted = sampling.forms[0] if sampling.forms and constrains else None
     return SamplingParams(
         **numbers,
         ignore_eos=sampling.ignore_eos,
         logit_bias=dict(sampling.logit_bias) or None,
         stop=list(sampling.stop) or None,
         stop_token_ids=list(sampling.stop_token_ids) or None,
-        structured_outputs=_structured(sampling.constraint or wanted),
+        structured_outputs=_structured(sampling.constraint),
         # TokenText makes the text, paired with its tokens; vLLM only looks for stop strings.
-        detokenize=bool(sampling.stop),
+        detokenize=bool(sampling.stop) or sampling.logprobs is not None,
+        logprobs=sampling.logprobs,
         output_kind=RequestOutputKind.DELTA,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from redraft.server.engine.base import Constraint, Sampling
+from redraft.server.engine.base import Sampling
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
 from redraft.server.engine.vllm_engine.core import _finish_reason
@@ -13,8 +13,6 @@ from redraft.server.engine.vllm_engine.sampling import sampling_params
 pytestmark = pytest.mark.vllm
 
 MODELS_OWN = {"temperature": 0.6, "top_k": 20, "repetition_penalty": 1.1}
-GRAMMAR = Constraint("grammar", 'root ::= "yes" | "no"')
-SCHEMA = Constraint("json_schema", "{}")
 
 
 def test_a_draft_is_sampled_as_the_model_says() -> None:
@@ -26,17 +24,6 @@ def test_the_temperature_of_a_phase_wins_and_the_models_penalty_holds_everywhere
     feedback = sampling_params(Sampling(temperature=0.0), MODELS_OWN, room=100)
     assert (feedback.temperature, feedback.repetition_penalty) == (0.0, 1.1)
     assert feedback.max_tokens == 100
-
-
-def test_the_first_wanted_form_is_held_to_unless_another_is_required() -> None:
-    wanted = sampling_params(Sampling(forms=(GRAMMAR, SCHEMA)), {}, room=100)
-    assert wanted.structured_outputs is not None
-    assert wanted.structured_outputs.grammar == GRAMMAR.value
-    required = sampling_params(Sampling(forms=(GRAMMAR,), constraint=SCHEMA), {}, room=100)
-    assert required.structured_outputs is not None
-    assert required.structured_outputs.json == SCHEMA.value
-    without = sampling_params(Sampling(forms=(GRAMMAR,)), {}, room=100, constrains=False)
-    assert without.structured_outputs is None
 
 
 def test_vllms_own_end_of_a_repetition_is_a_cut() -> None:
