@@ -46,7 +46,7 @@ def _ended(response: ResponseText, trace: Trace, policy: Policy) -> str:
         return "repeated itself and was ended"
     sampling = policy.draft if phase == "draft" else policy.refinement
     if sampling.max_tokens is not None and response.tokens >= sampling.max_tokens:
-        return f"was cut at max_tokens {sampling.max_tokens}"
+        return f"was cut at max_tokens {sampling.max_tokens} (more may help)"
     if policy.response_tokens is not None and response.tokens >= policy.response_tokens:
         return f"was cut at this server's default of {policy.response_tokens} tokens"
     return f"was cut at {response.tokens} tokens"

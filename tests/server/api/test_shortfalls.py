@@ -15,7 +15,7 @@ CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Capital of France?"}]
 LONG = "It is Paris which lies on the Seine and is its capital"  # 12 tokens
 LOOP = ("It is Lyon.", feedback(3), LONG)
-CUT = "the refinement was cut at max_tokens 5, so the answer is the draft"
+CUT = "the refinement was cut at max_tokens 5 (more may help), so the answer is the draft"
 
 
 def chat(*script: Any, **body: Any) -> httpx.Response:
@@ -40,7 +40,7 @@ def test_a_refinement_that_had_no_room_is_told_before_the_reasoning() -> None:
 def test_an_answer_that_was_cut_ends_with_length() -> None:
     answer = chat(LONG, feedback(3), LONG, max_tokens=5)
     assert answer.json()["choices"][0]["finish_reason"] == "length"
-    assert warning(answer) == "the answer was cut at max_tokens 5"
+    assert warning(answer) == "the answer was cut at max_tokens 5 (more may help)"
 
 
 def test_a_cut_draft_that_was_refined_in_full_is_no_shortfall() -> None:

@@ -111,6 +111,10 @@ def test_free_text_is_shown_as_it_is() -> None:
     assert read(["  ", "Weak", "nesses: none"]) == ["", "  Weak", "nesses: none", ""]
 
 
+def test_an_object_in_a_fence_reads_as_feedback() -> None:
+    assert read_feedback(ResponseText("".join(read(["```json\n", OBJECT, "\n```"])))).score == 4
+
+
 def test_an_object_without_the_parts_is_shown_as_it_is() -> None:
     assert "".join(read(['{"answer"', ": 4}"])) == '{"answer": 4}'
 
