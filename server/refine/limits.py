@@ -3,7 +3,9 @@ phases, and no more than an answer in prose needs. A tight window leaves less.""
 
 from __future__ import annotations
 
-from redraft.server.engine.base import Chat, Engine, Prompt, Tokens
+from contextlib import suppress
+
+from redraft.server.engine.base import Chat, Engine, EngineError, Prompt, Tokens
 
 MOST_OF_RESPONSE, MOST_OF_FEEDBACK = 1024, 512
 UNLIMITED = 0  # as an option has it
@@ -45,4 +47,8 @@ async def prompt_tokens(engine: Engine, prompt: Prompt) -> int:
     """How long a prompt is; 0 where only the engine knows."""
     if isinstance(prompt, Tokens):
         return len(prompt.ids)
-    return len(await engine.encode_chat(prompt.messages)) if engine.has_tokens else 0
+    if not engine.has_tokens or any(message.has_media for message in prompt.messages):
+        return 0
+    with suppress(EngineError):  # where the engine is elsewhere; a count is not worth a failure
+        return len(await engine.encode_chat(prompt.messages, prompt.options))
+    return 0
