@@ -16,6 +16,7 @@ from redraft.server.api import (
     decide,
     fields,
     instruction,
+    logprobs,
     outcome,
     reasoning,
     unsupported,
@@ -112,6 +113,6 @@ def _choice(index: int, trace: Trace, decision: Decision, shown: ReasoningField)
     return {
         "index": index,
         "message": message,
-        "logprobs": None,
+        "logprobs": logprobs.of_chat(trace.answer.logprobs),
         "finish_reason": trace.answer.finish_reason,
     }

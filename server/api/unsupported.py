@@ -22,10 +22,6 @@ def _anything(value: Any) -> bool:
     return value not in _NOTHING
 
 
-def _set(value: Any) -> bool:
-    return value is not None and value is not False  # of completions' logprobs, 0 has an effect
-
-
 def _other_than(*usual: Any) -> HasEffect:
     return lambda value: value is not None and value not in usual
 
@@ -36,8 +32,6 @@ DIRECT: Mapping[str, HasEffect] = {
     "tool_choice": _other_than("none", "auto"),
     "functions": _anything,
     "function_call": _other_than("none", "auto"),
-    "logprobs": _set,
-    "top_logprobs": _anything,
     "best_of": _other_than(1),
     "echo": _anything,
     "suffix": _anything,

@@ -11,6 +11,7 @@ from redraft.server.engine.base import (
     Chunk,
     Engine,
     EngineUnavailable,
+    Json,
     Sampling,
     Tokens,
     Usage,
@@ -85,6 +86,7 @@ class Phases:
         phase, iteration, live = step.phase, step.iteration, step.live
         text: list[str] = []
         ids: list[int] = []
+        logprobs: list[Json] = []
         last: Chunk | None = None
         started = time.perf_counter()
         try:
@@ -95,8 +97,10 @@ class Phases:
                     ids.extend(chunk.token_ids)
                     if chunk.finish_reason is not None:
                         last = chunk
-                    if chunk.text:
-                        yield Delta(phase, iteration, chunk.text, live)
+                    if chunk.logprobs:
+                        logprobs.extend(chunk.logprobs)
+                    if chunk.text or (live and chunk.logprobs):
+                        yield Delta(phase, iteration, chunk.text, live, chunk.logprobs)
         except StopAsyncIteration:
             message = f"engine {engine.name!r} ended a completion without a finish reason"
             raise EngineUnavailable(message) from None
@@ -109,6 +113,7 @@ class Phases:
                 engine.name,
                 last.finish_reason if last and last.finish_reason else "length",
                 spent.completion_tokens,
+                tuple(logprobs),
             )
             await source.aclose()
 

@@ -225,6 +225,11 @@ class Generation(Open, SamplingFields):
         continuous = self.stream_options and self.stream_options.continuous_usage_stats
         return self.include_usage and bool(continuous)
 
+    @property
+    def num_logprobs(self) -> int | None:
+        """Alternatives to tell for each token of the answer; None: no log probabilities."""
+        return None
+
     @model_validator(mode="after")
     def _consistent(self) -> Generation:
         if self.stream_options is not None and not self.stream:
@@ -254,6 +259,16 @@ class ChatRequest(Generation):
     tools: list[Any] | None = None
     include_reasoning: bool | None = None
 
+    @property
+    def num_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @model_validator(mode="after")
+    def _top_of_what_is_told(self) -> ChatRequest:
+        if self.top_logprobs and not self.logprobs:
+            raise contradiction("top_logprobs", "is only for requests with logprobs: true")
+        return self
+
 
 def _kind_of_prompt(prompt: Any) -> str:
     if not isinstance(prompt, list):
@@ -277,6 +292,10 @@ class CompletionRequest(Generation):
     suffix: str | None = None
     best_of: Annotated[int, Field(ge=1, le=128)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
 
 
 def contradiction(field: str, message: str) -> PydanticCustomError:
