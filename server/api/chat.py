@@ -18,6 +18,7 @@ from redraft.server.api import (
     instruction,
     logprobs,
     outcome,
+    parts,
     reasoning,
     unsupported,
     warnings,
@@ -72,7 +73,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
     jobs = choices.jobs_of(job, body.n)
-    runs = [service.run(job) for job in jobs]
+    runs = [parts.naming_parts(service.run(job), body.messages) for job in jobs]
     head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
     if body.stream:
         streams = [

@@ -141,10 +141,6 @@ def is_batch(request: CompletionRequest) -> bool:
 
 def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
     for index, message in enumerate(request.messages):
-        if isinstance(message.content, list):
-            for number, part in enumerate(message.content):
-                if part.type != "text":
-                    yield f"messages[{index}].content[{number}]"
         if message.tool_calls:
             yield f"messages[{index}].tool_calls"
         if message.role == "function" or (message.model_extra or {}).get("function_call"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
+from redraft.server.refine.media import with_media
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
@@ -126,9 +127,8 @@ class PromptedAsker:
 
     def _request(self, response: ResponseText) -> Message:
         instruction = instruction_text(self._instruction)
-        return Message(
-            "user", FEEDBACK_REQUEST.format(instruction=instruction, response=response.text)
-        )
+        request = FEEDBACK_REQUEST.format(instruction=instruction, response=response.text)
+        return with_media(Message("user", request), self._instruction.messages)
 
 
 def instruction_text(instruction: Instruction) -> str:

@@ -107,10 +107,6 @@ DIRECT_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"skip_special_tokens": False}, "skip_special_tokens"),
     ({"response_format": {"type": "structural_tag"}}, "response_format.type"),
     (
-        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
-        "messages[0].content[0]",
-    ),
-    (
         {"messages": [{"role": "assistant", "tool_calls": [{}]}, *MESSAGES]},
         "messages[0].tool_calls",
     ),
