@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redraft.server import options
-from redraft.server.engine.http_engine import Upstream
+from redraft.server.engine.http_engine import CriticAddress, Upstream
 from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import ConfigError, option, secret
 
@@ -137,6 +137,12 @@ class ServerConfig:
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
+    max_choices_cap: int = option(
+        "most choices (n) a request may ask for; each takes a place of its own",
+        8,
+        "refinement",
+        least=1,
+    )
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )
@@ -220,11 +226,16 @@ class ServerConfig:
     speculate: Literal["none", "draft"] = option(
         "guess refinements from the drafts they refine: the same text, sooner", "none", "vllm"
     )
+    warm_up: bool = option(
+        "after the start, use once in the background what is compiled or loaded at its first use",
+        VllmSettings.warm_up,
+        "vllm",
+    )
     max_restarts: int = option(
         "attempts to bring a dead engine back", VllmSettings.max_restarts, "vllm", least=0
     )
     engine_arg: tuple[str, ...] = option(
-        "NAME=VALUE or NAME, any other argument of vLLM's own server; repeat it",
+        "NAME=VALUE, NAME VALUE or NAME, any other argument of vLLM's own server; repeat it",
         (),
         "vllm",
         repeat=True,
@@ -267,26 +278,6 @@ class ServerConfig:
     @property
     def critics(self) -> tuple[CriticAddress, ...]:
         return tuple(CriticAddress.parse(critic) for critic in self.critic)
-
-
-@dataclass(frozen=True)
-class CriticAddress:
-    """An engine elsewhere, which writes the feedback of requests that name it."""
-
-    name: str
-    url: str
-    model: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> CriticAddress:
-        name, _, rest = text.partition("=")
-        url, _, model = rest.partition("|")
-        if not name or not url.startswith(("http://", "https://")):
-            raise ConfigError(
-                f"--critic is {text!r}, expected NAME=URL or NAME=URL|MODEL, such as "
-                f"strong=http://127.0.0.1:8001/v1"
-            )
-        return cls(name, url, model)
 
 
 def read(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerConfig:

@@ -21,6 +21,7 @@ from redraft.server.refine.events import Event, Finished
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Brief, refine
 from redraft.server.refine.policy import Policy
+from redraft.server.refine.trace import Phase, PhaseTotals
 from redraft.server.telemetry.metrics import LoopMetrics, Metrics
 from redraft.server.telemetry.traces import TraceStore
 
@@ -43,6 +44,7 @@ class Job:
     live: bool = False  # the answer is streamed
     traceparent: str | None = None  # the caller's trace, for the engine's own telemetry
     asker: Asker | None = None  # in place of the model's own
+    totals: dict[Phase, PhaseTotals] = field(default_factory=dict)  # filled while the loop runs
 
 
 class Draining(EngineUnavailable):
@@ -71,6 +73,7 @@ class Service:
         """The events of one job. Closing it ends the engine's work at once."""
         instruction = job.brief.instruction
         async with self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch):
+            watch.totals = job.totals
             events = refine(
                 job.asker or self.model.asker(instruction),
                 job.brief,
@@ -80,7 +83,7 @@ class Service:
                 request_id=job.request_id,
                 traceparent=job.traceparent,
                 live=job.live,
-                totals=watch.totals,
+                totals=job.totals,
             )
             async with aclosing(events):
                 async for event in events:

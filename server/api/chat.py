@@ -12,22 +12,34 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, instruction, outcome, reasoning, unsupported
+from redraft.server.api import (
+    choices,
+    decide,
+    fields,
+    instruction,
+    logprobs,
+    outcome,
+    parts,
+    reasoning,
+    unsupported,
+    warnings,
+)
 from redraft.server.api.chat_stream import ChatStream
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES
+from redraft.server.api.running_usage import running_usage
 from redraft.server.api.schema.answers import (
     ChatAnswerMessage,
+    ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
-    Head,
 )
 from redraft.server.api.schema.examples import CHAT
 from redraft.server.api.schema.requests import ChatRequest
 from redraft.server.api.shortfalls import warn_of
-from redraft.server.api.sse import EventStream, finished, streamed
+from redraft.server.api.sse import EventStream, streamed
 from redraft.server.config import ReasoningField, ServerConfig
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Trace
@@ -45,24 +57,48 @@ router = APIRouter(tags=["OpenAI"])
 async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
+    fields.check(body)
+    if warning := fields.unknown(body):
+        warnings.warn(context.request, warning)
     instruction.check_length(body.messages, config)
     requested = decide.requested_by(body, service, config)
     requested = replace(requested, total_tokens=body.max_completion_tokens)
     decision = decide.decide(requested, service, config)
-    if field := unsupported.needs_direct(body):
+    choices.check(body.n, config)
+    field = unsupported.needs_direct(body)
+    if field is None and choices.forwarded(body.n, decision, service):
+        field = "n"
+    if field is not None:
         if decision.policy.refines:
             raise unsupported.refused(field, context.model_name)
         return await forward(context.request, service, config, context.client, decision, field)
     brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
+    jobs = choices.jobs_of(job, body.n)
+    runs = [parts.naming_parts(service.run(job), body.messages) for job in jobs]
     head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
     if body.stream:
-        stream = ChatStream(head, decision, shown, body.include_usage)
-        return EventStream(stream.chunks(service.run(job)), config)
-    trace = await finished(context.request.receive, service.run(job))
-    notes = warn_of(context.request, trace, decision.policy)
-    completion = _completion(head, trace, decision, shown, notes)
-    return JSONResponse(completion, headers=outcome.headers_of(trace))
+        streams = [
+            ChatStream(head, decision, shown, body.include_usage, running_usage(body, job), index)
+            for index, job in choices.numbered(jobs)
+        ]
+        return EventStream(choices.chunks_of(streams, runs, jobs), config)
+    traces = await choices.traces_of(context.request, runs)
+    completion: ChatCompletion = {
+        "id": head["id"],
+        "object": "chat.completion",
+        "created": head["created"],
+        "model": head["model"],
+        "choices": [],
+        "usage": outcome.usage_of_choices(jobs, traces.values()),
+    }
+    for index, trace in traces.items():
+        notes = warn_of(context.request, trace, decision.policy)
+        choice = _choice(index, trace, decision, shown, notes)
+        owner = choice if len(jobs) > 1 else completion
+        owner["refine"] = outcome.outcome_of(trace, decision.trace)
+        completion["choices"].append(choice)
+    return JSONResponse(completion, headers=outcome.headers_of(*traces.values()))
 
 
 def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
@@ -70,19 +106,19 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
     return "none" if excluded or body.include_reasoning is False else config.reasoning_field
 
 
-def _completion(
-    head: Head, trace: Trace, decision: Decision, shown: ReasoningField, notes: Sequence[str]
-) -> ChatCompletion:
-    message: ChatAnswerMessage = {"role": "assistant", "content": trace.answer.text}
+def _choice(
+    index: int, trace: Trace, decision: Decision, shown: ReasoningField, notes: Sequence[str]
+) -> ChatChoice:
+    message: ChatAnswerMessage = {
+        "role": "assistant",
+        "content": trace.answer.text,
+        "refusal": None,
+    }
     if decision.policy.refines:
         reasoning.add_to(message, trace, shown, notes)
-    finish_reason = trace.answer.finish_reason
     return {
-        "id": head["id"],
-        "object": "chat.completion",
-        "created": head["created"],
-        "model": head["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
-        "usage": outcome.usage_of(trace),
-        "refine": outcome.outcome_of(trace, decision.trace),
+        "index": index,
+        "message": message,
+        "logprobs": logprobs.of_chat(trace.answer.logprobs),
+        "finish_reason": trace.answer.finish_reason,
     }

@@ -7,13 +7,14 @@ A chunk's JSON is put together from strings because it is made for every token; 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from redraft.server.api import outcome
+from redraft.server.api import logprobs, outcome
 from redraft.server.api.decide import Decision
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText, note
-from redraft.server.api.schema.answers import Head
+from redraft.server.api.running_usage import RunningUsage
+from redraft.server.api.schema.answers import Head, UsageAnswer
 from redraft.server.api.shortfalls import shortfalls
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
@@ -23,12 +24,21 @@ from redraft.server.refine.trace import Trace
 
 class ChatStream:
     def __init__(
-        self, head: Head, decision: Decision, shown: ReasoningField, include_usage: bool
+        self,
+        head: Head,
+        decision: Decision,
+        shown: ReasoningField,
+        include_usage: bool,
+        running: RunningUsage | None = None,  # to have the usage so far on every chunk
+        choice: int | None = None,  # the index of one of several choices
     ) -> None:
         start = {"id": head["id"], "object": "chat.completion.chunk", "created": head["created"]}
         self._open = to_json({**start, "model": head["model"]})[:-1]
-        self._delta = f'data: {self._open},"choices":[{{"index":0,"delta":'
+        self._delta = f'data: {self._open},"choices":[{{"index":{choice or 0},"delta":'
+        self._alone = choice is None
+        self.trace: Trace | None = None  # at the end
         self._decision, self._include_usage = decision, include_usage
+        self._running = running
         self._reasoning = ReasoningText()
         self._inline = shown == "inline_think"
         self._fields = [f'"{name}":' for name in FIELDS.get(shown, ())]
@@ -42,19 +52,22 @@ class ChatStream:
                     yield chunks.encode("utf-8", "replace")
 
     def _chunks_of(self, event: Event) -> str:
+        if self._running is not None:
+            self._running.add(event)
         match event:
-            case Delta(live=True, text=text):
+            case Delta(live=True, text=text, logprobs=entries):
                 if not self._answered:
                     self._reasoning.add(event)  # so that the phase counts as streamed
-                chunks = self._content(text, self._where(event))
+                chunks = self._content(text, self._where(event), entries)
             case Finished(trace=trace):
+                self.trace = trace
                 chunks = self._end(trace)
             case _:
                 text = self._reasoning.add(event)
                 chunks = self._thought(text, self._where(event)) if text else ""
         if chunks and not self._begun:
             self._begun = True
-            return self._chunk('{"role":"assistant","content":""}') + chunks
+            return self._chunk('{"role":"assistant","content":"","refusal":null}') + chunks
         return chunks
 
     def _thought(self, text: str, at: str) -> str:
@@ -66,21 +79,36 @@ class ChatStream:
         value = to_json(text)
         return self._chunk("{" + ",".join([name + value for name in self._fields]) + "}", at)
 
-    def _content(self, text: str, at: str = "") -> str:
+    def _content(self, text: str, at: str = "", entries: Sequence[logprobs.Entry] = ()) -> str:
         self._answered = True
         if self._thinking:
             self._thinking, text = False, END_THINK + text
-        return self._chunk(f'{{"content":{to_json(text)}}}', at)
+        told = to_json(logprobs.of_chat(entries)) if entries else "null"
+        return self._chunk(f'{{"content":{to_json(text)}}}', at, told=told)
 
     def _end(self, trace: Trace) -> str:
-        unsent = "" if self._answered else trace.answer.text
-        chunks = self._note(trace) + self._content(unsent) if unsent else ""
+        answer = trace.answer
+        unsent = "" if self._answered else answer.text
+        chunks = ""
+        if unsent:
+            chunks = self._note(trace) + self._content(unsent, entries=answer.logprobs)
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
-        if self._include_usage:
-            usage = to_json(outcome.usage_of(trace))
-            chunks += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
-        return chunks + DONE.decode()
+        return chunks + self._ending(outcome.usage_of(trace)) if self._alone else chunks
+
+    def failed(self, failure: Exception) -> bytes:
+        """The last chunk of a choice that has failed."""
+        refine = to_json(outcome.failed(failure))
+        return self._chunk("{}", f',"refine":{refine}', "length").encode("utf-8", "replace")
+
+    def ending(self, usage: UsageAnswer) -> bytes:
+        """What comes after the last choice."""
+        return self._ending(usage).encode()
+
+    def _ending(self, usage: UsageAnswer) -> str:
+        if not self._include_usage:
+            return DONE.decode()
+        return f'data: {self._open},"choices":[],"usage":{to_json(usage)}}}\n\n{DONE.decode()}'
 
     def _note(self, trace: Trace) -> str:
         notes = shortfalls(trace, self._decision.policy)
@@ -95,6 +123,12 @@ class ChatStream:
             self._at = f',"refine":{{"phase":"{event.phase}","iteration":{event.iteration}}}'
         return self._at
 
-    def _chunk(self, delta: str, refine: str = "", finish_reason: str | None = None) -> str:
+    def _usage(self) -> str:
+        return f',"usage":{to_json(self._running.so_far())}' if self._running is not None else ""
+
+    def _chunk(
+        self, delta: str, refine: str = "", finish_reason: str | None = None, told: str = "null"
+    ) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        return f'{self._delta}{delta},"finish_reason":{finish}}}]{refine}}}\n\n'
+        rest = f'"logprobs":{told},"finish_reason":{finish}}}]{refine}{self._usage()}'
+        return f"{self._delta}{delta},{rest}}}\n\n"

@@ -6,28 +6,36 @@ suffix, ``reasoning_effort`` or ``refine``); then the prompt is an instruction t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import replace
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, instruction, outcome, unsupported
+from redraft.server.api import (
+    choices,
+    decide,
+    fields,
+    instruction,
+    logprobs,
+    outcome,
+    unsupported,
+    warnings,
+)
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
 from redraft.server.api.errors import RESPONSES, invalid
-from redraft.server.api.schema.answers import CompletionChoice, Head, TextCompletion
+from redraft.server.api.running_usage import running_usage
+from redraft.server.api.schema.answers import TextCompletion
 from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
 from redraft.server.api.shortfalls import warn_of
-from redraft.server.api.sse import DONE, EventStream, data, finished, streamed
-from redraft.server.engine.base import Engine, FinishReason, Tokens
+from redraft.server.api.sse import EventStream, streamed
+from redraft.server.api.text_stream import TextStream, choice_of, completion_of
+from redraft.server.engine.base import Engine, Tokens
 from redraft.server.refine.asking import Ask
-from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Brief
-from redraft.server.refine.trace import Feedback, Instruction, ResponseText, Trace
+from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 from redraft.server.service import Job, Service
 
 router = APIRouter(tags=["OpenAI"])
@@ -45,24 +53,40 @@ CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text may hav
 async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
+    fields.check(body)
+    if warning := fields.unknown(body):
+        warnings.warn(context.request, warning)
     requested = decide.requested_by(body, service, config)
     decision = decide.decide(replace(requested, refines_by_default=False), service, config)
     decision = _with_default_length(decision)
+    choices.check(body.n, config)
     if field := _needs_direct(body, service, decision):
         if decision.policy.refines:
             raise unsupported.refused(field, context.model_name)
         return await forward(context.request, service, config, context.client, decision, field)
     with instruction.came_in("prompt"):
         job = await _job(body, context, decision)
+        jobs = choices.jobs_of(job, body.n)
+        runs = [service.run(job) for job in jobs]
         head = outcome.head_of(job, context.model_name)
         if body.stream:
-            chunks = _chunks(head, service.run(job), decision, body.include_usage)
-            return EventStream(chunks, config)
-        trace = await finished(context.request.receive, service.run(job))
-    warn_of(context.request, trace, decision.policy)
-    completion = _ending(head, trace, decision, trace.answer.text)
-    completion["usage"] = outcome.usage_of(trace)
-    return JSONResponse(completion, headers=outcome.headers_of(trace))
+            streams = [
+                TextStream(head, decision, body.include_usage, running_usage(body, job), index)
+                for index, job in choices.numbered(jobs)
+            ]
+            return EventStream(choices.chunks_of(streams, runs, jobs), config)
+        traces = await choices.traces_of(context.request, runs)
+    completion = completion_of(head, [])
+    completion["usage"] = outcome.usage_of_choices(jobs, traces.values())
+    for index, trace in traces.items():
+        warn_of(context.request, trace, decision.policy)
+        kept = trace.answer
+        told = logprobs.of_text(kept.logprobs)
+        choice = choice_of(index, kept.text, kept.finish_reason, told)
+        owner = choice if len(jobs) > 1 else completion
+        owner["refine"] = outcome.outcome_of(trace, decision.trace)
+        completion["choices"].append(choice)
+    return JSONResponse(completion, headers=outcome.headers_of(*traces.values()))
 
 
 class Continuation:
@@ -95,6 +119,8 @@ def _needs_direct(body: CompletionRequest, service: Service, decision: Decision)
     field = unsupported.needs_direct(body)
     if field is not None or decision.policy.refines:
         return field
+    if choices.forwarded(body.n, decision, service):
+        return "n"
     # The engine's own layer adds the first token, which some models need.
     own_layer = service.model.direct is not None and not isinstance(_prompt(body), list)
     return "prompt" if own_layer or not service.model.engine.has_tokens else None
@@ -123,48 +149,3 @@ async def _job(body: CompletionRequest, context: Context, decision: Decision) ->
         brief = Brief(Instruction(())) if isinstance(prompt, list) else Brief.text(prompt)
         asker = Continuation(engine, Tokens(ids))
     return decision.job("completions", brief, context, live=bool(body.stream), asker=asker)
-
-
-async def _chunks(
-    head: Head,
-    events: AsyncGenerator[Event, None],
-    decision: Decision,
-    include_usage: bool,
-) -> AsyncGenerator[bytes, None]:
-    """The answer alone: this API has no field for reasoning."""
-    answered = False
-    with instruction.came_in("prompt"):
-        async with aclosing(events):
-            async for event in events:
-                match event:
-                    case Delta(live=True, text=text):
-                        answered = True
-                        yield data(_completion(head, [_choice(text, None)]))
-                    case Finished(trace=trace):
-                        text = "" if answered else trace.answer.text
-                        yield data(_ending(head, trace, decision, text))
-                        if include_usage:
-                            usage = _completion(head, [])
-                            usage["usage"] = outcome.usage_of(trace)
-                            yield data(usage)
-                        yield DONE
-
-
-def _completion(head: Head, choices: list[CompletionChoice]) -> TextCompletion:
-    return {
-        "id": head["id"],
-        "object": "text_completion",
-        "created": head["created"],
-        "model": head["model"],
-        "choices": choices,
-    }
-
-
-def _ending(head: Head, trace: Trace, decision: Decision, text: str) -> TextCompletion:
-    completion = _completion(head, [_choice(text, trace.answer.finish_reason)])
-    completion["refine"] = outcome.outcome_of(trace, decision.trace)
-    return completion
-
-
-def _choice(text: str, finish_reason: FinishReason | None) -> CompletionChoice:
-    return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish_reason}

@@ -137,6 +137,7 @@ def _policy(
         stop_token_ids=requested.draft.stop_token_ids,
         logit_bias=requested.draft.logit_bias,
         constraint=requested.draft.constraint,
+        logprobs=requested.draft.logprobs,
     )
     # An explicit null switches good_enough off.
     explicit = "good_enough" in options.model_fields_set
@@ -245,6 +246,7 @@ def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
         logit_bias=tuple(bias),
         stop_token_ids=tuple(request.stop_token_ids or ()),
         constraint=constraint(request),
+        logprobs=request.num_logprobs,
     )
     return _over(default, request)
 

@@ -19,10 +19,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from redraft.server.api import unsupported
 from redraft.server.api.decide import Decision
-from redraft.server.api.errors import ApiError
+from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.sse import HEADERS, ClientStream, Connected, data, failed, failure_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct
+from redraft.server.engine.overflow import in_openais_words
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
 from redraft.server.service import Service
@@ -141,7 +142,7 @@ class _Exchange:
         if not self.status:
             raise RuntimeError("the engine's own layer gave no answer")
         if self.status >= 400:
-            raise reshaped(self.status, bytes(self.body), self.headers)
+            raise reshaped(self.status, bytes(self.body), self.headers, path)
 
     async def _receive(self) -> Message:
         if self._asked:
@@ -187,14 +188,20 @@ class _Exchange:
         }
 
 
-def reshaped(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> ApiError:
+def reshaped(
+    status: int, body: bytes, headers: Mapping[str, str] | None = None, path: str = ""
+) -> ApiError:
     """The error of another server, in our form."""
     later = (headers or {}).get("retry-after")
     try:
         error = json.loads(body)["error"]
-        message, param = str(error["message"]), error.get("param")
+        message, param, theirs = str(error["message"]), error.get("param"), error.get("code")
     except (ValueError, KeyError, TypeError):
-        message, param = body[:200].decode("utf-8", "replace") or f"status {status}", None
+        message = body[:200].decode("utf-8", "replace") or f"status {status}"
+        param = theirs = None
+    if status in (400, 413) and (overflow := in_openais_words(message, str(theirs))):
+        prompt = "prompt" if path.endswith("/v1/completions") else "messages"
+        return invalid(prompt, overflow, "context_length_exceeded")
     code = "rate_limit_exceeded" if status == 429 else "invalid_value"
     code = "upstream_error" if status >= 500 else code
     return ApiError(

@@ -47,9 +47,9 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
         events = _noting(service.run(job), rejected)
         trace = await finished(context.request.receive, events)
     written = _feedback(trace, rejected)
-    if written is None:
-        raise _missing(trace, body)
     writer = service.critics[body.critic] if body.critic else service.model
+    if written is None:
+        raise _missing(trace, body, writer.engine.window)
     head = outcome.head_of(job, writer.engine.model)
     answer: FeedbackObject = {
         "id": head["id"],
@@ -99,7 +99,7 @@ def _feedback(trace: Trace, rejected: list[str]) -> Feedback | None:
     return Feedback(rejected[-1]) if malformed and rejected else None
 
 
-def _missing(trace: Trace, body: FeedbackRequest) -> ApiError:
+def _missing(trace: Trace, body: FeedbackRequest, window: int) -> ApiError:
     match trace.stop_reason:
         case "deadline":
             message = "the deadline passed before the feedback was complete; raise deadline_ms"
@@ -107,7 +107,10 @@ def _missing(trace: Trace, body: FeedbackRequest) -> ApiError:
         case "draining":
             return describe(Draining())
         case "token_budget":
-            message = "instruction and response leave no room for feedback; shorten them"
+            message = (
+                f"This model's maximum context length is {window} tokens. However, instruction and "
+                f"response leave no room for feedback; shorten them"
+            )
             return invalid(body.instruction_param, message, "context_length_exceeded")
     failure = trace.failure or f"no feedback could be written ({trace.stop_reason})"
     return describe(EngineUnavailable(failure)).spent()

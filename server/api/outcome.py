@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import cast
 
+from redraft.server.api.errors import describe
 from redraft.server.api.schema.answers import (
     Head,
     LoopSummary,
@@ -14,6 +16,8 @@ from redraft.server.api.schema.answers import (
     TraceJson,
     UsageAnswer,
 )
+from redraft.server.engine.base import Usage
+from redraft.server.refine.loop import NoDraft
 from redraft.server.refine.trace import Phase, Trace
 from redraft.server.refine.trace_json import trace_json, usage_by_phase
 from redraft.server.service import Job
@@ -25,8 +29,11 @@ def head_of(job: Job, model_name: str) -> Head:
 
 def usage_of(trace: Trace) -> UsageAnswer:
     """The usage of all phases together. Every completion token outside the answer is reasoning."""
-    usage = trace.usage
-    hidden = usage.completion_tokens - trace.answer.tokens
+    return _usage(trace.usage, trace.answer.tokens)
+
+
+def _usage(usage: Usage, answer_tokens: int) -> UsageAnswer:
+    hidden = usage.completion_tokens - answer_tokens
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -34,6 +41,12 @@ def usage_of(trace: Trace) -> UsageAnswer:
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "completion_tokens_details": {"reasoning_tokens": hidden},
     }
+
+
+def usage_of_choices(jobs: Iterable[Job], traces: Iterable[Trace]) -> UsageAnswer:
+    """Of several loops together, those that failed included."""
+    totals = (totals.usage for job in jobs for totals in job.totals.values())
+    return _usage(sum(totals, Usage()), sum(trace.answer.tokens for trace in traces))
 
 
 def usage_with_phases(trace: Trace) -> RefineUsage:
@@ -80,9 +93,22 @@ def outcome_of(trace: Trace, with_trace: bool) -> RefineOutcome:
     return outcome
 
 
-def headers_of(trace: Trace) -> dict[str, str]:
+def failed(failure: Exception) -> RefineOutcome:
+    """The course of a loop that ended without an answer."""
+    return {
+        "stop_reason": failure.reason if isinstance(failure, NoDraft) else "engine_failure",
+        "iterations": 0,
+        "kept": 0,
+        "scores": [],
+        "prompt_tokens": None,
+        "usage": {},
+        "failure": describe(failure).message,
+    }
+
+
+def headers_of(*traces: Trace) -> dict[str, str]:
     """For logs and scripts that do not read the body."""
     return {
-        "refine-iterations": str(trace.refinements),
-        "refine-stop-reason": trace.stop_reason,
+        "refine-iterations": ", ".join(str(trace.refinements) for trace in traces),
+        "refine-stop-reason": ", ".join(trace.stop_reason for trace in traces),
     }

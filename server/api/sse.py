@@ -106,15 +106,19 @@ class Connected:
 
 async def finished(receive: Receive, events: AsyncGenerator[Event, None]) -> Trace:
     """The trace at the end of ``events``, if the client waits for it."""
-    spent = False
     async with Connected(receive), aclosing(events):
-        try:
-            async for event in events:
-                if isinstance(event, Finished):
-                    return event.trace
-                spent = spent or isinstance(event, Delta | DraftDone)
-        except EngineError as error:
-            raise (describe(error).spent() if spent else error) from error
+        return await trace_of(events)
+
+
+async def trace_of(events: AsyncGenerator[Event, None]) -> Trace:
+    spent = False
+    try:
+        async for event in events:
+            if isinstance(event, Finished):
+                return event.trace
+            spent = spent or isinstance(event, Delta | DraftDone)
+    except EngineError as error:
+        raise (describe(error).spent() if spent else error) from error
     raise RuntimeError("the loop ended without Finished")
 
 

@@ -22,23 +22,16 @@ def _anything(value: Any) -> bool:
     return value not in _NOTHING
 
 
-def _set(value: Any) -> bool:
-    return value is not None and value is not False  # of completions' logprobs, 0 has an effect
-
-
 def _other_than(*usual: Any) -> HasEffect:
     return lambda value: value is not None and value not in usual
 
 
 # Supported in direct mode, by an engine that has an OpenAI layer of its own.
 DIRECT: Mapping[str, HasEffect] = {
-    "n": _other_than(1),
     "tools": _anything,
     "tool_choice": _other_than("none", "auto"),
     "functions": _anything,
     "function_call": _other_than("none", "auto"),
-    "logprobs": _set,
-    "top_logprobs": _anything,
     "best_of": _other_than(1),
     "echo": _anything,
     "suffix": _anything,
@@ -52,27 +45,33 @@ DIRECT: Mapping[str, HasEffect] = {
     "chat_template_kwargs": _anything,
     "continue_final_message": _anything,
     "documents": _anything,
+    "ec_transfer_params": _anything,
     "include_stop_str_in_output": _anything,
     "kv_transfer_params": _anything,
     "length_penalty": _other_than(1, 1.0),
     "logprob_token_ids": _anything,
     "media_io_kwargs": _anything,
+    "mm_payload": _anything,
     "mm_processor_kwargs": _anything,
     "priority": _anything,
     "prompt_embeds": _anything,
     "prompt_logprobs": lambda value: value is not None,
     "repetition_detection": _anything,
+    "return_mm_kwargs": _anything,
     "return_prompt_text": _anything,
     "return_token_ids": _anything,
     "return_token_offsets": _anything,
     "return_tokens_as_token_ids": _anything,
+    "routed_experts_prompt_start": _anything,
     "skip_special_tokens": _other_than(True),
     "spaces_between_special_tokens": _other_than(True),
     "stream_interval": _other_than(1),
     "thinking_token_budget": _anything,
     "truncate_prompt_tokens": _anything,
+    "truncation_side": _anything,
     "use_beam_search": _anything,
     "vllm_xargs": _anything,
+    "watermarking": _anything,
 }
 
 # Supported in no mode.
@@ -80,8 +79,6 @@ NOWHERE: Mapping[str, HasEffect] = {
     "audio": _anything,
     "modalities": _other_than(["text"], []),
     "moderation": _anything,
-    "prediction": _anything,
-    "verbosity": _other_than("medium"),
     "web_search_options": lambda value: value is not None,
     **dict.fromkeys(
         (
@@ -127,9 +124,6 @@ def no_layer(name: str) -> ApiError:
 
 
 def _beyond_text(request: Generation) -> Iterator[str]:
-    options = request.stream_options
-    if options is not None and options.continuous_usage_stats:
-        yield "stream_options.continuous_usage_stats"
     form = request.response_format
     if form is not None and form.type == "structural_tag":
         yield "response_format.type"
@@ -147,10 +141,6 @@ def is_batch(request: CompletionRequest) -> bool:
 
 def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
     for index, message in enumerate(request.messages):
-        if isinstance(message.content, list):
-            for number, part in enumerate(message.content):
-                if part.type != "text":
-                    yield f"messages[{index}].content[{number}]"
         if message.tool_calls:
             yield f"messages[{index}].tool_calls"
         if message.role == "function" or (message.model_extra or {}).get("function_call"):

@@ -17,6 +17,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
+from redraft.server.engine.vllm_engine.arguments import words_of
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.options.key_files import read_key
@@ -167,8 +168,9 @@ def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        warm_up=config.warm_up,
         max_restarts=config.max_restarts,
-        extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
+        extra_args=tuple(word for arg in config.engine_arg for word in words_of(arg)),
     )
 
 

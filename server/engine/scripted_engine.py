@@ -34,11 +34,11 @@ from redraft.server.engine.base import (
     FinishReason,
     Message,
     Prompt,
-    PromptTooLong,
     Sampling,
     Tokens,
     Usage,
 )
+from redraft.server.engine.overflow import too_long
 from redraft.server.engine.prefix_cache import PrefixCache
 from redraft.server.engine.script import Say, deltas, logprobs
 from redraft.server.engine.stop_strings import StopStrings
@@ -105,9 +105,7 @@ class ScriptedEngine:
         await self.check()
         ids = self._prompt_ids(prompt)
         if len(ids) >= self.window:
-            raise PromptTooLong(
-                f"the prompt has {len(ids)} tokens, but the model's window is {self.window}"
-            )
+            raise too_long(self.window, len(ids))
         entry = self._entry(ReceivedCall(prompt, self._text(ids), sampling, call))
         options = prompt.options if isinstance(prompt, Chat) else PLAIN
         written = _Written(options, StopStrings(sampling.stop), self.window - len(ids))

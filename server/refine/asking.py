@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
 from redraft.server.refine.feedback_form import FeedbackForm
+from redraft.server.refine.media import with_media
 from redraft.server.refine.requests import REFINEMENT_HEADING, Requests
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
@@ -101,7 +102,8 @@ class PromptedAsker:
 
     async def feedback(self, response: ResponseText) -> Ask:
         instruction = instruction_text(self._instruction)
-        request = Message("user", self._requests.for_feedback(instruction, response.text))
+        words = Message("user", self._requests.for_feedback(instruction, response.text))
+        request = with_media(words, self._instruction.messages)
         return Ask(Chat((request,)), stop=(REFINEMENT_HEADING,), form=FeedbackForm())
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:

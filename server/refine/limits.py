@@ -33,16 +33,6 @@ async def fitting(engine: Engine, chat: Chat, most: int, fair_share: int) -> int
     return max(1, min(most, room // fair_share))
 
 
-def too_long(engine: Engine, room: int, max_tokens: int | None) -> str:
-    prompt = engine.window - room
-    new = f" + {max_tokens} new" if max_tokens else ""
-    advice = f"lower max_tokens to {room} or " if room > 0 and max_tokens else ""
-    return (
-        f"the request needs {prompt} prompt{new} tokens, but the model's window is "
-        f"{engine.window}; {advice}shorten the messages"
-    )
-
-
 async def prompt_tokens(engine: Engine, prompt: Prompt) -> int:
     """How long a prompt is; 0 where only the engine knows."""
     if isinstance(prompt, Tokens):

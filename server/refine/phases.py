@@ -11,11 +11,12 @@ from redraft.server.engine.base import (
     Chunk,
     Engine,
     EngineUnavailable,
-    PromptTooLong,
+    Json,
     Sampling,
     Tokens,
     Usage,
 )
+from redraft.server.engine.overflow import too_long
 from redraft.server.refine import limits
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta
@@ -87,6 +88,7 @@ class Phases:
         phase, iteration, live = step.phase, step.iteration, step.live
         text: list[str] = []
         ids: list[int] = []
+        logprobs: list[Json] = []
         last: Chunk | None = None
         repeated = 0
         prompt_tokens = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
@@ -103,8 +105,10 @@ class Phases:
                         last = chunk
                         piece += reader.rest() if reader else ""
                     text.append(piece)
-                    if piece:
-                        yield Delta(phase, iteration, piece, live)
+                    if chunk.logprobs:
+                        logprobs.extend(chunk.logprobs)
+                    if piece or (live and chunk.logprobs):
+                        yield Delta(phase, iteration, piece, live, chunk.logprobs)
                     if repetition and last is None and repetition.add(piece):
                         repeated, self._budget_cut = 1, False
                         prompt_tokens = await limits.prompt_tokens(engine, ask.prompt)
@@ -122,6 +126,7 @@ class Phases:
                 engine.name,
                 last.finish_reason if last and last.finish_reason else "length",
                 spent.completion_tokens,
+                tuple(logprobs),
             )
             await source.aclose()
 
@@ -187,7 +192,7 @@ class Phases:
         if isinstance(ask.prompt, Tokens):
             room = engine.window - len(ask.prompt.ids)
             if step.phase == "draft" and room < (named or 1):
-                raise PromptTooLong(limits.too_long(engine, room, named))
+                raise too_long(engine.window, len(ask.prompt.ids), named)
             if room < 1:
                 raise Stop("token_budget", f"the window of {engine.window} tokens is full")
             share = room if named else max(1, room // step.fair_share)

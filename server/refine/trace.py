@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from redraft.server.engine.base import FinishReason, Message, Usage
+from redraft.server.engine.base import FinishReason, Json, Message, Usage
 
 Phase = Literal["draft", "feedback", "refinement"]
 StopReason = Literal[
@@ -38,6 +38,7 @@ class ResponseText:
     source: str = ""  # the engine that generated it; "" when the caller wrote it
     finish_reason: FinishReason = "stop"  # "length": cut short
     tokens: int = 0  # completion tokens spent on it; 0 when the caller wrote it
+    logprobs: tuple[Json, ...] = ()  # of its tokens, where they were asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,7 @@ class Head(Extensible):
 class ChatAnswerMessage(Extensible):
     role: Literal["assistant"]
     content: str | None
+    refusal: str | None
     reasoning: NotRequired[str | None]
     reasoning_content: NotRequired[str | None]
 
@@ -168,7 +169,9 @@ class ChatAnswerMessage(Extensible):
 class ChatChoice(Extensible):
     index: int
     message: ChatAnswerMessage
+    logprobs: dict[str, Any] | None
     finish_reason: FinishReason
+    refine: NotRequired[RefineOutcome]  # where there are several choices
 
 
 class ChatCompletion(Head):
@@ -181,6 +184,7 @@ class ChatCompletion(Head):
 class ChatDelta(Extensible):
     role: NotRequired[Literal["assistant"]]
     content: NotRequired[str | None]
+    refusal: NotRequired[str | None]
     reasoning: NotRequired[str]
     reasoning_content: NotRequired[str]
 
@@ -188,6 +192,7 @@ class ChatDelta(Extensible):
 class ChunkChoice(Extensible):
     index: int
     delta: ChatDelta
+    logprobs: dict[str, Any] | None
     finish_reason: FinishReason | None
 
 
@@ -210,6 +215,7 @@ class CompletionChoice(Extensible):
     text: str
     logprobs: NotRequired[dict[str, Any] | None]
     finish_reason: FinishReason | None
+    refine: NotRequired[RefineOutcome]  # where there are several choices
 
 
 class TextCompletion(Head):

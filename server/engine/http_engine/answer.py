@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,15 +24,13 @@ from redraft.server.engine.chat_chunks import (
     read_piece,
     read_usage,
 )
+from redraft.server.engine.overflow import in_openais_words
 from redraft.server.engine.stop_strings import Released, StopStrings
 from redraft.server.engine.tool_calls import ToolCall
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})  # and 5xx: the same request may work later
 # The operator's mistake, not the caller's: a wrong key, a wrong address, a model not served.
 _MISCONFIGURED = frozenset({401, 403, 404, 405})
-_TOO_LONG = re.compile(
-    r"context[ _-](?:length|window|size)|max_model_len|prompt is too long|too many tokens", re.I
-)
 
 
 class Retryable(EngineUnavailable):
@@ -221,8 +218,8 @@ def error_from(
         return Retryable(message, after_s)
     if status == 400 and error.param and (error.code or "").startswith("unsupported_"):
         return Unsupported(message, error.param)
-    if error.code == "context_length_exceeded" or _TOO_LONG.search(error.message):
-        return PromptTooLong(error.message)
+    if overflow := in_openais_words(error.message, error.code):
+        return PromptTooLong(overflow)
     if status in _MISCONFIGURED:
         return EngineUnavailable(f"{message} (check the upstream's URL, model and API key)")
     return EngineRefused(message)

@@ -22,7 +22,6 @@ from redraft.server.engine.base import (
     EngineUnavailable,
     Message,
     Prompt,
-    PromptTooLong,
     Sampling,
     Tokens,
 )
@@ -33,6 +32,7 @@ from redraft.server.engine.http_engine.pass_through import PassThrough
 from redraft.server.engine.http_engine.request import Dialect
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens, without
 from redraft.server.engine.http_engine.upstream import Patience, Upstream, call_headers
+from redraft.server.engine.overflow import too_long
 
 log = logging.getLogger(__name__)
 
@@ -164,9 +164,7 @@ class HttpEngine:
         # /completions generates 16 tokens when max_tokens is left out.
         room = self.window - len(prompt.ids)
         if room < 1:
-            raise PromptTooLong(
-                f"the prompt has {len(prompt.ids)} tokens, but the model's window is {self.window}"
-            )
+            raise too_long(self.window, len(prompt.ids))
         max_tokens = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
         return replace(sampling, max_tokens=max_tokens)
 

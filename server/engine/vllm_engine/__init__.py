@@ -4,10 +4,12 @@
     engine         VllmEngine: starts a core, replaces it when it dies, closes it
     core           one AsyncLLM from its start to its end: completions and direct mode
     start          builds a core: environment, command line, process
+    arguments      the operator's own arguments for vLLM
     forking        what the forked process must not inherit
     prompts        text and chats to token ids, with no special token recognised in content
     token_text     token ids to text, each token with its own text
     sampling       Sampling to vLLM's parameters
+    warm_up        first uses, in the background, before a request has to wait for them
     chats          chats that need vLLM's own chat completions: thoughts, tools, images
     errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core

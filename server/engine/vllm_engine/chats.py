@@ -24,6 +24,7 @@ from redraft.server.engine.base import (
     EngineRefused,
     EngineUnavailable,
     FinishReason,
+    PromptTooLong,
     Sampling,
 )
 from redraft.server.engine.chat_chunks import (
@@ -33,6 +34,7 @@ from redraft.server.engine.chat_chunks import (
     read_piece,
     read_usage,
 )
+from redraft.server.engine.overflow import in_openais_words
 from redraft.server.engine.vllm_engine.errors import vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.token_text import TokenText
@@ -167,5 +169,6 @@ def _error(error: Json, sampling: Sampling) -> EngineError:
     if error.get("code") == 500 and sampling.constraint is not None:
         return EngineRefused("no token can follow under this constraint; is it endless or empty?")
     if isinstance(error.get("code"), int) and error["code"] < 500:
-        return EngineRefused(message)
+        overflow = in_openais_words(message)
+        return PromptTooLong(overflow) if overflow else EngineRefused(message)
     return EngineUnavailable(f"the engine failed: {message}")

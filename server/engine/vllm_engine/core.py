@@ -27,11 +27,11 @@ from redraft.server.engine.base import (
     EngineUnavailable,
     FinishReason,
     Prompt,
-    PromptTooLong,
     Sampling,
     Usage,
 )
 from redraft.server.engine.forms import held
+from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import build_direct
 from redraft.server.engine.vllm_engine.errors import vllm_errors
@@ -39,6 +39,7 @@ from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
 from redraft.server.engine.vllm_engine.token_text import TokenText
+from redraft.server.engine.vllm_engine.warm_up import warm_up
 
 LONG_TEXT = 10_000  # characters; longer texts are encoded in a thread, off the event loop
 CLOSING_S = 5.0
@@ -66,6 +67,7 @@ class Core:
         self.direct: Any = None
         form = llm.vllm_config.structured_outputs_config.backend
         self.constrains: Constrains | None = "grammar" if form in GRAMMAR_BACKENDS else None
+        self._warming: asyncio.Task[None] | None = None
         self.chats: Any = None
 
     async def open(self) -> None:
@@ -84,6 +86,20 @@ class Core:
         self.direct = await build_direct(self._llm, self._args)
         serving = self.direct.state.openai_serving_chat
         self.chats = Chats(serving, self._args, self.prompts)
+
+    def start_warming(self) -> None:
+        """Begin the warm-up, and do not wait for it."""
+
+        async def warm() -> None:
+            speculates = self._markers is not None
+            with suppress(EngineError), vllm_errors():
+                await warm_up(self._llm, speculates=speculates, by_priority=self._by_priority)
+
+        self._warming = asyncio.create_task(warm())
+
+    @property
+    def warming(self) -> bool:
+        return self._warming is not None and not self._warming.done()
 
     @property
     def alive(self) -> bool:
@@ -128,10 +144,7 @@ class Core:
     def _room(self, ids: list[int]) -> int:
         """The tokens of the window that a prompt leaves."""
         if len(ids) >= self.window:
-            raise PromptTooLong(
-                f"the prompt has {len(ids)} tokens, but the model's window is {self.window}; "
-                f"shorten it to {self.window - 1} or less"
-            )
+            raise too_long(self.window, len(ids))
         return self.window - len(ids)
 
     async def _completion(
@@ -209,6 +222,8 @@ class Core:
     async def close(self) -> None:
         """End running completions, then the engine's process."""
         try:
+            if self._warming is not None:
+                self._warming.cancel()
             if self.alive:
                 await self._end_completions()
         finally:

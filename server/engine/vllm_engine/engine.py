@@ -161,4 +161,6 @@ async def _build(settings: VllmSettings, report: Report) -> Core:
     except BaseException:  # cancelled or failed: end its process either way
         await core.close()
         raise
+    if settings.warm_up:
+        core.start_warming()
     return core

@@ -39,6 +39,7 @@ class VllmSettings:
     data_parallel_size: int = 1
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
+    warm_up: bool = True  # use once, in the background, what is compiled or loaded at first use
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 

@@ -17,10 +17,11 @@ import os
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine import arguments, forking
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -39,6 +40,12 @@ SPECULATION = {
     "method": "custom_class",
     "model": "redraft.server.engine.vllm_engine.speculation.DraftProposer",
     "num_speculative_tokens": 8,  # measured best from 1 to 32 streams
+}
+STRUCTURED_OUTPUTS = {
+    # Other backends take minutes over some expressions, and block the engine meanwhile.
+    "backend": "xgrammar",
+    # Small models write white space between two fields of JSON until the limit.
+    "disable_any_whitespace": True,
 }
 # Releases of vLLM have their command line in different modules.
 PARSER_MODULES = ("vllm.entrypoints.launchers.cli_args", "vllm.entrypoints.common.cli_args")
@@ -114,6 +121,10 @@ def _prepare_environment(settings: VllmSettings) -> None:
         # oneDNN caches one primitive, about half a MiB, for each shape of a matrix product. With
         # its own limit of 1024 a server grows by hundreds of MiB; with this one it is no slower.
         defaults["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] = "256"
+        if _eager(settings):
+            # Eager covers the model alone: vLLM would still compile a function of its sampler at
+            # the first request with logprobs, which holds up all others for seconds.
+            defaults["TORCH_COMPILE_DISABLE"] = "1"
     if settings.in_process and on_cpu():
         # With more threads than free cores each step waits for the slowest thread.
         defaults["OMP_NUM_THREADS"] = "1"
@@ -153,10 +164,18 @@ def _parse(settings: VllmSettings) -> Namespace:
         def error(self, message: str) -> NoReturn:
             raise EngineError(f"vLLM does not take these settings: {message}")
 
+        def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+            # By now vLLM has turned dotted arguments into JSON objects.
+            actions = self._option_string_actions.items()
+            single = {name: action.dest for name, action in actions if action.nargs is None}
+            return super().parse_known_args(arguments.merged(args, single), namespace)
+
     for module in PARSER_MODULES:
         with contextlib.suppress(ModuleNotFoundError):
             parser = importlib.import_module(module).make_arg_parser(Parser())
-            args: Namespace = parser.parse_args(command_line(settings))
+            theirs = arguments.with_config_file(settings.extra_args, parser.load_config_file)
+            words = command_line(replace(settings, extra_args=theirs))
+            args: Namespace = parser.parse_args(words)
             return args
     raise EngineError("this vLLM has no command line Redraft knows; install 0.32 or 0.33")
 
@@ -180,19 +199,16 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--pipeline-parallel-size": settings.pipeline_parallel_size,
         "--data-parallel-size": settings.data_parallel_size,
         "--scheduling-policy": "priority",
-        # Other backends take minutes over some expressions, and block the engine meanwhile.
-        "--structured-outputs-config.backend": "xgrammar",
+        "--structured-outputs-config": json.dumps(STRUCTURED_OUTPUTS),
         "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
     if settings.draft_markers:
         options["--speculative-config"] = json.dumps(SPECULATION)
-    eager = settings.enforce_eager
     if on_cpu():
-        eager = eager is not False
         options["--block-size"] = settings.block_size or CPU_BLOCK_SIZE
         options["--kv-cache-memory-bytes"] = settings.kv_cache_memory_bytes or CPU_KV_BYTES
     flags = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
-    flags += ["--enforce-eager"] if eager else []
+    flags += ["--enforce-eager"] if _eager(settings) else []
     # A seeded request whose prompt is processed in two chunks kills vLLM's CPU worker ("CPU
     # Generator does not use offset").
     flags += ["--no-enable-chunked-prefill"] if on_cpu() else []
@@ -200,6 +216,11 @@ def command_line(settings: VllmSettings) -> list[str]:
         word for name, value in options.items() if value is not None for word in (name, str(value))
     ]
     return [*words, *flags, *settings.extra_args]
+
+
+def _eager(settings: VllmSettings) -> bool:
+    """Whether nothing is compiled: by default on a CPU, where it takes 11 to 26 s."""
+    return on_cpu() if settings.enforce_eager is None else settings.enforce_eager
 
 
 def _check_memory(settings: VllmSettings, config: Any) -> None:

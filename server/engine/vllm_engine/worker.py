@@ -7,9 +7,11 @@ token. The request is harmless on processors without AMX.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
+import torch._dynamo.config
 
 from redraft.server.engine.vllm_engine import forking
 from redraft.server.engine.vllm_engine.aligned_draft import Fences
@@ -21,6 +23,9 @@ def allow_amx_tiles() -> None:
 
 
 allow_amx_tiles()
+if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
+    # torch reads it once, at its import, which may have been before ``start`` set it.
+    torch._dynamo.config.disable = True
 
 
 class WorkerExtension:

@@ -242,6 +242,7 @@ def test_reasoning_can_be_left_out(body: dict[str, Any]) -> None:
     assert chat(*LOOP, **body)["choices"][0]["message"] == {
         "role": "assistant",
         "content": "Paris",
+        "refusal": None,
     }
 
 
@@ -335,7 +336,11 @@ def test_a_deadline_before_there_is_a_draft_is_a_gateway_timeout() -> None:
 )
 def test_without_refinement_there_is_no_reasoning(body: dict[str, Any]) -> None:
     result = chat("Lyon", **body)
-    assert result["choices"][0]["message"] == {"role": "assistant", "content": "Lyon"}
+    assert result["choices"][0]["message"] == {
+        "role": "assistant",
+        "content": "Lyon",
+        "refusal": None,
+    }
     assert result["usage"]["completion_tokens_details"]["reasoning_tokens"] == 0
     assert result["model"] == "scripted"
 
@@ -348,3 +353,9 @@ def test_the_manifest_and_the_operator_set_the_defaults() -> None:
 
 def test_unknown_fields_at_the_top_are_let_through() -> None:
     assert chat(*LOOP, some_new_field={"a": 1}, metadata={"k": "v"}, user="me", store=True)
+
+
+def test_a_message_has_the_nulls_of_openais_objects() -> None:
+    choice = post(PATH, {"messages": MESSAGES}, *LOOP).json()["choices"][0]
+    assert choice["logprobs"] is None
+    assert choice["message"]["refusal"] is None

@@ -53,7 +53,8 @@ def deltas(chunks: list[dict[str, Any]], field: str) -> list[str]:
 
 def test_the_role_comes_first_and_every_chunk_has_the_same_head() -> None:
     chunks = stream(*LOOP)
-    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    first = chunks[0]["choices"][0]["delta"]
+    assert first == {"role": "assistant", "content": "", "refusal": None}
     heads = {(c["id"], c["created"], c["model"], c["object"]) for c in chunks}
     assert len(heads) == 1
     assert chunks[0]["id"].startswith("chatcmpl-")

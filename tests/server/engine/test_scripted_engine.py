@@ -104,7 +104,7 @@ def test_the_window_cuts_a_reply_short() -> None:
 
 
 def test_a_prompt_as_long_as_the_window_is_too_long() -> None:
-    with pytest.raises(PromptTooLong, match="has 6 tokens"):
+    with pytest.raises(PromptTooLong, match="resulted in 6 tokens"):
         ask(ScriptedEngine("one", window=6))
 
 

@@ -105,7 +105,9 @@ def test_max_tokens_defaults_to_the_rest_of_the_window_and_never_exceeds_it() ->
 
 def test_a_prompt_as_long_as_the_window_is_not_even_sent() -> None:
     scene = Scene("a")
-    assert f"window is {WINDOW}" in failure(scene, PromptTooLong, prompt=Tokens((1001,) * WINDOW))
+    assert f"context length is {WINDOW}" in failure(
+        scene, PromptTooLong, prompt=Tokens((1001,) * WINDOW)
+    )
     assert scene.completions() == []
 
 

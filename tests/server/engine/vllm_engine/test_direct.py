@@ -86,18 +86,8 @@ def test_direct_mode_calls_the_tool_it_is_told_to(running: Running) -> None:
     function = {"name": "look_up", "parameters": SCHEMA, "strict": True}
     tool = {"type": "function", "function": function}
     choice = {"type": "function", "function": {"name": "look_up"}}
-    # A random model would fill the JSON of the call with white space for ever.
-    blanks = {i for blank in " \n\t\r" for i in running.run(running.engine.encode(blank))}
-    status, answer = direct(
-        running,
-        "/v1/chat/completions",
-        chat_body(
-            tools=[tool],
-            tool_choice=choice,
-            max_tokens=400,
-            logit_bias={str(token_id): -100 for token_id in blanks},
-        ),
-    )
+    body = chat_body(tools=[tool], tool_choice=choice, max_tokens=100)
+    status, answer = direct(running, "/v1/chat/completions", body)
     assert status == 200
     call = answer["choices"][0]["message"]["tool_calls"][0]["function"]
     assert call["name"] == "look_up"

@@ -147,7 +147,9 @@ def test_an_instruction_cannot_forge_a_special_token(running: Running) -> None:
 
 def test_a_prompt_longer_than_the_window_is_refused_at_once(running: Running) -> None:
     long = Tokens((20,) * tiny_model.WINDOW)
-    with pytest.raises(PromptTooLong, match="4096 tokens, but the model's window is 4096"):
+    with pytest.raises(
+        PromptTooLong, match=r"length is 4096 tokens\. However, your messages resulted in 4096"
+    ):
         ask(running, prompt=long)
     assert running.engine.num_unfinished() == 0
 
@@ -185,16 +187,15 @@ SCHEMA = {
         (Constraint("regex", "one line\n[ab]{2}"), r"one line\n[ab]{2}"),
         (Constraint("choice", '["yes", "no"]'), "yes|no"),
         (Constraint("grammar", 'root ::= "a" [0-9] "b"'), r"a\db"),
-        (Constraint("json_schema", json.dumps(SCHEMA)), r"\{.*\}"),
+        # Without white space, which this random model would write for ever.
+        (Constraint("json_schema", json.dumps(SCHEMA)), r'\{"animal":"(ant|bee)", ?"legs":6\}'),
     ],
 )
 def test_a_constrained_completion_matches(
     running: Running, constraint: Constraint, expected: str
 ) -> None:
-    completion = ask(running, Sampling(constraint=constraint, max_tokens=400, seed=4))
-    assert re.fullmatch(expected, completion.text, re.DOTALL)
-    if constraint.kind == "json_schema":
-        assert json.loads(completion.text)["animal"] in {"ant", "bee"}
+    completion = ask(running, Sampling(constraint=constraint, max_tokens=40, seed=4))
+    assert re.fullmatch(expected, completion.text)
 
 
 @pytest.mark.parametrize(

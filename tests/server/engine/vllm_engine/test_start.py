@@ -208,6 +208,34 @@ def test_the_engine_dies_with_a_server_that_is_killed(model: Path) -> None:
     assert not alive
 
 
+ASK_FOR_LOGPROBS = """
+import asyncio, sys
+from pathlib import Path
+from tests.support.tiny_engine import tiny_settings
+from redraft.server.engine.vllm_engine import VllmEngine
+from redraft.server.engine.vllm_engine.warm_up import warm_up
+
+async def main():
+    engine = await VllmEngine.start(tiny_settings(Path(sys.argv[1])), lambda line: None)
+    await warm_up(engine._core._llm, speculates=False, by_priority=True)
+    await engine.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.vllm
+def test_on_a_cpu_nothing_is_compiled_at_its_first_use(model: Path, tmp_path: Path) -> None:
+    if not start.on_cpu():
+        pytest.skip("this vLLM is not the one for CPUs")
+    compiled = tmp_path / "compiled"
+    command = [sys.executable, "-c", ASK_FOR_LOGPROBS, str(model)]
+    environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(compiled)}
+    environment.pop("TORCH_COMPILE_DISABLE", None)  # of an engine that ran in this process
+    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    assert not compiled.exists() or not list(compiled.iterdir())
+
+
 @pytest.mark.vllm
 def test_few_shapes_are_kept_on_a_cpu_unless_the_operator_says_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
