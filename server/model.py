@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct, Engine
 from redraft.server.refine.adapters import NO_ADAPTERS, AdaptedAsker, PhaseAdapters
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
+from redraft.server.refine.feedback_form import FormOrigin
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
+from redraft.server.refine.requests import Requests
 from redraft.server.refine.trace import Instruction
 
 
@@ -19,6 +21,7 @@ class ServedModel:
     engine: Engine
     manifest: Manifest | None = None
     direct: Direct | None = None  # the engine's own OpenAI layer, where it has one
+    requests: Requests = field(default_factory=Requests)  # of the prompted style
     served_name: str = ""  # what clients call it; empty: the engine's name for its model
     adapters: PhaseAdapters = NO_ADAPTERS
 
@@ -35,6 +38,10 @@ class ServedModel:
     def style(self) -> Style:
         return self.manifest.style if self.manifest and self.engine.has_tokens else "prompted"
 
+    @property
+    def feedback_form(self) -> FormOrigin:
+        return "trained" if self.style == "srt" else self.engine.constrains or "free_text"
+
     def policy(self, config: ServerConfig) -> DefaultPolicy:
         """The default of requests: the operator's options, else the manifest's."""
         policy = self.manifest.policy if self.manifest else DefaultPolicy()
@@ -50,9 +57,10 @@ class ServedModel:
         return "score" in self.manifest.srt_format.components
 
     def asker(self, instruction: Instruction) -> Asker:
-        if self.manifest and self.style == "srt":
+        media = any(message.has_media for message in instruction.messages)
+        if self.manifest and self.style == "srt" and not media:  # which no token sequence can hold
             return self.adapted(SrtAsker(self.engine, self.manifest.srt_format, instruction))
-        return self.adapted(PromptedAsker(self.engine, instruction))
+        return self.adapted(PromptedAsker(self.engine, instruction, self.requests))
 
     def adapted(self, asker: Asker) -> Asker:
         """The asker, with this model's adapters for its phases."""

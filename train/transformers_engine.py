@@ -52,6 +52,7 @@ class _Row:
 
 class TransformersEngine:
     has_tokens = True
+    constrains = None
     thinks = calls_tools = False
 
     def __init__(

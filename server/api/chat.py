@@ -6,6 +6,7 @@ chat clients show separately; ``refine`` has the course of the loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fastapi import APIRouter
@@ -16,7 +17,9 @@ from redraft.server.api import (
     decide,
     fields,
     instruction,
+    logprobs,
     outcome,
+    parts,
     reasoning,
     unsupported,
     warnings,
@@ -35,6 +38,7 @@ from redraft.server.api.schema.answers import (
 )
 from redraft.server.api.schema.examples import CHAT
 from redraft.server.api.schema.requests import ChatRequest
+from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import EventStream, streamed
 from redraft.server.config import ReasoningField, ServerConfig
 from redraft.server.refine.loop import Brief
@@ -71,7 +75,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
     jobs = choices.jobs_of(job, body.n)
-    runs = [service.run(job) for job in jobs]
+    runs = [parts.naming_parts(service.run(job), body.messages) for job in jobs]
     head, shown = outcome.head_of(job, decision.model.name), _reasoning_field(body, config)
     if body.stream:
         streams = [
@@ -89,7 +93,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         "usage": outcome.usage_of_choices(jobs, traces.values()),
     }
     for index, trace in traces.items():
-        choice = _choice(index, trace, decision, shown)
+        notes = warn_of(context.request, trace, decision.policy)
+        choice = _choice(index, trace, decision, shown, notes)
         owner = choice if len(jobs) > 1 else completion
         owner["refine"] = outcome.outcome_of(trace, decision.trace)
         completion["choices"].append(choice)
@@ -101,17 +106,19 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
     return "none" if excluded or body.include_reasoning is False else config.reasoning_field
 
 
-def _choice(index: int, trace: Trace, decision: Decision, shown: ReasoningField) -> ChatChoice:
+def _choice(
+    index: int, trace: Trace, decision: Decision, shown: ReasoningField, notes: Sequence[str]
+) -> ChatChoice:
     message: ChatAnswerMessage = {
         "role": "assistant",
         "content": trace.answer.text,
         "refusal": None,
     }
     if decision.policy.refines:
-        reasoning.add_to(message, trace, shown)
+        reasoning.add_to(message, trace, shown, notes)
     return {
         "index": index,
         "message": message,
-        "logprobs": None,
+        "logprobs": logprobs.of_chat(trace.answer.logprobs),
         "finish_reason": trace.answer.finish_reason,
     }

@@ -7,14 +7,15 @@ A chunk's JSON is put together from strings because it is made for every token; 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from redraft.server.api import outcome
+from redraft.server.api import logprobs, outcome
 from redraft.server.api.decide import Decision
-from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
+from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText, note
 from redraft.server.api.running_usage import RunningUsage
 from redraft.server.api.schema.answers import Head, UsageAnswer
+from redraft.server.api.shortfalls import shortfalls
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, Event, Finished
@@ -54,10 +55,10 @@ class ChatStream:
         if self._running is not None:
             self._running.add(event)
         match event:
-            case Delta(live=True, text=text):
+            case Delta(live=True, text=text, logprobs=entries):
                 if not self._answered:
                     self._reasoning.add(event)  # so that the phase counts as streamed
-                chunks = self._content(text, self._where(event))
+                chunks = self._content(text, self._where(event), entries)
             case Finished(trace=trace):
                 self.trace = trace
                 chunks = self._end(trace)
@@ -78,15 +79,19 @@ class ChatStream:
         value = to_json(text)
         return self._chunk("{" + ",".join([name + value for name in self._fields]) + "}", at)
 
-    def _content(self, text: str, at: str = "") -> str:
+    def _content(self, text: str, at: str = "", entries: Sequence[logprobs.Entry] = ()) -> str:
         self._answered = True
         if self._thinking:
             self._thinking, text = False, END_THINK + text
-        return self._chunk(f'{{"content":{to_json(text)}}}', at)
+        told = to_json(logprobs.of_chat(entries)) if entries else "null"
+        return self._chunk(f'{{"content":{to_json(text)}}}', at, told=told)
 
     def _end(self, trace: Trace) -> str:
-        unsent = "" if self._answered else trace.answer.text
-        chunks = self._content(unsent) if unsent else ""
+        answer = trace.answer
+        unsent = "" if self._answered else answer.text
+        chunks = ""
+        if unsent:
+            chunks = self._note(trace) + self._content(unsent, entries=answer.logprobs)
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
         return chunks + self._ending(outcome.usage_of(trace)) if self._alone else chunks
@@ -105,6 +110,10 @@ class ChatStream:
             return DONE.decode()
         return f'data: {self._open},"choices":[],"usage":{to_json(usage)}}}\n\n{DONE.decode()}'
 
+    def _note(self, trace: Trace) -> str:
+        notes = shortfalls(trace, self._decision.policy)
+        return self._thought(f"\n\n{note(notes)}", "") if notes else ""
+
     def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""
         if not isinstance(event, Delta) or not self._decision.policy.refines:
@@ -117,7 +126,9 @@ class ChatStream:
     def _usage(self) -> str:
         return f',"usage":{to_json(self._running.so_far())}' if self._running is not None else ""
 
-    def _chunk(self, delta: str, refine: str = "", finish_reason: str | None = None) -> str:
+    def _chunk(
+        self, delta: str, refine: str = "", finish_reason: str | None = None, told: str = "null"
+    ) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        rest = f'"logprobs":null,"finish_reason":{finish}}}]{refine}{self._usage()}'
+        rest = f'"logprobs":{told},"finish_reason":{finish}}}]{refine}{self._usage()}'
         return f"{self._delta}{delta},{rest}}}\n\n"

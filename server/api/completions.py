@@ -11,7 +11,16 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import choices, decide, fields, instruction, outcome, unsupported, warnings
+from redraft.server.api import (
+    choices,
+    decide,
+    fields,
+    instruction,
+    logprobs,
+    outcome,
+    unsupported,
+    warnings,
+)
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
@@ -20,6 +29,7 @@ from redraft.server.api.running_usage import running_usage
 from redraft.server.api.schema.answers import TextCompletion
 from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
+from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import EventStream, streamed
 from redraft.server.api.text_stream import TextStream, choice_of, completion_of
 from redraft.server.engine.base import Engine, Tokens
@@ -69,7 +79,10 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     completion = completion_of(head, [])
     completion["usage"] = outcome.usage_of_choices(jobs, traces.values())
     for index, trace in traces.items():
-        choice = choice_of(index, trace.answer.text, trace.answer.finish_reason)
+        warn_of(context.request, trace, decision.policy)
+        kept = trace.answer
+        told = logprobs.of_text(kept.logprobs)
+        choice = choice_of(index, kept.text, kept.finish_reason, told)
         owner = choice if len(jobs) > 1 else completion
         owner["refine"] = outcome.outcome_of(trace, decision.trace)
         completion["choices"].append(choice)

@@ -20,6 +20,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
 from redraft.server.model import ServedModel
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.limits import feedback_tokens, response_tokens
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.policy import Policy
@@ -105,6 +106,7 @@ def decide(requested: Requested, service: Service, config: ServerConfig) -> Deci
     model = requested.model or service.model
     default = model.policy(config)
     policy = _policy(requested, options, default, _iterations(requested, default, config))
+    policy = _with_limits(policy, service, config)
     _check_consistent(requested.at, options, policy)
     return Decision(
         policy=_with_scores(requested.at, options, policy, _writer(model, options, service)),
@@ -143,6 +145,7 @@ def _policy(
         stop_token_ids=requested.draft.stop_token_ids,
         logit_bias=requested.draft.logit_bias,
         constraint=requested.draft.constraint,
+        logprobs=requested.draft.logprobs,
     )
     # An explicit null switches good_enough off.
     explicit = "good_enough" in options.model_fields_set
@@ -157,6 +160,17 @@ def _policy(
         draft=_over(requested.draft, options.draft),
         feedback=_over(GREEDY, options.feedback_sampling),
         refinement=_over(like_draft, options.refinement),
+    )
+
+
+def _with_limits(policy: Policy, service: Service, config: ServerConfig) -> Policy:
+    """For phases that the request does not limit."""
+    window = service.model.engine.window
+    return replace(
+        policy,
+        response_tokens=response_tokens(window, config.default_max_tokens),
+        feedback_tokens=feedback_tokens(window, config.default_feedback_tokens),
+        end_repetition=config.end_repetition,
     )
 
 
@@ -240,10 +254,11 @@ def _refused(at: str, name: str, message: str) -> ApiError:
 def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
     bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
     default = Sampling(
-        max_tokens=config.default_max_tokens,
+        max_tokens=config.default_max_tokens or None,
         logit_bias=tuple(bias),
         stop_token_ids=tuple(request.stop_token_ids or ()),
         constraint=constraint(request),
+        logprobs=request.num_logprobs,
     )
     return _over(default, request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from redraft.server.api import unsupported
+from redraft.server.api import parts, unsupported
 from redraft.server.api.depends import Context
 from redraft.server.api.errors import describe, invalid
 from redraft.server.api.schema.refine import Instructed
@@ -49,9 +49,14 @@ def came_in(field: str) -> Iterator[None]:
 
 
 def _message(message: ChatMessage) -> Message:
+    if parts.beyond_text(message):
+        return parts.message_of(message, _role(message))
     content = message.content or ""
     if isinstance(content, list):
         content = "\n".join(part.text or "" for part in content)
+    return Message(_role(message), content, message.name)
+
+
+def _role(message: ChatMessage) -> str:
     # OpenAI's newer word for the same thing; chat templates know the older one.
-    role = "system" if message.role == "developer" else message.role
-    return Message(role, content, message.name)
+    return "system" if message.role == "developer" else message.role

@@ -98,6 +98,7 @@ def _cards(service: Service, config: ServerConfig) -> Iterator[Model]:
                 "root": served.name,
                 "max_model_len": served.engine.window,
                 "max_iterations": suffix.over(default) if suffix else default,
+                "feedback_form": served.feedback_form,
             }
             if served.adapters.names:
                 card["parent"] = served.engine.model

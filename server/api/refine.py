@@ -19,13 +19,14 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from pydantic import TypeAdapter
 
-from redraft.server.api import decide, instruction, outcome
+from redraft.server.api import decide, instruction, outcome, parts
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError
 from redraft.server.api.schema.answers import Head, RefineEvent, RefineObject
 from redraft.server.api.schema.examples import REFINE
 from redraft.server.api.schema.refine import RefineRequest
+from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import EventStream, data, finished
 from redraft.server.config import ServerConfig
 from redraft.server.refine.events import (
@@ -61,11 +62,13 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
     brief = Brief(instruction.of_body(body, context), body.response, body.feedback)
     job = decision.job("refine", brief, context)
     head = outcome.head_of(job, decision.model.name)
+    events = parts.naming_parts(service.run(job), body.messages or ())
     if body.stream:
         writer = EventWriter()
-        return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)
+        return EventStream(_stream(body, events, head, writer), config, writer.failed)
     with instruction.came_in(body.instruction_param):
-        trace = await finished(context.request.receive, service.run(job))
+        trace = await finished(context.request.receive, events)
+    warn_of(context.request, trace, decision.policy)
     return JSONResponse(_object(head, trace, body), headers=outcome.headers_of(trace))
 
 

@@ -16,15 +16,18 @@ from redraft.server.build import adapters, names
 from redraft.server.build.adapters import Lineup, Variant
 from redraft.server.build.fetching import Fetching, in_thread
 from redraft.server.build.names import ModelFiles
-from redraft.server.config import ServerConfig, read_key
+from redraft.server.build.requests import requests_of
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
 from redraft.server.engine.vllm_engine.arguments import words_of
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
+from redraft.server.options.key_files import read_key
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
+from redraft.server.refine.requests import Requests
 
 Progress = Callable[[str], None]
 
@@ -53,6 +56,7 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     lineup = _styled_all(config, await adapters.read(config, files, find))
     if files and not lineup.main.manifest:
         progress(f"{files.name} has no text format in a {manifest.NAME}: asked in chat messages")
+    requests = requests_of(config)
     async with AsyncExitStack() as started:
         critics = {}
         key = read_key(config.critic_key, config.critic_key_file)
@@ -60,19 +64,27 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             address = upstream_at(config, critic.url, critic.model, key)
             engine: Engine = await _connect(dataclasses.replace(address, name=critic.name))
             started.push_async_callback(engine.close)
-            critics[critic.name] = ServedModel(engine)
+            critics[critic.name] = ServedModel(engine, requests=requests)
             progress(f"critic {critic.name!r} is {engine.model}")
         engine = await _engine(config, lineup, progress)
         started.push_async_callback(engine.close)
         _check_listed(engine, lineup)
         started.pop_all()
-    main, *others = (_served(engine, variant) for variant in (lineup.main, *lineup.others))
+    main, *others = (
+        _served(engine, variant, requests) for variant in (lineup.main, *lineup.others)
+    )
     return Engines(main, critics, tuple(others))
 
 
-def _served(engine: Engine, variant: Variant) -> ServedModel:
-    direct = getattr(engine, "direct", None)
-    return ServedModel(engine, variant.manifest, direct, variant.name, variant.adapters)
+def _served(engine: Engine, variant: Variant, requests: Requests) -> ServedModel:
+    return ServedModel(
+        engine,
+        variant.manifest,
+        getattr(engine, "direct", None),
+        requests,
+        served_name=variant.name,
+        adapters=variant.adapters,
+    )
 
 
 def _check_listed(engine: Engine, lineup: Lineup) -> None:

@@ -104,6 +104,9 @@ class Constraint:
     value: str = ""
 
 
+Constrains = Literal["grammar", "json_schema"]  # the strictest kind that an engine takes
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How to sample one completion. None means the default of the engine or the model."""
@@ -123,6 +126,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     constraint: Constraint | None = None
+    forms: tuple[Constraint, ...] = ()  # wanted, not required: the first that the engine takes
     logprobs: int | None = None  # so many alternatives for each token; None: no log probabilities
 
     def numbers(self) -> dict[str, float | int]:
@@ -132,16 +136,9 @@ class Sampling:
 
 
 _NUMBERS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "seed",
-    "max_tokens",
-    "min_tokens",
+    *("temperature", "top_p", "top_k", "min_p"),
+    *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+    *("seed", "max_tokens", "min_tokens"),
 )
 
 
@@ -235,6 +232,9 @@ class Engine(Protocol):
     has_tokens: bool  # False: only Chat prompts, and chunks without token ids
     thinks: bool  # it tells the thoughts of a reasoning model from its text, given a Chat
     calls_tools: bool  # it takes ChatOptions.tools
+
+    @property
+    def constrains(self) -> Constrains | None: ...  # as far as an upstream is known
 
     def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call

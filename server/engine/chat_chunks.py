@@ -63,7 +63,7 @@ def read_piece(choice: Json) -> Piece:
 
 
 def finish_reason(sent: str, *, has_tool_calls: bool) -> FinishReason:
-    if sent in ("length", "max_tokens"):
+    if sent in ("length", "max_tokens", "repetition"):
         return "length"
     return "tool_calls" if has_tool_calls else "stop"
 

@@ -26,6 +26,7 @@ from redraft.server.engine.base import (
     Chat,
     ChatOptions,
     Chunk,
+    Constrains,
     Direct,
     EngineError,
     EngineRefused,
@@ -77,6 +78,7 @@ class ScriptedEngine:
         model: str = "scripted",
         window: int = 4096,
         has_tokens: bool = True,
+        constrains: Constrains | None = None,  # only said: a script is written as it stands
         thinks: bool = False,
         calls_tools: bool = True,
         delay: float = 0.0,  # seconds per token
@@ -85,6 +87,7 @@ class ScriptedEngine:
         keep_history: bool = True,
     ) -> None:
         self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
+        self.constrains = constrains
         self.thinks, self.calls_tools = thinks, calls_tools
         self.direct: Direct | None = None
         self.delay, self.gate = delay, gate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redraft.server.engine.base import Json
 from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText, Trace
 
 
@@ -23,6 +24,7 @@ class Delta:
     iteration: int
     text: str
     live: bool = False
+    logprobs: tuple[Json, ...] = ()  # of its tokens, where they were asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from redraft.server.engine.base import FinishReason, Message, Usage
+from redraft.server.engine.base import FinishReason, Json, Message, Usage
 
 Phase = Literal["draft", "feedback", "refinement"]
 StopReason = Literal[
@@ -38,6 +38,7 @@ class ResponseText:
     source: str = ""  # the engine that generated it; "" when the caller wrote it
     finish_reason: FinishReason = "stop"  # "length": cut short
     tokens: int = 0  # completion tokens spent on it; 0 when the caller wrote it
+    logprobs: tuple[Json, ...] = ()  # of its tokens, where they were asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,14 @@ class PhaseTotals:
 
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    repeated: int = 0  # texts that ended because they repeated themselves
+
+    def __add__(self, other: PhaseTotals) -> PhaseTotals:
+        return PhaseTotals(
+            self.usage + other.usage,
+            self.seconds + other.seconds,
+            self.repeated + other.repeated,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +125,11 @@ class Trace:
     @property
     def answer(self) -> ResponseText:
         return self.responses[self.kept]
+
+    @property
+    def repeated(self) -> int:
+        """The texts that ended because they repeated themselves."""
+        return sum(totals.repeated for totals in self.totals.values())
 
     @property
     def usage(self) -> Usage:

@@ -16,6 +16,7 @@ from redraft.server.engine.base import (
     Chat,
     ChatOptions,
     Chunk,
+    Constrains,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -26,6 +27,7 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.http_engine.answer import Answer, Retryable, Unsupported
 from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.forms import Forms
 from redraft.server.engine.http_engine.pass_through import PassThrough
 from redraft.server.engine.http_engine.request import Dialect
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens, without
@@ -70,15 +72,24 @@ class HttpEngine:
         sampling = self._within_window(prompt, sampling)
         patience = Patience(self._upstream, call.timeout_s)
         while True:
+            held = self._forms.hold(sampling)
             try:
-                async with aclosing(self._attempt(prompt, sampling, call, patience)) as chunks:
+                async with aclosing(self._attempt(prompt, held, call, patience)) as chunks:
                     async for chunk in chunks:
                         yield chunk
                 return
-            except Unsupported as refusal:
+            except EngineRefused as refusal:
+                if self._forms.learn(refusal, sampling, held):
+                    continue
+                if not isinstance(refusal, Unsupported):
+                    raise
                 self._dialect.learn(refusal)
             except Retryable as failure:
                 await patience.before_retry(failure)
+
+    @property
+    def constrains(self) -> Constrains | None:
+        return self._forms.constrains
 
     async def encode(self, text: str) -> tuple[int, ...]:
         self._need_tokens()
@@ -180,6 +191,7 @@ class HttpEngine:
             self.window = window
         tokens = self._upstream.tokens
         self.has_tokens = await self._supports_tokens() if tokens is None else tokens
+        self._forms = Forms(vllm=self.has_tokens)
         self._dialect = Dialect(self.model, self.has_tokens, self._switches)
         self.direct = PassThrough(self._connection, self._upstream, self.model, self.listed)
 

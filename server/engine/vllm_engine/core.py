@@ -21,6 +21,7 @@ from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
+    Constrains,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -29,6 +30,7 @@ from redraft.server.engine.base import (
     Sampling,
     Usage,
 )
+from redraft.server.engine.forms import held
 from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import build_direct
@@ -41,6 +43,7 @@ from redraft.server.engine.vllm_engine.warm_up import warm_up
 
 LONG_TEXT = 10_000  # characters; longer texts are encoded in a thread, off the event loop
 CLOSING_S = 5.0
+GRAMMAR_BACKENDS = ("xgrammar", "guidance", "auto")  # of structured outputs; others take none
 UNVERIFIED = (
     "min_p and logit_bias cannot be had from a server that speculates (--speculate): vLLM does not "
     "verify guesses by them; leave them out"
@@ -63,6 +66,8 @@ class Core:
         self.window: int = llm.model_config.max_model_len
         self.direct: Any = None
         self._adapters: Mapping[str, Any] = {}  # vLLM's requests for them, by name
+        form = llm.vllm_config.structured_outputs_config.backend
+        self.constrains: Constrains | None = "grammar" if form in GRAMMAR_BACKENDS else None
         self._warming: asyncio.Task[None] | None = None
         self.chats: Any = None
 
@@ -119,6 +124,7 @@ class Core:
     def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
+        sampling = held(sampling, self.constrains)
         if isinstance(prompt, Chat) and self.chats.take(prompt, sampling):
             return self._chat(prompt, sampling, call)
         return self._completion(prompt, sampling, call)
@@ -252,9 +258,9 @@ class Core:
 
 
 def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
-    if reason in ("stop", "repetition"):
+    if reason == "stop":
         return "stop"
-    if reason == "length":
+    if reason in ("length", "repetition"):
         return "length"
     if reason == "error" and params.structured_outputs is not None:
         raise EngineRefused("no token can follow under this constraint; is it endless or empty?")

@@ -43,6 +43,7 @@ class VllmEngine:
         self.name = settings.name
         self.model = settings.model_name
         self.window = core.window
+        self.constrains = core.constrains
         self.thinks, self.calls_tools = core.chats.thinks, core.chats.calls_tools
         self._settings = settings
         self._report = report

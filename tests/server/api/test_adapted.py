@@ -33,8 +33,10 @@ def service(*script: Any) -> Service:
     return Service(
         base,
         others=(
-            ServedModel(engine, base.manifest, None, "poet", PhaseAdapters.all("poet")),
-            ServedModel(engine, twice, None, "self-critic", critic),
+            ServedModel(
+                engine, base.manifest, served_name="poet", adapters=PhaseAdapters.all("poet")
+            ),
+            ServedModel(engine, twice, served_name="self-critic", adapters=critic),
         ),
     )
 
@@ -112,7 +114,9 @@ def test_direct_mode_asks_for_whatever_writes_the_drafts() -> None:
 
     engine = ScriptedEngine()
     named = {"poet": PhaseAdapters.all("poet"), "self-critic": PhaseAdapters(None, "c", "c")}
-    others = tuple(ServedModel(engine, None, layer, name, named[name]) for name in named)
+    others = tuple(
+        ServedModel(engine, None, layer, served_name=name, adapters=named[name]) for name in named
+    )
     served = Service(ServedModel(engine, direct=layer), others=others)
     for name in named:
         ask(served, "/v1/chat/completions", model=f"{name}:direct", messages=CHAT, n=2)
@@ -130,7 +134,7 @@ def test_an_upstream_is_asked_for_an_adapter_by_its_name(tokens: bool) -> None:
         engine = await HttpEngine.connect(Upstream(url))
         try:
             critic = PhaseAdapters(None, "critic", "critic")
-            model = ServedModel(engine, None, engine.direct, "mine", critic)
+            model = ServedModel(engine, None, engine.direct, served_name="mine", adapters=critic)
             body = {"model": "mine", "messages": CHAT}
             return await send(Service(model), "POST", "/v1/chat/completions", json=body)
         finally:

@@ -171,6 +171,7 @@ class Recorder:
     """An engine over the real tokenizer that writes what it is told and remembers each prompt."""
 
     name, model, window, has_tokens = "default", "recorder", 4096, True
+    constrains = None
     thinks = calls_tools = False
 
     def __init__(self, tokenizer: tokens.Tokenizer, script: list[tuple[int, ...]]) -> None:
