@@ -82,6 +82,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         ]
         return EventStream(choices.chunks_of(streams, runs, jobs), config)
     traces = await choices.traces_of(context.request, runs)
+    if warning := outcome.cut_structure(decision.policy, traces.values()):
+        warnings.warn(context.request, warning)
     completion: ChatCompletion = {
         "id": head["id"],
         "object": "chat.completion",
