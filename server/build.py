@@ -101,6 +101,8 @@ async def _engine(
             window=config.max_model_len,
             tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
             priority=config.upstream_priority,
+            thinks=config.reasoning_parser not in ("auto", "none"),
+            calls_tools=config.tool_call_parser != "none",
         )
         return await _connect(upstream)
     assert directory is not None
@@ -164,6 +166,8 @@ def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
         max_restarts=config.max_restarts,
+        reasoning_parser=config.reasoning_parser,
+        tool_call_parser=config.tool_call_parser,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )
 
