@@ -37,6 +37,8 @@ class VllmSettings:
     tensor_parallel_size: int = 1
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
+    reasoning_parser: str = "auto"  # vLLM's name of it; "auto": by family; "none": none
+    tool_call_parser: str = "auto"
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
     warm_up: bool = True  # use once, in the background, what is compiled or loaded at first use
