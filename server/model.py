@@ -50,7 +50,8 @@ class ServedModel:
         return "score" in self.manifest.srt_format.components
 
     def asker(self, instruction: Instruction) -> Asker:
-        if self.manifest and self.style == "srt":
+        media = any(message.has_media for message in instruction.messages)
+        if self.manifest and self.style == "srt" and not media:  # which no token sequence can hold
             return self.adapted(SrtAsker(self.engine, self.manifest.srt_format, instruction))
         return self.adapted(PromptedAsker(self.engine, instruction))
 

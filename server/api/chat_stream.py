@@ -7,17 +7,18 @@ A chunk's JSON is put together from strings because it is made for every token; 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from redraft.server.api import outcome
+from redraft.server.api import logprobs, outcome
 from redraft.server.api.decide import Decision
 from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
 from redraft.server.api.running_usage import RunningUsage
 from redraft.server.api.schema.answers import Head, UsageAnswer
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
-from redraft.server.refine.events import Delta, Event, Finished
+from redraft.server.engine.tool_calls import ToolCall
+from redraft.server.refine.events import Delta, Event, Finished, Thought, ToolCallsDelta
 from redraft.server.refine.trace import Trace
 
 
@@ -38,11 +39,11 @@ class ChatStream:
         self.trace: Trace | None = None  # at the end
         self._decision, self._include_usage = decision, include_usage
         self._running = running
-        self._reasoning = ReasoningText()
+        self._reasoning = ReasoningText(decision.policy.refines)
         self._inline = shown == "inline_think"
         self._fields = [f'"{name}":' for name in FIELDS.get(shown, ())]
         self._place, self._at = ("", -1), ""  # of the latest delta in the loop; how it is told
-        self._begun = self._thinking = self._answered = False
+        self._begun = self._thinking = self._answered = self._called = False
 
     async def chunks(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
         async with aclosing(events):
@@ -54,10 +55,13 @@ class ChatStream:
         if self._running is not None:
             self._running.add(event)
         match event:
-            case Delta(live=True, text=text):
+            case Delta(live=True, text=text, logprobs=entries):
                 if not self._answered:
                     self._reasoning.add(event)  # so that the phase counts as streamed
-                chunks = self._content(text, self._where(event))
+                chunks = self._content(text, self._where(event), entries)
+            case ToolCallsDelta(calls=calls, before=before):
+                self._reasoning.add(event)
+                chunks = self._tool_calls(calls, before)
             case Finished(trace=trace):
                 self.trace = trace
                 chunks = self._end(trace)
@@ -78,15 +82,27 @@ class ChatStream:
         value = to_json(text)
         return self._chunk("{" + ",".join([name + value for name in self._fields]) + "}", at)
 
-    def _content(self, text: str, at: str = "") -> str:
+    def _content(self, text: str, at: str = "", entries: Sequence[logprobs.Entry] = ()) -> str:
         self._answered = True
         if self._thinking:
             self._thinking, text = False, END_THINK + text
-        return self._chunk(f'{{"content":{to_json(text)}}}', at)
+        told = to_json(logprobs.of_chat(entries)) if entries else "null"
+        return self._chunk(f'{{"content":{to_json(text)}}}', at, told=told)
+
+    def _tool_calls(self, calls: Sequence[ToolCall], before: str) -> str:
+        """``before``: the text of the answer, which comes first."""
+        unsent = "" if self._answered else before
+        chunks = self._content(unsent) if unsent or self._thinking else ""
+        self._answered = self._called = True
+        return chunks + self._chunk(to_json({"tool_calls": calls}))
 
     def _end(self, trace: Trace) -> str:
-        unsent = "" if self._answered else trace.answer.text
-        chunks = self._content(unsent) if unsent else ""
+        answer = trace.answer
+        unsent = "" if self._answered else answer.text
+        chunks = self._content(unsent, entries=answer.logprobs) if unsent else ""
+        if answer.tool_calls and not self._called:  # of one of several drafts
+            calls = [{"index": i, **call} for i, call in enumerate(answer.tool_calls)]
+            chunks += self._tool_calls(calls, "")
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
         return chunks + self._ending(outcome.usage_of(trace)) if self._alone else chunks
@@ -107,7 +123,7 @@ class ChatStream:
 
     def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""
-        if not isinstance(event, Delta) or not self._decision.policy.refines:
+        if not isinstance(event, Delta | Thought) or not self._decision.policy.refines:
             return ""
         if (place := (event.phase, event.iteration)) != self._place:
             self._place = place
@@ -117,7 +133,9 @@ class ChatStream:
     def _usage(self) -> str:
         return f',"usage":{to_json(self._running.so_far())}' if self._running is not None else ""
 
-    def _chunk(self, delta: str, refine: str = "", finish_reason: str | None = None) -> str:
+    def _chunk(
+        self, delta: str, refine: str = "", finish_reason: str | None = None, told: str = "null"
+    ) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        rest = f'"logprobs":null,"finish_reason":{finish}}}]{refine}{self._usage()}'
+        rest = f'"logprobs":{told},"finish_reason":{finish}}}]{refine}{self._usage()}'
         return f"{self._delta}{delta},{rest}}}\n\n"

@@ -11,7 +11,16 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import choices, decide, fields, instruction, outcome, unsupported, warnings
+from redraft.server.api import (
+    choices,
+    decide,
+    fields,
+    instruction,
+    logprobs,
+    outcome,
+    unsupported,
+    warnings,
+)
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
@@ -66,10 +75,14 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
             ]
             return EventStream(choices.chunks_of(streams, runs, jobs), config)
         traces = await choices.traces_of(context.request, runs)
+    if warning := outcome.cut_structure(decision.policy, traces.values()):
+        warnings.warn(context.request, warning)
     completion = completion_of(head, [])
     completion["usage"] = outcome.usage_of_choices(jobs, traces.values())
     for index, trace in traces.items():
-        choice = choice_of(index, trace.answer.text, trace.answer.finish_reason)
+        kept = trace.answer
+        told = logprobs.of_text(kept.logprobs)
+        choice = choice_of(index, kept.text, kept.finish_reason, told)
         owner = choice if len(jobs) > 1 else completion
         owner["refine"] = outcome.outcome_of(trace, decision.trace)
         completion["choices"].append(choice)

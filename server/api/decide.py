@@ -42,6 +42,7 @@ class Requested:
     draft: Sampling = field(default_factory=Sampling)  # the request's own sampling fields
     seed: int | None = None
     total_tokens: int | None = None
+    thinks: bool = True  # False: the effort forbids it
     refines_by_default: bool = True  # False: only when the request sets it
     at: str = "refine."  # the path to the fields of ``refine`` in the request, for errors
 
@@ -84,19 +85,30 @@ class Decision:
 
 def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
     """What a chat or completions request sets; ApiError for a model that is not served."""
-    reasoning = request.reasoning
-    effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
-    if effort is None and reasoning is not None and reasoning.enabled is False:
-        effort = "none"
+    effort = _effort(request)
     asked = read_name(request.model, service, config)
     return Requested(
         model=asked.model,
         suffix=asked.suffix,
-        effort=effort,
+        effort=effort if config.effort != "think" else None,
+        thinks=effort != "none" or config.effort == "refine",
         refine=request.refine,
         draft=_sampling_of(request, config),
         seed=request.seed,
     )
+
+
+def told_effort(request: Generation, config: ServerConfig) -> str | None:
+    """The effort that the model itself is told; None where it is about refining alone."""
+    return None if config.effort == "refine" else _effort(request)
+
+
+def _effort(request: Generation) -> str | None:
+    reasoning = request.reasoning
+    effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
+    if effort is None and reasoning is not None and reasoning.enabled is False:
+        return "none"
+    return effort
 
 
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
@@ -105,6 +117,7 @@ def decide(requested: Requested, service: Service, config: ServerConfig) -> Deci
     model = requested.model or service.model
     default = model.policy(config)
     policy = _policy(requested, options, default, _iterations(requested, default, config))
+    policy = _with_thinking(policy, requested, options, config)
     _check_consistent(requested.at, options, policy)
     return Decision(
         policy=_with_scores(requested.at, options, policy, _writer(model, options, service)),
@@ -143,6 +156,7 @@ def _policy(
         stop_token_ids=requested.draft.stop_token_ids,
         logit_bias=requested.draft.logit_bias,
         constraint=requested.draft.constraint,
+        logprobs=requested.draft.logprobs,
     )
     # An explicit null switches good_enough off.
     explicit = "good_enough" in options.model_fields_set
@@ -158,6 +172,14 @@ def _policy(
         feedback=_over(GREEDY, options.feedback_sampling),
         refinement=_over(like_draft, options.refinement),
     )
+
+
+def _with_thinking(
+    policy: Policy, requested: Requested, options: RefineOptions, config: ServerConfig
+) -> Policy:
+    usual = None if config.think == "auto" else config.think
+    think = options.think or (usual if requested.thinks else "none")
+    return replace(policy, think=think, think_tokens=options.think_tokens or config.think_tokens)
 
 
 def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
@@ -244,6 +266,7 @@ def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
         logit_bias=tuple(bias),
         stop_token_ids=tuple(request.stop_token_ids or ()),
         constraint=constraint(request),
+        logprobs=request.num_logprobs,
     )
     return _over(default, request)
 

@@ -19,7 +19,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from pydantic import TypeAdapter
 
-from redraft.server.api import decide, instruction, outcome
+from redraft.server.api import decide, instruction, outcome, parts
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RESPONSES, ApiError
@@ -37,6 +37,7 @@ from redraft.server.refine.events import (
     Finished,
     PhaseStarted,
     RefinementDone,
+    Thought,
 )
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Trace
@@ -61,11 +62,12 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
     brief = Brief(instruction.of_body(body, context), body.response, body.feedback)
     job = decision.job("refine", brief, context)
     head = outcome.head_of(job, decision.model.name)
+    events = parts.naming_parts(service.run(job), body.messages or ())
     if body.stream:
         writer = EventWriter()
-        return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)
+        return EventStream(_stream(body, events, head, writer), config, writer.failed)
     with instruction.came_in(body.instruction_param):
-        trace = await finished(context.request.receive, service.run(job))
+        trace = await finished(context.request.receive, events)
     return JSONResponse(_object(head, trace, body), headers=outcome.headers_of(trace))
 
 
@@ -101,6 +103,8 @@ class EventWriter:
                 pass
             case Delta(phase=phase, iteration=iteration, text=text):
                 yield self._event(f"refine.{phase}.delta", iteration=iteration, delta=text)
+            case Thought(phase=phase, iteration=iteration, text=text):
+                yield self._event(f"refine.{phase}.thought", iteration=iteration, delta=text)
             case DraftDone(candidate=candidate, index=index):
                 draft = candidate_json(candidate)
                 yield self._event("refine.draft.done", iteration=0, index=index, draft=draft)

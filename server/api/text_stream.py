@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Any
 
-from redraft.server.api import instruction, outcome
+from redraft.server.api import instruction, logprobs, outcome
 from redraft.server.api.decide import Decision
 from redraft.server.api.running_usage import RunningUsage
 from redraft.server.api.schema.answers import (
@@ -31,8 +32,13 @@ def completion_of(head: Head, choices: list[CompletionChoice]) -> TextCompletion
     }
 
 
-def choice_of(index: int, text: str, finish_reason: FinishReason | None) -> CompletionChoice:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason}
+def choice_of(
+    index: int,
+    text: str,
+    finish_reason: FinishReason | None,
+    told: dict[str, Any] | None,  # of the log probabilities
+) -> CompletionChoice:
+    return {"index": index, "text": text, "logprobs": told, "finish_reason": finish_reason}
 
 
 class TextStream:
@@ -47,6 +53,7 @@ class TextStream:
         self._head, self._decision = head, decision
         self._include_usage, self._running = include_usage, running
         self._index, self._alone = choice or 0, choice is None
+        self._offset = 0  # characters sent
         self.trace: Trace | None = None  # at the end
 
     async def chunks(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
@@ -57,20 +64,22 @@ class TextStream:
                     if self._running is not None:
                         self._running.add(event)
                     match event:
-                        case Delta(live=True, text=text):
+                        case Delta(live=True, text=text, logprobs=entries):
                             answered = True
-                            yield self._chunk(text)
+                            yield self._chunk(text, entries)
                         case Finished(trace=trace):
                             self.trace = trace
                             refine = outcome.outcome_of(trace, self._decision.trace)
-                            text = "" if answered else trace.answer.text
-                            yield self._chunk(text, trace.answer.finish_reason, refine)
+                            text, entries = trace.answer.text, trace.answer.logprobs
+                            if answered:
+                                text, entries = "", ()
+                            yield self._chunk(text, entries, trace.answer.finish_reason, refine)
                             if self._alone:
                                 yield self.ending(outcome.usage_of(trace))
 
     def failed(self, failure: Exception) -> bytes:
         """The last chunk of a choice that has failed."""
-        return self._chunk("", "length", outcome.failed(failure))
+        return self._chunk("", (), "length", outcome.failed(failure))
 
     def ending(self, usage: UsageAnswer) -> bytes:
         """What comes after the last choice."""
@@ -83,10 +92,13 @@ class TextStream:
     def _chunk(
         self,
         text: str,
+        entries: Sequence[logprobs.Entry],
         finish_reason: FinishReason | None = None,
         refine: RefineOutcome | None = None,
     ) -> bytes:
-        chunk = completion_of(self._head, [choice_of(self._index, text, finish_reason)])
+        told = logprobs.of_text(entries, self._offset)
+        self._offset += len(text)
+        chunk = completion_of(self._head, [choice_of(self._index, text, finish_reason, told)])
         if refine is not None:
             chunk["refine"] = refine
         if self._running is not None:

@@ -22,22 +22,14 @@ def _anything(value: Any) -> bool:
     return value not in _NOTHING
 
 
-def _set(value: Any) -> bool:
-    return value is not None and value is not False  # of completions' logprobs, 0 has an effect
-
-
 def _other_than(*usual: Any) -> HasEffect:
     return lambda value: value is not None and value not in usual
 
 
 # Supported in direct mode, by an engine that has an OpenAI layer of its own.
 DIRECT: Mapping[str, HasEffect] = {
-    "tools": _anything,
-    "tool_choice": _other_than("none", "auto"),
     "functions": _anything,
     "function_call": _other_than("none", "auto"),
-    "logprobs": _set,
-    "top_logprobs": _anything,
     "best_of": _other_than(1),
     "echo": _anything,
     "suffix": _anything,
@@ -48,7 +40,6 @@ DIRECT: Mapping[str, HasEffect] = {
     "bad_words": _anything,
     "cache_salt": _anything,
     "chat_template": _anything,
-    "chat_template_kwargs": _anything,
     "continue_final_message": _anything,
     "documents": _anything,
     "ec_transfer_params": _anything,
@@ -147,12 +138,6 @@ def is_batch(request: CompletionRequest) -> bool:
 
 def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
     for index, message in enumerate(request.messages):
-        if isinstance(message.content, list):
-            for number, part in enumerate(message.content):
-                if part.type != "text":
-                    yield f"messages[{index}].content[{number}]"
-        if message.tool_calls:
-            yield f"messages[{index}].tool_calls"
         if message.role == "function" or (message.model_extra or {}).get("function_call"):
             yield f"messages[{index}].role"
 

@@ -114,7 +114,7 @@ class Scene:
         ids: list[int] = []
         for message in messages:
             role, *_, end = self.words.chat((Message(message["role"], ""),))[:-1]
-            ids += [role, *self._recognising(message["content"] or ""), end]
+            ids += [role, *self._recognising(Message.from_json(message).content), end]
         return [*ids, SPECIAL["<|assistant|>"]]
 
     def _recognising(self, text: str) -> list[int]:

@@ -13,19 +13,18 @@ from pydantic import Field, model_validator
 from redraft.server.api.schema.requests import (
     ChatMessage,
     ChatRequest,
-    Closed,
     MinP,
     PhaseSampling,
     RefineOptions,
-    ResponseFormat,
     Seed,
     StopSequences,
     Temperature,
     Tokens,
     TopK,
     TopP,
-    contradiction,
 )
+from redraft.server.api.schema.strict import Closed, contradiction
+from redraft.server.api.schema.structure import ResponseFormat
 
 Messages = Annotated[list[ChatMessage], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from redraft.server.refine.policy import Keep
+from redraft.server.api.schema.strict import Closed, Open, contradiction
+from redraft.server.api.schema.structure import ResponseFormat, StructuredOutputs
+from redraft.server.api.schema.tools import Tool, ToolChoice
+from redraft.server.refine.policy import Keep, Think
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 INT64 = 2**63 - 1
@@ -28,29 +31,6 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=INT64)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 StopSequences = StopString | Annotated[list[StopString], Field(max_length=16)]
-
-
-class Open(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
-
-
-class Closed(BaseModel):
-    """Refuses unknown fields with an error that lists the known ones."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _only_known(cls, value: Any) -> Any:
-        unknown = sorted(value.keys() - cls.model_fields.keys()) if isinstance(value, dict) else []
-        if unknown:
-            known = ", ".join(sorted(cls.model_fields))
-            raise PydanticCustomError(
-                "unknown_field",
-                "unknown field; the fields known here are {known}",
-                {"field": unknown[0][:60], "known": known},
-            )
-        return value
 
 
 class SamplingFields(BaseModel):
@@ -94,6 +74,12 @@ class RefineOptions(Closed):
     )
     deadline_ms: Tokens | None = Field(
         default=None, description="then the best response so far is taken"
+    )
+    think: Think | None = Field(
+        default=None, description="the phases in which a reasoning model thinks"
+    )
+    think_tokens: Tokens | None = Field(
+        default=None, description="most tokens of thoughts in one phase"
     )
     draft: PhaseSampling | None = None
     feedback_sampling: PhaseSampling | None = None
@@ -158,41 +144,6 @@ class StreamOptions(Open):
     continuous_usage_stats: bool | None = None
 
 
-class JsonSchema(Open):
-    name: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
-    strict: bool | None = None
-
-
-class ResponseFormat(Open):
-    type: Literal["text", "json_object", "json_schema", "structural_tag"]
-    json_schema: JsonSchema | None = None
-
-    @model_validator(mode="after")
-    def _has_schema(self) -> ResponseFormat:
-        if self.type == "json_schema" and self.json_schema is None:
-            ctx = {"field": "json_schema"}
-            raise PydanticCustomError("missing", "is required with this type", ctx)
-        return self
-
-
-class StructuredOutputs(Open):
-    """vLLM's way to constrain a text; exactly one of the fields."""
-
-    json_: str | dict[str, Any] | None = Field(default=None, alias="json")
-    regex: str | None = None
-    choice: Annotated[list[str], Field(min_length=1)] | None = None
-    grammar: str | None = None
-    json_object: bool | None = None
-
-    @model_validator(mode="after")
-    def _just_one(self) -> StructuredOutputs:
-        kinds = (self.json_, self.regex, self.choice, self.grammar, self.json_object or None)
-        if sum(kind is not None for kind in kinds) != 1:
-            raise ValueError("give exactly one of json, regex, choice, grammar, json_object")
-        return self
-
-
 class Generation(Open, SamplingFields):
     """What chat and completions have in common."""
 
@@ -225,6 +176,11 @@ class Generation(Open, SamplingFields):
         continuous = self.stream_options and self.stream_options.continuous_usage_stats
         return self.include_usage and bool(continuous)
 
+    @property
+    def num_logprobs(self) -> int | None:
+        """Alternatives to tell for each token of the answer; None: no log probabilities."""
+        return None
+
     @model_validator(mode="after")
     def _consistent(self) -> Generation:
         if self.stream_options is not None and not self.stream:
@@ -251,8 +207,27 @@ class ChatRequest(Generation):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     modalities: list[str] | None = None
-    tools: list[Any] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = Field(default=None, description="left out: auto")
+    parallel_tool_calls: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     include_reasoning: bool | None = None
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @model_validator(mode="after")
+    def _top_of_what_is_told(self) -> ChatRequest:
+        if self.top_logprobs and not self.logprobs:
+            raise contradiction("top_logprobs", "is only for requests with logprobs: true")
+        return self
+
+    @model_validator(mode="after")
+    def _choice_has_tools(self) -> ChatRequest:
+        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+            raise contradiction("tool_choice", "asks for a tool, and tools has none")
+        return self
 
 
 def _kind_of_prompt(prompt: Any) -> str:
@@ -278,6 +253,6 @@ class CompletionRequest(Generation):
     best_of: Annotated[int, Field(ge=1, le=128)] | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
-
-def contradiction(field: str, message: str) -> PydanticCustomError:
-    return PydanticCustomError("contradiction", "{what}", {"field": field, "what": message})
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs

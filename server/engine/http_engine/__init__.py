@@ -7,6 +7,7 @@ share its prefix cache; it reports cache hits when started with --enable-prompt-
 Other upstreams take Chat prompts only.
 
     upstream        the server's address, timeouts and retries
+    critic_address  one server that only gives feedback, as the command line names it
     engine          HttpEngine: discovers what the upstream supports, generates, retries
     connection      the pooled client: the only file of the server that imports httpx
     request         prompts and samplings to request bodies
@@ -15,7 +16,8 @@ Other upstreams take Chat prompts only.
     pass_through    direct mode: forwards requests and answers unchanged
 """
 
+from redraft.server.engine.http_engine.critic_address import CriticAddress
 from redraft.server.engine.http_engine.engine import HttpEngine
 from redraft.server.engine.http_engine.upstream import Upstream
 
-__all__ = ["HttpEngine", "Upstream"]
+__all__ = ["CriticAddress", "HttpEngine", "Upstream"]

@@ -34,6 +34,7 @@ SUPPORTED: dict[str, Any] = {
     "frequency_penalty": 0.5,
     "logit_bias": {"7": 1},
     "max_completion_tokens": 400,
+    "logprobs": True,
     "max_tokens": 40,
     "messages": MESSAGES,
     "model": "scripted",
@@ -47,6 +48,8 @@ SUPPORTED: dict[str, Any] = {
     "stream": True,
     "stream_options": {"include_usage": True},
     "temperature": 0.5,
+    "tools": [{"type": "function", "function": FUNCTION}],
+    "top_logprobs": 0,
     "top_p": 0.5,
     "user": "me",
 }
@@ -68,13 +71,10 @@ REFUSED: dict[str, Any] = {
     "echo": True,
     "function_call": {"name": "search"},
     "functions": [FUNCTION],
-    "logprobs": True,
     "modalities": ["text", "audio"],
     "moderation": {"model": "omni-moderation"},
     "suffix": ".",
     "tool_choice": "required",
-    "tools": [{"type": "function", "function": FUNCTION}],
-    "top_logprobs": 2,
     "web_search_options": {},
 }
 VALUES = SUPPORTED | HINTS | REFUSED

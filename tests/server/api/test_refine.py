@@ -280,7 +280,6 @@ def test_a_draining_server_sends_new_work_away() -> None:
         ({"prompt": "a", "messages": [{"role": "user", "content": "a"}]}, "prompt"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "nobody", "content": "a"}]}, "messages[0].role"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages"),
         ({**QUESTION, "max_iteration": 1}, "max_iteration"),
         ({**QUESTION, "refine": {"max_iterations": 1}}, "refine"),
         ({**QUESTION, "max_iterations": -1}, "max_iterations"),
