@@ -15,6 +15,7 @@ from redraft.server.engine.http_engine import CriticAddress, Upstream
 from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import ConfigError, option, secret
 
+Effort = Literal["refine", "think", "both"]
 EngineName = Literal["vllm", "http", "scripted"]
 ReasoningField = Literal["both", "reasoning", "reasoning_content", "none", "inline_think"]
 
@@ -106,6 +107,12 @@ class ServerConfig:
     )
     critic_key_file: str = option("file with the API key for critics", "", "engine")
     critic_key: str = secret("the critics' API key itself", "engine")
+    reasoning_parser: str = option(
+        "vLLM's parser of thoughts; none: off", VllmSettings.reasoning_parser, "engine"
+    )
+    tool_call_parser: str = option(
+        "vLLM's parser of tool calls; none: off", VllmSettings.tool_call_parser, "engine"
+    )
     tokens_per_second: float = option(
         "speed of --engine scripted; 0: as fast as it goes", 0.0, "engine", least=0
     )
@@ -154,6 +161,11 @@ class ServerConfig:
         "refinement",
         least=1,
     )
+    think: Literal["auto", "draft", "all", "none"] = option(
+        "phases a reasoning model thinks in; auto: drafts, if it does", "auto", "refinement"
+    )
+    think_tokens: int | None = option("most tokens of thoughts", None, "refinement", least=1)
+    effort: Effort = option("what reasoning_effort is about", "refine", "refinement")
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )

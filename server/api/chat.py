@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from redraft.server.api import (
+    chat_options,
     choices,
     decide,
     fields,
@@ -61,6 +62,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     if warning := fields.unknown(body):
         warnings.warn(context.request, warning)
     instruction.check_length(body.messages, config)
+    options = chat_options.options_of(body, service.model.engine, decide.told_effort(body, config))
     requested = decide.requested_by(body, service, config)
     requested = replace(requested, total_tokens=body.max_completion_tokens)
     decision = decide.decide(requested, service, config)
@@ -72,7 +74,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         if decision.policy.refines:
             raise unsupported.refused(field, decision.model.name)
         return await forward(context.request, service, config, context.client, decision, field)
-    brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
+    brief = Brief(instruction.of_chat(body.messages, options), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
     jobs = choices.jobs_of(job, body.n)
     runs = [parts.naming_parts(service.run(job), body.messages) for job in jobs]
@@ -84,6 +86,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         ]
         return EventStream(choices.chunks_of(streams, runs, jobs), config)
     traces = await choices.traces_of(context.request, runs)
+    if warning := outcome.cut_structure(decision.policy, traces.values()):
+        warnings.warn(context.request, warning)
     completion: ChatCompletion = {
         "id": head["id"],
         "object": "chat.completion",
@@ -109,16 +113,15 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
 def _choice(
     index: int, trace: Trace, decision: Decision, shown: ReasoningField, notes: Sequence[str]
 ) -> ChatChoice:
-    message: ChatAnswerMessage = {
-        "role": "assistant",
-        "content": trace.answer.text,
-        "refusal": None,
-    }
-    if decision.policy.refines:
-        reasoning.add_to(message, trace, shown, notes)
+    answer = trace.answer
+    message: ChatAnswerMessage = {"role": "assistant", "content": answer.text, "refusal": None}
+    reasoning.add_to(message, trace, shown, decision.policy.refines, notes)
+    if answer.tool_calls:
+        message["content"] = message["content"] or None
+        message["tool_calls"] = [dict(call) for call in answer.tool_calls]
     return {
         "index": index,
         "message": message,
-        "logprobs": logprobs.of_chat(trace.answer.logprobs),
-        "finish_reason": trace.answer.finish_reason,
+        "logprobs": logprobs.of_chat(answer.logprobs),
+        "finish_reason": answer.finish_reason,
     }

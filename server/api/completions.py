@@ -76,6 +76,8 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
             ]
             return EventStream(choices.chunks_of(streams, runs, jobs), config)
         traces = await choices.traces_of(context.request, runs)
+    if warning := outcome.cut_structure(decision.policy, traces.values()):
+        warnings.warn(context.request, warning)
     completion = completion_of(head, [])
     completion["usage"] = outcome.usage_of_choices(jobs, traces.values())
     for index, trace in traces.items():

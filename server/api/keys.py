@@ -13,8 +13,7 @@ from starlette.types import Scope
 
 from redraft.server.api.errors import ApiError
 from redraft.server.config import ServerConfig
-from redraft.server.options import ConfigError
-from redraft.server.options.key_files import read_secret
+from redraft.server.options import ConfigError, read_secret
 
 
 @dataclass(frozen=True, slots=True)

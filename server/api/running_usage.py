@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from redraft.server.api.schema.answers import UsageAnswer
 from redraft.server.api.schema.requests import Generation
 from redraft.server.engine.base import Usage
-from redraft.server.refine.events import Delta, Event
+from redraft.server.refine.events import Delta, Event, Thought, ToolCallsDelta
 from redraft.server.refine.trace import Phase, PhaseTotals
 from redraft.server.service import Job
 
@@ -26,7 +26,8 @@ class RunningUsage:
         self._pieces = 0
 
     def add(self, event: Event) -> None:
-        self._pieces = self._pieces + 1 if isinstance(event, Delta) else 0
+        written = isinstance(event, Delta | Thought | ToolCallsDelta)
+        self._pieces = self._pieces + 1 if written else 0
 
     def so_far(self) -> UsageAnswer:
         ended = sum((totals.usage for totals in self._totals.values()), Usage())

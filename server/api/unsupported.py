@@ -28,8 +28,6 @@ def _other_than(*usual: Any) -> HasEffect:
 
 # Supported in direct mode, by an engine that has an OpenAI layer of its own.
 DIRECT: Mapping[str, HasEffect] = {
-    "tools": _anything,
-    "tool_choice": _other_than("none", "auto"),
     "functions": _anything,
     "function_call": _other_than("none", "auto"),
     "best_of": _other_than(1),
@@ -42,7 +40,6 @@ DIRECT: Mapping[str, HasEffect] = {
     "bad_words": _anything,
     "cache_salt": _anything,
     "chat_template": _anything,
-    "chat_template_kwargs": _anything,
     "continue_final_message": _anything,
     "documents": _anything,
     "ec_transfer_params": _anything,
@@ -141,8 +138,6 @@ def is_batch(request: CompletionRequest) -> bool:
 
 def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
     for index, message in enumerate(request.messages):
-        if message.tool_calls:
-            yield f"messages[{index}].tool_calls"
         if message.role == "function" or (message.model_extra or {}).get("function_call"):
             yield f"messages[{index}].role"
 

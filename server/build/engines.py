@@ -23,8 +23,7 @@ from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
 from redraft.server.engine.vllm_engine.arguments import words_of
 from redraft.server.model import ServedModel
-from redraft.server.options import ConfigError
-from redraft.server.options.key_files import read_key
+from redraft.server.options import ConfigError, read_key
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
 from redraft.server.refine.requests import Requests
@@ -160,6 +159,8 @@ async def _engine(config: ServerConfig, lineup: Lineup, progress: Progress) -> E
             window=config.max_model_len,
             tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
             priority=config.upstream_priority,
+            thinks=config.reasoning_parser not in ("auto", "none"),
+            calls_tools=config.tool_call_parser != "none",
         )
         return await _connect(upstream)
     assert lineup.base is not None
@@ -223,6 +224,8 @@ def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
         in_process=config.in_process,
         warm_up=config.warm_up,
         max_restarts=config.max_restarts,
+        reasoning_parser=config.reasoning_parser,
+        tool_call_parser=config.tool_call_parser,
         extra_args=tuple(word for arg in config.engine_arg for word in words_of(arg)),
     )
 

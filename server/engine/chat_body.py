@@ -37,8 +37,12 @@ def prompt_fields(prompt: Prompt) -> Fields:
 def template_kwargs(options: ChatOptions, switches: tuple[str, ...]) -> Fields:
     """The variables of the chat template; ``switches`` are those by which the model thinks or does
     not."""
-    thinking = {} if options.think is None else dict.fromkeys(switches, options.think)
-    return {**thinking, **options.template_kwargs}
+    think, effort = options.think, options.reasoning_effort
+    if effort is not None and think is None:
+        think = effort != "none"
+    thinking = {} if think is None else dict.fromkeys(switches, think)
+    told = {} if effort is None else {"reasoning_effort": effort}
+    return {**told, **thinking, **options.template_kwargs}
 
 
 def template_fields(options: ChatOptions, switches: tuple[str, ...]) -> Fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from redraft.server.engine.base import FinishReason, Usage
@@ -33,16 +33,24 @@ class Piece:
         return bool(self.text or self.thought or self.tool_calls or self.token_ids)
 
 
-class TextLogprobs:
-    """Finds the entries that belong to the text of a completion."""
+class Trimmed:
+    """Pieces without what belongs to neither thought nor text: white space where either begins, if
+    there was a thought; the log probabilities of other tokens than those of the text."""
 
     def __init__(self) -> None:
-        self._thought = False
+        self._thought = self._text = False  # whether it has begun
 
-    def of(self, piece: Piece) -> tuple[Json, ...]:
-        self._thought |= bool(piece.thought)
-        if piece.thought or piece.tool_calls or (self._thought and not piece.text):
-            return ()  # of a thought, or of the token that ends it
+    def of(self, piece: Piece) -> Piece:
+        thought = piece.thought if self._thought else piece.thought.lstrip()
+        self._thought |= bool(thought)
+        trims = self._thought and not self._text
+        text = piece.text.lstrip() if trims else piece.text
+        self._text |= bool(text)
+        return replace(piece, thought=thought, text=text, logprobs=self._logprobs(piece, text))
+
+    def _logprobs(self, piece: Piece, text: str) -> tuple[Json, ...]:
+        if piece.thought or piece.tool_calls or (self._thought and not text):
+            return ()
         return piece.logprobs[:-1] if piece.by_token and piece.token_ids else piece.logprobs
 
 

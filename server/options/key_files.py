@@ -1,4 +1,4 @@
-"""Keys that are kept in files, where no list of processes shows them."""
+"""Keys and other secrets in files: a file does not show in a list of processes."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from redraft.server.engine.base import Json
+from redraft.server.engine.tool_calls import ToolCall
 from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText, Trace
 
 
@@ -25,6 +26,24 @@ class Delta:
     text: str
     live: bool = False
     logprobs: tuple[Json, ...] = ()  # of its tokens, where they were asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What a reasoning model thinks in a phase, before its text and no part of it."""
+
+    phase: Phase
+    iteration: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsDelta:
+    """A part of the tool calls of the only draft, which is the answer then. ``before``: its text,
+    which is complete."""
+
+    calls: tuple[ToolCall, ...]  # in OpenAI's shape
+    before: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +81,13 @@ class Finished:
 
 
 Event = (
-    PhaseStarted | Delta | DraftDone | FeedbackDone | FeedbackRejected | RefinementDone | Finished
+    PhaseStarted
+    | Delta
+    | Thought
+    | ToolCallsDelta
+    | DraftDone
+    | FeedbackDone
+    | FeedbackRejected
+    | RefinementDone
+    | Finished
 )

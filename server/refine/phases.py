@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 
 from redraft.server.engine.base import (
     Call,
+    Chat,
     Chunk,
     Engine,
     EngineUnavailable,
-    Json,
+    Prompt,
     Sampling,
     Tokens,
-    Usage,
 )
 from redraft.server.engine.overflow import too_long
 from redraft.server.refine import limits
 from redraft.server.refine.asking import Ask
-from redraft.server.refine.events import Delta
+from redraft.server.refine.events import Delta, Thought, ToolCallsDelta
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
 from redraft.server.refine.repetition import Repetition
+from redraft.server.refine.so_far import SoFar
 from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import Phase, PhaseTotals, ResponseText
 
@@ -79,55 +80,42 @@ class Phases:
             self._generated += share._total
         return share
 
-    async def stream(self, engine: Engine, ask: Ask, step: Step) -> AsyncGenerator[Delta, None]:
+    async def stream(
+        self, engine: Engine, ask: Ask, step: Step
+    ) -> AsyncGenerator[Delta | Thought | ToolCallsDelta, None]:
         """One completion as it is generated; ``written`` has its text when this ends, also by an
         error."""
         self._interrupt.check()
         sampling = await self._sampling(engine, ask, step)
-        source = self._source = engine.generate(ask.prompt, sampling, self._call(step, ask))
+        prompt = self._prompt(engine, ask, step)
+        source = self._source = engine.generate(prompt, sampling, self._call(step, ask))
         phase, iteration, live = step.phase, step.iteration, step.live
-        text: list[str] = []
-        ids: list[int] = []
-        logprobs: list[Json] = []
-        last: Chunk | None = None
-        repeated = 0
-        prompt_tokens = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
-        reader = ask.form.reader() if ask.form else None
+        so_far = SoFar(ask)
         repetition = Repetition() if self._may_end(step) else None
         started = time.perf_counter()
         try:
             with self._interrupt.watch() as watch:
-                while last is None:
+                while so_far.last is None:
                     chunk = await watch.wait(anext(source))
-                    piece = reader.push(chunk.text) if reader else chunk.text
-                    ids.extend(chunk.token_ids)
-                    if chunk.finish_reason is not None:
-                        last = chunk
-                        piece += reader.rest() if reader else ""
-                    text.append(piece)
-                    if chunk.logprobs:
-                        logprobs.extend(chunk.logprobs)
+                    piece = so_far.add(chunk)
+                    if chunk.thought:
+                        yield Thought(phase, iteration, chunk.thought)
                     if piece or (live and chunk.logprobs):
                         yield Delta(phase, iteration, piece, live, chunk.logprobs)
-                    if repetition and last is None and repetition.add(piece):
-                        repeated, self._budget_cut = 1, False
-                        prompt_tokens = await limits.prompt_tokens(engine, ask.prompt)
+                    if chunk.tool_calls:
+                        yield ToolCallsDelta(chunk.tool_calls, "".join(so_far.text))
+                    if so_far.last is None and repetition and repetition.add(chunk.thought + piece):
+                        self._budget_cut = False
+                        await so_far.end_repetition(engine)
                         break
         except StopAsyncIteration:
             message = f"engine {engine.name!r} ended a completion without a finish reason"
             raise EngineUnavailable(message) from None
         finally:
-            spent = last.usage if last and last.usage else _counted(prompt_tokens, ids, text)
+            spent = so_far.usage()
             seconds = time.perf_counter() - started
-            self._account(step, PhaseTotals(replace(spent, calls=1), seconds, repeated))
-            self.written = ResponseText(
-                "".join(text),
-                tuple(ids) if reader is None or reader.verbatim else (),
-                engine.name,
-                last.finish_reason if last and last.finish_reason else "length",
-                spent.completion_tokens,
-                tuple(logprobs),
-            )
+            self._account(step, PhaseTotals(replace(spent, calls=1), seconds, so_far.repeated))
+            self.written = so_far.response(engine.name, spent)
             await source.aclose()
 
     async def whole(self, engine: Engine, ask: Ask, step: Step) -> ResponseText:
@@ -144,6 +132,14 @@ class Phases:
         """End the call that is running, if there is one."""
         if self._source is not None:
             await self._source.aclose()
+
+    def _prompt(self, engine: Engine, ask: Ask, step: Step) -> Prompt:
+        """The prompt, with whether and how long a reasoning model is to think."""
+        if not (engine.thinks and isinstance(ask.prompt, Chat)):
+            return ask.prompt
+        think, most = self._policy.thinks(step.phase), self._policy.think_tokens
+        options = replace(ask.prompt.options, think=think, think_tokens=most)
+        return replace(ask.prompt, options=options)
 
     def _call(self, step: Step, ask: Ask) -> Call:
         parts = [self._request_id, step.phase, str(step.iteration)]
@@ -237,8 +233,3 @@ class Phases:
         if self._charged(step):
             self._spent += totals.usage.completion_tokens
         self.totals[step.phase] = self.totals.get(step.phase, PhaseTotals()) + totals
-
-
-def _counted(prompt_tokens: int, ids: list[int], text: list[str]) -> Usage:
-    """The usage of an interrupted call, counted from its chunks."""
-    return Usage(prompt_tokens, len(ids) or len([t for t in text if t]))

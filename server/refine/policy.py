@@ -10,6 +10,7 @@ from redraft.server.engine.base import Sampling
 from redraft.server.refine.trace import Phase
 
 Keep = Literal["best", "last"]
+Think = Literal["draft", "all", "none"]
 
 PAPER_DRAFT_TEMPERATURE = 0.7  # SRT section 4.1; feedback and refinements are greedy there
 RETRY_TEMPERATURE = 0.7  # a greedy model would write the same malformed feedback again
@@ -29,6 +30,8 @@ class Policy:
     response_tokens: int | None = None  # most of a draft or refinement whose sampling names none
     feedback_tokens: int | None = None  # likewise
     end_repetition: bool = True  # a text that repeats a passage again and again ends
+    think: Think | None = None  # which phases a reasoning model thinks in; None: drafts, if it does
+    think_tokens: int | None = None  # most tokens of thoughts in one phase
     seed: int | None = None
     draft: Sampling = field(default_factory=Sampling)
     feedback: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
@@ -57,6 +60,12 @@ class Policy:
         if not self.refines:
             return None
         return self.feedback_tokens if phase == "feedback" else self.response_tokens
+
+    def thinks(self, phase: Phase) -> bool | None:
+        """Whether a reasoning model is to think in a phase; None: as it does by itself."""
+        if self.think in ("all", "none"):
+            return self.think == "all"
+        return bool(self.think) or None if phase == "draft" else False
 
     def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
         """A different seed for each engine call: with the same seed all drafts would be equal."""

@@ -88,6 +88,7 @@ def feedback_json(feedback: Feedback, token_ids: bool = False) -> Json:
         "suggestions": feedback.suggestions,
         "score": feedback.score,
     }
+    content |= {"thought": feedback.thought} if feedback.thought else {}
     return content | ({"token_ids": list(feedback.token_ids)} if token_ids else {})
 
 
@@ -97,6 +98,8 @@ def response_json(response: ResponseText, token_ids: bool = False) -> Json:
         "finish_reason": response.finish_reason,
         "tokens": response.tokens,
     }
+    content |= {"thought": response.thought} if response.thought else {}
+    content |= {"tool_calls": list(response.tool_calls)} if response.tool_calls else {}
     return content | ({"token_ids": list(response.token_ids)} if token_ids else {})
 
 
@@ -131,6 +134,8 @@ def _response(content: Mapping[str, Any]) -> ResponseText:
         tuple(content.get("token_ids", ())),
         finish_reason=content.get("finish_reason", "stop"),
         tokens=content.get("tokens", 0),
+        thought=content.get("thought", ""),
+        tool_calls=tuple(content.get("tool_calls", ())),
     )
 
 
@@ -141,4 +146,5 @@ def _feedback(content: Mapping[str, Any]) -> Feedback:
         score=content.get("score"),
         weaknesses=content.get("weaknesses", ""),
         suggestions=content.get("suggestions", ""),
+        thought=content.get("thought", ""),
     )

@@ -14,8 +14,7 @@ from redraft.server import config
 from redraft.server.config import ServerConfig
 from redraft.server.engine.http_engine import Upstream
 from redraft.server.engine.vllm_engine import VllmSettings
-from redraft.server.options import ConfigError, flag, variable
-from redraft.server.options.key_files import read_key
+from redraft.server.options import ConfigError, flag, read_key, variable
 
 FIELDS = dataclasses.fields(ServerConfig)
 SECRETS = [field for field in FIELDS if field.metadata.get("secret")]

@@ -99,12 +99,15 @@ class FeedbackJson(Exact):
     weaknesses: str
     suggestions: str
     score: int | None
+    thought: NotRequired[str]
 
 
 class ResponseJson(Exact):
     text: str
     finish_reason: base.FinishReason
     tokens: int
+    thought: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, Any]]]
 
 
 class DraftJson(ResponseJson):
@@ -165,6 +168,7 @@ class ChatAnswerMessage(Extensible):
     refusal: str | None
     reasoning: NotRequired[str | None]
     reasoning_content: NotRequired[str | None]
+    tool_calls: NotRequired[list[dict[str, Any]]]
 
 
 class ChatChoice(Extensible):
@@ -188,6 +192,7 @@ class ChatDelta(Extensible):
     refusal: NotRequired[str | None]
     reasoning: NotRequired[str]
     reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, Any]]]
 
 
 class ChunkChoice(Extensible):

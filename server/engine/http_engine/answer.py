@@ -17,13 +17,7 @@ from redraft.server.engine.base import (
     Sampling,
     Usage,
 )
-from redraft.server.engine.chat_chunks import (
-    Piece,
-    TextLogprobs,
-    finish_reason,
-    read_piece,
-    read_usage,
-)
+from redraft.server.engine.chat_chunks import Piece, Trimmed, finish_reason, read_piece, read_usage
 from redraft.server.engine.overflow import in_openais_words
 from redraft.server.engine.stop_strings import Released, StopStrings
 from redraft.server.engine.tool_calls import ToolCall
@@ -87,7 +81,7 @@ class Answer:
         self._has_ids = False
         self._beyond_text = False  # thoughts or tool calls came, whose ids are among the others
         self._calls_tools = False
-        self._logprobs = TextLogprobs()
+        self._trimmed = Trimmed()
         self.finish_reason: FinishReason | None = None
         self.over = False  # at a stop string that the upstream missed; the rest is ignored
 
@@ -111,8 +105,8 @@ class Answer:
             self._usage = data.get("usage") or self._usage
             choices = data.get("choices") or ()
             piece = read_piece(choices[0]) if choices else Piece()
-            logprobs = self._logprobs.of(piece)
-            return Heard(self._released(piece), piece.thought, piece.tool_calls, logprobs)
+            piece = self._trimmed.of(piece)
+            return Heard(self._released(piece), piece.thought, piece.tool_calls, piece.logprobs)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             shown = event[:120].decode("utf-8", "replace")
             raise EngineUnavailable(f"the upstream sent a malformed event: {shown!r}") from error

@@ -1,4 +1,4 @@
-"""Where the engine of a critic is, as an operator writes it."""
+"""CriticAddress: where an engine runs that only gives feedback, as ``--critic`` names it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from redraft.server.engine import chat_body
-from redraft.server.engine.base import Chat, Prompt, Sampling
+from redraft.server.engine.base import Chat, EngineRefused, Prompt, Sampling
 from redraft.server.engine.http_engine.answer import Unsupported
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class Dialect:
         }
         if sampling.constraint is not None:
             body |= chat_body.constraint_fields(sampling.constraint, vllm=self._vllm)
+        if isinstance(prompt, Chat) and prompt.options.template_kwargs and not self._vllm:
+            raise EngineRefused("chat_template_kwargs need a vLLM upstream; leave them out")
         if self._vllm and isinstance(prompt, Chat):
             body |= chat_body.vllm_fields(prompt.options, self._switches)
         if self._vllm:

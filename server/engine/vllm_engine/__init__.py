@@ -8,6 +8,7 @@
     start          builds a core: environment, command line, process
     memory         what is free on a CPU, and the default size of the KV cache
     arguments      the operator's own arguments for vLLM
+    families       the parsers of thoughts and tool calls, by the family of a model
     forking        what the forked process must not inherit
     prompts        text and chats to token ids, with no special token recognised in content
     token_text     token ids to text, each token with its own text

@@ -9,16 +9,22 @@ import json
 from argparse import Namespace
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from vllm.entrypoints.openai.chat_completion.protocol import ChatCompletionRequest
+from pydantic import ValidationError
+from vllm.entrypoints.openai.chat_completion.protocol import (
+    ChatCompletionRequest,
+    ChatCompletionToolsParam,
+)
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 
 from redraft.server.engine import chat_body
 from redraft.server.engine.base import (
     Call,
     Chat,
+    ChatOptions,
     Chunk,
     EngineError,
     EngineRefused,
@@ -27,13 +33,7 @@ from redraft.server.engine.base import (
     PromptTooLong,
     Sampling,
 )
-from redraft.server.engine.chat_chunks import (
-    Piece,
-    TextLogprobs,
-    finish_reason,
-    read_piece,
-    read_usage,
-)
+from redraft.server.engine.chat_chunks import Piece, Trimmed, finish_reason, read_piece, read_usage
 from redraft.server.engine.overflow import in_openais_words
 from redraft.server.engine.vllm_engine.errors import vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
@@ -77,6 +77,14 @@ class Chats:
                     yield chunk
         yield reading.last()
 
+    def as_rendered(self, options: ChatOptions) -> ChatOptions:
+        """The options with tools as vLLM hands them to the template: with fields left out, too."""
+        try:
+            tools = [ChatCompletionToolsParam.model_validate(t) for t in _held(options).tools]
+        except ValidationError as error:
+            raise EngineRefused(f"vLLM does not take these tools: {error.errors()[0]}") from error
+        return replace(options, tools=tuple(tool.model_dump() for tool in tools))
+
     def logprobs(self, tokens: Sequence[int], output: Any, most: int | None) -> tuple[Json, ...]:
         """The entries of tokens that vLLM generated, as its chat completions have them."""
         if most is None or not output.logprobs:
@@ -88,9 +96,10 @@ class Chats:
 
     def _request(self, chat: Chat, sampling: Sampling, call: Call) -> dict[str, Any]:
         messages = tuple(map(self._prompts.without_special, chat.messages))
+        options = _held(chat.options)
         fields = {
-            **chat_body.prompt_fields(Chat(messages, chat.options)),
-            **chat_body.vllm_fields(chat.options, self._prompts.switches),
+            **chat_body.prompt_fields(Chat(messages, options)),
+            **chat_body.vllm_fields(options, self._prompts.switches),
             **chat_body.sampling_fields(sampling, chat=True),
             "request_id": call.request_id,
             "priority": call.priority,
@@ -105,6 +114,14 @@ class Chats:
         return fields
 
 
+def _held(options: ChatOptions) -> ChatOptions:
+    """The options, with the arguments of a tool that must be called held to their schema."""
+    if options.tool_choice in (None, "auto", "none"):
+        return options
+    tools = ({**t, "function": {"strict": True, **t["function"]}} for t in options.tools)
+    return replace(options, tools=tuple(tools))
+
+
 class _Reading:
     """Reads the events of one completion. Its token ids come with the last chunk, if they are those
     of the text: not when there were thoughts or tool calls, whose tokens are among them."""
@@ -117,7 +134,7 @@ class _Reading:
         self._usage: Json = {}
         self._finish_reason: FinishReason | None = None
         self._calls_tools = False
-        self._logprobs = TextLogprobs()
+        self._trimmed = Trimmed()
 
     def read(self, event: str) -> Chunk | None:
         data = event.removeprefix("data: ").strip()
@@ -130,13 +147,12 @@ class _Reading:
         self._usage = content.get("usage") or self._usage
         if not content["choices"]:
             return None
-        piece = read_piece(content["choices"][0])
+        piece = self._trimmed.of(read_piece(content["choices"][0]))
         self._add(piece)
-        logprobs = self._logprobs.of(piece)
-        if not (piece.text or piece.thought or piece.tool_calls or logprobs):
+        if not (piece.text or piece.thought or piece.tool_calls or piece.logprobs):
             return None
         return Chunk(
-            piece.text, thought=piece.thought, tool_calls=piece.tool_calls, logprobs=logprobs
+            piece.text, thought=piece.thought, tool_calls=piece.tool_calls, logprobs=piece.logprobs
         )
 
     def last(self) -> Chunk:

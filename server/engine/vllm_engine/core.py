@@ -199,6 +199,8 @@ class Core:
             lora_request=self._adapter(call.adapter),
             priority=call.priority if self._by_priority else 0,
             data_parallel_rank=self._replica(call),
+            # Tokens are continued with text: a constraint would wait for the end of a thought.
+            **({"reasoning_ended": True} if self.chats and self.chats.thinks else {}),
             trace_headers=(
                 {"traceparent": call.traceparent} if self._traced and call.traceparent else None
             ),
@@ -224,9 +226,10 @@ class Core:
     async def ids_of(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, Chat):
             return list(prompt.ids)
+        options = self.chats.as_rendered(prompt.options) if prompt.options.tools else prompt.options
         if sum(len(message.content) for message in prompt.messages) < LONG_TEXT:
-            return self.prompts.encode_chat(prompt.messages, prompt.options)
-        return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages, prompt.options)
+            return self.prompts.encode_chat(prompt.messages, options)
+        return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages, options)
 
     async def encode(self, text: str) -> list[int]:
         if len(text) < LONG_TEXT:

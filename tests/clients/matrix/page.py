@@ -16,7 +16,8 @@ Other people's clients against this server, each the real package in an environm
 their base URL, key and model name are set; the model's bare name is asked, so every answer is
 refined. Made by `make clients`, which runs one program for each client
 (`tests/clients/matrix/programs`) against a server on loopback whose engine is scripted: whether a
-client understands the server does not depend on how good a model is.
+client understands the server does not depend on how good a model is. So a tool call and an object
+of a schema are here what the server hands on, not what a model manages to write.
 
 """
 ERROR_TEXT = """

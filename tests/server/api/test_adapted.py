@@ -99,7 +99,7 @@ def test_a_name_that_is_not_served_is_refused_with_those_that_are() -> None:
 
 
 def test_errors_name_the_model_that_was_asked() -> None:
-    body = {"messages": CHAT, "n": 2}
+    body = {"messages": CHAT, "cache_salt": "mine"}
     message = ask(service(), "/v1/chat/completions", model="poet", **body).json()["error"]
     assert "ask poet:direct" in message["message"]
 

@@ -48,6 +48,7 @@ SUPPORTED: dict[str, Any] = {
     "stream": True,
     "stream_options": {"include_usage": True},
     "temperature": 0.5,
+    "tools": [{"type": "function", "function": FUNCTION}],
     "top_logprobs": 0,
     "top_p": 0.5,
     "user": "me",
@@ -74,7 +75,6 @@ REFUSED: dict[str, Any] = {
     "moderation": {"model": "omni-moderation"},
     "suffix": ".",
     "tool_choice": "required",
-    "tools": [{"type": "function", "function": FUNCTION}],
     "web_search_options": {},
 }
 VALUES = SUPPORTED | HINTS | REFUSED

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
 import openai
 import pytest
 
+from redraft.server.engine.script import Say
 from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.service import Service
 from tests.server.api.test_chat_stream import LOOP, TWICE, events
-from tests.support.asgi import post
+from tests.support.asgi import post, send, srt_model
 from tests.support.serving import answering
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
@@ -67,3 +70,11 @@ def test_the_stock_client_reads_it() -> None:
         )
         usages = [chunk.usage for chunk in stream]
     assert all(usages)
+
+
+def test_thoughts_count_as_they_are_written() -> None:
+    engine = ScriptedEngine(Say("It is Lyon", thought="Hm, well"), *LOOP[1:], thinks=True)
+    body = BODIES[CHAT] | {"stream": True, "stream_options": CONTINUOUS}
+    answer = asyncio.run(send(Service(srt_model(engine)), "POST", CHAT, json=body))
+    written = [chunk["usage"]["completion_tokens"] for chunk in events(answer.text)]
+    assert written[:4] == [1, 1, 2, 3]

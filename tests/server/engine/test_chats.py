@@ -18,6 +18,7 @@ from redraft.server.engine.base import (
     Chunk,
     Completion,
     Engine,
+    EngineRefused,
     Message,
     Sampling,
     complete,
@@ -161,7 +162,7 @@ def sent(chat: Chat, vllm: bool = True, **upstream: Any) -> dict[str, Any]:
 
 
 def test_an_upstream_is_sent_what_openai_knows() -> None:
-    body = sent(replace(HELLO, options=ASKED), vllm=False)
+    body = sent(replace(HELLO, options=replace(ASKED, template_kwargs={})), vllm=False)
     assert body["tools"] == [TOOL]
     assert body["tool_choice"] == "required"
     assert body["parallel_tool_calls"] is False
@@ -173,11 +174,17 @@ def test_an_upstream_is_sent_what_openai_knows() -> None:
 def test_a_vllm_upstream_that_keeps_thoughts_apart_is_told_whether_to_think() -> None:
     body = sent(replace(HELLO, options=ASKED), thinks=True)
     assert body["chat_template_kwargs"] == {
+        "reasoning_effort": "low",
         "style": "short",
         "enable_thinking": True,
         "thinking": True,
     }
     assert body["thinking_token_budget"] == 64
+
+
+def test_variables_of_a_template_are_refused_where_no_template_is_known() -> None:
+    with pytest.raises(EngineRefused, match="chat_template_kwargs need a vLLM upstream"):
+        sent(replace(HELLO, options=ASKED), vllm=False)
 
 
 def test_one_that_may_not_know_is_not_told() -> None:
