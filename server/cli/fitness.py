@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from redraft.server.build.fetching import size
@@ -44,7 +45,7 @@ def model_findings(
     yield _window(described, settings)
     if on_cpu:
         yield _kv_cache(described, weights, settings)
-    yield from template_findings(files.directory)
+    yield from _templates(files, config)
     recorded = None
     try:
         recorded = manifest.read(files.directory)
@@ -114,6 +115,25 @@ def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -
         text += f"; with the weights that is more than the {size(free)} that are free"
         return Finding("kv cache", text, remedy, wrong=True)
     return Finding("kv cache", text)
+
+
+def _templates(files: ModelFiles, config: ServerConfig) -> Iterator[Finding]:
+    try:
+        chosen = _chosen_template(config)
+    except OSError as error:
+        text, remedy = f"cannot read {error.filename}: {error.strerror}", "name a file with one"
+        yield Finding("template", text, remedy, wrong=True)
+    else:
+        yield from template_findings(files.directory, chosen)
+
+
+def _chosen_template(config: ServerConfig) -> str | None:
+    """The text of the file given with --engine-arg chat-template=FILE."""
+    for argument in config.engine_arg:
+        name, _, file = argument.lstrip("-").partition("=")
+        if name == "chat-template" and file:
+            return Path(file).read_text(encoding="utf-8")
+    return None
 
 
 def _style(recorded: Manifest | None, config: ServerConfig) -> Finding:

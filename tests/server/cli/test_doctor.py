@@ -186,6 +186,19 @@ def test_what_is_wrong_with_a_model_is_said_with_what_to_do(
 
 
 @pytest.mark.vllm
+def test_a_template_given_apart_is_the_one_looked_at(
+    examine: Examine, model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+    template = shutil.move(copy / "chat_template.jinja", tmp_path / "own.jinja")
+    (copy / "redraft.json").unlink()
+    assert examine(str(copy), "--engine-arg", f"chat-template={template}")[0] == 0
+    code, found = examine(str(copy), "--engine-arg", "chat-template=/none.jinja")
+    assert code == 1
+    assert found["template"]["text"] == "cannot read /none.jinja: No such file or directory"
+
+
+@pytest.mark.vllm
 def test_what_a_template_knows_is_found_by_rendering(
     examine: Examine, model: Path, tmp_path: Path
 ) -> None:
