@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from redraft.server import options
@@ -16,6 +15,7 @@ from redraft.server.engine.http_engine import Upstream
 from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import ConfigError, option, secret
 
+Effort = Literal["refine", "think", "both"]
 EngineName = Literal["vllm", "http", "scripted"]
 ReasoningField = Literal["both", "reasoning", "reasoning_content", "none", "inline_think"]
 
@@ -100,6 +100,12 @@ class ServerConfig:
     )
     critic_key_file: str = option("file with the API key for critics", "", "engine")
     critic_key: str = secret("the critics' API key itself", "engine")
+    reasoning_parser: str = option(
+        "vLLM's parser of thoughts; none: off", VllmSettings.reasoning_parser, "engine"
+    )
+    tool_call_parser: str = option(
+        "vLLM's parser of tool calls; none: off", VllmSettings.tool_call_parser, "engine"
+    )
     tokens_per_second: float = option(
         "speed of --engine scripted; 0: as fast as it goes", 0.0, "engine", least=0
     )
@@ -124,6 +130,11 @@ class ServerConfig:
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
+    think: Literal["auto", "draft", "all", "none"] = option(
+        "phases a reasoning model thinks in; auto: drafts, if it does", "auto", "refinement"
+    )
+    think_tokens: int | None = option("most tokens of thoughts", None, "refinement", least=1)
+    effort: Effort = option("what reasoning_effort is about", "refine", "refinement")
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )
@@ -279,15 +290,3 @@ class CriticAddress:
 
 def read(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerConfig:
     return options.read(ServerConfig, "redraft serve", arguments, environ)
-
-
-def read_key(key: str, file: str) -> str:
-    """``key``, else the content of ``file``, else an empty string."""
-    return key or (read_secret(file).strip() if file else "")
-
-
-def read_secret(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the key file {file}: {error}") from error

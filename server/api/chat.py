@@ -11,7 +11,7 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import decide, instruction, outcome, reasoning, unsupported
+from redraft.server.api import chat_options, decide, instruction, outcome, reasoning, unsupported
 from redraft.server.api.chat_stream import ChatStream
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
@@ -44,6 +44,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
     instruction.check_length(body.messages, config)
+    options = chat_options.options_of(body, service.model.engine, decide.told_effort(body, config))
     requested = decide.requested_by(body, service, config)
     requested = replace(requested, total_tokens=body.max_completion_tokens)
     decision = decide.decide(requested, service, config)
@@ -51,7 +52,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         if decision.policy.refines:
             raise unsupported.refused(field, context.model_name)
         return await forward(context.request, service, config, context.client, decision, field)
-    brief = Brief(instruction.of_chat(body.messages), feedback=decision.feedback)
+    brief = Brief(instruction.of_chat(body.messages, options), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
     head, shown = outcome.head_of(job, context.model_name), _reasoning_field(body, config)
     if body.stream:
@@ -70,16 +71,18 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
 def _completion(
     head: Head, trace: Trace, decision: Decision, shown: ReasoningField
 ) -> ChatCompletion:
-    message: ChatAnswerMessage = {"role": "assistant", "content": trace.answer.text}
-    if decision.policy.refines:
-        reasoning.add_to(message, trace, shown)
-    finish_reason = trace.answer.finish_reason
+    answer = trace.answer
+    message: ChatAnswerMessage = {"role": "assistant", "content": answer.text}
+    reasoning.add_to(message, trace, shown, decision.policy.refines)
+    if answer.tool_calls:
+        message["content"] = message["content"] or None
+        message["tool_calls"] = [dict(call) for call in answer.tool_calls]
     return {
         "id": head["id"],
         "object": "chat.completion",
         "created": head["created"],
         "model": head["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "choices": [{"index": 0, "message": message, "finish_reason": answer.finish_reason}],
         "usage": outcome.usage_of(trace),
         "refine": outcome.outcome_of(trace, decision.trace),
     }

@@ -7,7 +7,7 @@ A chunk's JSON is put together from strings because it is made for every token; 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from redraft.server.api import outcome
@@ -16,7 +16,8 @@ from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
 from redraft.server.api.schema.answers import Head
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
-from redraft.server.refine.events import Delta, Event, Finished
+from redraft.server.engine.tool_calls import ToolCall
+from redraft.server.refine.events import Delta, Event, Finished, Thought, ToolCallsDelta
 from redraft.server.refine.trace import Trace
 
 
@@ -28,11 +29,11 @@ class ChatStream:
         self._open = to_json({**start, "model": head["model"]})[:-1]
         self._delta = f'data: {self._open},"choices":[{{"index":0,"delta":'
         self._decision, self._include_usage = decision, include_usage
-        self._reasoning = ReasoningText()
+        self._reasoning = ReasoningText(decision.policy.refines)
         self._inline = shown == "inline_think"
         self._fields = [f'"{name}":' for name in FIELDS.get(shown, ())]
         self._place, self._at = ("", -1), ""  # of the latest delta in the loop; how it is told
-        self._begun = self._thinking = self._answered = False
+        self._begun = self._thinking = self._answered = self._called = False
 
     async def chunks(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[bytes, None]:
         async with aclosing(events):
@@ -46,6 +47,9 @@ class ChatStream:
                 if not self._answered:
                     self._reasoning.add(event)  # so that the phase counts as streamed
                 chunks = self._content(text, self._where(event))
+            case ToolCallsDelta(calls=calls, before=before):
+                self._reasoning.add(event)
+                chunks = self._tool_calls(calls, before)
             case Finished(trace=trace):
                 chunks = self._end(trace)
             case _:
@@ -71,9 +75,20 @@ class ChatStream:
             self._thinking, text = False, END_THINK + text
         return self._chunk(f'{{"content":{to_json(text)}}}', at)
 
+    def _tool_calls(self, calls: Sequence[ToolCall], before: str) -> str:
+        """``before``: the text of the answer, which comes first."""
+        unsent = "" if self._answered else before
+        chunks = self._content(unsent) if unsent or self._thinking else ""
+        self._answered = self._called = True
+        return chunks + self._chunk(to_json({"tool_calls": calls}))
+
     def _end(self, trace: Trace) -> str:
-        unsent = "" if self._answered else trace.answer.text
+        answer = trace.answer
+        unsent = "" if self._answered else answer.text
         chunks = self._content(unsent) if unsent else ""
+        if answer.tool_calls and not self._called:  # of one of several drafts
+            calls = [{"index": i, **call} for i, call in enumerate(answer.tool_calls)]
+            chunks += self._tool_calls(calls, "")
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
         if self._include_usage:
@@ -83,7 +98,7 @@ class ChatStream:
 
     def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""
-        if not isinstance(event, Delta) or not self._decision.policy.refines:
+        if not isinstance(event, Delta | Thought) or not self._decision.policy.refines:
             return ""
         if (place := (event.phase, event.iteration)) != self._place:
             self._place = place

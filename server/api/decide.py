@@ -40,6 +40,7 @@ class Requested:
     draft: Sampling = field(default_factory=Sampling)  # the request's own sampling fields
     seed: int | None = None
     total_tokens: int | None = None
+    thinks: bool = True  # False: the effort forbids it
     refines_by_default: bool = True  # False: only when the request sets it
     at: str = "refine."  # the path to the fields of ``refine`` in the request, for errors
 
@@ -80,17 +81,28 @@ class Decision:
 
 def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
     """What a chat or completions request sets; ApiError for a model that is not served."""
-    reasoning = request.reasoning
-    effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
-    if effort is None and reasoning is not None and reasoning.enabled is False:
-        effort = "none"
+    effort = _effort(request)
     return Requested(
         suffix=read_name(request.model, service, config),
-        effort=effort,
+        effort=effort if config.effort != "think" else None,
+        thinks=effort != "none" or config.effort == "refine",
         refine=request.refine,
         draft=_sampling_of(request, config),
         seed=request.seed,
     )
+
+
+def told_effort(request: Generation, config: ServerConfig) -> str | None:
+    """The effort that the model itself is told; None where it is about refining alone."""
+    return None if config.effort == "refine" else _effort(request)
+
+
+def _effort(request: Generation) -> str | None:
+    reasoning = request.reasoning
+    effort = request.reasoning_effort or (reasoning.effort if reasoning else None)
+    if effort is None and reasoning is not None and reasoning.enabled is False:
+        return "none"
+    return effort
 
 
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
@@ -98,6 +110,7 @@ def decide(requested: Requested, service: Service, config: ServerConfig) -> Deci
     _check_limits(requested.at, options, service, config)
     default = service.model.policy(config)
     policy = _policy(requested, options, default, _iterations(requested, default, config))
+    policy = _with_thinking(policy, requested, options, config)
     _check_consistent(requested.at, options, policy)
     return Decision(
         policy=_with_scores(requested.at, options, policy, service),
@@ -150,6 +163,14 @@ def _policy(
         feedback=_over(GREEDY, options.feedback_sampling),
         refinement=_over(like_draft, options.refinement),
     )
+
+
+def _with_thinking(
+    policy: Policy, requested: Requested, options: RefineOptions, config: ServerConfig
+) -> Policy:
+    usual = None if config.think == "auto" else config.think
+    think = options.think or (usual if requested.thinks else "none")
+    return replace(policy, think=think, think_tokens=options.think_tokens or config.think_tokens)
 
 
 def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:

@@ -31,6 +31,7 @@ FieldPath = tuple[str | int, ...]
 _BRANCHES = {
     *("str", "constrained-str", "text-content", "parts-content"),
     *("one-text", "token-ids", "texts", "id-lists"),
+    *("tool-choice", "named-tool"),
 }
 _VALIDATION_CODES = {
     "missing": "missing_required_parameter",

@@ -11,7 +11,7 @@ from redraft.server.api.errors import describe, invalid
 from redraft.server.api.schema.refine import Instructed
 from redraft.server.api.schema.requests import ChatMessage
 from redraft.server.config import ServerConfig
-from redraft.server.engine.base import Message, PromptTooLong
+from redraft.server.engine.base import PLAIN, ChatOptions, Message, PromptTooLong
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Instruction
 
@@ -22,9 +22,9 @@ def check_length(messages: Sequence[ChatMessage], config: ServerConfig) -> None:
         raise invalid("messages", message)
 
 
-def of_chat(messages: Sequence[ChatMessage]) -> Instruction:
-    """The chat's text, without the reasoning of earlier answers."""
-    return Instruction(tuple(_message(message) for message in messages))
+def of_chat(messages: Sequence[ChatMessage], options: ChatOptions = PLAIN) -> Instruction:
+    """The chat without the reasoning of earlier answers."""
+    return Instruction(tuple(_message(message) for message in messages), options)
 
 
 def of_body(body: Instructed, context: Context) -> Instruction:
@@ -54,4 +54,9 @@ def _message(message: ChatMessage) -> Message:
         content = "\n".join(part.text or "" for part in content)
     # OpenAI's newer word for the same thing; chat templates know the older one.
     role = "system" if message.role == "developer" else message.role
-    return Message(role, content, message.name)
+    wire = {"tool_calls": message.tool_calls, "tool_call_id": message.tool_call_id}
+    wire = {name: value for name, value in wire.items() if value}
+    if not wire:
+        return Message(role, content, message.name)
+    named = {"name": message.name} if message.name else {}
+    return Message(role, content, message.name, {"role": role, "content": content, **named, **wire})

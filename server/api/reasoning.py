@@ -10,8 +10,16 @@ from typing import Literal
 
 from redraft.server.api.schema.answers import ChatAnswerMessage
 from redraft.server.config import ReasoningField
-from redraft.server.refine.events import Delta, DraftDone, Event, FeedbackDone, PhaseStarted
-from redraft.server.refine.trace import Candidate, Feedback, Phase, Trace
+from redraft.server.refine.events import (
+    Delta,
+    DraftDone,
+    Event,
+    FeedbackDone,
+    PhaseStarted,
+    Thought,
+    ToolCallsDelta,
+)
+from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText, Trace
 
 # Clients of vLLM and OpenRouter read the first, those of DeepSeek and SGLang the second.
 FIELDS: Mapping[ReasoningField, Sequence[Literal["reasoning", "reasoning_content"]]] = {
@@ -23,16 +31,28 @@ THINK, END_THINK = "<think>\n", "\n</think>\n\n"
 
 
 class ReasoningText:
-    """The text so far; ``add`` returns what an event adds to it."""
+    """The text so far; ``add`` returns what an event adds to it. Without refinement (``refines``)
+    it is the thoughts alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, refines: bool = True) -> None:
+        self._refines = refines
+        self._thinking: tuple[Phase, int] | None = None  # the phase whose thoughts have a heading
         self._heading = ""  # of the current phase, until its text begins
         self._begun = False
         self._streamed = False  # the current phase has deltas
         self._ranking: list[Feedback] = []  # feedback shown with the drafts it ranks
 
     def add(self, event: Event) -> str:
+        if not self._refines:
+            return event.text if isinstance(event, Thought) else ""
         match event:
+            case Thought(phase=phase, iteration=iteration, text=text):
+                if (place := (phase, iteration)) == self._thinking:
+                    return text
+                self._thinking = place
+                return self._under(_thoughts(phase, iteration), text)
+            case ToolCallsDelta():
+                self._streamed = True
             case PhaseStarted(phase=phase, iteration=iteration):
                 self._heading, self._streamed = _heading(phase, iteration), False
             case Delta(live=live, text=text):
@@ -48,7 +68,10 @@ class ReasoningText:
         return ""
 
     def _whole_draft(self, candidate: Candidate, number: int) -> str:
-        text = self._under(f"Draft {number}", candidate.response.text)
+        text = ""
+        if candidate.response.thought:
+            text = self._under(f"Thoughts {number}", candidate.response.thought)
+        text += self._under(f"Draft {number}", candidate.response.text)
         if candidate.feedback:
             self._ranking.append(candidate.feedback)
             text += self._under(f"Feedback on draft {number}", candidate.feedback.text)
@@ -67,12 +90,16 @@ class ReasoningText:
         return f"{gap}**{heading}**\n\n{text}"
 
 
-def add_to(message: ChatAnswerMessage, trace: Trace, shown: ReasoningField) -> None:
+def add_to(
+    message: ChatAnswerMessage, trace: Trace, shown: ReasoningField, refines: bool = True
+) -> None:
     """Add the reasoning to a chat message that has the answer alone."""
+    text = reasoning_of(trace) if refines else trace.answer.thought
+    if not (refines or text):
+        return
     if shown == "inline_think":
-        message["content"] = f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"
+        message["content"] = f"{THINK}{text}{END_THINK}{trace.answer.text}"
     elif names := FIELDS.get(shown):
-        text = reasoning_of(trace)
         for name in names:
             message[name] = text
 
@@ -85,24 +112,33 @@ def reasoning_of(trace: Trace) -> str:
 
 def _as_events(trace: Trace) -> Iterator[Event]:
     if len(trace.drafts) == 1:
-        yield from _phase("draft", 0, trace.draft.text)
+        yield from _phase("draft", 0, trace.draft)
     else:
         yield from (DraftDone(draft, index) for index, draft in enumerate(trace.drafts))
     ranking = [draft.feedback for draft in trace.drafts if draft.feedback]
     for number, iteration in enumerate(trace.iterations, start=1):
         feedback = iteration.feedback
         if feedback.source and all(feedback is not ranked for ranked in ranking):
-            yield from _phase("feedback", number, feedback.text)
+            yield from _phase("feedback", number, feedback)
         yield FeedbackDone(number, feedback)
         last = number == len(trace.iterations) and trace.kept == len(trace.responses) - 1
-        if iteration.refinement is not None and not last:
-            yield from _phase("refinement", number, iteration.refinement.text)
+        if iteration.refinement is not None:
+            yield from _phase("refinement", number, iteration.refinement, shown=not last)
 
 
-def _phase(phase: Phase, iteration: int, text: str) -> Iterator[Event]:
+def _phase(
+    phase: Phase, iteration: int, written: ResponseText | Feedback, shown: bool = True
+) -> Iterator[Event]:
+    """``shown``: its text is part of the reasoning, as thoughts are anyway."""
     yield PhaseStarted(phase, iteration)
-    if text:
-        yield Delta(phase, iteration, text)
+    if written.thought:
+        yield Thought(phase, iteration, written.thought)
+    if written.text and shown:
+        yield Delta(phase, iteration, written.text)
+
+
+def _thoughts(phase: Phase, iteration: int) -> str:
+    return "Thoughts" if phase == "draft" else f"Thoughts on {_heading(phase, iteration).lower()}"
 
 
 def _heading(phase: Phase, iteration: int) -> str:

@@ -37,6 +37,7 @@ from redraft.server.refine.events import (
     Finished,
     PhaseStarted,
     RefinementDone,
+    Thought,
 )
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.trace import Trace
@@ -101,6 +102,8 @@ class EventWriter:
                 pass
             case Delta(phase=phase, iteration=iteration, text=text):
                 yield self._event(f"refine.{phase}.delta", iteration=iteration, delta=text)
+            case Thought(phase=phase, iteration=iteration, text=text):
+                yield self._event(f"refine.{phase}.thought", iteration=iteration, delta=text)
             case DraftDone(candidate=candidate, index=index):
                 draft = candidate_json(candidate)
                 yield self._event("refine.draft.done", iteration=0, index=index, draft=draft)

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from redraft.server.api.errors import ApiError, describe
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
-from redraft.server.refine.events import Delta, DraftDone, Event, Finished
+from redraft.server.refine.events import Delta, DraftDone, Event, Finished, Thought, ToolCallsDelta
 from redraft.server.refine.trace import Trace
 
 log = logging.getLogger("redraft")
@@ -112,7 +112,7 @@ async def finished(receive: Receive, events: AsyncGenerator[Event, None]) -> Tra
             async for event in events:
                 if isinstance(event, Finished):
                     return event.trace
-                spent = spent or isinstance(event, Delta | DraftDone)
+                spent = spent or isinstance(event, Delta | Thought | ToolCallsDelta | DraftDone)
         except EngineError as error:
             raise (describe(error).spent() if spent else error) from error
     raise RuntimeError("the loop ended without Finished")

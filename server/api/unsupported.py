@@ -33,8 +33,6 @@ def _other_than(*usual: Any) -> HasEffect:
 # Supported in direct mode, by an engine that has an OpenAI layer of its own.
 DIRECT: Mapping[str, HasEffect] = {
     "n": _other_than(1),
-    "tools": _anything,
-    "tool_choice": _other_than("none", "auto"),
     "functions": _anything,
     "function_call": _other_than("none", "auto"),
     "logprobs": _set,
@@ -49,7 +47,6 @@ DIRECT: Mapping[str, HasEffect] = {
     "bad_words": _anything,
     "cache_salt": _anything,
     "chat_template": _anything,
-    "chat_template_kwargs": _anything,
     "continue_final_message": _anything,
     "documents": _anything,
     "include_stop_str_in_output": _anything,
@@ -151,8 +148,6 @@ def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
             for number, part in enumerate(message.content):
                 if part.type != "text":
                     yield f"messages[{index}].content[{number}]"
-        if message.tool_calls:
-            yield f"messages[{index}].tool_calls"
         if message.role == "function" or (message.model_extra or {}).get("function_call"):
             yield f"messages[{index}].role"
 

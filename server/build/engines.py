@@ -15,12 +15,12 @@ from pathlib import Path
 from redraft.server.build import names
 from redraft.server.build.fetching import Fetching, in_thread
 from redraft.server.build.names import ModelFiles
-from redraft.server.config import ServerConfig, read_key
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
 from redraft.server.model import ServedModel
-from redraft.server.options import ConfigError
+from redraft.server.options import ConfigError, read_key
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest
 
@@ -111,6 +111,8 @@ async def _engine(
             window=config.max_model_len,
             tokens={"auto": None, "yes": True, "no": False}[config.upstream_tokens],
             priority=config.upstream_priority,
+            thinks=config.reasoning_parser not in ("auto", "none"),
+            calls_tools=config.tool_call_parser != "none",
         )
         return await _connect(upstream)
     assert files is not None
@@ -170,6 +172,8 @@ def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
         max_restarts=config.max_restarts,
+        reasoning_parser=config.reasoning_parser,
+        tool_call_parser=config.tool_call_parser,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )
 

@@ -53,6 +53,11 @@ class SrtAsker:
         return self._format.components
 
     async def draft(self) -> Ask:
+        options = self._instruction.options
+        if self.engine.thinks or options.calls_tools:
+            # Only a chat tells thoughts and tool calls from text; later phases hold the text alone.
+            chat = Chat(self._instruction.messages, options)
+            return Ask(chat, self._format.stop_strings(), self._format.stop_token_ids())
         return self._ask(await self._chat_ids())
 
     async def feedback(self, response: ResponseText) -> Ask:
@@ -69,7 +74,8 @@ class SrtAsker:
 
     async def _chat_ids(self) -> tuple[int, ...]:
         if self._chat is None:
-            self._chat = await self.engine.encode_chat(self._instruction.messages)
+            asked = self._instruction
+            self._chat = await self.engine.encode_chat(asked.messages, asked.options)
         return self._chat
 
     async def _ids(self, text: ResponseText | Feedback) -> tuple[int, ...]:
@@ -115,7 +121,7 @@ class PromptedAsker:
         self._instruction = instruction
 
     async def draft(self) -> Ask:
-        return Ask(Chat(self._instruction.messages))
+        return Ask(Chat(self._instruction.messages, self._instruction.options))
 
     async def feedback(self, response: ResponseText) -> Ask:
         return Ask(Chat((self._request(response),)), stop=(REFINEMENT_HEADING,))
@@ -136,4 +142,12 @@ def instruction_text(instruction: Instruction) -> str:
     messages = instruction.messages
     if len(messages) == 1:
         return messages[0].content
-    return "\n\n".join(f"[{m.role}]\n{m.content}" for m in messages)
+    return "\n\n".join(f"[{m.role}]\n{_words(m)}" for m in messages)
+
+
+def _words(message: Message) -> str:
+    """The content of a message and its tool calls, to be read."""
+    calls = (message.wire or {}).get("tool_calls") or ()
+    functions = (call.get("function") or {} for call in calls)
+    lines = [f"calls {f.get('name')}({f.get('arguments')})" for f in functions]
+    return "\n".join([message.content, *lines] if message.content else lines)

@@ -47,9 +47,11 @@ class Drafting:
                 yield delta
         except Stop as stop:
             self.stopped = stop.reason
-            if not self._phases.written.text:
+            if not (self._phases.written.text or self._phases.written.tool_calls):
                 return
         self.drafts = [Candidate(self._phases.written)]
+        if self.stopped is None and self._phases.written.tool_calls:
+            self.stopped = "tool_calls"
         yield DraftDone(self.drafts[0])
 
     async def close(self) -> None:
@@ -86,6 +88,10 @@ class Drafting:
 
     def _pick(self, drafts: list[Candidate]) -> None:
         self.drafts = drafts
+        calling = [i for i, draft in enumerate(drafts) if draft.response.tool_calls]
+        if calling:
+            self.picked, self.stopped = calling[0], "tool_calls"
+            return
         scores = [c.feedback.score if c.feedback else None for c in drafts]
         if any(score is not None for score in scores):
             self.picked = stopping.kept("best", [c.response for c in drafts], scores)
@@ -100,6 +106,8 @@ class Drafting:
                 raise
             self.stopped = stop.reason
             return index, Candidate(phases.written)
+        if response.tool_calls:
+            return index, Candidate(response)
         step = Step("feedback", self._policy.feedback, iteration=1, fair_share=2)
         try:
             ask = await self._critic.feedback(response)

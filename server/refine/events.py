@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from redraft.server.engine.tool_calls import ToolCall
 from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText, Trace
 
 
@@ -23,6 +24,24 @@ class Delta:
     iteration: int
     text: str
     live: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What a reasoning model thinks in a phase, before its text and no part of it."""
+
+    phase: Phase
+    iteration: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsDelta:
+    """A part of the tool calls of the only draft, which is the answer then. ``before``: its text,
+    which is complete."""
+
+    calls: tuple[ToolCall, ...]  # in OpenAI's shape
+    before: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +79,13 @@ class Finished:
 
 
 Event = (
-    PhaseStarted | Delta | DraftDone | FeedbackDone | FeedbackRejected | RefinementDone | Finished
+    PhaseStarted
+    | Delta
+    | Thought
+    | ToolCallsDelta
+    | DraftDone
+    | FeedbackDone
+    | FeedbackRejected
+    | RefinementDone
+    | Finished
 )

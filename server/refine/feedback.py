@@ -23,7 +23,15 @@ def read_feedback(written: ResponseText, components: Sequence[str] = COMPONENTS)
     weaknesses, suggestions = parse_sections(written.text)
     if score is None and not (weaknesses or suggestions):
         raise FormatError(f"neither '{WEAKNESSES}' nor '{SUGGESTIONS}' in feedback")
-    return Feedback(written.text, written.token_ids, written.source, score, weaknesses, suggestions)
+    return Feedback(
+        written.text,
+        written.token_ids,
+        written.source,
+        score,
+        weaknesses,
+        suggestions,
+        written.thought,
+    )
 
 
 def callers_feedback(text: str) -> Feedback:

@@ -8,16 +8,19 @@ from dataclasses import dataclass, replace
 
 from redraft.server.engine.base import (
     Call,
+    Chat,
     Chunk,
     Engine,
     EngineUnavailable,
+    Prompt,
     PromptTooLong,
     Sampling,
     Tokens,
     Usage,
 )
+from redraft.server.engine.tool_calls import ToolCalls
 from redraft.server.refine.asking import Ask
-from redraft.server.refine.events import Delta
+from redraft.server.refine.events import Delta, Thought, ToolCallsDelta
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
 from redraft.server.refine.stopping import Stop
@@ -76,40 +79,36 @@ class Phases:
             self._generated += share._total
         return share
 
-    async def stream(self, engine: Engine, ask: Ask, step: Step) -> AsyncGenerator[Delta, None]:
+    async def stream(
+        self, engine: Engine, ask: Ask, step: Step
+    ) -> AsyncGenerator[Delta | Thought | ToolCallsDelta, None]:
         """One completion as it is generated; ``written`` has its text when this ends, also by an
         error."""
         self._interrupt.check()
         sampling = self._sampling(engine, ask, step)
-        source = self._source = engine.generate(ask.prompt, sampling, self._call(step))
+        prompt = self._prompt(engine, ask, step)
+        source = self._source = engine.generate(prompt, sampling, self._call(step))
         phase, iteration, live = step.phase, step.iteration, step.live
-        text: list[str] = []
-        ids: list[int] = []
-        last: Chunk | None = None
+        so_far = _SoFar()
         started = time.perf_counter()
         try:
             with self._interrupt.watch() as watch:
-                while last is None:
+                while so_far.last is None:
                     chunk = await watch.wait(anext(source))
-                    text.append(chunk.text)
-                    ids.extend(chunk.token_ids)
-                    if chunk.finish_reason is not None:
-                        last = chunk
+                    so_far.add(chunk)
+                    if chunk.thought:
+                        yield Thought(phase, iteration, chunk.thought)
                     if chunk.text:
                         yield Delta(phase, iteration, chunk.text, live)
+                    if chunk.tool_calls:
+                        yield ToolCallsDelta(chunk.tool_calls, "".join(so_far.text))
         except StopAsyncIteration:
             message = f"engine {engine.name!r} ended a completion without a finish reason"
             raise EngineUnavailable(message) from None
         finally:
-            spent = last.usage if last and last.usage else _counted(ask, ids, text)
+            spent = so_far.usage(ask)
             self._account(step, spent, time.perf_counter() - started)
-            self.written = ResponseText(
-                "".join(text),
-                tuple(ids),
-                engine.name,
-                last.finish_reason if last and last.finish_reason else "length",
-                spent.completion_tokens,
-            )
+            self.written = so_far.response(engine.name, spent)
             await source.aclose()
 
     async def whole(self, engine: Engine, ask: Ask, step: Step) -> ResponseText:
@@ -126,6 +125,14 @@ class Phases:
         """End the call that is running, if there is one."""
         if self._source is not None:
             await self._source.aclose()
+
+    def _prompt(self, engine: Engine, ask: Ask, step: Step) -> Prompt:
+        """The prompt, with whether and how long a reasoning model is to think."""
+        if not (engine.thinks and isinstance(ask.prompt, Chat)):
+            return ask.prompt
+        think, most = self._policy.thinks(step.phase), self._policy.think_tokens
+        options = replace(ask.prompt.options, think=think, think_tokens=most)
+        return replace(ask.prompt, options=options)
 
     def _call(self, step: Step) -> Call:
         parts = [self._request_id, step.phase, str(step.iteration)]
@@ -219,7 +226,46 @@ def _too_long(engine: Engine, room: int, max_tokens: int | None) -> str:
     )
 
 
-def _counted(ask: Ask, ids: list[int], text: list[str]) -> Usage:
-    """The usage of an interrupted call, counted from its chunks."""
-    prompt = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
-    return Usage(prompt, len(ids) or len([t for t in text if t]))
+class _SoFar:
+    """One completion so far."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.last: Chunk | None = None
+        self._ids: list[int] = []
+        self._thoughts: list[str] = []
+        self._calls = ToolCalls()
+        self._others = 0  # chunks that are neither text nor a thought
+
+    def add(self, chunk: Chunk) -> None:
+        self._ids.extend(chunk.token_ids)
+        if chunk.text:
+            self.text.append(chunk.text)
+        if chunk.thought:
+            self._thoughts.append(chunk.thought)
+        if chunk.tool_calls:
+            self._calls.add(chunk.tool_calls)
+            self._others += 1
+        if chunk.finish_reason is not None:
+            self.last = chunk
+
+    def usage(self, ask: Ask) -> Usage:
+        """As the engine says; of an interrupted call, counted from its chunks."""
+        if self.last is not None and self.last.usage is not None:
+            return self.last.usage
+        prompt = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
+        thoughts = len(self._thoughts)
+        written = (len(self._ids) or len(self.text)) + self._others
+        return Usage(prompt, written + thoughts, thought_tokens=thoughts)
+
+    def response(self, source: str, spent: Usage) -> ResponseText:
+        finish_reason = self.last.finish_reason if self.last else None
+        return ResponseText(
+            "".join(self.text),
+            tuple(self._ids),
+            source,
+            finish_reason or "length",
+            spent.completion_tokens - spent.thought_tokens,
+            "".join(self._thoughts),
+            self._calls.whole(),
+        )

@@ -10,6 +10,7 @@ from redraft.server.engine.base import Sampling
 from redraft.server.refine.trace import Phase
 
 Keep = Literal["best", "last"]
+Think = Literal["draft", "all", "none"]
 
 PAPER_DRAFT_TEMPERATURE = 0.7  # SRT section 4.1; feedback and refinements are greedy there
 RETRY_TEMPERATURE = 0.7  # a greedy model would write the same malformed feedback again
@@ -26,6 +27,8 @@ class Policy:
     feedback_only: bool = False  # the first feedback ends the loop
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
+    think: Think | None = None  # which phases a reasoning model thinks in; None: drafts, if it does
+    think_tokens: int | None = None  # most tokens of thoughts in one phase
     seed: int | None = None
     draft: Sampling = field(default_factory=Sampling)
     feedback: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
@@ -47,6 +50,12 @@ class Policy:
     def refines(self) -> bool:
         """False when the only draft is the answer."""
         return self.max_iterations > 0 or self.drafts > 1
+
+    def thinks(self, phase: Phase) -> bool | None:
+        """Whether a reasoning model is to think in a phase; None: as it does by itself."""
+        if self.think in ("all", "none"):
+            return self.think == "all"
+        return bool(self.think) or None if phase == "draft" else False
 
     def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
         """A different seed for each engine call: with the same seed all drafts would be equal."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from redraft.server.engine.base import FinishReason, Message, Usage
+from redraft.server.engine.base import PLAIN, ChatOptions, FinishReason, Message, Usage
+from redraft.server.engine.tool_calls import ToolCall
 
 Phase = Literal["draft", "feedback", "refinement"]
 StopReason = Literal[
@@ -14,6 +15,7 @@ StopReason = Literal[
     "max_iterations",
     "no_change",
     "no_gain",
+    "tool_calls",
     "token_budget",
     "deadline",
     "malformed_feedback",
@@ -24,9 +26,11 @@ StopReason = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """The user's conversation, whose last user turn is to be answered."""
+    """The user's conversation, whose last user turn is to be answered, and what else its answer
+    may be made of."""
 
     messages: tuple[Message, ...]
+    options: ChatOptions = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class ResponseText:
     token_ids: tuple[int, ...] = ()
     source: str = ""  # the engine that generated it; "" when the caller wrote it
     finish_reason: FinishReason = "stop"  # "length": cut short
-    tokens: int = 0  # completion tokens spent on it; 0 when the caller wrote it
+    tokens: int = 0  # completion tokens spent on it, not on thoughts; 0 when the caller wrote it
+    thought: str = ""  # what a reasoning model thought before it
+    tool_calls: tuple[ToolCall, ...] = ()  # with them a draft is the answer, as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,7 @@ class Feedback:
     score: int | None = None  # 1 (worst) to 10; None: it has none, or was malformed
     weaknesses: str = ""
     suggestions: str = ""
+    thought: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from redraft.server.refine.trace import (
     Instruction,
     Iteration,
     Phase,
+    PhaseTotals,
     ResponseText,
     Trace,
 )
@@ -70,11 +71,14 @@ def read_trace(row: Mapping[str, Any]) -> Trace:
 
 def usage_by_phase(trace: Trace) -> dict[str, dict[str, int | float]]:
     """The cost of each kind of phase that happened."""
-    return {
-        phase: {**asdict(totals.usage), "seconds": round(totals.seconds, 6)}
-        for phase in PHASES
-        if (totals := trace.totals.get(phase))
-    }
+    return {phase: _cost_json(totals) for phase in PHASES if (totals := trace.totals.get(phase))}
+
+
+def _cost_json(totals: PhaseTotals) -> dict[str, int | float]:
+    cost = {**asdict(totals.usage), "seconds": round(totals.seconds, 6)}
+    if not totals.usage.thought_tokens:
+        del cost["thought_tokens"]
+    return cost
 
 
 def feedback_json(feedback: Feedback, token_ids: bool = False) -> Json:
@@ -84,6 +88,7 @@ def feedback_json(feedback: Feedback, token_ids: bool = False) -> Json:
         "suggestions": feedback.suggestions,
         "score": feedback.score,
     }
+    content |= {"thought": feedback.thought} if feedback.thought else {}
     return content | ({"token_ids": list(feedback.token_ids)} if token_ids else {})
 
 
@@ -93,6 +98,8 @@ def response_json(response: ResponseText, token_ids: bool = False) -> Json:
         "finish_reason": response.finish_reason,
         "tokens": response.tokens,
     }
+    content |= {"thought": response.thought} if response.thought else {}
+    content |= {"tool_calls": list(response.tool_calls)} if response.tool_calls else {}
     return content | ({"token_ids": list(response.token_ids)} if token_ids else {})
 
 
@@ -127,6 +134,8 @@ def _response(content: Mapping[str, Any]) -> ResponseText:
         tuple(content.get("token_ids", ())),
         finish_reason=content.get("finish_reason", "stop"),
         tokens=content.get("tokens", 0),
+        thought=content.get("thought", ""),
+        tool_calls=tuple(content.get("tool_calls", ())),
     )
 
 
@@ -137,4 +146,5 @@ def _feedback(content: Mapping[str, Any]) -> Feedback:
         score=content.get("score"),
         weaknesses=content.get("weaknesses", ""),
         suggestions=content.get("suggestions", ""),
+        thought=content.get("thought", ""),
     )

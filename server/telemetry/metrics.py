@@ -20,7 +20,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from redraft.server.refine.events import Delta, DraftDone, Event, Finished
+from redraft.server.refine.events import Delta, DraftDone, Event, Finished, Thought, ToolCallsDelta
 from redraft.server.refine.trace import Phase, PhaseTotals, Trace
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
@@ -174,6 +174,8 @@ class LoopMetrics:
                     self._first_token()
                 if live and not self._has_answer:
                     self._first_answer()
+            case Thought() | ToolCallsDelta():
+                self._first_token()
             case DraftDone(candidate=candidate):
                 if candidate.response.tokens:  # one of several drafts, which have no deltas
                     self._first_token()

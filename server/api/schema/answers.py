@@ -80,6 +80,7 @@ class PhaseUsage(Exact):
     cached_tokens: int
     calls: int
     seconds: float
+    thought_tokens: NotRequired[int]  # the part of completion_tokens that are thoughts
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -92,12 +93,15 @@ class FeedbackJson(Exact):
     weaknesses: str
     suggestions: str
     score: int | None
+    thought: NotRequired[str]
 
 
 class ResponseJson(Exact):
     text: str
     finish_reason: base.FinishReason
     tokens: int
+    thought: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, Any]]]
 
 
 class DraftJson(ResponseJson):
@@ -154,6 +158,7 @@ class ChatAnswerMessage(Extensible):
     content: str | None
     reasoning: NotRequired[str | None]
     reasoning_content: NotRequired[str | None]
+    tool_calls: NotRequired[list[dict[str, Any]]]
 
 
 class ChatChoice(Extensible):
@@ -174,6 +179,7 @@ class ChatDelta(Extensible):
     content: NotRequired[str | None]
     reasoning: NotRequired[str]
     reasoning_content: NotRequired[str]
+    tool_calls: NotRequired[list[dict[str, Any]]]
 
 
 class ChunkChoice(Extensible):

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from redraft.server.refine.policy import Keep
+from redraft.server.api.schema.tools import Tool, ToolChoice
+from redraft.server.refine.policy import Keep, Think
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 INT64 = 2**63 - 1
@@ -94,6 +95,12 @@ class RefineOptions(Closed):
     )
     deadline_ms: Tokens | None = Field(
         default=None, description="then the best response so far is taken"
+    )
+    think: Think | None = Field(
+        default=None, description="the phases in which a reasoning model thinks"
+    )
+    think_tokens: Tokens | None = Field(
+        default=None, description="most tokens of thoughts in one phase"
     )
     draft: PhaseSampling | None = None
     feedback_sampling: PhaseSampling | None = None
@@ -242,8 +249,17 @@ class ChatRequest(Generation):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     modalities: list[str] | None = None
-    tools: list[Any] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: ToolChoice | None = Field(default=None, description="left out: auto")
+    parallel_tool_calls: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     include_reasoning: bool | None = None
+
+    @model_validator(mode="after")
+    def _choice_has_tools(self) -> ChatRequest:
+        if self.tool_choice not in (None, "none", "auto") and not self.tools:
+            raise contradiction("tool_choice", "asks for a tool, and tools has none")
+        return self
 
 
 def _kind_of_prompt(prompt: Any) -> str:

@@ -5,10 +5,13 @@
     core           one AsyncLLM from its start to its end: completions and direct mode
     start          builds a core: environment, command line, process
     memory         what is free on a CPU, and the default size of the KV cache
+    families       the parsers of thoughts and tool calls, by the family of a model
     forking        what the forked process must not inherit
     prompts        text and chats to token ids, with no special token recognised in content
     token_text     token ids to text, each token with its own text
     sampling       Sampling to vLLM's parameters
+    chats          chats that need vLLM's own chat completions: thoughts, tools, images
+    errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core
     worker         our code in vLLM's worker processes
     speculation    guesses refinements from their drafts, in the worker

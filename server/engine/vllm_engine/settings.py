@@ -39,6 +39,8 @@ class VllmSettings:
     pipeline_parallel_size: int = 1
     data_parallel_size: int = 1
     from_hub: bool = False  # its code may be in another repository of the hub
+    reasoning_parser: str = "auto"  # vLLM's name of it; "auto": by family; "none": none
+    tool_call_parser: str = "auto"
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
     max_restarts: int = 3  # attempts to bring a dead engine back before giving up

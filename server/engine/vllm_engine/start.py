@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
 from redraft.server.engine.vllm_engine import forking, memory
+from redraft.server.engine.vllm_engine.families import parsers_of
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -192,6 +193,8 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--structured-outputs-config.backend": "xgrammar",
         "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
+    thoughts, tools = parsers(settings)
+    options |= {"--reasoning-parser": thoughts, "--tool-call-parser": tools}
     if settings.draft_markers:
         options["--speculative-config"] = json.dumps(SPECULATION)
     eager = settings.enforce_eager
@@ -202,6 +205,7 @@ def command_line(settings: VllmSettings) -> list[str]:
         options["--kv-cache-memory-bytes"] = kv_bytes
     flags = ["--enable-prompt-tokens-details", "--no-use-tqdm-on-load"]
     flags += ["--enforce-eager"] if eager else []
+    flags += ["--enable-auto-tool-choice"] if tools else []
     # A seeded request whose prompt is processed in two chunks kills vLLM's CPU worker ("CPU
     # Generator does not use offset").
     flags += ["--no-enable-chunked-prefill"] if on_cpu() else []
@@ -209,6 +213,15 @@ def command_line(settings: VllmSettings) -> list[str]:
         word for name, value in options.items() if value is not None for word in (name, str(value))
     ]
     return [*words, *flags, *settings.extra_args]
+
+
+def parsers(settings: VllmSettings) -> tuple[str | None, str | None]:
+    """The parsers of thoughts and of tool calls; None where there is none."""
+    chosen = (settings.reasoning_parser, settings.tool_call_parser)
+    known = parsers_of(settings.model) if "auto" in chosen else (None, None)
+    named = (k if c == "auto" else c for c, k in zip(chosen, known, strict=True))
+    thoughts, tools = (None if name == "none" else name for name in named)
+    return thoughts, tools
 
 
 def _check_memory(settings: VllmSettings, config: Any) -> None:

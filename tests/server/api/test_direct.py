@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import httpx
-import openai
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,8 +27,8 @@ from tests.support.serving import answering
 
 CHAT = "/v1/chat/completions"
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
-TOOLS = [{"type": "function", "function": {"name": "search", "parameters": {}}}]
-BODY = {"model": "scripted:direct", "messages": MESSAGES, "tools": TOOLS}
+FUNCTIONS = [{"name": "search", "parameters": {}}]
+BODY = {"model": "scripted:direct", "messages": MESSAGES, "functions": FUNCTIONS}
 
 
 class Layer:
@@ -87,7 +86,8 @@ def test_the_request_goes_on_under_the_models_own_name_without_our_fields() -> N
     body = {**BODY, "reasoning_effort": "none", "refine": {"max_iterations": 0}, "top_k": 5}
     headers = {"Authorization": "Bearer secret", "X-Request-Id": "twice"}
     assert ask(layer, body, headers=headers).json() == {"choices": []}
-    assert layer.bodies == [{"model": "scripted", "messages": MESSAGES, "tools": TOOLS, "top_k": 5}]
+    theirs = {"messages": MESSAGES, "functions": FUNCTIONS, "top_k": 5}
+    assert layer.bodies == [{"model": "scripted", **theirs}]
     assert not {"authorization", "x-request-id"} & layer.headers[0].keys()
 
 
@@ -99,12 +99,9 @@ def test_simple_requests_do_not_need_the_layer() -> None:
 
 DIRECT_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"n": 2}, "n"),
-    ({"tools": TOOLS}, "tools"),
-    ({"tool_choice": "required"}, "tool_choice"),
     ({"functions": [{}]}, "functions"),
     ({"logprobs": True}, "logprobs"),
     ({"top_logprobs": 2}, "top_logprobs"),
-    ({"chat_template_kwargs": {"enable_thinking": False}}, "chat_template_kwargs"),
     ({"continue_final_message": True}, "continue_final_message"),
     ({"cache_salt": "mine"}, "cache_salt"),
     ({"skip_special_tokens": False}, "skip_special_tokens"),
@@ -116,10 +113,6 @@ DIRECT_FIELDS: list[tuple[dict[str, Any], str]] = [
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]},
         "messages[0].content[0]",
-    ),
-    (
-        {"messages": [{"role": "assistant", "tool_calls": [{}]}, *MESSAGES]},
-        "messages[0].tool_calls",
     ),
     ({"messages": [{"role": "function", "name": "f", "content": "x"}]}, "messages[0].role"),
 ]
@@ -350,18 +343,6 @@ def test_the_metrics_count_it() -> None:
     before = count()
     asyncio.run(send(service, "POST", CHAT, json=BODY))
     assert count() == before + 1
-
-
-def test_the_stock_client_gets_its_tool_calls() -> None:
-    call = {"id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
-    message = {"role": "assistant", "content": None, "tool_calls": [call]}
-    choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-    answer = {"id": "x", "object": "chat.completion", "created": 1, "model": "scripted"}
-    service = serve(Layer(answer={**answer, "choices": [choice]}))
-    with answering(ScriptedEngine(), service) as served:
-        client = openai.OpenAI(base_url=served.v1, api_key="none")
-        completion = client.chat.completions.create(**BODY)
-    assert completion.choices[0].message.tool_calls[0].function.name == "search"
 
 
 def test_no_field_is_done_by_the_layer_and_by_nothing_at_once() -> None:

@@ -1,0 +1,33 @@
+"""Tools and the choice among them, as OpenAI's chats have them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+
+class Function(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class Tool(BaseModel):
+    """A tool the model may call, or the one it must call."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    type: Literal["function"]
+    function: Function
+
+
+def _kind_of_choice(choice: Any) -> str:
+    return "named-tool" if isinstance(choice, dict | Tool) else "tool-choice"
+
+
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("tool-choice")]
+    | Annotated[Tool, Tag("named-tool")],
+    Discriminator(_kind_of_choice),
+]
