@@ -19,7 +19,7 @@ from redraft.server.engine.vllm_engine.settings import (
     weight_bytes,
     what_is_missing,
 )
-from redraft.server.engine.vllm_engine.start import unknown_architectures
+from redraft.server.engine.vllm_engine.start import parsers, unknown_architectures
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest, ManifestError
 
@@ -46,6 +46,7 @@ def model_findings(
     if on_cpu:
         yield _kv_cache(described, weights, settings)
     yield from _templates(files, config)
+    yield from _parsers(settings)
     recorded = None
     try:
         recorded = manifest.read(files.directory)
@@ -134,6 +135,15 @@ def _chosen_template(config: ServerConfig) -> str | None:
         if name == "chat-template" and file:
             return Path(file).read_text(encoding="utf-8")
     return None
+
+
+def _parsers(settings: VllmSettings) -> Iterator[Finding]:
+    """What tells thoughts and tool calls from text; a template says whether there are any."""
+    thoughts, tools = parsers(settings)
+    told = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
+    yield Finding("thoughts", f"{told} (another: --reasoning-parser NAME)")
+    told = f"read by vLLM's parser {tools}" if tools else "tools are refused"
+    yield Finding("tool calls", f"{told} (another: --tool-call-parser NAME)")
 
 
 def _style(recorded: Manifest | None, config: ServerConfig) -> Finding:
