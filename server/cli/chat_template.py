@@ -16,7 +16,8 @@ TOOL = {
 }
 
 
-def template_findings(directory: Path) -> Iterator[Finding]:
+def template_findings(directory: Path, template: str | None = None) -> Iterator[Finding]:
+    """``template``: the text of one that is used in place of the model's own."""
     try:
         from transformers import AutoTokenizer
     except ImportError:
@@ -30,6 +31,8 @@ def template_findings(directory: Path) -> Iterator[Finding]:
         yield Finding("tokenizer", f"cannot be loaded: {first}", remedy, wrong=True)
         return
     yield _tokenizer(tokenizer)
+    if template is not None:
+        tokenizer.chat_template = template
     yield _template(tokenizer)
 
 

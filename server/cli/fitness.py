@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from redraft.server.build.fetching import size
@@ -18,7 +19,7 @@ from redraft.server.engine.vllm_engine.settings import (
     weight_bytes,
     what_is_missing,
 )
-from redraft.server.engine.vllm_engine.start import unknown_architectures
+from redraft.server.engine.vllm_engine.start import parsers, unknown_architectures
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest, ManifestError
 
@@ -44,7 +45,8 @@ def model_findings(
     yield _window(described, settings)
     if on_cpu:
         yield _kv_cache(described, weights, settings)
-    yield from template_findings(files.directory)
+    yield from _templates(files, config)
+    yield from _parsers(settings)
     recorded = None
     try:
         recorded = manifest.read(files.directory)
@@ -114,6 +116,34 @@ def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -
         text += f"; with the weights that is more than the {size(free)} that are free"
         return Finding("kv cache", text, remedy, wrong=True)
     return Finding("kv cache", text)
+
+
+def _templates(files: ModelFiles, config: ServerConfig) -> Iterator[Finding]:
+    try:
+        chosen = _chosen_template(config)
+    except OSError as error:
+        text, remedy = f"cannot read {error.filename}: {error.strerror}", "name a file with one"
+        yield Finding("template", text, remedy, wrong=True)
+    else:
+        yield from template_findings(files.directory, chosen)
+
+
+def _chosen_template(config: ServerConfig) -> str | None:
+    """The text of the file given with --engine-arg chat-template=FILE."""
+    for argument in config.engine_arg:
+        name, _, file = argument.lstrip("-").partition("=")
+        if name == "chat-template" and file:
+            return Path(file).read_text(encoding="utf-8")
+    return None
+
+
+def _parsers(settings: VllmSettings) -> Iterator[Finding]:
+    """What tells thoughts and tool calls from text; a template says whether there are any."""
+    thoughts, tools = parsers(settings)
+    told = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
+    yield Finding("thoughts", f"{told} (another: --reasoning-parser NAME)")
+    told = f"read by vLLM's parser {tools}" if tools else "tools are refused"
+    yield Finding("tool calls", f"{told} (another: --tool-call-parser NAME)")
 
 
 def _style(recorded: Manifest | None, config: ServerConfig) -> Finding:

@@ -125,6 +125,8 @@ def test_a_model_that_can_be_served_is_described(examine: Examine, model: Path) 
         "knows system messages; does not know tools, enable_thinking"
     )
     assert found["tokenizer"]["text"].startswith(f"fast; {tiny_model.VOCABULARY} tokens")
+    assert found["thoughts"]["text"].startswith("not told apart")
+    assert found["tool calls"]["text"].startswith("tools are refused")
     assert "style srt" in found["manifest"]["text"]
     assert "images and other parts are refused" in found["messages"]["text"]
 
@@ -135,7 +137,7 @@ def without_template(model: Path) -> None:
 
 def with_a_template_that_thinks(model: Path) -> None:
     template = (model / "chat_template.jinja").read_text()
-    thinks = "{% if enable_thinking %}<think>{% endif %}{{ tools }}"
+    thinks = "{% if enable_thinking %}<think>{% endif %}{{ tools }}{# <tool_call> #}"
     (model / "chat_template.jinja").write_text(template + thinks)
 
 
@@ -186,6 +188,19 @@ def test_what_is_wrong_with_a_model_is_said_with_what_to_do(
 
 
 @pytest.mark.vllm
+def test_a_template_given_apart_is_the_one_looked_at(
+    examine: Examine, model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+    template = shutil.move(copy / "chat_template.jinja", tmp_path / "own.jinja")
+    (copy / "redraft.json").unlink()
+    assert examine(str(copy), "--engine-arg", f"chat-template={template}")[0] == 0
+    code, found = examine(str(copy), "--engine-arg", "chat-template=/none.jinja")
+    assert code == 1
+    assert found["template"]["text"] == "cannot read /none.jinja: No such file or directory"
+
+
+@pytest.mark.vllm
 def test_what_a_template_knows_is_found_by_rendering(
     examine: Examine, model: Path, tmp_path: Path
 ) -> None:
@@ -195,6 +210,8 @@ def test_what_a_template_knows_is_found_by_rendering(
     code, found = examine(str(copy))
     assert code == 0
     assert found["template"]["text"] == "knows system messages, tools, enable_thinking"
+    assert found["thoughts"]["text"].startswith("told apart by vLLM's parser qwen3")
+    assert found["tool calls"]["text"].startswith("read by vLLM's parser hermes")
     assert found["manifest"]["text"].startswith("no redraft.json")
     assert "structured output" in found["feedback"]["text"]
     code, found = examine(str(copy), "--style", "srt")
