@@ -54,7 +54,8 @@ def _message(message: ChatMessage) -> Message:
         content = "\n".join(part.text or "" for part in content)
     # OpenAI's newer word for the same thing; chat templates know the older one.
     role = "system" if message.role == "developer" else message.role
-    wire = {"tool_calls": message.tool_calls, "tool_call_id": message.tool_call_id}
+    calls = [call.model_dump() for call in message.tool_calls or ()]
+    wire = {"tool_calls": calls, "tool_call_id": message.tool_call_id}
     wire = {name: value for name, value in wire.items() if value}
     if not wire:
         return Message(role, content, message.name)
