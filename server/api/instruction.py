@@ -55,7 +55,8 @@ def _message(message: ChatMessage) -> Message:
     if isinstance(content, list):
         content = "\n".join(part.text or "" for part in content)
     role = _role(message)
-    wire = {"tool_calls": message.tool_calls, "tool_call_id": message.tool_call_id}
+    calls = [call.model_dump() for call in message.tool_calls or ()]
+    wire = {"tool_calls": calls, "tool_call_id": message.tool_call_id}
     wire = {name: value for name, value in wire.items() if value}
     if not wire:
         return Message(role, content, message.name)

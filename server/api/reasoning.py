@@ -55,6 +55,7 @@ class ReasoningText:
                 self._streamed = True
             case PhaseStarted(phase=phase, iteration=iteration):
                 self._heading, self._streamed = _heading(phase, iteration), False
+                self._thinking = None
             case Delta(live=live, text=text):
                 self._streamed = True
                 if live:

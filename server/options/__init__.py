@@ -14,7 +14,7 @@ order of environment and file (``file_wins``), and its ``--help`` shows it.
 from redraft.server.options.fields import flag, option, secret, variable
 from redraft.server.options.key_files import read_key, read_secret
 from redraft.server.options.reader import build, read
-from redraft.server.options.values import ConfigError, read_file, read_key, read_secret, read_yaml
+from redraft.server.options.values import ConfigError, read_file, read_yaml
 
 __all__ = [
     "ConfigError",

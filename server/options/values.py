@@ -57,18 +57,6 @@ def read_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"cannot read {where}: {error}") from error
 
 
-def read_key(key: str, file: str) -> str:
-    """``key``, else the content of ``file``, else an empty string."""
-    return key or (read_secret(file).strip() if file else "")
-
-
-def read_secret(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the key file {file}: {error}") from error
-
-
 def element_type(hint: Any) -> tuple[type, tuple[Any, ...]]:
     """The class behind ``int | None``, ``tuple[str, ...]`` or ``Literal["a", "b"]``, and the
     choices of the last."""

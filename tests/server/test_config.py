@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from redraft.server import config, options
+from redraft.server import config
 from redraft.server.config import ServerConfig
 from redraft.server.engine.http_engine import Upstream
 from redraft.server.engine.vllm_engine import VllmSettings

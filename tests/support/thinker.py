@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server.engine.base import Json, Message
-from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+from redraft.server.refine.requests import Requests
 
 WINDOW = 2048
 SPECIAL = ("<|pad|>", "<|im_start|>", "<|im_end|>")
@@ -77,8 +77,10 @@ def asked_weather(answer: str = "rain") -> tuple[Message, ...]:
 
 
 def _lessons() -> list[_Lesson]:
-    request = _user(FEEDBACK_REQUEST.format(instruction=SUM, response=DRAFT))
-    refining = (request, Message("assistant", FEEDBACK), _user(REFINEMENT_REQUEST))
+    requests = Requests()
+    request = _user(requests.for_feedback(SUM, DRAFT))
+    better = _user(requests.for_refinement(SUM, DRAFT, FEEDBACK))
+    refining = (_user(SUM), Message("assistant", DRAFT), better)
     return [
         _Lesson((_user(SUM),), f"<think>\n{THOUGHT}\n</think>\n\n{DRAFT}"),
         _Lesson((_user(SUM),), DRAFT, think=False),

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from redraft.server.api.schema.strict import Closed, Open, contradiction
 from redraft.server.api.schema.structure import ResponseFormat, StructuredOutputs
-from redraft.server.api.schema.tools import Tool, ToolChoice
+from redraft.server.api.schema.tools import CalledTool, Tool, ToolChoice
 from redraft.server.refine.policy import Keep, Think
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -125,7 +125,7 @@ class ChatMessage(Open):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content | None = None
     name: str | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[CalledTool] | None = None
     tool_call_id: str | None = None
     # Clients send these back with the history; they are left out of prompts.
     reasoning: Any = None

@@ -22,6 +22,23 @@ class Tool(BaseModel):
     function: Function
 
 
+class CalledFunction(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    name: Annotated[str, Field(min_length=1)]
+    arguments: str  # JSON, as the model wrote it
+
+
+class CalledTool(BaseModel):
+    """A call in the history of a chat."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
 def _kind_of_choice(choice: Any) -> str:
     return "named-tool" if isinstance(choice, dict | Tool) else "tool-choice"
 

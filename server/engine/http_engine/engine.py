@@ -48,6 +48,7 @@ class HttpEngine:
         self.has_tokens = False
         self.listed: tuple[str, ...] = ()  # every model of the upstream, adapters included
         self.thinks, self.calls_tools = upstream.thinks, upstream.calls_tools
+        self._has_thought = False  # ever
         # An upstream does not show its template; without these it thinks as it does by itself.
         self._switches = chat_body.THINKING if upstream.thinks else ()
         self._upstream, self._connection = upstream, connection
@@ -136,6 +137,7 @@ class HttpEngine:
                 async for event in events:
                     heard = answer.read(event)
                     if chunk := heard.chunk():
+                        self._has_thought |= bool(chunk.thought)
                         yield chunk
                     if fragment := heard.released.fragment:
                         ids = await self.encode(fragment) if answer.exact else ()
@@ -156,7 +158,8 @@ class HttpEngine:
         if isinstance(prompt, Tokens):
             self._need_tokens()
         elif self.has_tokens and (spelled := await self._spelled.in_chat(prompt.messages)):
-            if prompt.is_plain and not self.thinks:
+            # As tokens, a thinking model's thoughts would come back among its text.
+            if prompt.is_plain and not (self.thinks or self._has_thought):
                 return Tokens(await self.encode_chat(prompt.messages))
             return replace(prompt, messages=without(prompt.messages, spelled))
         return prompt

@@ -45,9 +45,10 @@ Json = Mapping[str, Any]
 class Chats:
     """The chat completions of one core."""
 
-    def __init__(self, serving: Any, args: Namespace, prompts: Prompts) -> None:
-        """``serving`` is vLLM's handler of /v1/chat/completions."""
-        self._serving, self._prompts = serving, prompts
+    def __init__(self, serving: Any, args: Namespace, prompts: Prompts, has_budgets: bool) -> None:
+        """``serving`` is vLLM's handler of /v1/chat/completions; ``has_budgets``: it can end the
+        thoughts of this model."""
+        self._serving, self._prompts, self._has_budgets = serving, prompts, has_budgets
         self.thinks = bool(args.reasoning_parser)
         self.calls_tools = bool(args.enable_auto_tool_choice and args.tool_call_parser)
 
@@ -97,6 +98,8 @@ class Chats:
     def _request(self, chat: Chat, sampling: Sampling, call: Call) -> dict[str, Any]:
         messages = tuple(map(self._prompts.without_special, chat.messages))
         options = _held(chat.options)
+        if not self._has_budgets:
+            options = replace(options, think_tokens=None)
         fields = {
             **chat_body.prompt_fields(Chat(messages, options)),
             **chat_body.vllm_fields(options, self._prompts.switches),

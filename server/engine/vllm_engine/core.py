@@ -89,7 +89,9 @@ class Core:
         self.direct = await build_direct(self._llm, self._args)
         self._adapters = self.direct.state.openai_serving_models.lora_requests
         serving = self.direct.state.openai_serving_chat
-        self.chats = Chats(serving, self._args, self.prompts)
+        thinking = self._llm.vllm_config.reasoning_config
+        budgets = thinking is not None and thinking.enabled
+        self.chats = Chats(serving, self._args, self.prompts, budgets)
 
     def start_warming(self) -> None:
         """Begin the warm-up, and do not wait for it."""
@@ -132,6 +134,8 @@ class Core:
     async def _chat(
         self, chat: Chat, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
+        if self._markers is not None and (sampling.min_p or sampling.logit_bias):
+            raise EngineRefused(UNVERIFIED)
         if not any(message.has_media for message in chat.messages):
             room = self._room(await self.ids_of(chat))
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens or room, room))

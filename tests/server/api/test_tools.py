@@ -126,6 +126,10 @@ def test_the_first_of_several_drafts_that_calls_a_tool_is_the_answer() -> None:
         ({"tool_choice": {"type": "function", "function": {"name": "fly"}}}, "tool_choice"),
         ({"tools": None, "tool_choice": "required"}, "tool_choice"),
         ({"parallel_tool_calls": "no"}, "parallel_tool_calls"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{}]}, *MESSAGES]},
+            "messages[0].tool_calls[0].function",
+        ),
     ],
 )
 def test_a_mistake_is_named(body: dict[str, Any], param: str) -> None:

@@ -126,6 +126,11 @@ def test_max_tokens_beyond_the_window_end_where_it_does(running: Running) -> Non
     assert usage.prompt_tokens + usage.completion_tokens == tiny_model.WINDOW
 
 
+def test_a_budget_for_thoughts_means_nothing_to_a_model_without_any(running: Running) -> None:
+    frugal = replace(MAY_CALL, options=replace(MAY_CALL.options, think_tokens=5))
+    assert ask(running, WORDS, frugal).text == ask(running, WORDS, MAY_CALL).text
+
+
 def test_what_vllm_refuses_is_refused_in_its_words(running: Running) -> None:
     unknown = {"type": "function", "function": {"name": "fly"}}
     with pytest.raises(EngineRefused, match="tool"):
