@@ -151,11 +151,14 @@ class Core:
     async def ids_of(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, Chat):
             return list(prompt.ids)
-        if sum(len(message.content) for message in prompt.messages) < LONG_TEXT:
+        characters = sum(len(message.content) for message in prompt.messages)
+        self.prompts.check_length(characters, self.window)
+        if characters < LONG_TEXT:
             return self.prompts.encode_chat(prompt.messages)
         return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages)
 
     async def encode(self, text: str) -> list[int]:
+        self.prompts.check_length(len(text), self.window)
         if len(text) < LONG_TEXT:
             return self.prompts.encode(text)
         return await asyncio.to_thread(self.prompts.encode, text)

@@ -14,7 +14,9 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
-from redraft.server.engine.base import EngineError, EngineRefused, Message
+from redraft.server.engine.base import EngineError, EngineRefused, Message, PromptTooLong
+
+SHORTEST_REFUSED = 100_000  # characters; encoding so many takes a tenth of a second
 
 
 class Prompts:
@@ -36,17 +38,28 @@ class Prompts:
         by_length = sorted(added, key=len, reverse=True)  # the longest match wins, as in tokenizers
         self._spelled = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
         self._plain = _without_added_tokens(backend)
+        self._longest = max(map(len, backend.get_vocab(with_added_tokens=True)))
+
+    def check_length(self, characters: int, window: int) -> None:
+        """Raise PromptTooLong for a text that cannot fit ``window`` tokens, without encoding it:
+        megabytes take seconds to encode."""
+        most = max(window * self._longest, SHORTEST_REFUSED)
+        if characters > most:
+            raise PromptTooLong(
+                f"the prompt has {characters} characters, more than {window} tokens, the model's "
+                f"window, can hold; shorten it"
+            )
 
     def encode(self, text: str) -> list[int]:
         """The tokens of text, no special token recognised or added."""
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
+        return _ids(self._plain, text)
 
     def encode_chat(self, messages: tuple[Message, ...]) -> list[int]:
         """The tokens of the chat, with the beginning of the assistant's next message."""
         hidden = _Hidden(self._spelled)
         rendered = self._render([_record(message, hidden) for message in messages])
         if not hidden.words:
-            return list(self.tokenizer.encode(rendered, add_special_tokens=False).ids)
+            return _ids(self.tokenizer, rendered)
         return self._encode_with(rendered, hidden)
 
     def opening(self) -> list[int]:
@@ -110,6 +123,11 @@ class _Hidden:
 def _record(message: Message, hidden: _Hidden) -> dict[str, str]:
     record = {"role": hidden.hide(message.role), "content": hidden.hide(message.content)}
     return record if message.name is None else {**record, "name": hidden.hide(message.name)}
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    # A batch is encoded without the interpreter's lock, a single text is not.
+    return list(tokenizer.encode_batch([text], add_special_tokens=False)[0].ids)
 
 
 def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
