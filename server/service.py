@@ -66,6 +66,8 @@ class Service:
 
     def __post_init__(self) -> None:
         self.admission.report_to(self.metrics)
+        if self.traces:
+            self.traces.report_to(self.metrics.trace)
 
     async def run(self, job: Job) -> AsyncGenerator[Event, None]:
         """The events of one job. Closing it ends the engine's work at once."""
