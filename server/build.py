@@ -163,6 +163,7 @@ def vllm_settings(config: ServerConfig, directory: Path) -> VllmSettings:
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        engine_stall_s=config.engine_stall_s,
         max_restarts=config.max_restarts,
         extra_args=tuple(f"--{argument.lstrip('-')}" for argument in config.engine_arg),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 
 from redraft.server.config import ServerConfig
@@ -18,6 +19,11 @@ class ServedModel:
     engine: Engine
     manifest: Manifest | None = None
     direct: Direct | None = None  # the engine's own OpenAI layer, where it has one
+
+    @property
+    def gave_up(self) -> asyncio.Event | None:
+        """Set while an engine that runs here cannot be brought back; None for one elsewhere."""
+        return getattr(self.engine, "gave_up", None)
 
     @property
     def style(self) -> Style:

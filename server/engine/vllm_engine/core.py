@@ -10,6 +10,7 @@ import zlib
 from argparse import Namespace
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from vllm import SamplingParams
@@ -30,6 +31,7 @@ from redraft.server.engine.base import (
     Sampling,
     Usage,
 )
+from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.direct import build_direct
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
@@ -47,9 +49,17 @@ UNVERIFIED = (
 class Core:
     """One AsyncLLM."""
 
-    def __init__(self, llm: Any, args: Namespace, markers: DraftMarkers | None = None) -> None:
+    def __init__(
+        self,
+        llm: Any,
+        args: Namespace,
+        progress: progress.Progress,
+        processes: set[BaseProcess],
+        markers: DraftMarkers | None = None,
+    ) -> None:
         """``open`` it before use."""
         self._llm = llm
+        self._progress, self._processes = progress, processes
         self._args = args
         self._markers = markers
         self._defaults = llm.model_config.get_diff_sampling_param()
@@ -90,6 +100,14 @@ class Core:
     async def died(self) -> None:
         """Return when the engine's process has died."""
         await asyncio.wait({self._llm.output_handler})
+
+    async def stalled(self, stall_s: float) -> None:
+        """Return when completions have run for ``stall_s`` without any output."""
+        await self._progress.stalled(self, stall_s)
+
+    def kill(self) -> None:
+        """End the engine's process at once, also one that is stopped; ``died`` returns then."""
+        progress.kill(self._processes)
 
     async def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call

@@ -39,7 +39,11 @@ class VllmSettings:
     data_parallel_size: int = 1
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
     draft_markers: DraftMarkers | None = None  # None: no speculation
-    max_restarts: int = 3  # attempts to bring a dead engine back before giving up
+    engine_stall_s: float = (
+        120.0  # without output while completions run, an engine is replaced; 0: never
+    )
+    max_restarts: int = 3  # attempts at once to bring a dead engine back; the next ones wait
+    first_wait_s: float = 30.0  # before those, doubled at each
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 
     @property
