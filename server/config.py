@@ -255,8 +255,20 @@ class ServerConfig:
         VllmSettings.warm_up,
         "vllm",
     )
+    engine_stall_s: float = option(
+        "an engine that gives no output for so long, with requests running, is replaced; 0: never",
+        VllmSettings.engine_stall_s,
+        "vllm",
+        least=0,
+    )
     max_restarts: int = option(
-        "attempts to bring a dead engine back", VllmSettings.max_restarts, "vllm", least=0
+        "attempts at once to bring a dead engine back; after them /health fails, and the next wait",
+        VllmSettings.max_restarts,
+        "vllm",
+        least=0,
+    )
+    exit_when_down: bool = option(
+        "end the process with status 1, rather than wait, when they have failed", False, "vllm"
     )
     engine_arg: tuple[str, ...] = option(
         "NAME=VALUE, NAME VALUE or NAME, any other argument of vLLM's own server; repeat it",

@@ -123,6 +123,15 @@ class Appender:
     def size(self) -> int:
         return os.fstat(self._fd).st_size
 
+    @property
+    def removed(self) -> bool:
+        """Whether the path no longer leads to this file."""
+        try:
+            there, open_file = os.stat(self.path), os.fstat(self._fd)
+        except FileNotFoundError:
+            return True
+        return (there.st_dev, there.st_ino) != (open_file.st_dev, open_file.st_ino)
+
     def write(self, data: bytes) -> None:
         """Hand whole lines to the operating system; they survive the death of this process."""
         before = self.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 
 from redraft.server.config import ServerConfig
@@ -33,6 +34,11 @@ class ServedModel:
     def direct_name(self) -> str:
         """What direct mode asks for: whatever writes its drafts."""
         return self.adapters.draft or self.engine.model
+
+    @property
+    def gave_up(self) -> asyncio.Event | None:
+        """Set while an engine that runs here cannot be brought back; None for one elsewhere."""
+        return getattr(self.engine, "gave_up", None)
 
     @property
     def style(self) -> Style:

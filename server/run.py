@@ -34,6 +34,7 @@ from redraft.server.api.app import build_app
 from redraft.server.api.keys import ApiKey, check_access, read_keys
 from redraft.server.config import ServerConfig, read
 from redraft.server.engine.base import EngineError
+from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import ManifestError
 from redraft.server.service import Service
@@ -98,15 +99,26 @@ async def serve(
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)
         announce(config, built, listener, time.monotonic() - began)
-        await first_of(stop.requested, serving)
+        down = asyncio.create_task(given_up(config, built.model))
+        await first_of(stop.requested, serving, down)
+        status = int(down.done())
+        down.cancel()
         await end(server, service, config.grace_s)
         await serving
     finally:
         await built.close()
         if traces:
             traces.close()
-    say("stopped")
-    return 0
+    say("stopped: the engine could not be brought back" if status else "stopped")
+    return status
+
+
+async def given_up(config: ServerConfig, model: ServedModel) -> None:
+    """Return when the engine cannot be brought back and the process should end for it."""
+    if not config.exit_when_down or model.gave_up is None:
+        await asyncio.get_running_loop().create_future()
+        return
+    await model.gave_up.wait()
 
 
 def freeze_start_up_objects() -> None:

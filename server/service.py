@@ -70,6 +70,8 @@ class Service:
 
     def __post_init__(self) -> None:
         self.admission.report_to(self.metrics)
+        if self.traces:
+            self.traces.report_to(self.metrics.trace)
 
     @property
     def models(self) -> dict[str, ServedModel]:

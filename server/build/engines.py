@@ -223,6 +223,7 @@ def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
         warm_up=config.warm_up,
+        engine_stall_s=config.engine_stall_s,
         max_restarts=config.max_restarts,
         reasoning_parser=config.reasoning_parser,
         tool_call_parser=config.tool_call_parser,

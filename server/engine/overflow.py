@@ -36,6 +36,14 @@ def too_long(window: int, prompt_tokens: int, max_tokens: int | None = None) -> 
     )
 
 
+def too_many_characters(window: int, characters: int) -> PromptTooLong:
+    """A text so long that it need not be counted in tokens."""
+    return PromptTooLong(
+        f"This model's maximum context length is {window} tokens. However, your messages have "
+        f"{characters} characters. Please reduce the length of the messages {_CODE}."
+    )
+
+
 def in_openais_words(message: str, code: str | None = None) -> str | None:
     """Another server's error as OpenAI would begin it; None when it is about something else."""
     if code != "context_length_exceeded" and not _OVERFLOW.search(message):

@@ -116,17 +116,19 @@ class FeedbackParts:
 
 # "Overall Score: [[7]]", "### Overall Score: 7/10", "**Overall Score**: [[7]]", "Score - 7".
 # The last number of the text counts: earlier ones may quote the instruction.
+# Repeats in both patterns are possessive (*+), so that no text takes more than one pass.
 _SCORE = re.compile(
-    r"(?:overall\s+)?(?:score|rating)[\s*_`#]*[:=-]?[\s*_`]*"
-    r"(?:\[\[\s*(?P<boxed>-?\d+(?:\.\d+)?)\s*\]\]|\[?\s*(?P<bare>-?\d+(?:\.\d+)?)\s*\]?)"
-    r"(?:[\s*_`]*(?:/|out\s+of)\s*(?P<scale>\d+))?",
+    r"(?:overall\s++)?(?:score|rating)[\s*_`#]*+[:=-]?[\s*_`]*+"
+    r"(?:\[\[\s*+(?P<boxed>-?\d++(?:\.\d++)?+)\s*+\]\]"
+    r"|(?:\[\s*+)?(?P<bare>-?\d++(?:\.\d++)?+)\s*+\]?+)"
+    r"(?:[\s*_`]*+(?:/|out\s++of)\s*+(?P<scale>\d++))?+",
     re.IGNORECASE,
 )
 _HEADING = re.compile(
-    r"^[ \t]*(?:\d+[.)]\s*)?[#*_ \t]*"
-    r"(?P<name>(?:identify\s+)?weakness(?:es)?|(?:actionable\s+|offer\s+actionable\s+)?"
-    r"(?:suggestions?|advice)|(?:overall\s+)?(?:score|rating)|feedback)"
-    r"[*_ \t]*(?::|-|$)[*_ \t]*",
+    r"^[ \t]*+(?:\d++[.)]\s*+)?+[#*_ \t]*+"
+    r"(?P<name>(?:identify\s++)?weakness(?:es)?|(?:actionable\s++|offer\s++actionable\s++)?"
+    r"(?:suggestions?|advice)|(?:overall\s++)?(?:score|rating)|feedback)"
+    r"[*_ \t]*+(?::|-|$)[*_ \t]*+",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -176,9 +178,9 @@ def parse_score(text: str) -> int:
         raise FormatError(f"no 'Overall Score: [[1-10]]' in feedback {_shown(text)}")
     last = mentions[-1]
     value = float(last["boxed"] or last["bare"])
-    scale = int(last["scale"]) if last["scale"] else HIGHEST_SCORE
+    scale = float(last["scale"] or HIGHEST_SCORE)
     if scale != HIGHEST_SCORE:
-        raise FormatError(f"score is out of {scale}, expected out of 10, in {_shown(text)}")
+        raise FormatError(f"score is out of {scale:g}, expected out of 10, in {_shown(text)}")
     if not LOWEST_SCORE <= value <= HIGHEST_SCORE:
         raise FormatError(f"score is {value:g}, expected 1 to 10, in {_shown(text)}")
     return round(value)

@@ -86,6 +86,7 @@ class _Families:
         self.rejections = counter(
             "admission_rejections_total", "Loops turned away at the door", "reason"
         )
+        self.traces = counter("traces_total", "Traces, stored or lost", "outcome")
         self.engine_up = gauge("engine_up", "1 when the engine takes work", "engine")
         self.form = gauge(
             "feedback_form", "1 for what keeps an engine's feedback readable", "engine", "form"
@@ -127,6 +128,9 @@ class Metrics:
 
     def rejected(self, reason: str) -> None:
         self._families.rejections.labels(reason).inc()
+
+    def trace(self, stored: bool) -> None:
+        self._families.traces.labels("stored" if stored else "lost").inc()
 
     def engine(self, name: str, up: bool) -> None:
         self._families.engine_up.labels(name).set(up)

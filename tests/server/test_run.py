@@ -229,6 +229,39 @@ def test_on_vllm_a_signal_to_all_processes_lets_a_running_loop_finish(
         assert "ERROR" not in program.output
 
 
+def kill_the_engine(program: Program) -> None:
+    import psutil  # comes with vLLM
+
+    children = psutil.Process(program.process.pid).children(recursive=True)
+    assert children
+    for child in children:
+        child.kill()
+
+
+@pytest.mark.vllm
+def test_health_fails_while_the_engine_does_not_come_back(tmp_path: Path) -> None:
+    model = tiny_model.build(tmp_path)
+    with running(str(model), "--max-restarts", "0") as program:
+        assert httpx.get(program.url + "/health").json() == {"status": "alive"}
+        kill_the_engine(program)
+        program.until("started again in 30 s")
+        down = httpx.get(program.url + "/health")
+        assert (down.status_code, down.json()["status"]) == (503, "engine_down")
+        assert "started again in 30 s" in httpx.get(program.url + "/ready").json()["reason"]
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0
+
+
+@pytest.mark.vllm
+def test_the_process_ends_for_an_engine_that_does_not_come_back_if_asked(tmp_path: Path) -> None:
+    model = tiny_model.build(tmp_path)
+    with running(str(model), "--max-restarts", "0", "--exit-when-down") as program:
+        assert program.url
+        kill_the_engine(program)
+        assert program.wait() == 1
+        assert "stopped: the engine could not be brought back" in program.output
+
+
 @pytest.mark.vllm
 def test_a_signal_while_the_engine_starts_ends_that(tmp_path: Path) -> None:
     with running(str(tiny_model.build(tmp_path))) as program:

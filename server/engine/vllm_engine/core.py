@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from vllm import SamplingParams
@@ -32,6 +33,7 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.forms import held
 from redraft.server.engine.overflow import too_long
+from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import build_direct
 from redraft.server.engine.vllm_engine.errors import vllm_errors
@@ -53,9 +55,17 @@ UNVERIFIED = (
 class Core:
     """One AsyncLLM."""
 
-    def __init__(self, llm: Any, args: Namespace, markers: DraftMarkers | None = None) -> None:
+    def __init__(
+        self,
+        llm: Any,
+        args: Namespace,
+        progress: progress.Progress,
+        processes: set[BaseProcess],
+        markers: DraftMarkers | None = None,
+    ) -> None:
         """``open`` it before use."""
         self._llm = llm
+        self._progress, self._processes = progress, processes
         self._args = args
         self._markers = markers
         self._defaults = llm.model_config.get_diff_sampling_param()
@@ -122,6 +132,14 @@ class Core:
     async def died(self) -> None:
         """Return when the engine's process has died."""
         await asyncio.wait({self._llm.output_handler})
+
+    async def stalled(self, stall_s: float) -> None:
+        """Return when completions have run for ``stall_s`` without any output."""
+        await self._progress.stalled(self, stall_s)
+
+    def kill(self) -> None:
+        """End the engine's process at once, also one that is stopped; ``died`` returns then."""
+        progress.kill(self._processes)
 
     def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
@@ -231,11 +249,14 @@ class Core:
         if not isinstance(prompt, Chat):
             return list(prompt.ids)
         options = self.chats.as_rendered(prompt.options) if prompt.options.tools else prompt.options
-        if sum(len(message.content) for message in prompt.messages) < LONG_TEXT:
+        characters = sum(len(message.content) for message in prompt.messages)
+        self.prompts.check_length(characters, self.window)
+        if characters < LONG_TEXT:
             return self.prompts.encode_chat(prompt.messages, options)
         return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages, options)
 
     async def encode(self, text: str) -> list[int]:
+        self.prompts.check_length(len(text), self.window)
         if len(text) < LONG_TEXT:
             return self.prompts.encode(text)
         return await asyncio.to_thread(self.prompts.encode, text)

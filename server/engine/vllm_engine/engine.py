@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from redraft.server.engine.vllm_engine.core import Core
 
 RESTART_WINDOW_S = 600.0  # only restarts within it count towards max_restarts
+LONGEST_WAIT_S = 300.0  # before a restart; less than the window, or the waits would start anew
 Report = Callable[[str], None]
 
 
@@ -49,6 +50,7 @@ class VllmEngine:
         self._report = report
         self._core: Core | None = core
         self._down = ""  # the reason why there is no core
+        self.gave_up = asyncio.Event()  # restarting at once has failed; cleared when it is back
         self._supervisor = asyncio.create_task(self._supervise())
 
     @classmethod
@@ -106,27 +108,53 @@ class VllmEngine:
         return core
 
     async def _supervise(self) -> None:
-        """Restart the engine when its process dies, at most ``max_restarts`` times in a row."""
+        """Replace the engine when its process dies or hangs: ``max_restarts`` times at once, then
+        after longer and longer waits."""
         restarts: deque[float] = deque()
         while self._core is not None:
             core = self._core
-            await core.died()
-            self._core, self._down = None, "being restarted after its process died"
-            self._report(f"the process of engine {self.name!r} died")
+            problem = await self._end_of(core)
+            self._core, self._down = None, f"being restarted: {problem}"
+            self._report(f"engine {self.name!r}: {problem}")
             await core.close()
-            while self._core is None and self._may_restart(restarts):
+            while self._core is None:
+                await self._wait_to_restart(restarts)
                 await self._restart()
 
-    def _may_restart(self, restarts: deque[float]) -> bool:
+    async def _end_of(self, core: Core) -> str:
+        """Return, with what happened, when the engine's process has died or was killed because it
+        hung."""
+        dying = asyncio.create_task(core.died())
+        ends = {dying}
+        if stall_s := self._settings.engine_stall_s:
+            ends.add(asyncio.create_task(core.stalled(stall_s)))
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if dying.done():
+                return "its process died"
+            core.kill()
+            await dying
+            return f"its process gave no output for {stall_s:g} s and was ended"
+        finally:
+            for task in ends:
+                task.cancel()
+
+    async def _wait_to_restart(self, restarts: deque[float]) -> None:
         now = time.monotonic()
         while restarts and now - restarts[0] > RESTART_WINDOW_S:
             restarts.popleft()
-        if len(restarts) >= self._settings.max_restarts:
-            self._down = f"down: its process died {len(restarts)} times in a row; restart Redraft"
-            self._report(f"engine {self.name!r} is {self._down}")
-            return False
         restarts.append(now)
-        return True
+        late = len(restarts) - self._settings.max_restarts
+        if late <= 0:
+            return
+        wait_s = min(self._settings.first_wait_s * 2.0 ** (late - 1), LONGEST_WAIT_S)
+        self._down = (
+            f"down: its process ended {len(restarts)} times in {RESTART_WINDOW_S:g} s; it is "
+            f"started again in {wait_s:g} s"
+        )
+        self.gave_up.set()
+        self._report(f"engine {self.name!r} is {self._down}")
+        await asyncio.sleep(wait_s)
 
     async def _restart(self) -> None:
         try:
@@ -134,6 +162,7 @@ class VllmEngine:
         except EngineError as error:
             self._report(f"engine {self.name!r} did not restart: {error}")
         else:
+            self.gave_up.clear()
             self._report(f"engine {self.name!r} is back")
 
 

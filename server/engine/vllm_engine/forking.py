@@ -48,8 +48,9 @@ _forking = _Forking()
 
 
 @contextlib.contextmanager
-def engine_process(*, capture: bool) -> Iterator[None]:
-    """Start the engine's process in this block. With ``capture`` its output goes to a log file
+def engine_process(*, capture: bool) -> Iterator[set[BaseProcess]]:
+    """Start the engine's process in this block; yields a set that has it afterwards. With
+    ``capture`` its output goes to a log file
     until ``show_output`` is called in it; if it does not start, the file is kept and the error
     has its last line."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_HANDLE)  # inherited
@@ -60,14 +61,16 @@ def engine_process(*, capture: bool) -> Iterator[None]:
     watchdog.start()
     with tempfile.NamedTemporaryFile(prefix="redraft-engine-", suffix=".log", delete=False) as log:
         _forking.engine, _forking.log = True, log.fileno() if capture else None
+        started: set[BaseProcess] = set()
         try:
-            yield
+            yield started
         except Exception as error:  # vLLM's log has the cause, its exception seldom does
             logged = _LAST_ERROR.findall(Path(log.name).read_text(errors="replace"))
             if not logged:
                 raise
             raise EngineError(f"{logged[-1]} (more in {log.name})") from error
         else:
+            started |= set(multiprocessing.active_children()) - others
             Path(log.name).unlink()
         finally:
             watchdog.cancel()

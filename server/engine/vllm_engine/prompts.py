@@ -17,7 +17,10 @@ from tokenizers import Tokenizer
 
 from redraft.server.engine.base import PLAIN, ChatOptions, EngineError, EngineRefused, Message
 from redraft.server.engine.chat_body import THINKING, template_kwargs
+from redraft.server.engine.overflow import too_many_characters
 from redraft.server.engine.spelling import broken, rewritten
+
+SHORTEST_REFUSED = 100_000  # characters; encoding so many takes a tenth of a second
 
 
 class Prompts:
@@ -41,10 +44,17 @@ class Prompts:
         by_length = sorted(added, key=len, reverse=True)  # the longest match wins, as in tokenizers
         self._spelled = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
         self._plain = _without_added_tokens(backend)
+        self._longest = max(map(len, backend.get_vocab(with_added_tokens=True)))
+
+    def check_length(self, characters: int, window: int) -> None:
+        """Raise PromptTooLong for a text that cannot fit ``window`` tokens, without encoding it:
+        megabytes take seconds to encode."""
+        if characters > max(window * self._longest, SHORTEST_REFUSED):
+            raise too_many_characters(window, characters)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of text, no special token recognised or added."""
-        return list(self._plain.encode(text, add_special_tokens=False).ids)
+        return _ids(self._plain, text)
 
     @property
     def switches(self) -> tuple[str, ...]:
@@ -67,7 +77,7 @@ class Prompts:
         records = [_record(rewritten(message, hidden.hide)) for message in messages]
         rendered = self._render(records, options)
         if not hidden.words:
-            return list(self.tokenizer.encode(rendered, add_special_tokens=False).ids)
+            return _ids(self.tokenizer, rendered)
         return self._encode_with(rendered, hidden)
 
     def opening(self) -> list[int]:
@@ -143,6 +153,11 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     with suppress(ValueError, TypeError):  # a model may have written no JSON
         function["arguments"] = json.loads(function["arguments"])
     return {**call, "function": function}
+
+
+def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    # A batch is encoded without the interpreter's lock, a single text is not.
+    return list(tokenizer.encode_batch([text], add_special_tokens=False)[0].ids)
 
 
 def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:

@@ -46,7 +46,9 @@ class VllmSettings:
     draft_markers: DraftMarkers | None = None  # None: no speculation
     adapters: tuple[Adapter, ...] = ()  # what ``Call.adapter`` may name
     warm_up: bool = True  # use once, in the background, what is compiled or loaded at first use
-    max_restarts: int = 3  # attempts to bring a dead engine back before giving up
+    engine_stall_s: float = 120.0  # no output for so long while completions run; 0: never
+    max_restarts: int = 3  # attempts at once to bring a dead engine back; the next ones wait
+    first_wait_s: float = 30.0  # before those, doubled at each
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win
 
     @property

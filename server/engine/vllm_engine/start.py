@@ -84,14 +84,17 @@ def build(settings: VllmSettings, report: Report) -> Core:
         os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "fork"
     with (
         in_one_line("the engine's process did not start"),
-        forking.engine_process(capture=forks),
+        forking.engine_process(capture=forks) as processes,
     ):
-        llm = async_llm.from_vllm_config(config)
+        from redraft.server.engine.vllm_engine.progress import Progress
+
+        progress = Progress()
+        llm = async_llm.from_vllm_config(config, stat_loggers=[progress.logger])
     from redraft.server.engine.vllm_engine.core import Core
 
     try:
         with in_one_line(f"vLLM cannot serve {settings.model}"):
-            return Core(llm, args, settings.draft_markers)
+            return Core(llm, args, progress, processes, settings.draft_markers)
     except EngineError:
         llm.shutdown(timeout=0)
         raise

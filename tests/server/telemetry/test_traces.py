@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from redraft.server.engine.base import Message, Usage
 from redraft.server.refine.trace import (
@@ -23,6 +25,7 @@ from redraft.server.refine.trace import (
     ResponseText,
     Trace,
 )
+from redraft.server.telemetry.metrics import Metrics
 from redraft.server.telemetry.traces import TraceStore
 from redraft.train.data.records import read_traces
 from tests.support.stored import stored_lines
@@ -149,24 +152,59 @@ def test_what_was_stored_survives_the_death_of_the_process(tmp_path: Path) -> No
     assert stored == [str(number) for number in range(len(stored))]
 
 
+def counted(store: TraceStore) -> tuple[CollectorRegistry, TraceStore]:
+    registry = CollectorRegistry()
+    store.report_to(Metrics(registry).trace)
+    return registry, store
+
+
+def count(registry: CollectorRegistry, outcome: str) -> float:
+    return registry.get_sample_value("redraft_traces_total", {"outcome": outcome}) or 0
+
+
 def test_a_disk_that_refuses_loses_traces_not_requests(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "traces"
-    store = TraceStore(directory, max_bytes=1)
+    registry, store = counted(TraceStore(directory))
     store.append("first", "small", trace())
     store.flush()
-    for file in directory.iterdir():
-        file.unlink()
-    directory.rmdir()  # so that the next file cannot be made
-    store.append("second", "small", trace())
+    directory.rename(tmp_path / "moved")
+    directory.touch()  # a file where the directory should be: nothing can be made there
+    for name in ("second", "third"):
+        store.append(name, "small", trace())
     store.flush()
-    assert store.lost == 1
+    assert count(registry, "lost") == 2
     assert "trace second was not stored" in caplog.text
-    directory.mkdir()
-    store.append("third", "small", trace())
+    assert "trace third" not in caplog.text  # counted, and said once
+    directory.unlink()
+    store.append("fourth", "small", trace())
     store.close()
-    assert [stored["id"] for stored in stored_lines(directory)] == ["third"]
+    assert [stored["id"] for stored in stored_lines(directory)] == ["fourth"]
+    assert count(registry, "stored") == 2
+
+
+@pytest.mark.parametrize("removed", ["file", "directory", "file replaced"])
+def test_a_store_that_was_removed_is_made_again(
+    tmp_path: Path, removed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "traces"
+    registry, store = counted(TraceStore(directory))
+    store.append("first", "small", trace())
+    store.flush()
+    (file,) = directory.iterdir()
+    if removed == "directory":
+        shutil.rmtree(directory)
+    else:
+        file.unlink()
+    if removed == "file replaced":
+        file.write_bytes(b"")
+    for name in ("second", "third"):
+        store.append(name, "small", trace())
+    store.close()
+    assert [stored["id"] for stored in stored_lines(directory)] == ["second", "third"]
+    assert caplog.text.count("was removed or moved") == 1
+    assert (count(registry, "stored"), count(registry, "lost")) == (3, 0)
 
 
 def test_only_the_owner_can_read_what_users_wrote(tmp_path: Path) -> None:

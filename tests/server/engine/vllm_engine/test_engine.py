@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from redraft.server.engine.base import (
     Call,
+    Chat,
     Chunk,
     Completion,
     Constraint,
@@ -229,3 +231,59 @@ def test_a_prompt_of_no_or_unknown_tokens_is_refused(
 ) -> None:
     with pytest.raises(EngineRefused):
         ask(running, prompt=Tokens(ids))
+
+
+# Megabytes of text
+
+
+async def longest_stall(work: Callable[[], Awaitable[object]]) -> float:
+    """The longest time that the event loop ran nothing else while ``work`` was done."""
+    stalls = [0.0]
+
+    async def watch() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            stalls.append(now - last)
+            last = now
+
+    watching = asyncio.create_task(watch())
+    await work()
+    watching.cancel()
+    return max(stalls)
+
+
+def test_a_text_that_cannot_fit_is_refused_without_being_encoded(running: Running) -> None:
+    vast = "the sum of the second column is wrong " * 100_000
+
+    async def refused() -> float:
+        started = time.perf_counter()
+        for work in (
+            running.engine.encode(vast),
+            running.engine.encode_chat((Message("user", vast),)),
+            complete(running.engine, Chat((Message("user", vast),)), FREE, Call("vast")),
+        ):
+            with pytest.raises(PromptTooLong, match=f"have {len(vast)} characters"):
+                await work
+        return time.perf_counter() - started
+
+    async def encoded() -> float:
+        started = time.perf_counter()
+        await running.engine.encode(vast[:40_000])
+        return time.perf_counter() - started
+
+    # A hundredth of the text takes longer to encode than all of it to refuse three times.
+    assert running.run(refused()) < running.run(encoded())
+
+
+def test_a_long_text_is_encoded_beside_other_work(running: Running) -> None:
+    long = "the sum of the second column is wrong " * 2_400
+
+    async def both() -> tuple[float, float]:
+        started = time.perf_counter()
+        stall = await longest_stall(lambda: running.engine.encode(long))
+        return stall, time.perf_counter() - started
+
+    stall, whole = running.run(both())
+    assert stall < whole / 2

@@ -118,14 +118,45 @@ def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
     assert direct(running, "/v1/chat/completions", chat_body())[0] == 200
 
 
-def test_an_engine_that_keeps_dying_is_given_up(model: Path) -> None:
+def test_an_engine_that_keeps_dying_is_said_to_be_down_and_tried_again(model: Path) -> None:
     already = engine_processes()
-    with running_engine(model, max_restarts=0) as running:
+    with running_engine(model, max_restarts=0, first_wait_s=1.0) as running:
         (process,) = engine_processes() - already
         process.kill()
-        assert running.heard("restart Redraft")
-        with pytest.raises(EngineUnavailable, match="restart Redraft"):
+        assert running.heard("started again in 1 s")
+        assert running.engine.gave_up.is_set()
+        with pytest.raises(EngineUnavailable, match="started again in 1 s"):
             running.run(running.engine.check())
+        assert running.heard("is back")
+        assert not running.engine.gave_up.is_set()
+        assert ask(running).usage.completion_tokens == 40
+
+
+def test_an_engine_that_hangs_is_replaced(model: Path) -> None:
+    already = engine_processes()
+
+    async def stopped_meanwhile(running: Running, ours: set[Any]) -> None:
+        async for _ in running.engine.generate(ASK, changed(max_tokens=3000), Call("hangs")):
+            for process in ours:
+                os.kill(process.pid, signal.SIGSTOP)
+
+    with running_engine(model, engine_stall_s=1.0) as running:
+        ours = engine_processes() - already
+        with pytest.raises(EngineUnavailable, match="died"):
+            running.run(stopped_meanwhile(running, ours))
+        assert running.heard("gave no output for 1 s and was ended")
+        assert running.heard("is back")
+        assert not any(process.is_running() for process in ours)
+        assert ask(running).usage.completion_tokens == 40
+
+
+def test_an_engine_that_works_for_long_is_left_alone(model: Path) -> None:
+    """Also for a direct answer that is not streamed, which shows nothing until its end."""
+    with running_engine(model, engine_stall_s=3.0) as running:
+        body = chat_body() | {"max_tokens": 3000, "ignore_eos": True}
+        status, answer = direct(running, "/v1/chat/completions", body)
+        assert status == 200, answer
+        assert running.reports.empty() or "gave no output" not in str(running.reports.queue)
 
 
 def test_closing_ends_what_runs_and_leaves_no_process(model: Path) -> None:
