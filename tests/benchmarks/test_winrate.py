@@ -16,6 +16,7 @@ from redraft.benchmarks import winrate
 from redraft.benchmarks.grading.judge import first_token, reference_first, share_of_first
 from redraft.benchmarks.load.endpoint import CallFailed
 from redraft.benchmarks.winrates.alpaca import SystemAnswer, read_answers, read_instructions
+from redraft.server import jsonl
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.train.exact.app import build_app
@@ -218,8 +219,7 @@ def test_verify_tells_a_right_file_from_a_wrong_one(tmp_path: Path) -> None:
 
 def test_stored_log_probabilities_of_a_real_judge_give_its_stored_preferences() -> None:
     for path in sorted(stored("alpaca_eval/judge_logprobs").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
+        for row in jsonl.read(path):
             if row["swapped"] is None:
                 continue
             share = share_of_first([(token, logprob) for token, logprob in row["top_logprobs"]])
