@@ -46,10 +46,14 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
     needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
     for line in jsonl.lines(path):
         row = line.row()
-        if not row.get("prompt") or not (judged or row.get("answers")):
+        prompt, answers = row.get("prompt"), row.get("answers") or []
+        if not prompt or not (judged or answers):
             raise line.error(needed)
-        answers = tuple(str(answer) for answer in row.get("answers") or ())
-        prompts.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
+        if not isinstance(prompt, str) or not isinstance(answers, list):
+            raise line.error('a text as "prompt" and a list as "answers"')
+        prompts.append(LabelledPrompt(prompt, tuple(map(str, answers)), str(row.get("group", ""))))
+    if not prompts:
+        raise jsonl.FileError(f"{path} holds no labelled prompts")
     return prompts
 
 

@@ -93,7 +93,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _gsm8k(folder: Path) -> Iterator[Verified]:
-    lines = list(jsonl.lines(folder / "scored_model_solutions.jsonl"))
+    lines = _outputs(folder / "scored_model_solutions.jsonl")
     for model, expected in _published(folder / "expected.json", ("n", "accuracy")):
 
         def output(row: Mapping[str, Any], model: str = model) -> Output:
@@ -110,7 +110,7 @@ def _bbh(folder: Path) -> Iterator[Verified]:
     if unknown := sorted(stored - published.keys()):
         raise jsonl.FileError(f"{folder / 'expected.json'} has no accuracy of {unknown[0]}")
     for task, expected in published.items():
-        lines = list(jsonl.lines(folder / "scored_outputs" / f"{task}.jsonl"))
+        lines = _outputs(folder / "scored_outputs" / f"{task}.jsonl")
         outputs = [
             _of(line, _bbh_output, f"mode ({' or '.join(MODES)}), row, prediction and target")
             for line in lines
@@ -125,6 +125,12 @@ def _bbh_output(row: Mapping[str, Any]) -> tuple[str, Output]:
     if row["mode"] not in MODES:
         raise KeyError(row["mode"])
     return row["mode"], Output(row["row"], bbh_right(row["prediction"], row["target"]))
+
+
+def _outputs(path: Path) -> list[jsonl.Line]:
+    if not (lines := list(jsonl.lines(path))):
+        raise jsonl.FileError(f"{path} holds no outputs")
+    return lines
 
 
 def _of(

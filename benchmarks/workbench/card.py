@@ -9,7 +9,6 @@ those that are reported (test).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,21 +135,29 @@ def write(options: CardOptions) -> Path:
     jsonl.write_json(options.answers / "figures.json", evaluation)
     path = model / "README.md"
     steps = _steps(options.recipe) if options.recipe else {}
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in options.experiments]
+    results = [_result(file) for file in options.experiments]
     path.write_text(card_tables.render(evaluation, steps, results), encoding="utf-8")
     return path
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """What an experiment wrote."""
+    result = jsonl.read_document(path)
+    if not isinstance(result, dict) or not result.keys() >= {"about", "tables"}:
+        raise jsonl.FileError(f"{path} needs a result of redraft bench: an object with its tables")
+    return result
 
 
 def _steps(recipe: Path) -> dict[str, float]:
     """The seconds that each step of the recipe took, in order."""
     marks = sorted((recipe / ".steps").glob("*.json"), key=lambda mark: mark.stat().st_mtime)
-    return {m.stem: json.loads(m.read_text(encoding="utf-8"))["seconds"] for m in marks}
+    return {mark.stem: jsonl.read_document(mark)["seconds"] for mark in marks}
 
 
 def main(arguments: Sequence[str]) -> int:
     options = read(CardOptions, "workbench card", arguments, __doc__)
     path = write(options)
-    figures_of = json.loads((options.answers / "figures.json").read_text(encoding="utf-8"))
+    figures_of = jsonl.read_document(options.answers / "figures.json")
     print(card_tables.main_table(figures_of))
     print(f"card: {path}")
     return 0

@@ -89,7 +89,7 @@ BOOLEAN = "bbh/scored_outputs/boolean_expressions.jsonl"
         (GSM8K[0], lambda rows: [*map(flipped, rows)], "1319 verdicts differ"),
         (GSM8K[0], lambda rows: rows.extend(rows[:]), "2638 rows instead of 1319"),
         (GSM8K[0], swapped, "1 rows are there twice"),
-        (GSM8K[0], lambda rows: rows.clear(), "0 rows instead of 1319"),
+        (GSM8K[0], lambda rows: rows.pop(), "1318 rows instead of 1319"),
         (GSM8K[1], unknown, "is not the accuracy published"),
         (BOOLEAN, lambda rows: rows.extend(rows[:]), "500 rows instead of 250"),
     ],
@@ -171,7 +171,9 @@ def test_a_run_goes_through_the_harness_offline_and_counts_what_failed(tmp_path:
     pytest.importorskip("lm_eval", reason="the bench extra is not installed")
     folder = tmp_path / "gsm8k"
     folder.mkdir()
-    (folder / "train.jsonl").write_text("")
+    # The server repeats the prompt, of which the first question is left.
+    shown = {"question": "Say 4", "answer": "#### four"}
+    jsonl.write(folder / "train.jsonl", [shown] * 8)
     questions = {"Say 4": "#### 4", "Say 5": "#### 6", "unanswerable": "#### 1"}
     rows = [
         json.dumps({"question": asked, "answer": solution}) for asked, solution in questions.items()

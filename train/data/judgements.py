@@ -52,9 +52,9 @@ def to_pair(row: Mapping[str, Any]) -> PreferencePair:
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     if messages and isinstance(row["chosen"], str):
-        return PreferencePair(
-            tuple(map(Message.from_json, messages)), row["chosen"], row["rejected"]
-        )
+        if not isinstance(row["rejected"], str):
+            raise BadRow(f"rejected is {type(row['rejected']).__name__}, expected text")
+        return PreferencePair(_messages(messages), row["chosen"], row["rejected"])
     better, worse = (list(_conversation(row[which])) for which in ("chosen", "rejected"))
     if not better or not worse or better[:-1] != worse[:-1]:
         raise BadRow("chosen and rejected do not answer the same conversation")
@@ -63,9 +63,19 @@ def to_pair(row: Mapping[str, Any]) -> PreferencePair:
     return PreferencePair(tuple(better[:-1]), better[-1].content, worse[-1].content)
 
 
+def _messages(listed: Any) -> tuple[Message, ...]:
+    try:
+        messages = tuple(map(Message.from_json, listed))
+    except (KeyError, TypeError) as error:
+        raise BadRow(f"messages need role and content ({error!r})") from error
+    if not all(isinstance(message.content, str) for message in messages):
+        raise BadRow("a message whose content is no text")
+    return messages
+
+
 def _conversation(side: Any) -> Iterator[Message]:
     if isinstance(side, list):
-        yield from map(Message.from_json, side)
+        yield from _messages(side)
         return
     if not isinstance(side, str):
         raise BadRow(f"chosen or rejected is {type(side).__name__}, expected text or messages")

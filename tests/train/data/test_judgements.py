@@ -54,6 +54,13 @@ def test_a_conversation_of_several_turns_keeps_them_all() -> None:
         ),
         ({"chosen": "\n\nHuman: a", "rejected": "\n\nHuman: b"}, "does not end with the assist"),
         ({"chosen": 1, "rejected": 2}, "is int, expected text or messages"),
+        ({"prompt": "a", "chosen": "b", "rejected": 2}, "rejected is int, expected text"),
+        ({"prompt": [1], "chosen": "b", "rejected": "c"}, "messages need role and content"),
+        ({"prompt": [{"role": "user"}], "chosen": "b", "rejected": "c"}, "need role and content"),
+        (
+            {"prompt": [{"role": "user", "content": 1}], "chosen": "b", "rejected": "c"},
+            "a message whose content is no text",
+        ),
     ],
 )
 def test_what_is_no_pair_says_why(row: dict[str, Any], why: str) -> None:
