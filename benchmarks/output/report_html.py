@@ -12,7 +12,7 @@ from typing import Any
 
 from redraft.benchmarks.output import report_markdown
 
-NUMBER = re.compile(r"[-+<]?[\d,]*\.?\d.*|-")  # a figure, or the lack of one
+NUMBER = re.compile(r"[-+<]?,*+\.?\d.*|-")  # a figure, or the lack of one
 
 
 def page(title: str, results: Mapping[str, tuple[Path, dict[str, Any]]]) -> str:
