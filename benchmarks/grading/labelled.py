@@ -10,6 +10,7 @@ A judge is any server that takes POST URL/judge with {"prompt", "response"} and 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,11 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
         prompts.append(LabelledPrompt(prompt, tuple(map(str, answers)), str(row.get("group", ""))))
     if not prompts:
         raise jsonl.FileError(f"{path} holds no labelled prompts")
-    return prompts
+    # A copy would be asked with the same seed and answered alike: it is no further observation.
+    distinct = list(dict.fromkeys(prompts))
+    if copies := len(prompts) - len(distinct):
+        print(f"{path}: {copies} prompts are copies of others and count once", file=sys.stderr)
+    return distinct
 
 
 Graded = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it
