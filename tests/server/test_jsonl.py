@@ -153,7 +153,11 @@ def test_a_document_may_be_gzipped(tmp_path: Path) -> None:
     assert jsonl.read_document(path) == {"a": "\u2028"}
 
 
-@pytest.mark.parametrize("content", [gzip.compress(b"{}\n" * 9)[:-12], b"no gzip", b""])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"{}\n" * 9, mtime=0)[:-12], b"no gzip", b""],
+    ids=["cut", "no gzip", "empty"],
+)
 def test_a_gzipped_file_that_is_cut_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(content)
