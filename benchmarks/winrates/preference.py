@@ -35,7 +35,9 @@ class LengthControl:
 
     @property
     def cell(self) -> Interval | float | None:
-        return self.found.interval if self.found else self.rate
+        """The rate with its interval, where there is one."""
+        resampled = self.found is not None and math.isfinite(self.found.interval.low)
+        return self.found.interval if self.found and resampled else self.rate
 
     @property
     def standard_error(self) -> float | None:
