@@ -90,6 +90,8 @@ COMMANDS = (
     "bench tasks verify --data DATA @ bbh/expected.json",
     "bench tasks verify --data DATA @ bbh/scored_outputs/navigate.jsonl",
     "bench report FILE.json",
+    f"bench workbench card --model {MODEL} --answers OUT --experiments FILE.json",
+    f"bench workbench measure --base OUT --model {MODEL} --experiments FILE.json --output OUT",
     CURVE,
     PAIR_CURVE,
     "bench experiments ablation --lessons FILE.jsonl --base OUT --families sums --arms OUT",
@@ -173,7 +175,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, bad:
         path.write_bytes(CONTENTS[path.suffix][bad])
     program, *words = command.partition(" @ ")[0].split()
     arguments = [str(tmp_path / w) if w.startswith(OF_THE_TEST) else w for w in words]
-    if program == "bench" and "--output" not in words:
+    if program == "bench" and "--output" not in words and "card" not in words:
         arguments += ["--out", str(tmp_path / "OUT" / "report.html")]
     code = PROGRAMS[program](arguments)
     message = capsys.readouterr().err

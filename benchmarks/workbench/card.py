@@ -122,22 +122,31 @@ def best_policy(dev: Mapping[str, Any]) -> manifest.DefaultPolicy:
 
 
 def write(options: CardOptions) -> Path:
+    results = read_results(options.experiments)
     model, recorded = options.model, Recorded.read(options.answers)
     if missing := [name for name in _NEEDED if not getattr(recorded, name)]:
         raise ConfigError(f"{options.answers} has no {missing[0]}.jsonl; measure first")
     known = manifest.read(model)
     if known is None:
         raise ConfigError(f"{model} has no {manifest.NAME}; run 'redraft train merge' first")
-    evaluation = computed(recorded)
+    try:
+        evaluation = computed(recorded)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise jsonl.FileError(
+            f"{options.answers} needs answers as evaluate writes them ({error!r})"
+        ) from error
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
     shown = {**evaluation, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
     manifest.write(model, known.srt_format, best_policy(evaluation["dev"]), rows, shown)
     jsonl.write_json(options.answers / "figures.json", evaluation)
     path = model / "README.md"
     steps = _steps(options.recipe) if options.recipe else {}
-    results = [_result(file) for file in options.experiments]
     path.write_text(card_tables.render(evaluation, steps, results), encoding="utf-8")
     return path
+
+
+def read_results(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    return [_result(path) for path in paths]
 
 
 def _result(path: Path) -> dict[str, Any]:
