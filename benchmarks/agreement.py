@@ -4,7 +4,8 @@
 
 Each pair is one conversation with an answer people chose and one they rejected. Both are scored
 apart; the pair is right when the chosen one scores higher. A tie counts as wrong, as in the paper
-(Table 5), and is reported apart as well. A pair with an answer that got no score is in no rate.
+(Table 5), and is reported apart as well. A pair with an answer that got no score is in no rate, and
+a pair that is there twice counts once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.load.endpoint import CallFailed, Session
@@ -26,6 +28,7 @@ from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import Interval, wilson
 from redraft.server import jsonl
+from redraft.server.jsonl import FileError
 from redraft.server.options import option
 
 TURN = re.compile(r"\n\n(Human|Assistant): ?")
@@ -83,7 +86,14 @@ class AccuracyOptions(ServerOptions):
 
 def main(arguments: Sequence[str]) -> int:
     options = read(AccuracyOptions, "agreement", arguments, __doc__)
-    pairs = [pair for path in options.data for pair in read_pairs(path)]
+    read_in = [pair for path in options.data for pair in read_pairs(path)]
+    if not read_in:
+        raise FileError(f"{', '.join(map(str, options.data))} hold no pair that can be scored")
+    distinct: dict[tuple[str, str], HumanPreference] = {}
+    for pair in read_in:
+        distinct.setdefault((pair.chosen.key, pair.rejected.key), pair)
+    pairs = list(distinct.values())
+    copies = len(read_in) - len(pairs)
     random.Random(options.seed).shuffle(pairs)
     pairs = pairs[: options.pairs]
     scores, failures = asyncio.run(score_all(pairs, options))
@@ -91,12 +101,15 @@ def main(arguments: Sequence[str]) -> int:
     if len(sources := sorted({pair.source for pair in pairs})) > 1:
         groups |= {source: [p for p in pairs if p.source == source] for source in sources}
     accuracies = {name: agreement(group, scores) for name, group in groups.items()}
-    _report(options, accuracies, failures, pairs, scores)
+    _report(options, accuracies, failures, pairs, scores, copies)
     return 1 if failures.total() > options.max_failed * 2 * len(pairs) else 0
 
 
 def read_pairs(path: Path) -> Iterator[HumanPreference]:
-    for row in jsonl.read(path):
+    for line in jsonl.lines(path):
+        row = line.row()
+        if not all(isinstance(row.get(side), str) for side in ("chosen", "rejected")):
+            raise line.error('"chosen" and "rejected", both transcripts')
         chosen, rejected = read_side(row["chosen"]), read_side(row["rejected"])
         # A few rows end with an empty answer or with the person: nothing there can be scored.
         if chosen and rejected and chosen != rejected:
@@ -156,6 +169,7 @@ def _report(
     failures: Counter[str],
     pairs: Sequence[HumanPreference],
     scores: dict[str, int],
+    copies: int,
 ) -> None:
     percentages = {name: each.percentages for name, each in accuracies.items()}
     shown = ("accuracy", "tie_share", "without_ties", "ties_half")
@@ -164,9 +178,10 @@ def _report(
         for name, each in percentages.items()
     ]
     columns = ("pairs", "right %, ties wrong", "ties %", "right % of the rest", "ties half", "n")
-    table = Table(
-        f"Agreement with people, {options.model}", columns, tuple(rows), "95% Wilson intervals."
-    )
+    note = "95% Wilson intervals."
+    if copies:
+        note += f" {copies} pairs are copies of others and count once."
+    table = Table(f"Agreement with people, {options.model}", columns, tuple(rows), note)
     plot = bars(
         options.out / "agreement.svg",
         {name: each["accuracy"] for name, each in percentages.items()},
@@ -181,7 +196,10 @@ def _report(
         }
         for p in pairs
     ]
-    figures = {name: {**percentages[name], **asdict(each)} for name, each in accuracies.items()}
+    figures: dict[str, Any] = {
+        name: {**percentages[name], **asdict(each)} for name, each in accuracies.items()
+    }
+    figures["copies"] = copies
     about = "Preference accuracy of feedback scores on HH-RLHF."
     config, tables, plots = asdict(options), (table,), (plot,)
     publish(

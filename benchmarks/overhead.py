@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from redraft.benchmarks.load.pool import work_through
 from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Result, Table, publish
-from redraft.benchmarks.stats.intervals import Interval, median_interval
+from redraft.benchmarks.stats.intervals import MEDIANS, Interval, median_interval
 from redraft.server.options import option
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -115,8 +115,7 @@ def _report(
     clock = {k: median_interval([m.requests_per_s for m in of]) for k, of in rates.items()}
     rows = tuple((kind, per_cpu[kind], _us(tokens[kind]), clock[kind]) for kind in rates)
     columns = ("kind", "requests per CPU second", "CPU per token, us", "requests/s by the clock")
-    note = "Medians over repeats; intervals are 95%, by order statistics."
-    table = Table("Cost of the server itself", columns, rows, note)
+    table = Table("Cost of the server itself", columns, rows, f"Over repeats. {MEDIANS}")
     plot = bars(options.out / "overhead.svg", per_cpu, "requests per CPU second")
     figures = {
         kind: {"requests_per_cpu_s": per_cpu[kind], "tokens_per_cpu_s": tokens[kind]}
@@ -131,4 +130,4 @@ def _us(rate: Interval) -> str:
     if not rate.n:
         return "-"
     estimate, low, high = (1e6 / each for each in (rate.estimate, rate.high, rate.low))
-    return Interval(estimate, low, high, rate.n).shown(1)
+    return replace(rate, estimate=estimate, low=low, high=high).shown(1)

@@ -36,7 +36,7 @@ from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import prompts
 from redraft.benchmarks.output.plots import bars
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
-from redraft.benchmarks.stats.intervals import Interval, median_interval
+from redraft.benchmarks.stats.intervals import MEDIANS, Interval, median_interval
 from redraft.server.options import option
 
 SYSTEMS: dict[str, tuple[str, ...]] = {"plain": (), "speculating": ("--speculate", "draft")}
@@ -246,7 +246,7 @@ def _report(options: SpeculationOptions, measured: Measurement) -> None:
             figures[name] = _figures(cell)
     columns = ("draft kept, streams", "tokens/s plain", "tokens/s speculating", "ratio")
     more = ("ratio by processor time", "guessed per token", "of these accepted")
-    note = "Refinement phase alone, greedy. Medians over repeats; intervals are 95%."
+    note = f"Refinement phase alone, greedy; over repeats. {MEDIANS}"
     rows: list[tuple[Cell, ...]] = []
     for name, of_cell in figures.items():
         plain, ours, clock, cpu, guessed, accepted = of_cell.values()

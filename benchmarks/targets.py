@@ -33,6 +33,7 @@ from redraft.benchmarks.overhead import OverheadOptions
 from redraft.benchmarks.phased_model import PhasedShape
 from redraft.benchmarks.soak import SoakOptions
 from redraft.benchmarks.speculation import SpeculationOptions
+from redraft.benchmarks.stats.intervals import MEDIANS
 from redraft.server.options import ConfigError, option
 
 Changes = dict[str, Any]  # options of a measurement, other than its defaults
@@ -174,7 +175,7 @@ def _report(out: Path, failed: Sequence[str]) -> list[str]:
         shown = value.shown(2) if value.n else "-"
         rows.append((target.what, target.at, target.wanted, shown, verdict))
     columns = ("figure", "at", "target", "measured", "")
-    note = "400-token prompts, 1 iteration. Medians over repeats with 95% intervals or their range."
+    note = f"400-token prompts, 1 iteration; over repeats. {MEDIANS}"
     table = Table("Performance targets", columns, tuple(rows), note)
     figures = {
         f"{target.what}; {target.at}": {

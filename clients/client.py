@@ -23,6 +23,7 @@ import httpx
 from redraft.clients.calls import ApiCall, ClientBase, HttpOptions, T
 from redraft.clients.wire import (
     Event,
+    EventLines,
     Feedback,
     Instruction,
     Refined,
@@ -49,9 +50,11 @@ class Redraft(ClientBase):
             with self._http.stream("POST", "/v1/refine", json=body) as response:
                 if response.status_code != 200:
                     raise error_of(response.status_code, response.read())
-                for line in response.iter_lines():
-                    if event := event_of(line):
-                        yield event
+                lines = EventLines()
+                for piece in response.iter_bytes():
+                    for line in lines.read(piece):
+                        if event := event_of(line):
+                            yield event
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 
@@ -106,9 +109,11 @@ class AsyncRedraft(ClientBase):
             async with self._http.stream("POST", "/v1/refine", json=body) as response:
                 if response.status_code != 200:
                     raise error_of(response.status_code, await response.aread())
-                async for line in response.aiter_lines():
-                    if event := event_of(line):
-                        yield event
+                lines = EventLines()
+                async for piece in response.aiter_bytes():
+                    for line in lines.read(piece):
+                        if event := event_of(line):
+                            yield event
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
 

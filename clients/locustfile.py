@@ -101,7 +101,8 @@ class Caller(HttpUser):
             catch_response=True,
         ) as response:
             last = ""
-            for line in response.iter_lines(decode_unicode=True):
+            # Of the bytes: decoded, a line would end at U+2028, too, which a text may hold.
+            for line in map(bytes.decode, response.iter_lines()):
                 if '"content":""' not in line:  # the role's chunk has no text yet
                     for field in [field for field in waiting if field in line]:
                         self._report(waiting.pop(field), began)

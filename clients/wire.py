@@ -152,6 +152,19 @@ def request_body(instruction: Instruction, **fields: Any) -> dict[str, Any]:
     return body | {name: value for name, value in fields.items() if value is not None}
 
 
+class EventLines:
+    """The lines of a stream, from its bytes as they arrive. A line ends at a line feed alone: what
+    httpx takes for line ends, U+2028 for one, may stand in a model's text."""
+
+    def __init__(self) -> None:
+        self._unfinished = b""
+
+    def read(self, piece: bytes) -> list[str]:
+        """The lines that end in this piece."""
+        *lines, self._unfinished = (self._unfinished + piece).split(b"\n")
+        return [line.decode().removesuffix("\r") for line in lines]
+
+
 def event_of(line: str) -> Event | None:
     """The event in one line of a stream; None for blank lines, comments and the end mark."""
     if not line.startswith("data: ") or line == "data: [DONE]":

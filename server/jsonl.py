@@ -1,4 +1,5 @@
-"""JSON lines on disk: one object per line, read line by line, appended durably, replaced whole.
+"""JSON on disk: one object per line, read line by line, appended durably, replaced whole; or one
+document.
 
 A line ends at "\\n" and nowhere else; ``str.splitlines`` also breaks at U+2028, which JSON allows
 inside a string. A last line without its "\\n" is torn: its writer was killed while writing it.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +21,28 @@ Row = dict[str, Any]
 _SHOWN = 80  # characters of a bad line
 
 
-class LineError(ValueError):
-    """A line that cannot be used; the message has its place, its content and what was expected."""
+class FileError(ValueError):
+    """A file that cannot be used; the message has the place, what is there and what was
+    expected."""
+
+
+class LineError(FileError):
+    """A line that cannot be used."""
+
+
+# What the operating system says of a path that was given in vain.
+UNUSABLE_PATH = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+
+def unusable_path(error: OSError) -> str:
+    """One line about an error of ``UNUSABLE_PATH``."""
+    if error.filename is None:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {error.filename}"
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder, expected a file"
+    return f"{error.filename} cannot be used: {error.strerror}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +61,67 @@ class Line:
         """The object on the line; LineError when it holds none."""
         try:
             row = json.loads(self.data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.error("a JSON object") from error
         if not isinstance(row, dict):
             raise self.error("a JSON object")
         return row
 
     def error(self, expected: str) -> LineError:
-        text = self.data.decode(errors="replace").rstrip("\n")
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        shown = _shortened(self.data.decode(errors="replace").rstrip("\n"))
         return LineError(f"{self.where} needs {expected}, got {shown}")
 
 
 def lines(path: Path, *, torn_end: bool = False) -> Iterator[Line]:
     """Every line that is not empty, of a gzipped file too. ``torn_end``: leave out a torn last
     line, so that a file can be read while it is written."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        for number, data in enumerate(file, 1):
-            if torn_end and not data.endswith(b"\n"):
-                return
-            if data.strip():
+    for line in _every_line(path):
+        if torn_end and not line.data.endswith(b"\n"):
+            return
+        if line.data.strip():
+            yield line
+
+
+def _every_line(path: Path) -> Iterator[Line]:
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, data in enumerate(file, 1):
                 yield Line(path, number, data)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FileError(f"{path}:{number + 1} needs a whole gzip file: {error}") from error
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def read(path: Path, *, torn_end: bool = False) -> Iterator[Row]:
     """The object of every line; LineError for a line that holds none."""
     return (line.row() for line in lines(path, torn_end=torn_end))
+
+
+def read_text(path: Path) -> str:
+    """The whole text of a file, gzipped or not; FileError when it is no UTF-8."""
+    data = b"".join(line.data for line in _every_line(path))
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        found = data[error.start : error.start + 1]
+        raise FileError(f"{path}:{number} needs UTF-8 text, got the byte {found!r}") from error
+
+
+def read_document(path: Path) -> Any:
+    """The one JSON document of a file, gzipped or not; FileError when it holds none."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        found = _shortened(text[error.pos :].partition("\n")[0]) or "the end of the file"
+        raise FileError(f"{path}:{error.lineno} needs JSON, got {found}") from error
+    except RecursionError as error:
+        raise FileError(f"{path} needs JSON that is not nested a thousand times") from error
 
 
 def encode(row: Mapping[str, Any]) -> bytes:

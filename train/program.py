@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from redraft.server.engine.base import EngineError
-from redraft.server.jsonl import LineError
+from redraft.server.jsonl import UNUSABLE_PATH, FileError, unusable_path
 from redraft.server.options import ConfigError
 from redraft.server.options import read as read_options
 from redraft.train.data.ledger import LedgerError
@@ -34,8 +34,11 @@ def run(main: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = 
     """The exit status of a program; a problem is one line, not a traceback."""
     try:
         return main(sys.argv[1:] if arguments is None else arguments)
-    except (ConfigError, EngineError, LedgerError, LineError, FileNotFoundError) as problem:
+    except (ConfigError, EngineError, LedgerError, FileError) as problem:
         print(f"redraft train: {problem}", file=sys.stderr)
+        return 2
+    except UNUSABLE_PATH as problem:
+        print(f"redraft train: {unusable_path(problem)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("redraft train: stopped; the same command goes on from here", file=sys.stderr)

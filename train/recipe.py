@@ -79,6 +79,11 @@ def load(
         content["output"] = output
     if missing := {"name", "output", "steps"} - content.keys():
         raise ConfigError(f"{path} has no {min(missing)!r}")
+    if not isinstance(content["steps"], Mapping):
+        raise ConfigError(f"{path}: steps is {content['steps']!r}, expected steps by name")
+    for step, given in content["steps"].items():
+        if not isinstance(given, Mapping | None):
+            raise ConfigError(f"{path}: step {step!r} is {given!r}, expected options by name")
     values = {key: value for key, value in content.items() if key != "steps"}
     values = {key: _resolved(value, values) for key, value in values.items()}
     steps = content["steps"].items()

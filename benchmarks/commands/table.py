@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
-from redraft.server.jsonl import LineError
+from redraft.server.jsonl import UNUSABLE_PATH, FileError, unusable_path
 from redraft.server.options import ConfigError
 
 UNUSABLE, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
@@ -41,9 +41,9 @@ class CommandTable:
             with interrupted_by_sigterm():
                 code: int = self.module(name).main(rest)
                 return code
-        except FileNotFoundError as error:
-            reason, code = f"there is no {error.filename}", UNUSABLE
-        except (ConfigError, LineError) as error:
+        except UNUSABLE_PATH as error:
+            reason, code = unusable_path(error), UNUSABLE
+        except (ConfigError, FileError) as error:
             reason, code = str(error), UNUSABLE
         except MeasurementFailed as error:
             reason, code = str(error), FAILED

@@ -32,15 +32,23 @@ def of_families(options: RetrainingOptions, lessons: Path) -> Path:
     if not options.families:
         return lessons
     path = options.arms / f"{'-'.join(['lessons', *options.families])}.jsonl"
-    rows = jsonl.read(lessons)
-    jsonl.write(path, (r for r in rows if r.get("meta", {}).get("family") in options.families))
+    rows = (line.row() for line in jsonl.lines(lessons) if _family(line) in options.families)
+    if not jsonl.write(path, rows):
+        names = ", ".join(options.families)
+        raise jsonl.FileError(f"{lessons} holds no lessons with a family of {names} in their meta")
     return path
+
+
+def _family(lesson: jsonl.Line) -> object:
+    meta = lesson.row().get("meta", {})
+    if not isinstance(meta, dict):
+        raise lesson.error('an object as "meta"')
+    return meta.get("family")
 
 
 def size(options: RetrainingOptions, settings: ArmSettings) -> int:
     """The number of lessons or pairs that a full arm is trained on."""
-    with settings.data.open("rb") as lines:
-        there = sum(1 for _ in lines)
+    there = sum(1 for _ in jsonl.read(settings.data))
     if options.limit is not None and options.limit > there:
         raise ConfigError(f"--limit {options.limit}: {settings.data} has {there} {settings.takes}")
     if not there:

@@ -43,7 +43,9 @@ class WordingsOptions(ExperimentOptions):
 
 
 def main(arguments: Sequence[str]) -> int:
-    return conduct(read(WordingsOptions, "experiments wordings", arguments, __doc__), measure)
+    options = read(WordingsOptions, "experiments wordings", arguments, __doc__)
+    read_labelled(options.languages)  # one that cannot be used is told before anything is asked
+    return conduct(options, measure)
 
 
 def measure(setting: Setting[WordingsOptions]) -> Result:

@@ -10,6 +10,7 @@ A judge is any server that takes POST URL/judge with {"prompt", "response"} and 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,19 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
     needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
     for line in jsonl.lines(path):
         row = line.row()
-        if not row.get("prompt") or not (judged or row.get("answers")):
+        prompt, answers = row.get("prompt"), row.get("answers") or []
+        if not prompt or not (judged or answers):
             raise line.error(needed)
-        answers = tuple(str(answer) for answer in row.get("answers") or ())
-        prompts.append(LabelledPrompt(row["prompt"], answers, row.get("group", "")))
-    return prompts
+        if not isinstance(prompt, str) or not isinstance(answers, list):
+            raise line.error('a text as "prompt" and a list as "answers"')
+        prompts.append(LabelledPrompt(prompt, tuple(map(str, answers)), str(row.get("group", ""))))
+    if not prompts:
+        raise jsonl.FileError(f"{path} holds no labelled prompts")
+    # A copy would be asked with the same seed and answered alike: it is no further observation.
+    distinct = list(dict.fromkeys(prompts))
+    if copies := len(prompts) - len(distinct):
+        print(f"{path}: {copies} prompts are copies of others and count once", file=sys.stderr)
+    return distinct
 
 
 Graded = tuple[LabelledPrompt, str]  # a prompt and a text given in answer to it

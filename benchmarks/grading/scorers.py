@@ -11,11 +11,12 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
-# "#### 18" and "A: 18" as GSM8K writes it, "the answer is 18" as chain-of-thought prompts do.
+# "#### 18" and "A: 18" as GSM8K writes it, "the answer is 18" as chain-of-thought prompts do. White
+# space is matched possessively: a text of nothing else must not be tried in every division.
 _NUMBER = r"-?\$?\d[\d,]*(?:\.\d+)?"
 _FINAL_NUMBER = re.compile(rf"(?:####|^A:|answer\s++is:?)\s*+(?:\$\s*+)?({_NUMBER})", re.I | re.M)
 _ANY_NUMBER = re.compile(_NUMBER)
-_ANSWER_IS = re.compile(r"answer\s+is:?\s*", re.I)
+_ANSWER_IS = re.compile(r"answer\s++is:?\s*+", re.I)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 

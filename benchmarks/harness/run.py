@@ -23,6 +23,7 @@ from redraft.benchmarks.stats.intervals import (
     wilson,
 )
 from redraft.benchmarks.stats.pairs import Comparison, compare
+from redraft.server.jsonl import FileError
 from redraft.server.options import option
 
 SetName = Literal["gsm8k", "bbh", "tydiqa"]
@@ -42,11 +43,14 @@ class HarnessOptions(CallOptions):
 
 def main(arguments: Sequence[str]) -> int:
     options = read(HarnessOptions, "tasks run", arguments, __doc__)
-    from redraft.benchmarks.harness.model import evaluate, write_tasks
-
     sets: dict[str, list[Document]] = {
         name: limited(SETS[name].documents(options.data), options.limit) for name in options.sets
     }
+    if empty := [name for name, documents in sets.items() if not documents]:
+        raise FileError(f"{options.data} holds no questions of {empty[0]}")
+    # After the files are read: what it imports takes seconds.
+    from redraft.benchmarks.harness.model import evaluate, write_tasks
+
     folder = options.out / "tasks"
     write_tasks(folder, sets)
     answered: dict[str, Rows] = {}

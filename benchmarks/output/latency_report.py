@@ -11,12 +11,11 @@ from typing import Any
 from redraft.benchmarks.load.timing import Batch, LoadCell, Summary, goodput, ratio, summarise
 from redraft.benchmarks.output.plots import lines, stacked
 from redraft.benchmarks.output.results import Cell, Result, Table, publish
-from redraft.benchmarks.stats.intervals import NOTHING, Interval, median_interval
+from redraft.benchmarks.stats.intervals import MEDIANS, NOTHING, Interval, median_interval
 
 OURS = "redraft"
 SETTING = ("prompt", "iterations", "at once")
 PHASES = ("draft", "feedback", "refinement")
-MEDIANS = "Medians; intervals are 95%, by order statistics."
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _ratios(
             rows.append((*cell.columns, system, *map(_digits, compared.values())))
     figures: tuple[str, ...] = ("our time per token / theirs", "our answers per s / theirs")
     figures += ("their first token / ours", "our CPU per token / theirs", "without the engine")
-    note = "Ratios of batches of the same repeat, median over repeats, and their range."
+    note = f"Ratios of batches of the same repeat, over repeats. {MEDIANS}"
     columns = (*SETTING, "against", *figures)
     return Table("Redraft against the others", columns, tuple(rows), note)
 

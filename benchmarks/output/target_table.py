@@ -116,7 +116,7 @@ def _interval(content: Mapping[str, Any]) -> Interval:
         math.nan if content[name] is None else float(content[name])
         for name in ("estimate", "low", "high")
     )
-    return Interval(estimate, low, high, content["n"])
+    return Interval(estimate, low, high, content["n"], content.get("is_range", False))
 
 
 LOOP, VLLM_LOOP = "loop / one uninterrupted generation", "a client-side loop over vLLM"

@@ -4,14 +4,15 @@
     mean_interval(values, seed=1)       a mean, by bootstrap
     median_interval(values)             a median, by order statistics; no resampling
 
-Every interval is two-sided at 95%, and the same seed gives the same one.
+Every interval is two-sided at 95%, and the same seed gives the same one. Of fewer than six values
+the median has no such interval; what is given instead is their range, and says so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist, fmean, median
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +23,26 @@ if TYPE_CHECKING:
 OUTSIDE = (1 - 0.95) / 2  # the probability left out on either side
 Z = NormalDist().inv_cdf(1 - OUTSIDE)
 RESAMPLES = 10_000
+# For the notes of tables with medians.
+MEDIANS = (
+    "Medians with 95% intervals, by order statistics; of fewer than six values with their range, "
+    "which is no interval and is called range."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate from ``n`` observations with its confidence interval."""
+    """An estimate from ``n`` observations with its confidence interval, or with their range."""
 
     estimate: float
     low: float
     high: float
     n: int
+    is_range: bool = False  # of too few observations for an interval
 
     def scaled(self, factor: float) -> Interval:
-        return Interval(self.estimate * factor, self.low * factor, self.high * factor, self.n)
+        low, high = self.low * factor, self.high * factor
+        return replace(self, estimate=self.estimate * factor, low=low, high=high)
 
     def json(self) -> dict[str, Any]:
         return {
@@ -42,10 +50,16 @@ class Interval:
             "low": round(self.low, 6),
             "high": round(self.high, 6),
             "n": self.n,
+            **({"is_range": True} if self.is_range else {}),
         }
 
     def shown(self, digits: int = 1) -> str:
-        return f"{self.estimate:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        estimate, low, high = (f"{v:.{digits}f}" for v in (self.estimate, self.low, self.high))
+        return (
+            f"{estimate} (range {low} to {high})"
+            if self.is_range
+            else f"{estimate} [{low}, {high}]"
+        )
 
 
 NOTHING = Interval(math.nan, math.nan, math.nan, 0)
@@ -77,7 +91,7 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
 
 def median_interval(values: Sequence[float]) -> Interval:
     """The median with an interval of order statistics. Fewer than six values cannot give this
-    confidence; the interval is then their range."""
+    confidence; what is given is then their range, and is marked as one."""
     if not values:
         return NOTHING
     ordered = sorted(values)
@@ -87,7 +101,7 @@ def median_interval(values: Sequence[float]) -> Interval:
     while (below := below + math.comb(n, rank) / 2**n) <= OUTSIDE:
         rank += 1
     first = max(rank - 1, 0)
-    return Interval(median(ordered), ordered[first], ordered[n - 1 - first], n)
+    return Interval(median(ordered), ordered[first], ordered[n - 1 - first], n, is_range=rank == 0)
 
 
 def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

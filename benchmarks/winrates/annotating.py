@@ -12,7 +12,8 @@ from redraft.benchmarks.grading.judge import Judge, JudgePolicy
 from redraft.benchmarks.load.endpoint import Endpoint, Session
 from redraft.benchmarks.load.recorded import key_of, record_all
 from redraft.benchmarks.output.journal import Record
-from redraft.benchmarks.winrates.alpaca import DATASETS, Annotation, SystemAnswer
+from redraft.benchmarks.winrates.alpaca import Annotation, SystemAnswer
+from redraft.benchmarks.winrates.known_set import digest
 from redraft.server.options import ConfigError
 
 
@@ -44,7 +45,7 @@ async def annotate(
             len(reference.output),
             len(outputs.get(reference.instruction, "")),
             None,
-            reference.dataset in DATASETS,
+            digest(reference.instruction),
         )
         for row, reference in enumerate(references)
     ]

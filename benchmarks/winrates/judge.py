@@ -11,9 +11,11 @@ from pathlib import Path
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.grading.judge import JudgePolicy
-from redraft.benchmarks.winrates.alpaca import read_answers
+from redraft.benchmarks.winrates.alpaca import SystemAnswer, read_answers
 from redraft.benchmarks.winrates.annotating import annotate
+from redraft.benchmarks.winrates.annotation_files import AnnotationSet
 from redraft.benchmarks.winrates.rate_table import RateOptions, report
+from redraft.server.jsonl import FileError
 from redraft.server.options import option
 
 
@@ -25,7 +27,6 @@ class JudgeOptions(RateOptions, ServerOptions):
     both_orders: bool = option("ask twice, take the mean", False)
     top_logprobs: int = option("of the judge's first token", 5, least=2)
     least_mass: float = option("of the two verdicts; with less the judge says something else", 0.5)
-    max_unjudged: float = option("share above which the exit code is 1", 0.01)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     policy = JudgePolicy(
         options.seed, options.both_orders, options.top_logprobs, options.least_mass
     )
-    references = read_answers(options.reference)[: options.limit]
-    answers = read_answers(options.answers or options.out / "answers.json")
+    references = _distinct(options.reference)[: options.limit]
+    answers = _distinct(options.answers or options.out / "answers.json")
     if options.limit:
         kept = {reference.instruction for reference in references}
         answers = [answer for answer in answers if answer.instruction in kept]
@@ -44,9 +45,24 @@ def main(arguments: Sequence[str]) -> int:
     annotations, failures = asyncio.run(work)
     if sum(a.preference is not None for a in annotations) < 2:
         raise MeasurementFailed(f"nothing was judged: {dict(failures)}")
-    report(options, {options.out.name: annotations}, failures)
+    report(options, {options.out.name: AnnotationSet(annotations)}, failures)
     allowed = options.max_unjudged * len(annotations)
     if failures.total() > allowed:
         print(f"{failures.total()} are unjudged; the limit is {allowed:g}", file=sys.stderr)
         return 1
     return 0
+
+
+def _distinct(path: Path) -> list[SystemAnswer]:
+    """The answers of a file, one to each instruction; copies are told and left out."""
+    answers = read_answers(path)
+    found: dict[str, SystemAnswer] = {}
+    for number, answer in enumerate(answers, 1):
+        if found.setdefault(answer.instruction, answer).output != answer.output:
+            raise FileError(
+                f"{path}, row {number} is a second, different answer to an instruction: "
+                f"{answer.instruction[:80]!r}; keep one"
+            )
+    if copies := len(answers) - len(found):
+        print(f"{path}: {copies} rows are copies of others and count once", file=sys.stderr)
+    return list(found.values())

@@ -9,18 +9,21 @@ The judge's preferences on those baselines are data of the project (df_gamed.csv
 copy shipped here was reconstructed from published coefficients: with it the rate of a new model is
 off by 0.07 points (median; at most 0.5). Give the original with ``--gamed`` where you have it.
 
-The rate is of AlpacaEval's instructions alone: how hard another one is, nobody has measured.
+How hard an instruction is is looked up in one of two ways. As published: by the row of the file,
+as the project's code does, whatever the row holds; a leaderboard's figures are reproduced this way
+alone. By instruction: by what the row holds. The two are one where all rows are in place.
+
+The rate is of AlpacaEval's instructions and its reference alone: how hard another instruction is,
+and what length alone is worth against another reference, nobody has measured.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +33,12 @@ from sklearn.model_selection import GroupKFold
 from redraft.benchmarks.data import GAMED
 from redraft.benchmarks.stats.intervals import Interval, percentiles
 from redraft.benchmarks.winrates.alpaca import Annotation
+from redraft.benchmarks.winrates.csv_rows import read_csv
+from redraft.benchmarks.winrates.known_set import REFERENCE, known_set
+from redraft.server.jsonl import FileError
 
 Array = NDArray[np.float64]
+Lookup = Literal["as published", "by instruction"]
 
 STRENGTHS = np.logspace(-4, 4, 10)  # of the data against the L1 penalty
 FOLDS, SEED = 5, 123  # the project's, for the same answer
@@ -49,7 +56,7 @@ class Gamed:
 
     features: Array
     wins: Array
-    difficulty: Array  # by row of the annotations
+    difficulty: Array  # by position of the instruction in AlpacaEval's set
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,37 +67,66 @@ class LengthControlled:
 
 
 def read_gamed(path: Path = GAMED) -> Gamed:
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    rows = list(csv.DictReader(io.StringIO(text)))
+    """FileError for a file that is no df_gamed.csv."""
+    columns = ("index", "preference", "std_delta_len", "instruction_difficulty")
+    rows = list(read_csv(path, columns))
     difficulty: dict[int, float] = {}
     for row in rows:
-        difficulty.setdefault(int(row["index"]), float(row["instruction_difficulty"]))
+        difficulty.setdefault(row.whole("index"), row.number("instruction_difficulty"))
+        if not 0 <= row.number("preference") <= 1:
+            raise row.error("a preference from 0 to 1", row.cells["preference"])
+    if sorted(difficulty) != list(range(len(known_set()))):
+        raise FileError(
+            f"{path} has the difficulty of {len(difficulty)} instructions, expected AlpacaEval's "
+            f"{len(known_set())}"
+        )
     features = [
-        [math.tanh(float(row["std_delta_len"])), float(row["instruction_difficulty"]), 0.0]
+        [math.tanh(row.number("std_delta_len")), row.number("instruction_difficulty"), 0.0]
         for row in rows
     ]
     return Gamed(
         np.array(features),
-        np.array([float(row["preference"]) for row in rows]),
+        np.array([row.number("preference") for row in rows]),
         np.array([difficulty[index] for index in sorted(difficulty)]),
     )
 
 
+def objection(annotations: Sequence[Annotation]) -> str:
+    """Why no length-controlled rate is defined for such annotations; empty where one is."""
+    known = [(each, each.known) for each in annotations]
+    if strange := sum(own is None for _, own in known):
+        return f"{strange} instructions are not AlpacaEval's"
+    others = sum(own is not None and own.reference_length != a.reference_length for a, own in known)
+    if others:
+        return (
+            f"{others} reference answers are not those of {REFERENCE}, which its baselines were "
+            "compared with"
+        )
+    return ""
+
+
 def length_controlled(
-    annotations: Sequence[Annotation], gamed: Gamed, resamples: int
+    annotations: Sequence[Annotation],
+    gamed: Gamed,
+    resamples: int,
+    lookup: Lookup = "as published",
 ) -> LengthControlled:
     """Raises NoLengthControl where the rate is not defined."""
     judged = [a for a in annotations if a.win is not None]
+    if reason := objection(judged):
+        raise NoLengthControl(reason)
     lengths = np.array([a.reference_length - a.length for a in judged], dtype=float)
+    places = [a.known.position for a in judged if a.known]
+    if lookup == "as published":
+        places = [a.row for a in judged]
     known = len(gamed.difficulty)
-    if strange := sum(not a.alpaca or a.row >= known for a in judged):
-        raise NoLengthControl(f"{strange} instructions are not AlpacaEval's")
+    if beyond := sum(place >= known for place in places):
+        raise NoLengthControl(f"{beyond} rows are beyond the {known} of AlpacaEval's own files")
     if len(judged) < FOLDS:
         raise NoLengthControl(f"{len(judged)} verdicts are fewer than {FOLDS}")
     if not lengths.std():
         raise NoLengthControl("no answer's length differs from its reference's")
-    difficulty = gamed.difficulty[[a.row for a in judged]]
+    difficulty = gamed.difficulty[places]
     features = np.column_stack(
         [np.tanh(lengths / lengths.std(ddof=1)), difficulty, np.ones(len(judged))]
     )

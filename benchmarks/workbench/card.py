@@ -9,7 +9,6 @@ those that are reported (test).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,34 +122,51 @@ def best_policy(dev: Mapping[str, Any]) -> manifest.DefaultPolicy:
 
 
 def write(options: CardOptions) -> Path:
+    results = read_results(options.experiments)
     model, recorded = options.model, Recorded.read(options.answers)
     if missing := [name for name in _NEEDED if not getattr(recorded, name)]:
         raise ConfigError(f"{options.answers} has no {missing[0]}.jsonl; measure first")
     known = manifest.read(model)
     if known is None:
         raise ConfigError(f"{model} has no {manifest.NAME}; run 'redraft train merge' first")
-    evaluation = computed(recorded)
+    try:
+        evaluation = computed(recorded)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise jsonl.FileError(
+            f"{options.answers} needs answers as evaluate writes them ({error!r})"
+        ) from error
     rows = tuple(manifest.Calibration(**row) for row in figures.calibration(recorded.tuned))
     shown = {**evaluation, "about": ABOUT, "examples": EXAMPLES}  # for the server's page
     manifest.write(model, known.srt_format, best_policy(evaluation["dev"]), rows, shown)
     jsonl.write_json(options.answers / "figures.json", evaluation)
     path = model / "README.md"
     steps = _steps(options.recipe) if options.recipe else {}
-    results = [json.loads(file.read_text(encoding="utf-8")) for file in options.experiments]
     path.write_text(card_tables.render(evaluation, steps, results), encoding="utf-8")
     return path
+
+
+def read_results(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    return [_result(path) for path in paths]
+
+
+def _result(path: Path) -> dict[str, Any]:
+    """What an experiment wrote."""
+    result = jsonl.read_document(path)
+    if not isinstance(result, dict) or not result.keys() >= {"about", "tables"}:
+        raise jsonl.FileError(f"{path} needs a result of redraft bench: an object with its tables")
+    return result
 
 
 def _steps(recipe: Path) -> dict[str, float]:
     """The seconds that each step of the recipe took, in order."""
     marks = sorted((recipe / ".steps").glob("*.json"), key=lambda mark: mark.stat().st_mtime)
-    return {m.stem: json.loads(m.read_text(encoding="utf-8"))["seconds"] for m in marks}
+    return {mark.stem: jsonl.read_document(mark)["seconds"] for mark in marks}
 
 
 def main(arguments: Sequence[str]) -> int:
     options = read(CardOptions, "workbench card", arguments, __doc__)
     path = write(options)
-    figures_of = json.loads((options.answers / "figures.json").read_text(encoding="utf-8"))
+    figures_of = jsonl.read_document(options.answers / "figures.json")
     print(card_tables.main_table(figures_of))
     print(f"card: {path}")
     return 0

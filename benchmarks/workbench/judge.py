@@ -19,7 +19,7 @@ from redraft.server import jsonl
 from redraft.server.options import option
 from redraft.server.refine.srt_format import HIGHEST_SCORE
 from redraft.train.workbench.judge import judge
-from redraft.train.workbench.tasks import task_for
+from redraft.train.workbench.tasks import UnknownInstruction, task_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,20 @@ class JudgedOptions:
 
 def main(arguments: Sequence[str]) -> int:
     options = read(JudgedOptions, "workbench judge", arguments, __doc__)
-    rows = map(judged, jsonl.read(options.answers))
+    rows = [_judged(line) for line in jsonl.lines(options.answers)]
+    if not rows:
+        raise jsonl.FileError(f"{options.answers} holds no answers")
     print(f"judge: {jsonl.write(options.output, rows)} answers in {options.output}")
     return 0
+
+
+def _judged(line: jsonl.Line) -> dict[str, Any]:
+    try:
+        return judged(line.row())
+    except UnknownInstruction as error:
+        raise line.error("an instruction of the workbench") from error
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise line.error(f"an answer as evaluate writes it ({error!r})") from error
 
 
 def judged(answer: RecordedAnswer) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class MeasureOptions:
 
 
 def measure(options: MeasureOptions) -> Path:
+    card.read_results(options.experiments)  # one that cannot be used is told before any is served
     for name, model, changes in _runs(options):
         evaluate(
             EvaluateOptions(

@@ -54,7 +54,7 @@ def read_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"cannot read {where}: {error}") from error
+        raise ConfigError(f"cannot read {where}: {' '.join(str(error).split())}") from error
 
 
 def element_type(hint: Any) -> tuple[type, tuple[Any, ...]]:

@@ -15,6 +15,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 pytest.importorskip("aiohttp", reason="the bench extra is not installed")
 
 from redraft.benchmarks import agreement
+from redraft.benchmarks.__main__ import main as bench
 from tests.support.evaldata import stored
 from tests.support.judging import application
 from tests.support.serving import Served, serving
@@ -83,6 +84,26 @@ def test_what_is_scored_is_not_asked_again(app: Any, served: Served, tmp_path: P
     asked = len(app.state.bodies)
     measure(served, tmp_path, pairs)
     assert len(app.state.bodies) == asked
+
+
+def test_copies_of_a_pair_are_told_and_narrow_no_interval(served: Served, tmp_path: Path) -> None:
+    pairs = [("7 of 10", "3 of 10"), ("2 of 10", "4 of 10")]
+    _, once = measure(served, tmp_path, pairs)
+    _, result = measure(served, tmp_path, [pairs[0]] * 50 + [pairs[1]])
+    assert result["figures"]["all"] == once["figures"]["all"]
+    assert result["figures"]["all"]["accuracy"]["n"] == 2
+    assert result["figures"]["copies"] == 49
+    assert "49 pairs are copies of others and count once" in result["tables"][0]["note"]
+
+
+@pytest.mark.parametrize("rows", [b"", b'{"chosen": "\\n\\nHuman: a", "rejected": "b"}\n'])
+def test_without_a_pair_there_is_no_agreement(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: bytes
+) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(rows)
+    assert bench(["agreement", "--data", str(path), "--model", "m", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.endswith(f"{path} hold no pair that can be scored\n")
 
 
 def test_the_stored_transcripts_can_be_read() -> None:

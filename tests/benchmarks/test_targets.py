@@ -12,11 +12,11 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import targets
 from redraft.benchmarks.output.target_table import TARGETS, Target, guessed, linearity, measured
-from redraft.benchmarks.stats.intervals import Interval
+from redraft.benchmarks.stats.intervals import Interval, median_interval
 
 
 def interval(estimate: float, low: float, high: float) -> dict[str, Any]:
-    return Interval(estimate, low, high, 3).json()
+    return Interval(estimate, low, high, 7).json()
 
 
 def wrote(folder: Path, name: str, figures: dict[str, Any]) -> None:
@@ -56,6 +56,15 @@ def test_a_target_is_met_by_the_median_and_says_when_its_interval_disagrees(
     assert "1.50 [1.40, 1.60] | met |" in table
     assert "1.10 [1.00, 1.20] | missed |" in table
     assert "| - | not measured |" in table
+
+
+def test_a_figure_of_few_repeats_has_a_range_and_no_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figure = median_interval([700.0, 650.0, 720.0]).json()
+    wrote(tmp_path / "overhead", "overhead", {"direct": {"requests_per_cpu_s": figure}})
+    _, _, printed = report(tmp_path, capsys)
+    assert "700.00 (range 650.00 to 720.00) | met |" in "\n".join(printed)
 
 
 def test_the_open_loop_runs_at_shares_of_what_was_answered_before(tmp_path: Path) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +18,7 @@ from redraft.benchmarks import tasks
 from redraft.benchmarks.grading import task_sets
 from redraft.benchmarks.grading.scorers import bbh_right, gsm8k_answer, gsm8k_right, squad_f1
 from redraft.benchmarks.harness import run
+from redraft.server import jsonl
 from tests.support.evaldata import EVALDATA, stored
 from tests.support.judging import application
 from tests.support.serving import serving
@@ -60,10 +64,78 @@ def test_stored_outputs_get_their_published_accuracies(tmp_path: Path) -> None:
     assert figures == {"outputs": 38, "same": 38}
 
 
+def flipped(row: dict[str, Any]) -> None:
+    for model in ("6b_finetuning", "175b_finetuning"):
+        row[model]["is_correct"] = not row[model]["is_correct"]
+
+
+def unknown(figures: dict[str, Any]) -> None:
+    for of_model in figures.values():
+        of_model["accuracy"] = math.nan
+
+
+def swapped(rows: list[dict[str, Any]]) -> None:
+    """As many right as before, of one question twice."""
+    rows[1] = rows[0]
+
+
+GSM8K = ("gsm8k/scored_model_solutions.jsonl", "gsm8k/expected.json")
+BOOLEAN = "bbh/scored_outputs/boolean_expressions.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "why"),
+    [
+        (GSM8K[0], lambda rows: [*map(flipped, rows)], "1319 verdicts differ"),
+        (GSM8K[0], lambda rows: rows.extend(rows[:]), "2638 rows instead of 1319"),
+        (GSM8K[0], swapped, "1 rows are there twice"),
+        (GSM8K[0], lambda rows: rows.pop(), "1318 rows instead of 1319"),
+        (GSM8K[1], unknown, "is not the accuracy published"),
+        (BOOLEAN, lambda rows: rows.extend(rows[:]), "500 rows instead of 250"),
+    ],
+)
+def test_outputs_that_are_not_those_published_are_told(
+    tmp_path: Path, path: str, change: Callable[[Any], object], why: str
+) -> None:
+    data = copied(tmp_path)
+    changed = data / path
+    if path.endswith(".jsonl"):
+        rows = list(jsonl.read(changed))
+        change(rows)
+        jsonl.write(changed, rows)
+    else:
+        content = json.loads(changed.read_text())
+        change(content)
+        changed.write_text(json.dumps(content))
+    assert tasks.main(["verify", "--data", str(data), "--out", str(tmp_path)]) == 1
+    outcome = json.loads((tmp_path / "scorers.json").read_text())
+    verdicts = [row[-1] for row in outcome["tables"][0]["rows"]]
+    assert sum(why in verdict for verdict in verdicts) == outcome["failures"]["different"] == 2
+
+
+@pytest.mark.parametrize("path", [GSM8K[1], "bbh/expected.json"])
+def test_nothing_expected_verifies_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    data = copied(tmp_path)
+    (data / path).write_text("{}")
+    assert tasks.main(["verify", "--data", str(data), "--out", str(tmp_path)]) == 2
+    expected = f"{data / path} needs an object with published figures, got {{}}\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the outputs with published figures, to be changed."""
+    for path in (*GSM8K, "bbh/expected.json"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        shutil.copy(stored(path), folder / path)
+    shutil.copytree(stored("bbh/scored_outputs"), folder / "bbh" / "scored_outputs")
+    return folder
+
+
 def test_every_scored_solution_gets_its_verdict() -> None:
     path = stored("gsm8k/scored_model_solutions.jsonl")
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
+    for row in jsonl.read(path):
         for model in ("6b_finetuning", "175b_finetuning"):
             right = gsm8k_right(row[model]["solution"], row["ground_truth"])
             assert right == row[model]["is_correct"]
@@ -99,7 +171,9 @@ def test_a_run_goes_through_the_harness_offline_and_counts_what_failed(tmp_path:
     pytest.importorskip("lm_eval", reason="the bench extra is not installed")
     folder = tmp_path / "gsm8k"
     folder.mkdir()
-    (folder / "train.jsonl").write_text("")
+    # The server repeats the prompt, of which the first question is left.
+    shown = {"question": "Say 4", "answer": "#### four"}
+    jsonl.write(folder / "train.jsonl", [shown] * 8)
     questions = {"Say 4": "#### 4", "Say 5": "#### 6", "unanswerable": "#### 1"}
     rows = [
         json.dumps({"question": asked, "answer": solution}) for asked, solution in questions.items()

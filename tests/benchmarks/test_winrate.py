@@ -15,7 +15,14 @@ pytest.importorskip("sklearn", reason="the bench extra is not installed")
 from redraft.benchmarks import winrate
 from redraft.benchmarks.grading.judge import first_token, reference_first, share_of_first
 from redraft.benchmarks.load.endpoint import CallFailed
-from redraft.benchmarks.winrates.alpaca import SystemAnswer, read_answers, read_instructions
+from redraft.benchmarks.winrates.alpaca import (
+    SystemAnswer,
+    read_annotations,
+    read_answers,
+    read_instructions,
+)
+from redraft.benchmarks.winrates.known_set import digest
+from redraft.server import jsonl
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.train.exact.app import build_app
@@ -147,6 +154,32 @@ def test_a_judge_that_judges_nothing_gives_no_rate(
     assert not (tmp_path / "winrate.json").exists()
 
 
+def test_doubled_answers_count_once_and_are_told(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, output in (("reference", "bad"), ("answers", "good")):
+        rows = [{"instruction": asked, "output": output} for asked in ("one", "two", "one")]
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    assert judge(served, tmp_path) == 0
+    message = capsys.readouterr()
+    assert message.err.count("1 rows are copies of others and count once") == 2
+    assert result(tmp_path)["figures"][tmp_path.name]["wins"] == 2
+    rows[2]["output"] = "better"
+    (tmp_path / "answers.json").write_text(json.dumps(rows))
+    assert judge(served, tmp_path) == 2
+    assert "answers.json, row 3 is a second, different answer" in capsys.readouterr().err
+
+
+def test_a_judges_journal_names_the_instruction_of_each_verdict(
+    served: Served, tmp_path: Path
+) -> None:
+    write(tmp_path / "reference.json", {"one": "bad", "two": "bad"})
+    write(tmp_path / "answers.json", {"one": "good", "two": "good"})
+    judge(served, tmp_path)
+    found = {a.instruction for a in read_annotations(tmp_path / "verdicts.jsonl")}
+    assert found == {digest("one"), digest("two")}
+
+
 def test_what_is_judged_is_not_asked_again(app: Any, served: Served, tmp_path: Path) -> None:
     write(tmp_path / "reference.json", {"one": "bad", "two": "bad", "three": "bad"})
     write(tmp_path / "answers.json", {"one": "good", "two": "good", "three": "broken"})
@@ -218,8 +251,7 @@ def test_verify_tells_a_right_file_from_a_wrong_one(tmp_path: Path) -> None:
 
 def test_stored_log_probabilities_of_a_real_judge_give_its_stored_preferences() -> None:
     for path in sorted(stored("alpaca_eval/judge_logprobs").glob("*.jsonl")):
-        for line in path.read_text().splitlines():
-            row = json.loads(line)
+        for row in jsonl.read(path):
             if row["swapped"] is None:
                 continue
             share = share_of_first([(token, logprob) for token, logprob in row["top_logprobs"]])

@@ -224,6 +224,14 @@ def test_a_stream_that_is_closed_ends_the_work_of_the_server() -> None:
         server.call(asyncio.wait_for(idle(), 120))
 
 
+@pytest.mark.parametrize("strange", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_what_only_looks_like_a_line_end_stays_in_the_text(call: Caller, strange: str) -> None:
+    text = f"Paris{strange}is it."
+    with served(text, feedback(10)) as url:
+        *_, last = call(url, "stream_refine", QUESTION)
+    assert last.refined.answer == text
+
+
 @pytest.mark.parametrize("line", ["", ": keep-alive", "event: refine.draft.delta", "data: [DONE]"])
 def test_lines_that_carry_no_event_are_passed_over(line: str) -> None:
     assert event_of(line) is None

@@ -125,3 +125,53 @@ def test_an_exclusive_appender_keeps_others_out_until_it_is_closed(tmp_path: Pat
         jsonl.Appender(path, exclusive=True)
     first.close()
     jsonl.Appender(path, exclusive=True).close()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "a.json:1 needs JSON, got the end of the file"),
+        (b'{"a":\n [1, 2', "a.json:2 needs JSON, got the end of the file"),
+        (b"{}\nmore", "a.json:2 needs JSON, got more"),
+        (b'{"a":\n "\xff"}', "a.json:2 needs UTF-8 text, got the byte b'\\xff'"),
+        (b"[" * 100_000, "a.json needs JSON that is not nested a thousand times"),
+    ],
+)
+def test_a_document_that_is_none_is_an_error_that_says_where(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(jsonl.FileError) as caught:
+        jsonl.read_document(path)
+    assert str(caught.value) == f"{tmp_path}/{complaint}"
+
+
+def test_a_document_may_be_gzipped(tmp_path: Path) -> None:
+    path = tmp_path / "a.json.gz"
+    path.write_bytes(gzip.compress('{"a": "\u2028"}'.encode()))
+    assert jsonl.read_document(path) == {"a": "\u2028"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(b"{}\n" * 9, mtime=0)[:-12], b"no gzip", b""],
+    ids=["cut", "no gzip", "empty"],
+)
+def test_a_gzipped_file_that_is_cut_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(content)
+    if content:
+        with pytest.raises(jsonl.FileError, match="needs a whole gzip file"):
+            list(jsonl.read(path))
+    else:
+        assert list(jsonl.read(path)) == []
+
+
+def test_what_is_no_file_is_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(jsonl.UNUSABLE_PATH) as caught:
+        list(jsonl.read(tmp_path))
+    assert jsonl.unusable_path(caught.value) == f"{tmp_path} is a folder, expected a file"
+    with pytest.raises(jsonl.UNUSABLE_PATH) as caught:
+        list(jsonl.read(tmp_path / "a"))
+    assert jsonl.unusable_path(caught.value) == f"there is no {tmp_path}/a"

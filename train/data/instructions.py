@@ -7,7 +7,6 @@ keys it is recognised by, and add a row to the table in tests/train/data/test_in
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +86,10 @@ def read(
     picked = ordered[skip : None if limit is None else skip + limit]
     result.num_not_picked = len(ordered) - len(picked)
     result.examples = [examples[id] for id in picked]
+    if not picked:
+        why = f"; first bad row {': '.join(result.bad[0])}" if result.bad else ""
+        names = ", ".join(sources)
+        raise ConfigError(f"no instructions in {names}: none of {result.num_rows} rows{why}")
     return result
 
 
@@ -214,7 +217,7 @@ def _jsonl_rows(path: Path, result: Instructions) -> Iterator[tuple[str, jsonl.R
 
 
 def _json_rows(path: Path, result: Instructions) -> Iterator[tuple[str, jsonl.Row]]:
-    rows = json.loads(path.read_text(encoding="utf-8"))
+    rows = jsonl.read_document(path)
     if not isinstance(rows, list):
         raise ConfigError(f"{path} holds {type(rows).__name__}, expected a list of rows")
     for number, row in enumerate(rows, 1):
@@ -230,10 +233,14 @@ def _numbered(source: str, rows: Iterable[jsonl.Row]) -> Iterator[tuple[str, jso
 
 
 def _parquet_rows(path: Path) -> Iterator[jsonl.Row]:
+    import pyarrow
     import pyarrow.parquet
 
-    for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-        yield from batch.to_pylist()
+    try:
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise jsonl.FileError(f"{path} needs Parquet: {error}") from error
 
 
 def _dataset(source: str) -> Iterable[jsonl.Row]:

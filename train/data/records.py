@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,15 +86,20 @@ def _fields_json(record: Lesson | PreferencePair) -> dict[str, Any]:
 
 def _fields(row: Mapping[str, Any], *token_ids: str) -> dict[str, Any]:
     messages = tuple(map(Message.from_json, row["messages"]))
+    if not all(isinstance(each.content, str) for each in messages):
+        raise TypeError("a message whose content is no text")
+    for name in ("draft", "feedback", "refinement", "chosen", "rejected"):
+        if not isinstance(row.get(name, ""), str):
+            raise TypeError(f"{name} is {type(row[name]).__name__}, expected text")
     return {**row, "messages": messages} | {name: tuple(row.get(name, ())) for name in token_ids}
 
 
 def read_lessons(path: Path) -> Iterator[Lesson]:
-    return _read(path, Lesson.from_json, "a lesson")
+    return _some(path, _read(path, Lesson.from_json, "a lesson"), "lessons")
 
 
 def read_pairs(path: Path) -> Iterator[PreferencePair]:
-    return _read(path, PreferencePair.from_json, "a pair")
+    return _some(path, _read(path, PreferencePair.from_json, "a pair"), "pairs")
 
 
 def read_traces(path: Path) -> Iterator[Trace]:
@@ -103,8 +108,18 @@ def read_traces(path: Path) -> Iterator[Trace]:
     files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
     if not files:
         raise FileNotFoundError(f"no .jsonl files in {path}")
-    for file in files:
-        yield from _read(file, read_trace, "a trace", torn_end=True)
+    traces = (trace for f in files for trace in _read(f, read_trace, "a trace", torn_end=True))
+    return _some(path, traces, "traces")
+
+
+def _some(path: Path, records: Iterable[T], what: str) -> Iterator[T]:
+    """The records; FileError at their end when there was none."""
+    none = True
+    for record in records:
+        none = False
+        yield record
+    if none:
+        raise jsonl.FileError(f"{path} holds no {what}")
 
 
 def _read(
@@ -113,5 +128,5 @@ def _read(
     for line in jsonl.lines(path, torn_end=torn_end):
         try:
             yield from_json(line.row())
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise line.error(f"{what} ({error!r})") from error

@@ -10,7 +10,6 @@ paper. Stage two makes small models worse critics; a recipe says how much worse 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,8 +71,11 @@ class JudgementAgreement:
 
     @classmethod
     def load(cls, file: Path) -> JudgementAgreement:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return cls(content["right"], content["ties"], content["wrong"], content["unreadable"])
+        content = jsonl.read_document(file)
+        counts = ("right", "ties", "wrong", "unreadable")
+        if not isinstance(content, dict) or not all(type(content.get(n)) is int for n in counts):
+            raise jsonl.FileError(f"{file} needs whole numbers as {', '.join(counts)}")
+        return cls(*(content[name] for name in counts))
 
 
 async def measure(
@@ -124,8 +126,8 @@ def fall(before: JudgementAgreement, after: JudgementAgreement, allowed: float) 
 
 async def _measured(options: AgreementOptions) -> JudgementAgreement:
     model = spec(options.model, "model")
-    srt_format = tokens.load(options.tokenizer or model.model).srt_format()
     pairs = judgements.read(options.pairs, options.limit)
+    srt_format = tokens.load(options.tokenizer or model.model).srt_format()
     async with opened(model, model.retries) as engine:
         if not engine.has_tokens:
             raise ConfigError(f"{model.url} does not take token ids; agreement needs them")
@@ -134,12 +136,12 @@ async def _measured(options: AgreementOptions) -> JudgementAgreement:
 
 def main(argv: Sequence[str]) -> int:
     options = read(AgreementOptions, "agreement", argv)
+    before = JudgementAgreement.load(Path(options.before)) if options.before else None
     agreement = asyncio.run(_measured(options))
     print(f"agreement: {agreement}")
     agreement.write(Path(options.output))
-    if options.before is None:
+    if before is None:
         return 0
-    before = JudgementAgreement.load(Path(options.before))
     if problem := fall(before, agreement, options.max_fall):
         print(f"agreement: {problem}")
         return FELL

@@ -18,7 +18,6 @@ from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Chat
-from redraft.server.options import ConfigError
 from redraft.train.collector import CollectOptions, Collector
 from redraft.train.critics import LessonCritic, SrtCritic, critic_of
 from redraft.train.data import instructions, tokens
@@ -102,8 +101,6 @@ def main(argv: Sequence[str]) -> int:
         options.data, options.shape, options.limit, options.skip, options.seed
     )
     print(source.summary())
-    if not source.examples:
-        raise ConfigError(f"no instructions in {', '.join(options.data)}")
     if options.dry_run:
         instruction_tokens = sum(prompt_tokens(Chat(e.messages)) for e in source.examples)
         print(estimate(options, len(source.examples), instruction_tokens))

@@ -21,7 +21,7 @@ from redraft.train import checkpoints, trl_settings
 from redraft.train.checkpoints import adapter_base
 from redraft.train.data import judgements, tokens
 from redraft.train.data.preference_dataset import PairLengths, checked, rows
-from redraft.train.data.records import read_pairs
+from redraft.train.data.records import PreferencePair, read_pairs
 from redraft.train.data.token_rows import dataset
 from redraft.train.program import read
 from redraft.train.stages.agreement import (
@@ -83,6 +83,7 @@ def train(options: DpoOptions) -> int:
     base = adapter_base(options.model) or options.model
     config = AutoConfig.from_pretrained(base).get_text_config()
     data, lengths = _data(options, tokenizer, config.max_position_embeddings)
+    judged = judgements.read(options.judgements) if options.judgements else []
     if options.dry_run:
         return 0
     judgement_files = (options.judgements,) if options.judgements else ()
@@ -92,9 +93,9 @@ def train(options: DpoOptions) -> int:
         print(f"dpo: {output} is finished already")
         return _verdict(options, output)
     trainer = _trainer(options, settings, tokenizer, data)
-    _agreement(options, trainer, tokenizer, "before")
+    _agreement(options, trainer, tokenizer, judged, "before")
     figures = {**asdict(lengths), **checkpoints.train(trainer, output)}
-    _agreement(options, trainer, tokenizer, "after")
+    _agreement(options, trainer, tokenizer, judged, "after")
     checkpoints.finish(output, name, figures)
     print(f"dpo: loss {figures['train_loss']:.4f}, {figures['train_runtime']:.0f} s")
     return _verdict(options, output)
@@ -151,9 +152,15 @@ def _trainer(
     return settings.trainer(OrderedDpoTrainer, model, tokenizer.loaded, data)
 
 
-def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, when: str) -> None:
+def _agreement(
+    options: DpoOptions,
+    trainer: Any,
+    tokenizer: tokens.Tokenizer,
+    judged: Sequence[PreferencePair],
+    when: str,
+) -> None:
     """Measured once and kept: a resumed training must not measure "before" in its middle."""
-    if options.judgements is None:
+    if not judged:
         return
     if trainer.args.world_size > 1:
         raise ConfigError(
@@ -165,12 +172,11 @@ def _agreement(options: DpoOptions, trainer: Any, tokenizer: tokens.Tokenizer, w
         return
     from redraft.train.transformers_engine import TransformersEngine
 
-    pairs = judgements.read(options.judgements)
     model = trainer.accelerator.unwrap_model(trainer.model).eval()
     window = model.config.get_text_config().max_position_embeddings
     engine = TransformersEngine(model, tokenizer, "tuned", window, MEASURED_AT_ONCE)
     measured = measure(
-        engine, tokenizer.srt_format(), pairs, options.feedback_tokens, MEASURED_AT_ONCE
+        engine, tokenizer.srt_format(), judged, options.feedback_tokens, MEASURED_AT_ONCE
     )
     agreement = asyncio.run(measured)
     print(f"dpo: agreement {when}: {agreement}")

@@ -6,13 +6,13 @@ redraft serve MODEL
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS, in_order
@@ -52,6 +52,8 @@ def merge(options: MergeOptions) -> Path:
     components = _components(options)
     if not source.is_dir():
         raise ConfigError(f"no model folder {source}")
+    calibration = _calibration(options.calibration)
+    evaluation = _evaluation(options.evaluation)
     output.mkdir(parents=True, exist_ok=True)
     model = _model(source, options)
     tokenizer = tokens.load(source)
@@ -69,8 +71,8 @@ def merge(options: MergeOptions) -> Path:
         output,
         srt_format,
         manifest.DefaultPolicy(options.max_iterations, options.good_enough, options.keep),
-        tuple(manifest.Calibration(**row) for row in _json(options.calibration, [])),
-        _json(options.evaluation, {}),
+        calibration,
+        evaluation,
     )
     return output
 
@@ -113,8 +115,19 @@ def _eos_ids(model: Any) -> tuple[int, ...]:
     return tuple(eos) if isinstance(eos, list) else (eos,)
 
 
-def _json(path: str | None, default: Any) -> Any:
-    return default if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+def _calibration(path: str | None) -> tuple[manifest.Calibration, ...]:
+    rows = [] if path is None else jsonl.read_document(Path(path))
+    try:
+        return tuple(manifest.Calibration(**row) for row in rows)
+    except TypeError as error:
+        raise jsonl.FileError(f"{path} needs a list of score, responses, right: {error}") from error
+
+
+def _evaluation(path: str | None) -> Mapping[str, Any]:
+    figures = {} if path is None else jsonl.read_document(Path(path))
+    if not isinstance(figures, Mapping):
+        raise jsonl.FileError(f"{path} needs an object of figures, got {str(figures)[:80]}")
+    return figures
 
 
 def main(argv: Sequence[str]) -> int:

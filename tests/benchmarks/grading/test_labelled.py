@@ -149,3 +149,14 @@ def test_a_prompt_is_written_as_json_lines(tmp_path: Path) -> None:
     assert tasks.main([*arguments, "--labelled"]) == 0
     row = json.loads(path.read_text().splitlines()[0])
     assert set(row) == {"prompt", "answers", "group"}
+
+
+def test_copies_of_a_prompt_count_once_and_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "labelled.jsonl"
+    path.write_text(
+        '{"prompt": "a", "answers": ["b"]}\n' * 50 + '{"prompt": "a", "answers": ["c"]}'
+    )
+    assert read_labelled(path) == [LabelledPrompt("a", ("b",)), LabelledPrompt("a", ("c",))]
+    assert capsys.readouterr().err == f"{path}: 49 prompts are copies of others and count once\n"

@@ -60,6 +60,12 @@ def test_a_median_interval_is_the_order_statistics_that_hold_it_with_95_percent(
     assert (result.low, result.estimate, result.high) == (2, 5.5, 9)
 
 
-def test_too_few_values_give_their_whole_range() -> None:
-    assert median_interval([3.0, 1.0, 2.0]).low == 1
-    assert median_interval([3.0, 1.0, 2.0]).high == 3
+def test_too_few_values_give_their_whole_range_and_call_it_one() -> None:
+    few = median_interval([3.0, 1.0, 2.0, 5.0, 4.0])
+    assert (few.low, few.high) == (1, 5)
+    assert few.shown() == "3.0 (range 1.0 to 5.0)"
+    assert few.scaled(100).shown(0) == "300 (range 100 to 500)"
+    assert few.json()["is_range"] is True
+    enough = median_interval([3.0, 1.0, 2.0, 5.0, 4.0, 6.0])
+    assert enough.shown() == "3.5 [1.0, 6.0]"
+    assert "is_range" not in enough.json()

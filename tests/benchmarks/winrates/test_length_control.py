@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from redraft.benchmarks.winrates.alpaca import Annotation, read_annotations
+from redraft.benchmarks.winrates.known_set import digest, digest_at, known_set
 from redraft.benchmarks.winrates.length_control import length_controlled, read_gamed
 from redraft.benchmarks.winrates.preference import EVEN, win_rate
 from tests.support.evaldata import stored
@@ -28,8 +29,8 @@ def check(model: str) -> None:
     assert result.rate == pytest.approx(expected["win_rate"], abs=1e-6)
     assert result.standard_error == pytest.approx(expected["standard_error"], abs=1e-6)
     assert result.discrete_rate == pytest.approx(expected["discrete_win_rate"], abs=1e-6)
-    assert result.controlled_rate == pytest.approx(recorded, abs=0.001)
-    assert abs(result.controlled_rate - expected["length_controlled_winrate"]) < 0.5
+    assert result.controlled.rate == pytest.approx(recorded, abs=0.001)
+    assert abs(result.controlled.rate - expected["length_controlled_winrate"]) < 0.5
 
 
 @pytest.mark.parametrize("model", FEW)
@@ -49,62 +50,87 @@ def test_the_projects_own_annotation_file_reads_as_the_table_made_from_it() -> N
     assert whole == table
 
 
+def annotation(row: int, longer_by: int, preference: float | None) -> Annotation:
+    """Of AlpacaEval's own instruction and reference, in its place."""
+    key, known = list(known_set().items())[row]
+    length = known.reference_length
+    return Annotation(row, length, length + longer_by, preference, key)
+
+
 def annotated(count: int, longer_wins: bool) -> list[Annotation]:
     """A system as good as the reference whose judge goes by length, or by nothing."""
     result = []
     for row in range(count):
         longer = row % 3 > 0
         wins = longer if longer_wins else row % 2 == 0
-        result.append(Annotation(row, 1000, 2000 if longer else 600, 2.0 if wins else 1.0))
+        result.append(annotation(row, 1000 if longer else -400, 2.0 if wins else 1.0))
     return result
 
 
 def test_what_length_alone_won_is_taken_away() -> None:
     found = win_rate(annotated(600, longer_wins=True), read_gamed(), resamples=0)
     assert found.rate == pytest.approx(200 / 3)
-    assert found.controlled_rate is not None
-    assert found.controlled_rate < found.rate - 5
+    assert found.controlled.rate is not None
+    assert found.controlled.rate < found.rate - 5
 
 
 def test_where_length_decides_nothing_the_rate_moves_little() -> None:
     found = win_rate(annotated(600, longer_wins=False), read_gamed(), resamples=0)
-    assert found.controlled_rate == pytest.approx(found.rate, abs=5)
+    assert found.controlled.rate == pytest.approx(found.rate, abs=5)
 
 
 def test_an_unjudged_row_changes_no_rate() -> None:
     judged = annotated(300, longer_wins=False)
-    unjudged = [Annotation(row, 1000, 10, None) for row in range(300, 310)]
+    unjudged = [annotation(row, -10, None) for row in range(300, 310)]
     result = win_rate([*judged, *unjudged], read_gamed(), resamples=0)
     without = win_rate(judged, read_gamed(), resamples=0)
     assert result.unjudged == 10
-    assert (result.rate, result.controlled_rate) == (without.rate, without.controlled_rate)
+    assert (result.rate, result.controlled.rate) == (without.rate, without.controlled.rate)
 
 
 def test_the_reference_against_itself_wins_half_the_time() -> None:
-    same = [Annotation(row, 1000, 1000, 1.5) for row in range(100)]
-    assert win_rate(same, read_gamed(), resamples=0).controlled_rate == EVEN
+    same = [annotation(row, 0, 1.5) for row in range(100)]
+    assert win_rate(same, read_gamed(), resamples=0).controlled.rate == EVEN
+
+
+def test_ties_against_another_reference_are_no_length_controlled_half() -> None:
+    tied = [Annotation(row, 7, 7, 1.5, digest_at(row)) for row in range(100)]
+    assert win_rate(tied, read_gamed(), resamples=0).controlled.rate is None
 
 
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
         (
-            [Annotation(row, 10, 10, 1.0 + row % 2) for row in range(9)],
+            [annotation(row, 0, 1.0 + row % 2) for row in range(9)],
             "no answer's length differs",
         ),
-        ([Annotation(row, 10, row, 2.0, alpaca=False) for row in range(9)], "not AlpacaEval's"),
-        ([Annotation(row, 10, row, 2.0) for row in range(800, 810)], "5 instructions are not"),
-        ([Annotation(row, 10, row, 2.0) for row in range(4)], "4 verdicts are fewer than 5"),
+        (
+            [
+                *[annotation(row, row, 2.0) for row in range(9)],
+                *[Annotation(row, 9, row, 2.0, digest(f"own {row}")) for row in range(9, 14)],
+            ],
+            "5 instructions are not AlpacaEval's",
+        ),
+        ([annotation(row, row, 2.0) for row in range(4)], "4 verdicts are fewer than 5"),
+        (
+            [
+                *[annotation(row, row, 2.0) for row in range(9)],
+                *[Annotation(row, 9, row, 2.0, digest_at(row)) for row in range(9, 12)],
+            ],
+            "3 reference answers are not those of gpt4_1106_preview",
+        ),
     ],
 )
 def test_where_there_is_no_length_control_there_is_no_figure(
     rows: list[Annotation], why: str
 ) -> None:
     result = win_rate(rows, read_gamed(), resamples=0)
-    assert result.controlled is None
-    assert result.controlled_rate is None
-    assert why in result.uncontrolled
-    assert result.json()["no_length_control"] == result.uncontrolled
+    assert result.controlled.found is None
+    assert result.controlled.rate is None
+    assert why in result.controlled.reason
+    assert result.json()["no_length_control"] == result.controlled.reason
+    assert result.by_instruction.rate is None
 
 
 def test_the_interval_holds_the_rate_and_repeats() -> None:
@@ -117,7 +143,7 @@ def test_the_interval_holds_the_rate_and_repeats() -> None:
 
 def test_a_preference_of_zero_is_a_tie_and_one_that_is_no_number_unjudged(tmp_path: Path) -> None:
     path = tmp_path / "annotations.json"
-    outputs = {"output_1": "a", "output_2": "bc"}
-    rows = [{**outputs, "preference": value} for value in (0, 0.0, None, math.nan, 2)]
+    row = {"instruction": "Sing.", "output_1": "a", "output_2": "bc"}
+    rows = [{**row, "preference": value} for value in (0, 0.0, None, math.nan, 2)]
     path.write_text(json.dumps(rows))
     assert [a.win for a in read_annotations(path)] == [0.5, 0.5, None, None, 1]

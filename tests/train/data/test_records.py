@@ -27,7 +27,16 @@ def test_a_pair_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list(read_pairs(tmp_path / "pairs.jsonl")) == [PAIR]
 
 
-@pytest.mark.parametrize("change", [{"draft": None}, {"draught": "Como."}, {"messages": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"draft": None},
+        {"draft": 1},
+        {"draught": "Como."},
+        {"messages": None},
+        {"messages": [{"role": "user", "content": 1}]},
+    ],
+)
 def test_a_row_that_is_no_lesson_is_an_error_that_says_where(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
