@@ -21,8 +21,12 @@ SHORT, LONG = 200, 800
 SLOW_S = 0.002  # a linear pattern takes a fiftieth of it for a text of LONG
 PUMPS = (" ", "\n", "\t", " \n", "1", "1.", "a", "#", "*", "_", "-", ".", ",", "[", "<", '"', "/")
 TAILS = ("", "!", "\n!", "x")
-# Over our own text alone, never over a client's, a model's or a file's.
-OWN_TEXT = {"redraft.train.exact.requests": "the templates of the workbench's own critic"}
+# Over our own or the operator's text alone, never over a client's, a model's or a file's.
+OWN_TEXT = {
+    "redraft.train.exact.requests": "the templates of the workbench's own critic",
+    "redraft.server.build.repository": "names of models and of their files",
+    "redraft.server.engine.vllm_engine.arguments": "the command line",
+}
 
 
 def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:

@@ -7,17 +7,17 @@ that contradicts itself or exceeds a limit of the server is refused before any t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
+from redraft.server.api.constraint import constraint_of
 from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
 from redraft.server.config import ServerConfig
-from redraft.server.engine.base import Constraint, Sampling
+from redraft.server.engine.base import Sampling
 from redraft.server.model import ServedModel
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.limits import feedback_tokens, response_tokens
@@ -278,29 +278,7 @@ def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
         max_tokens=config.default_max_tokens or None,
         logit_bias=tuple(bias),
         stop_token_ids=tuple(request.stop_token_ids or ()),
-        constraint=constraint(request),
+        constraint=constraint_of(request),
         logprobs=request.num_logprobs,
     )
     return _over(default, request)
-
-
-def constraint(request: Generation) -> Constraint | None:
-    """What ``response_format`` or ``structured_outputs`` requires the text to match."""
-    form = request.response_format
-    if form is not None and form.type == "json_object":
-        return Constraint("json_object")
-    if form is not None and form.json_schema is not None:
-        return Constraint("json_schema", json.dumps(form.json_schema.schema_))
-    outputs = request.structured_outputs
-    if outputs is None:
-        return None
-    if outputs.json_ is not None:
-        schema = outputs.json_
-        return Constraint("json_schema", schema if isinstance(schema, str) else json.dumps(schema))
-    if outputs.choice is not None:
-        return Constraint("choice", json.dumps(outputs.choice))
-    if outputs.regex is not None:
-        return Constraint("regex", outputs.regex)
-    if outputs.grammar is not None:
-        return Constraint("grammar", outputs.grammar)
-    return Constraint("json_object")

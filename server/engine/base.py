@@ -4,7 +4,7 @@ How to add an engine:
 1. Write a module or package in ``server/engine/`` with a class that has the members of ``Engine``
    below; import its library there and nowhere else.
 2. Give it a name in ``server/build/engines.py`` and in the option ``--engine`` of
-   ``server/config.py``.
+   ``server/config/server.py``.
 3. Add a row to ``tests/support/engine_table.py``: ``tests/server/engine/test_engines.py`` holds
    every engine to the same way of streaming, counting, stopping, cancelling and failing.
 """

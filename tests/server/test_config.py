@@ -34,11 +34,11 @@ def help_text(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_default_of_an_engine_is_written_once() -> None:
     """The engine declares it, and the configuration refers to it."""
-    declared = ast.parse(inspect.getsource(ServerConfig)).body[0]
-    assert isinstance(declared, ast.ClassDef)
+    declared = [ast.parse(inspect.getsource(kind)) for kind in ServerConfig.__mro__[:-1]]
     defaults = {
         ast.unparse(field.target): ast.unparse(field.value.args[1])
-        for field in declared.body
+        for tree in declared
+        for field in ast.walk(tree)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.value, ast.Call)
         and ast.unparse(field.value.func) == "option"

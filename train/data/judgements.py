@@ -66,7 +66,7 @@ def to_pair(row: Mapping[str, Any]) -> PreferencePair:
 def _messages(listed: Any) -> tuple[Message, ...]:
     try:
         messages = tuple(map(Message.from_json, listed))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise BadRow(f"messages need role and content ({error!r})") from error
     if not all(isinstance(message.content, str) for message in messages):
         raise BadRow("a message whose content is no text")

@@ -158,7 +158,7 @@ def test_a_phase_of_thoughts_alone_ends_with_the_best_so_far(broken: str, prompt
         engine = thinker(*[Say("") if each is endless else each for each in script])
     told = ask(engine, prompted=prompted, refine={"think": "all", **sampling})
     assert told["choices"][0]["message"]["content"] == "Lyon."
-    reason = "malformed_feedback" if broken == "feedback" else "max_iterations"
+    reason = "malformed_feedback" if broken == "feedback" else "no_change"
     assert told["refine"]["stop_reason"] == reason
 
 
