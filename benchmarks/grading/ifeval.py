@@ -16,7 +16,7 @@ Checks = tuple[Check, ...]
 Arguments = Mapping[str, Any]
 
 _ENGLISH = {"kind": "language", "language": "en"}
-_ANSWERS = ["My answer is yes.", "My answer is no.", "My answer is maybe."]
+_ANSWER = r"My answer is (yes|no|maybe)\."
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ _READERS: dict[str, Callable[[Arguments], list[dict[str, Any]]]] = {
     "detectable_content:postscript": lambda given: [
         {"kind": "postscript", "marker": given["postscript_marker"]}
     ],
-    "detectable_format:constrained_response": _plain({"kind": "contains_any", "texts": _ANSWERS}),
+    "detectable_format:constrained_response": _plain({"kind": "regex", "pattern": _ANSWER}),
     "detectable_format:json_format": _plain({"kind": "json"}),
     "detectable_format:multiple_sections": lambda given: [
         {
