@@ -29,6 +29,7 @@ COMMANDS = CommandTable(
         "winrate": "AlpacaEval 2.0: answers, a judge, win rates, comparisons",
         "tasks": "GSM8K, BBH and TyDiQA through lm-evaluation-harness",
         "agreement": "feedback scores against people's preferences (HH-RLHF)",
+        "readable": "how often a model's feedback can be read",
         "report": "one page of everything measured",
     },
 )

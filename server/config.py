@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from redraft.server import options
@@ -113,10 +112,28 @@ class ServerConfig:
         "which response answers when a request does not say", None, "refinement"
     )
     default_max_tokens: int | None = option(
-        "tokens of each response when a request does not say; none: what the window has room for",
+        "tokens of each response when a request does not say; 0: what the window has room for; "
+        "none: that without refinement, else a third of the window, at most 1024",
         None,
         "refinement",
-        least=1,
+        least=0,
+    )
+    default_feedback_tokens: int | None = option(
+        "tokens of feedback likewise; none: a quarter of the window, at most 512",
+        None,
+        "refinement",
+        least=0,
+    )
+    end_repetition: bool = option(
+        "end a text that repeats one passage again and again", True, "refinement"
+    )
+    feedback_request: str = option(
+        "file with the request for feedback of a model asked in chat messages; off: the paper's",
+        "",
+        "refinement",
+    )
+    refinement_request: str = option(
+        "file with the request for a refinement of such a model", "", "refinement"
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
@@ -280,15 +297,3 @@ class CriticAddress:
 
 def read(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> ServerConfig:
     return options.read(ServerConfig, "redraft serve", arguments, environ)
-
-
-def read_key(key: str, file: str) -> str:
-    """``key``, else the content of ``file``, else an empty string."""
-    return key or (read_secret(file).strip() if file else "")
-
-
-def read_secret(file: str) -> str:
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the key file {file}: {error}") from error

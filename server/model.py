@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct, Engine
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker, Style
+from redraft.server.refine.feedback_form import FormOrigin
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
+from redraft.server.refine.requests import Requests
 from redraft.server.refine.trace import Instruction
 
 
@@ -18,10 +20,15 @@ class ServedModel:
     engine: Engine
     manifest: Manifest | None = None
     direct: Direct | None = None  # the engine's own OpenAI layer, where it has one
+    requests: Requests = field(default_factory=Requests)  # of the prompted style
 
     @property
     def style(self) -> Style:
         return self.manifest.style if self.manifest and self.engine.has_tokens else "prompted"
+
+    @property
+    def feedback_form(self) -> FormOrigin:
+        return "trained" if self.style == "srt" else self.engine.constrains or "free_text"
 
     def policy(self, config: ServerConfig) -> DefaultPolicy:
         """The default of requests: the operator's options, else the manifest's."""
@@ -40,4 +47,4 @@ class ServedModel:
     def asker(self, instruction: Instruction) -> Asker:
         if self.manifest and self.style == "srt":
             return SrtAsker(self.engine, self.manifest.srt_format, instruction)
-        return PromptedAsker(self.engine, instruction)
+        return PromptedAsker(self.engine, instruction, self.requests)

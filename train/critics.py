@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from redraft.server.engine.base import Chat, Message, Sampling, Tokens
-from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_HEADING, instruction_text
+from redraft.server.refine.asking import instruction_text
+from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_HEADING
 from redraft.server.refine.srt_format import (
     FormatError,
     SrtFormat,

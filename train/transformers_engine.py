@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from redraft.server.engine.base import (
+    PLAIN,
     Call,
+    ChatOptions,
     Chunk,
     EngineUnavailable,
     FinishReason,
@@ -50,6 +52,8 @@ class _Row:
 
 class TransformersEngine:
     has_tokens = True
+    constrains = None
+    thinks = calls_tools = False
 
     def __init__(
         self, model: Any, tokenizer: Tokenizer, name: str, window: int, batch: int
@@ -179,7 +183,9 @@ class TransformersEngine:
     async def encode(self, text: str) -> tuple[int, ...]:
         return self._tokenizer.encode(text)
 
-    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    async def encode_chat(
+        self, messages: tuple[Message, ...], options: ChatOptions = PLAIN
+    ) -> tuple[int, ...]:
         return self._tokenizer.encode_chat(messages)
 
     async def check(self) -> None:

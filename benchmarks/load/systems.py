@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from redraft.benchmarks.load.endpoint import CallFailed, Session
 from redraft.benchmarks.load.timing import Load, Timing
-from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_REQUEST
 
 Messages = list[dict[str, str]]
 
@@ -194,8 +194,8 @@ class ClientLoop(_ClientSideLoop):
 
     @staticmethod
     def refinement(instruction: str, answer: str, feedback: str) -> Messages:
-        request = ClientLoop.feedback(instruction, answer)
-        return [*request, message("assistant", feedback), message("user", REFINEMENT_REQUEST)]
+        begun = [message("user", instruction), message("assistant", answer)]
+        return [*begun, message("user", REFINEMENT_REQUEST.format(feedback=feedback))]
 
 
 class ClientChat(_ClientSideLoop):

@@ -8,7 +8,17 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from redraft import __version__
-from redraft.server.api import chat, completions, errors, feedback, models, pages, probes, refine
+from redraft.server.api import (
+    chat,
+    completions,
+    errors,
+    feedback,
+    models,
+    pages,
+    probes,
+    refine,
+    warnings,
+)
 from redraft.server.api.edge import Edge
 from redraft.server.api.keys import ApiKey
 from redraft.server.config import ServerConfig
@@ -47,6 +57,11 @@ def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = (
             allow_origins=config.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
-            expose_headers=["x-request-id", "refine-iterations", "refine-stop-reason"],
+            expose_headers=[
+                "x-request-id",
+                "refine-iterations",
+                "refine-stop-reason",
+                warnings.HEADER,
+            ],
         )
     return app

@@ -6,6 +6,7 @@ chat clients show separately; ``refine`` has the course of the loop.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fastapi import APIRouter
@@ -25,6 +26,7 @@ from redraft.server.api.schema.answers import (
 )
 from redraft.server.api.schema.examples import CHAT
 from redraft.server.api.schema.requests import ChatRequest
+from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import EventStream, finished, streamed
 from redraft.server.config import ReasoningField, ServerConfig
 from redraft.server.refine.loop import Brief
@@ -58,7 +60,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         stream = ChatStream(head, decision, shown, body.include_usage)
         return EventStream(stream.chunks(service.run(job)), config)
     trace = await finished(context.request.receive, service.run(job))
-    completion = _completion(head, trace, decision, shown)
+    notes = warn_of(context.request, trace, decision.policy)
+    completion = _completion(head, trace, decision, shown, notes)
     return JSONResponse(completion, headers=outcome.headers_of(trace))
 
 
@@ -68,11 +71,11 @@ def _reasoning_field(body: ChatRequest, config: ServerConfig) -> ReasoningField:
 
 
 def _completion(
-    head: Head, trace: Trace, decision: Decision, shown: ReasoningField
+    head: Head, trace: Trace, decision: Decision, shown: ReasoningField, notes: Sequence[str]
 ) -> ChatCompletion:
     message: ChatAnswerMessage = {"role": "assistant", "content": trace.answer.text}
     if decision.policy.refines:
-        reasoning.add_to(message, trace, shown)
+        reasoning.add_to(message, trace, shown, notes)
     finish_reason = trace.answer.finish_reason
     return {
         "id": head["id"],

@@ -12,8 +12,9 @@ from contextlib import aclosing
 
 from redraft.server.api import outcome
 from redraft.server.api.decide import Decision
-from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText
+from redraft.server.api.reasoning import END_THINK, FIELDS, THINK, ReasoningText, note
 from redraft.server.api.schema.answers import Head
+from redraft.server.api.shortfalls import shortfalls
 from redraft.server.api.sse import DONE, to_json
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import Delta, Event, Finished
@@ -73,13 +74,17 @@ class ChatStream:
 
     def _end(self, trace: Trace) -> str:
         unsent = "" if self._answered else trace.answer.text
-        chunks = self._content(unsent) if unsent else ""
+        chunks = self._note(trace) + self._content(unsent) if unsent else ""
         refine = to_json(outcome.outcome_of(trace, self._decision.trace))
         chunks += self._chunk("{}", f',"refine":{refine}', trace.answer.finish_reason)
         if self._include_usage:
             usage = to_json(outcome.usage_of(trace))
             chunks += f'data: {self._open},"choices":[],"usage":{usage}}}\n\n'
         return chunks + DONE.decode()
+
+    def _note(self, trace: Trace) -> str:
+        notes = shortfalls(trace, self._decision.policy)
+        return self._thought(f"\n\n{note(notes)}", "") if notes else ""
 
     def _where(self, event: Event) -> str:
         """The phase and iteration a delta belongs to; left out without refinement."""

@@ -21,6 +21,7 @@ from redraft.server.api.errors import RESPONSES, invalid
 from redraft.server.api.schema.answers import CompletionChoice, Head, TextCompletion
 from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
+from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import DONE, EventStream, data, finished, streamed
 from redraft.server.engine.base import Engine, FinishReason, Tokens
 from redraft.server.refine.asking import Ask
@@ -58,6 +59,7 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
             chunks = _chunks(head, service.run(job), decision, body.include_usage)
             return EventStream(chunks, config)
         trace = await finished(context.request.receive, service.run(job))
+    warn_of(context.request, trace, decision.policy)
     completion = _ending(head, trace, decision, trace.answer.text)
     completion["usage"] = outcome.usage_of(trace)
     return JSONResponse(completion, headers=outcome.headers_of(trace))

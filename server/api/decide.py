@@ -20,6 +20,7 @@ from redraft.server.api.schema.requests import Generation, RefineOptions, Sampli
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Constraint, Sampling
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.limits import feedback_tokens, response_tokens
 from redraft.server.refine.loop import Brief
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.refine.policy import Policy
@@ -104,11 +105,9 @@ def decide(requested: Requested, service: Service, config: ServerConfig) -> Deci
         default = replace(default, max_iterations=iterations, keep="best")
     policy = _policy(requested, options, default, _iterations(requested, default, config))
     policy = replace(
-        policy,
-        feedback_by=source.by,
-        checks=source.checks,
-        extract_checks=source.extracts,
+        policy, feedback_by=source.by, checks=source.checks, extract_checks=source.extracts
     )
+    policy = _with_limits(policy, service, config)
     _check_consistent(requested.at, options, source, policy)
     return Decision(
         policy=_with_scores(requested.at, options, source, policy, service),
@@ -160,6 +159,17 @@ def _policy(
         draft=_over(requested.draft, options.draft),
         feedback=_over(GREEDY, options.feedback_sampling),
         refinement=_over(like_draft, options.refinement),
+    )
+
+
+def _with_limits(policy: Policy, service: Service, config: ServerConfig) -> Policy:
+    """For phases that the request does not limit."""
+    window = service.model.engine.window
+    return replace(
+        policy,
+        response_tokens=response_tokens(window, config.default_max_tokens),
+        feedback_tokens=feedback_tokens(window, config.default_feedback_tokens),
+        end_repetition=config.end_repetition,
     )
 
 
@@ -242,7 +252,7 @@ def _refused(at: str, name: str, message: str) -> ApiError:
 def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
     bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
     default = Sampling(
-        max_tokens=config.default_max_tokens,
+        max_tokens=config.default_max_tokens or None,
         logit_bias=tuple(bias),
         stop_token_ids=tuple(request.stop_token_ids or ()),
         constraint=constraint(request),

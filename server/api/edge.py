@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from redraft.server.api import warnings
 from redraft.server.api.errors import ApiError, describe
 from redraft.server.api.keys import ApiKey, client_of
 from redraft.server.config import ServerConfig
@@ -161,7 +162,10 @@ class _Passage:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            MutableHeaders(scope=message)["x-request-id"] = self.request_id
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self.request_id
+            if warning := warnings.header_of(self.scope):
+                headers[warnings.HEADER] = warning
         elif not message.get("more_body", False):
             self._complete = True
         await self._send(message)

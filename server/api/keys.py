@@ -11,8 +11,9 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from redraft.server.api.errors import ApiError
-from redraft.server.config import ServerConfig, read_secret
+from redraft.server.config import ServerConfig
 from redraft.server.options import ConfigError
+from redraft.server.options.key_files import read_secret
 
 
 @dataclass(frozen=True, slots=True)

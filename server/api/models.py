@@ -86,4 +86,5 @@ def _cards(service: Service, config: ServerConfig) -> Iterator[Model]:
             "root": engine.model,
             "max_model_len": engine.window,
             "max_iterations": suffix.over(default) if suffix else default,
+            "feedback_form": service.model.feedback_form,
         }

@@ -80,6 +80,8 @@ def outcome_of(trace: Trace, with_trace: bool) -> RefineOutcome:
     }
     if trace.malformed:
         outcome["malformed"] = trace.malformed
+    if trace.repeated:
+        outcome["repeated"] = trace.repeated
     if trace.failure:
         outcome["failure"] = trace.failure
     if with_trace:

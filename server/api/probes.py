@@ -52,10 +52,11 @@ async def ready(context: ContextDep) -> JSONResponse:
 @router.get("/metrics", summary="Metrics of the loop and of the engine, for Prometheus")
 async def metrics(context: ContextDep) -> Response:
     service = context.service
-    engines = [service.model.engine, *(critic.engine for critic in service.critics.values())]
-    problems = await asyncio.gather(*(_problem(engine) for engine in engines))
-    for engine, problem in zip(engines, problems, strict=True):
-        service.metrics.engine(engine.name, up=problem is None)
+    models = [service.model, *service.critics.values()]
+    problems = await asyncio.gather(*(_problem(model.engine) for model in models))
+    for model, problem in zip(models, problems, strict=True):
+        service.metrics.engine(model.engine.name, up=problem is None)
+        service.metrics.form(model.engine.name, model.feedback_form)
     service.metrics.serving(__version__, service.model.engine.model, service.model.style)
     return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 

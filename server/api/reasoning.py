@@ -68,14 +68,20 @@ class ReasoningText:
         return f"{gap}**{heading}**\n\n{text}"
 
 
-def add_to(message: ChatAnswerMessage, trace: Trace, shown: ReasoningField) -> None:
-    """Add the reasoning to a chat message that has the answer alone."""
+def add_to(
+    message: ChatAnswerMessage, trace: Trace, shown: ReasoningField, notes: Sequence[str] = ()
+) -> None:
+    """Add the reasoning to a chat message that has the answer alone, notes about it first."""
+    text = f"{note(notes)}\n\n{reasoning_of(trace)}" if notes else reasoning_of(trace)
     if shown == "inline_think":
-        message["content"] = f"{THINK}{reasoning_of(trace)}{END_THINK}{trace.answer.text}"
+        message["content"] = f"{THINK}{text}{END_THINK}{trace.answer.text}"
     elif names := FIELDS.get(shown):
-        text = reasoning_of(trace)
         for name in names:
             message[name] = text
+
+
+def note(notes: Sequence[str]) -> str:
+    return f"Note: {'; '.join(notes)}."
 
 
 def reasoning_of(trace: Trace) -> str:

@@ -26,6 +26,7 @@ from redraft.server.api.errors import RESPONSES, ApiError
 from redraft.server.api.schema.answers import Head, RefineEvent, RefineObject
 from redraft.server.api.schema.examples import REFINE
 from redraft.server.api.schema.refine import RefineRequest
+from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import EventStream, data, finished
 from redraft.server.config import ServerConfig
 from redraft.server.refine.events import (
@@ -66,6 +67,7 @@ async def refine(body: RefineRequest, context: ContextDep) -> Response:
         return EventStream(_stream(body, service.run(job), head, writer), config, writer.failed)
     with instruction.came_in(body.instruction_param):
         trace = await finished(context.request.receive, service.run(job))
+    warn_of(context.request, trace, decision.policy)
     return JSONResponse(_object(head, trace, body), headers=outcome.headers_of(trace))
 
 

@@ -3,7 +3,8 @@
 How to add an engine:
 1. Write a module or package in ``server/engine/`` with a class that has the members of ``Engine``
    below; import its library there and nowhere else.
-2. Give it a name in ``server/build.py`` and in the option ``--engine`` of ``server/config.py``.
+2. Give it a name in ``server/build/engines.py`` and in the option ``--engine`` of
+   ``server/config.py``.
 3. Add a row to ``tests/support/engine_table.py``: ``tests/server/engine/test_engines.py`` holds
    every engine to the same way of streaming, counting, stopping, cancelling and failing.
 """
@@ -14,24 +15,41 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-FinishReason = Literal["stop", "length"]
+from redraft.server.engine.tool_calls import ToolCall, ToolCalls
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a chat. Content is text; other content needs direct mode."""
+    """One message of a chat. ``wire`` is the message as OpenAI's clients send it, where it is more
+    than text: tool calls, the result of one, parts that are not text."""
 
     role: str
-    content: str
+    content: str  # its text
     name: str | None = None
+    wire: Json | None = field(default=None, hash=False)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
+        if self.wire is not None:
+            return dict(self.wire)
         named = {"name": self.name} if self.name else {}
         return {"role": self.role, "content": self.content, **named}
 
     @classmethod
-    def from_json(cls, row: Mapping[str, Any]) -> Message:
-        return cls(row["role"], row["content"], row.get("name"))
+    def from_json(cls, row: Json) -> Message:
+        content = row.get("content") if row.get("tool_calls") else row["content"]
+        plain = isinstance(content, str) and not (row.get("tool_calls") or row.get("tool_call_id"))
+        if isinstance(content, list):
+            content = "\n".join(part.get("text") or "" for part in content)
+        return cls(row["role"], content or "", row.get("name"), None if plain else dict(row))
+
+    @property
+    def has_media(self) -> bool:
+        """Whether it has parts that are not text."""
+        content = None if self.wire is None else self.wire.get("content")
+        return isinstance(content, list) and any(part.get("type") != "text" for part in content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +60,36 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatOptions:
+    """What a chat asks of an engine beyond an answer in words. The defaults ask for nothing."""
+
+    tools: tuple[Json, ...] = ()  # OpenAI's definitions
+    tool_choice: str | Json | None = None  # as OpenAI has it; None: auto
+    parallel_tool_calls: bool | None = None
+    template_kwargs: Json = field(default_factory=dict)  # of the chat template
+    think: bool | None = None  # where the model can do both; None: as the model does by itself
+    think_tokens: int | None = None  # most tokens of thoughts, where the engine can limit them
+    reasoning_effort: str | None = None  # as the model's template, or a hosted API, takes it
+
+    @property
+    def calls_tools(self) -> bool:
+        return bool(self.tools) and self.tool_choice != "none"
+
+
+PLAIN = ChatOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class Chat:
     """A prompt that the engine renders with its chat template."""
 
     messages: tuple[Message, ...]
+    options: ChatOptions = PLAIN
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is words that ask for words."""
+        return self.options == PLAIN and all(message.wire is None for message in self.messages)
 
 
 Prompt = Tokens | Chat
@@ -58,6 +102,9 @@ class Constraint:
 
     kind: Literal["json_object", "json_schema", "regex", "grammar", "choice"]
     value: str = ""
+
+
+Constrains = Literal["grammar", "json_schema"]  # the strictest kind that an engine takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +126,8 @@ class Sampling:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     constraint: Constraint | None = None
+    forms: tuple[Constraint, ...] = ()  # wanted, not required: the first that the engine takes
+    logprobs: int | None = None  # so many alternatives for each token; None: no log probabilities
 
     def numbers(self) -> dict[str, float | int]:
         """The options that are one number, where they are set."""
@@ -87,16 +136,9 @@ class Sampling:
 
 
 _NUMBERS = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "seed",
-    "max_tokens",
-    "min_tokens",
+    *("temperature", "top_p", "top_k", "min_p"),
+    *("presence_penalty", "frequency_penalty", "repetition_penalty"),
+    *("seed", "max_tokens", "min_tokens"),
 )
 
 
@@ -108,6 +150,7 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0  # the part of prompt_tokens found in the engine's prefix cache
     calls: int = 0
+    thought_tokens: int = 0  # the part of completion_tokens that are thoughts
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -115,6 +158,7 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
             self.calls + other.calls,
+            self.thought_tokens + other.thought_tokens,
         )
 
 
@@ -136,13 +180,17 @@ class Chunk:
     The last chunk, and only the last, has ``finish_reason`` and ``usage``. ``token_ids`` over all
     chunks are exactly the tokens of the text over all chunks: a stop token, or the tokens of a
     stop string, are in neither. An engine that has no token ids leaves them empty.
-    ``usage.completion_tokens`` counts every token the engine generated, stop tokens included.
+    ``usage.completion_tokens`` counts every token the engine generated, stop tokens and thoughts
+    included.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    thought: str = ""  # what a reasoning model thinks before its text; never part of it
+    tool_calls: tuple[ToolCall, ...] = ()  # deltas, in OpenAI's shape
+    logprobs: tuple[Json, ...] = ()  # an entry for each token, in OpenAI's shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +201,9 @@ class Completion:
     token_ids: tuple[int, ...] = ()
     finish_reason: FinishReason = "stop"
     usage: Usage = field(default_factory=Usage)
+    thought: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()  # whole
+    logprobs: tuple[Json, ...] = ()
 
 
 class EngineError(Exception):
@@ -178,6 +229,11 @@ class Engine(Protocol):
     model: str  # the clients' name for its model
     window: int  # the most prompt + completion tokens one call may hold
     has_tokens: bool  # False: only Chat prompts, and chunks without token ids
+    thinks: bool  # it tells the thoughts of a reasoning model from its text, given a Chat
+    calls_tools: bool  # it takes ChatOptions.tools
+
+    @property
+    def constrains(self) -> Constrains | None: ...  # as far as an upstream is known
 
     def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
@@ -191,7 +247,9 @@ class Engine(Protocol):
         """The tokens of ``text``, no special tokens added, none recognised."""
         ...
 
-    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    async def encode_chat(
+        self, messages: tuple[Message, ...], options: ChatOptions = PLAIN
+    ) -> tuple[int, ...]:
         """The tokens of the rendered chat, with the beginning of the assistant's next message.
         Message content is text: a special token spelled out in it stays text."""
         ...
@@ -214,11 +272,23 @@ async def complete(engine: Engine, prompt: Prompt, sampling: Sampling, call: Cal
     """One completion, when all of it is there."""
     text: list[str] = []
     ids: list[int] = []
+    thought: list[str] = []
+    logprobs: list[Json] = []
+    calls = ToolCalls()
     async for chunk in engine.generate(prompt, sampling, call):
         text.append(chunk.text)
         ids.extend(chunk.token_ids)
+        thought.append(chunk.thought)
+        logprobs.extend(chunk.logprobs)
+        calls.add(chunk.tool_calls)
         if chunk.finish_reason is not None:
             return Completion(
-                "".join(text), tuple(ids), chunk.finish_reason, chunk.usage or Usage()
+                "".join(text),
+                tuple(ids),
+                chunk.finish_reason,
+                chunk.usage or Usage(),
+                "".join(thought),
+                calls.whole(),
+                tuple(logprobs),
             )
     raise EngineUnavailable(f"engine {engine.name!r} ended a completion without a finish reason")

@@ -7,6 +7,8 @@ that ends by itself has one token more, its end-of-text token, as on any engine.
     ScriptedEngine("Paris", "Correct. Overall Score: [[9]]")        one reply per call, in order
     ScriptedEngine(reply=lambda prompt, sampling: "Paris")          a reply from the prompt
     ScriptedEngine(Fail(EngineUnavailable("gone"), "Half a"))       two tokens, then an error
+    ScriptedEngine(Say("Paris", thought="France."))                 a thought before the text
+    ScriptedEngine(Say(tool_calls=(call("weather", city="Oslo"),))) a call of a tool
     ScriptedEngine(reply=demo_reply)                                a fixed text for each phase
 """
 
@@ -15,12 +17,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redraft.server.engine.base import (
+    PLAIN,
     Call,
+    Chat,
+    ChatOptions,
     Chunk,
+    Constrains,
     Direct,
     EngineError,
     EngineRefused,
@@ -33,6 +39,8 @@ from redraft.server.engine.base import (
     Tokens,
     Usage,
 )
+from redraft.server.engine.prefix_cache import PrefixCache
+from redraft.server.engine.script import Say, deltas, logprobs
 from redraft.server.engine.stop_strings import StopStrings
 from redraft.server.engine.words import END_OF_TEXT, Words
 
@@ -55,7 +63,7 @@ class ReceivedCall:
     call: Call
 
 
-Entry = str | Fail
+Entry = str | Say | Fail
 Reply = Callable[[str, Sampling], Entry]  # prompt as text, sampling -> the reply
 # Awaited before each token, with the call and the number of tokens before it: holds a completion.
 Gate = Callable[[Call, int], Awaitable[None]]
@@ -70,12 +78,17 @@ class ScriptedEngine:
         model: str = "scripted",
         window: int = 4096,
         has_tokens: bool = True,
+        constrains: Constrains | None = None,  # only said: a script is written as it stands
+        thinks: bool = False,
+        calls_tools: bool = True,
         delay: float = 0.0,  # seconds per token
         gate: Gate | asyncio.Event | None = None,
         block_size: int = 1,  # of the prefix cache, in tokens
         keep_history: bool = True,
     ) -> None:
         self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
+        self.constrains = constrains
+        self.thinks, self.calls_tools = thinks, calls_tools
         self.direct: Direct | None = None
         self.delay, self.gate = delay, gate
         self.history: list[ReceivedCall] = []
@@ -83,7 +96,7 @@ class ScriptedEngine:
         self._script, self._reply, self._num_replies = script, reply, 0
         self._keep_history = keep_history
         self._words = Words()
-        self._cache = _PrefixCache(block_size)
+        self._cache = PrefixCache(block_size)
         self._closed = asyncio.Event()
 
     async def generate(
@@ -96,7 +109,8 @@ class ScriptedEngine:
                 f"the prompt has {len(ids)} tokens, but the model's window is {self.window}"
             )
         entry = self._entry(ReceivedCall(prompt, self._text(ids), sampling, call))
-        written = _Written(StopStrings(sampling.stop), self.window - len(ids))
+        options = prompt.options if isinstance(prompt, Chat) else PLAIN
+        written = _Written(options, StopStrings(sampling.stop), self.window - len(ids))
         if sampling.max_tokens is not None:
             written.limit = min(written.limit, sampling.max_tokens)
         cached = self._cache.match(ids)
@@ -108,14 +122,16 @@ class ScriptedEngine:
             self.running -= 1
             self._cache.add((*ids, *written.ids))
         tail = written.stop.flush()
-        usage = Usage(len(ids), written.count, cached, calls=1)
+        usage = Usage(len(ids), written.count, cached, 1, written.thoughts)
         yield self._chunk(tail.text, tail.token_ids, written.finish_reason, usage)
 
     async def encode(self, text: str) -> tuple[int, ...]:
         self._need_tokens()
         return self._words.encode(text)
 
-    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    async def encode_chat(
+        self, messages: tuple[Message, ...], options: ChatOptions = PLAIN
+    ) -> tuple[int, ...]:
         self._need_tokens()
         return self._words.chat(messages)
 
@@ -134,15 +150,25 @@ class ScriptedEngine:
         self, entry: Entry, sampling: Sampling, call: Call, written: _Written
     ) -> AsyncGenerator[Chunk, None]:
         """The tokens of one reply, until it ends, reaches a limit or fails as scripted."""
+        say = entry if isinstance(entry, Say) else Say("" if isinstance(entry, Fail) else entry)
+        async for chunk in self._think(say, call, written):
+            yield chunk
+        if written.finish_reason == "length":
+            return
         for word, token in self._reply_tokens(entry, sampling):
             await self._pause(call, written.count)
             written.count += 1
+            if token == END_OF_TEXT and say.tool_calls:
+                for delta in deltas(say.tool_calls):
+                    yield Chunk("", tool_calls=(delta,))
+                written.finish_reason = "tool_calls"
             if token == END_OF_TEXT or token in sampling.stop_token_ids:
                 return
             written.ids.append(token)
             released = written.stop.push(word, (token,))
             if released.text:
-                yield self._chunk(released.text, released.token_ids)
+                chunk = self._chunk(released.text, released.token_ids)
+                yield replace(chunk, logprobs=logprobs(word, sampling))
             if released.fragment:
                 yield self._chunk(released.fragment, self._words.encode(released.fragment))
             if written.stop.found:
@@ -153,9 +179,21 @@ class ScriptedEngine:
         if isinstance(entry, Fail):
             raise entry.error
 
+    async def _think(self, say: Say, call: Call, written: _Written) -> AsyncGenerator[Chunk, None]:
+        options = written.options
+        words = [] if options.think is False else self._words.split(say.thought)
+        for word in words[: options.think_tokens]:
+            await self._pause(call, written.count)
+            written.count += 1
+            written.thoughts += 1
+            yield Chunk("", thought=word)
+            if written.count >= written.limit:
+                written.finish_reason = "length"
+                return
+
     def _reply_tokens(self, entry: Entry, sampling: Sampling) -> Iterable[tuple[str, int]]:
         """The tokens of a reply, repeated as long as ``sampling`` does not let it end."""
-        words = self._words.split(entry.text if isinstance(entry, Fail) else entry)
+        words = self._words.split(entry if isinstance(entry, str) else entry.text)
         tokens = list(zip(words, self._words.ids(words), strict=True))
         if isinstance(entry, Fail):
             return tokens
@@ -214,40 +252,13 @@ class ScriptedEngine:
 class _Written:
     """One completion so far."""
 
+    options: ChatOptions
     stop: StopStrings
     limit: int
     count: int = 0
+    thoughts: int = 0  # the part of count
     ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason = "stop"
-
-
-class _PrefixCache:
-    """The blocks of all sequences so far; a block is its tokens and those of all blocks before."""
-
-    LARGEST = 100_000  # blocks; it is emptied then, so that a long run does not fill the memory
-
-    def __init__(self, block_size: int) -> None:
-        self._block_size = block_size
-        self._blocks: set[int] = set()
-
-    def match(self, ids: tuple[int, ...]) -> int:
-        """The number of leading tokens that are cached, never all: the last token has to be
-        processed to generate the next."""
-        for cached, block in enumerate(self._hashes(ids[:-1])):
-            if block not in self._blocks:
-                return cached * self._block_size
-        return (len(ids) - 1) // self._block_size * self._block_size
-
-    def add(self, ids: tuple[int, ...]) -> None:
-        if len(self._blocks) > self.LARGEST:
-            self._blocks.clear()
-        self._blocks.update(self._hashes(ids))
-
-    def _hashes(self, ids: tuple[int, ...]) -> Iterable[int]:
-        before, size = 0, self._block_size
-        for start in range(0, len(ids) - size + 1, size):
-            before = hash((before, ids[start : start + size]))
-            yield before
 
 
 async def _first_of(*awaited: Awaitable[Any]) -> None:

@@ -6,6 +6,7 @@ special token, whatever it spells.
 
 from __future__ import annotations
 
+import json
 import re
 import zlib
 from collections.abc import Iterable
@@ -56,6 +57,11 @@ class Words:
         """Each message between its role and an end of message, then the assistant's role."""
         ids: list[int] = []
         for message in messages:
-            ids += (_ROLES.get(message.role, OTHER_ROLE), *self.encode(message.content))
+            ids += (_ROLES.get(message.role, OTHER_ROLE), *self.encode(_text(message)))
             ids.append(END_OF_MESSAGE)
         return (*ids, _ROLES["assistant"])
+
+
+def _text(message: Message) -> str:
+    calls = (message.wire or {}).get("tool_calls")
+    return message.content + (f" {json.dumps(calls)}" if calls else "")

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
-from redraft.server.refine import unadvised
+from redraft.server.refine.feedback_form import FeedbackForm
+from redraft.server.refine.requests import REFINEMENT_HEADING, UNADVISED_REQUEST, Requests
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
 Style = Literal["srt", "prompted"]
+ECHO = 40  # characters of feedback that no response begins with by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Ask:
     prompt: Prompt
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    form: FeedbackForm | None = None  # what the completion is held to, where the engine can
 
 
 class Asker(Protocol):
@@ -85,59 +88,37 @@ class SrtAsker:
         return await self.engine.encode(text.text)
 
 
-# The request of the paper's Table 1, reworded; the headings and the form of the score are the
-# paper's. A message of its own asks for the refinement, so that the loop can stop after feedback.
-FEEDBACK_REQUEST = """\
-### Instruction
-{instruction}
-
-### Response
-{response}
-
-### Requirements
-You teach AI assistants by giving them constructive feedback. Judge the response above by the \
-original instruction alone; do not add requirements of your own. Go through these steps:
-1. Weaknesses: say where the response falls short, precisely.
-2. Suggestions: say what to do about each weakness, with specific advice.
-3. Overall Score: rate the response from 1 to 10 (10 is best), in the form "Overall Score: [[n]]".
-
-### Feedback
-"""
-REFINEMENT_REQUEST = """\
-### Improved Response
-Write the improved response to the original instruction now, following your feedback. Write only \
-the response itself: no heading, no remarks about what was changed."""
-REFINEMENT_HEADING = "### Improved Response"
-
-
 class PromptedAsker:
     """Asks any instruct model, with chat messages."""
 
     components = COMPONENTS
 
-    def __init__(self, engine: Engine, instruction: Instruction) -> None:
+    def __init__(
+        self, engine: Engine, instruction: Instruction, requests: Requests | None = None
+    ) -> None:
         self.engine = engine
         self._instruction = instruction
+        self._requests = requests or Requests()
 
     async def draft(self) -> Ask:
         return Ask(Chat(self._instruction.messages))
 
     async def feedback(self, response: ResponseText) -> Ask:
-        return Ask(Chat((self._request(response),)), stop=(REFINEMENT_HEADING,))
+        instruction = instruction_text(self._instruction)
+        request = Message("user", self._requests.for_feedback(instruction, response.text))
+        return Ask(Chat((request,)), stop=(REFINEMENT_HEADING,), form=FeedbackForm())
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
-        if not feedback.text:
+        if feedback.text:
             instruction = instruction_text(self._instruction)
-            alone = Message("user", unadvised.request(instruction, response.text))
-            return Ask(Chat((alone,)))
-        request, reply = self._request(response), Message("assistant", feedback.text)
-        return Ask(Chat((request, reply, Message("user", REFINEMENT_REQUEST))))
-
-    def _request(self, response: ResponseText) -> Message:
-        instruction = instruction_text(self._instruction)
-        return Message(
-            "user", FEEDBACK_REQUEST.format(instruction=instruction, response=response.text)
-        )
+            request = self._requests.for_refinement(instruction, response.text, feedback.text)
+        else:
+            request = UNADVISED_REQUEST
+        reply = Message("assistant", response.text)
+        chat = Chat((*self._instruction.messages, reply, Message("user", request)))
+        # A model that writes the feedback once more writes no response; it is ended there.
+        echo = feedback.text.strip()[:ECHO]
+        return Ask(chat, stop=(echo,) if len(echo) == ECHO else ())
 
 
 def instruction_text(instruction: Instruction) -> str:

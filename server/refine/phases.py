@@ -16,10 +16,12 @@ from redraft.server.engine.base import (
     Tokens,
     Usage,
 )
+from redraft.server.refine import limits
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
+from redraft.server.refine.repetition import Repetition
 from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import Phase, PhaseTotals, ResponseText
 
@@ -80,32 +82,43 @@ class Phases:
         """One completion as it is generated; ``written`` has its text when this ends, also by an
         error."""
         self._interrupt.check()
-        sampling = self._sampling(engine, ask, step)
+        sampling = await self._sampling(engine, ask, step)
         source = self._source = engine.generate(ask.prompt, sampling, self._call(step))
         phase, iteration, live = step.phase, step.iteration, step.live
         text: list[str] = []
         ids: list[int] = []
         last: Chunk | None = None
+        repeated = 0
+        prompt_tokens = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
+        reader = ask.form.reader() if ask.form else None
+        repetition = Repetition() if self._may_end(step) else None
         started = time.perf_counter()
         try:
             with self._interrupt.watch() as watch:
                 while last is None:
                     chunk = await watch.wait(anext(source))
-                    text.append(chunk.text)
+                    piece = reader.push(chunk.text) if reader else chunk.text
                     ids.extend(chunk.token_ids)
                     if chunk.finish_reason is not None:
                         last = chunk
-                    if chunk.text:
-                        yield Delta(phase, iteration, chunk.text, live)
+                        piece += reader.rest() if reader else ""
+                    text.append(piece)
+                    if piece:
+                        yield Delta(phase, iteration, piece, live)
+                    if repetition and last is None and repetition.add(piece):
+                        repeated, self._budget_cut = 1, False
+                        prompt_tokens = await limits.prompt_tokens(engine, ask.prompt)
+                        break
         except StopAsyncIteration:
             message = f"engine {engine.name!r} ended a completion without a finish reason"
             raise EngineUnavailable(message) from None
         finally:
-            spent = last.usage if last and last.usage else _counted(ask, ids, text)
-            self._account(step, spent, time.perf_counter() - started)
+            spent = last.usage if last and last.usage else _counted(prompt_tokens, ids, text)
+            seconds = time.perf_counter() - started
+            self._account(step, PhaseTotals(replace(spent, calls=1), seconds, repeated))
             self.written = ResponseText(
                 "".join(text),
-                tuple(ids),
+                tuple(ids) if reader is None or reader.verbatim else (),
                 engine.name,
                 last.finish_reason if last and last.finish_reason else "length",
                 spent.completion_tokens,
@@ -141,17 +154,23 @@ class Phases:
             timeout_s=self._interrupt.remaining_s(),
         )
 
-    def _sampling(self, engine: Engine, ask: Ask, step: Step) -> Sampling:
+    async def _sampling(self, engine: Engine, ask: Ask, step: Step) -> Sampling:
         sampling = step.sampling
         temperature = sampling.temperature
         if step.phase == "draft" and self._policy.drafts > 1 and temperature is None:
             temperature = PAPER_DRAFT_TEMPERATURE
         if step.attempt > 1:
             temperature = max(temperature or 0.0, RETRY_TEMPERATURE)
+        max_tokens = await self._max_tokens(engine, ask, step)
         return replace(
             sampling,
             temperature=temperature,
-            max_tokens=self._max_tokens(engine, ask, step),
+            max_tokens=max_tokens,
+            forms=(
+                ask.form.constraints(max_tokens, step.attempt)
+                if ask.form and not sampling.ignore_eos
+                else ()
+            ),
             seed=self._policy.seed_for(step.phase, step.iteration, self._candidate, step.attempt),
             # ignore_eos asks for an exact number of tokens, so markers do not end it either.
             stop=sampling.stop if sampling.ignore_eos else (*sampling.stop, *ask.stop),
@@ -162,15 +181,19 @@ class Phases:
             ),
         )
 
-    def _max_tokens(self, engine: Engine, ask: Ask, step: Step) -> int | None:
-        most = step.sampling.max_tokens
-        room = _room(engine, ask)
-        if room is not None:
-            if step.phase == "draft" and room < (most or 1):
-                raise PromptTooLong(_too_long(engine, room, most))
+    async def _max_tokens(self, engine: Engine, ask: Ask, step: Step) -> int | None:
+        named = step.sampling.max_tokens
+        most = self._default_tokens(step) if named is None else named
+        if isinstance(ask.prompt, Tokens):
+            room = engine.window - len(ask.prompt.ids)
+            if step.phase == "draft" and room < (named or 1):
+                raise PromptTooLong(limits.too_long(engine, room, named))
             if room < 1:
                 raise Stop("token_budget", f"the window of {engine.window} tokens is full")
-            most = max(1, room // step.fair_share) if most is None else min(most, room)
+            share = room if named else max(1, room // step.fair_share)
+            most = min(share, most or share)
+        elif named is None and most is not None:
+            most = await limits.fitting(engine, ask.prompt, most, step.fair_share)
         self._budget_cut = False
         left = self._left(step)
         if left is None:
@@ -179,6 +202,10 @@ class Phases:
             raise Stop("token_budget")
         self._budget_cut = most is None or left <= most
         return left if most is None else min(most, left)
+
+    def _default_tokens(self, step: Step) -> int | None:
+        most = self._policy.most_tokens(step.phase)
+        return None if most is None else max(most, step.sampling.min_tokens or 0)
 
     def _left(self, step: Step) -> int | None:
         """The tokens that the tighter of the two limits leaves for this call."""
@@ -194,32 +221,18 @@ class Phases:
         without refinement, too."""
         return not (step.phase == "draft" and self._candidate == 0)
 
-    def _account(self, step: Step, usage: Usage, seconds: float) -> None:
-        self._generated += usage.completion_tokens
+    def _may_end(self, step: Step) -> bool:
+        """Whether repetition ends the text; ignore_eos asks for an exact number of tokens."""
+        policy = self._policy
+        return policy.end_repetition and policy.refines and not step.sampling.ignore_eos
+
+    def _account(self, step: Step, totals: PhaseTotals) -> None:
+        self._generated += totals.usage.completion_tokens
         if self._charged(step):
-            self._spent += usage.completion_tokens
-        so_far = self.totals.get(step.phase, PhaseTotals())
-        self.totals[step.phase] = PhaseTotals(
-            so_far.usage + replace(usage, calls=1), so_far.seconds + seconds
-        )
+            self._spent += totals.usage.completion_tokens
+        self.totals[step.phase] = self.totals.get(step.phase, PhaseTotals()) + totals
 
 
-def _room(engine: Engine, ask: Ask) -> int | None:
-    """Tokens left in the window; unknown for a chat that the engine renders itself."""
-    return engine.window - len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else None
-
-
-def _too_long(engine: Engine, room: int, max_tokens: int | None) -> str:
-    prompt = engine.window - room
-    new = f" + {max_tokens} new" if max_tokens else ""
-    advice = f"lower max_tokens to {room} or " if room > 0 and max_tokens else ""
-    return (
-        f"the request needs {prompt} prompt{new} tokens, but the model's window is "
-        f"{engine.window}; {advice}shorten the messages"
-    )
-
-
-def _counted(ask: Ask, ids: list[int], text: list[str]) -> Usage:
+def _counted(prompt_tokens: int, ids: list[int], text: list[str]) -> Usage:
     """The usage of an interrupted call, counted from its chunks."""
-    prompt = len(ask.prompt.ids) if isinstance(ask.prompt, Tokens) else 0
-    return Usage(prompt, len(ids) or len([t for t in text if t]))
+    return Usage(prompt_tokens, len(ids) or len([t for t in text if t]))

@@ -32,6 +32,9 @@ class Policy:
     extract_checks: bool = False  # the model reads them out of the instruction
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
+    response_tokens: int | None = None  # most of a draft or refinement whose sampling names none
+    feedback_tokens: int | None = None  # likewise
+    end_repetition: bool = True  # a text that repeats a passage again and again ends
     seed: int | None = None
     draft: Sampling = field(default_factory=Sampling)
     feedback: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
@@ -57,6 +60,13 @@ class Policy:
     def refines(self) -> bool:
         """False when the only draft is the answer, and nothing is said about it."""
         return self.max_iterations > 0 or self.drafts > 1 or self.verifies
+
+    def most_tokens(self, phase: Phase) -> int | None:
+        """Of a phase whose sampling names none. An answer without refinement is the engine's own,
+        which has the window for itself."""
+        if not self.refines:
+            return None
+        return self.feedback_tokens if phase == "feedback" else self.response_tokens
 
     def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
         """A different seed for each engine call: with the same seed all drafts would be equal."""

@@ -54,9 +54,10 @@ def after_feedback(
 
 
 def after_refinement(responses: Sequence[ResponseText]) -> StopReason | None:
-    """Stop when a refinement repeats an earlier response: the loop would not leave it."""
+    """Stop when a refinement repeats an earlier response, which the loop would not leave, or says
+    nothing, which cannot be refined."""
     *earlier, last = (r.text.strip() for r in responses)
-    return "no_change" if last in earlier else None
+    return "no_change" if last in earlier or not last else None
 
 
 def needs_scoring(policy: Policy, scores: Sequence[int | None]) -> bool:

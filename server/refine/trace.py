@@ -77,6 +77,14 @@ class PhaseTotals:
 
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    repeated: int = 0  # texts that ended because they repeated themselves
+
+    def __add__(self, other: PhaseTotals) -> PhaseTotals:
+        return PhaseTotals(
+            self.usage + other.usage,
+            self.seconds + other.seconds,
+            self.repeated + other.repeated,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,11 @@ class Trace:
     @property
     def answer(self) -> ResponseText:
         return self.responses[self.kept]
+
+    @property
+    def repeated(self) -> int:
+        """The texts that ended because they repeated themselves."""
+        return sum(totals.repeated for totals in self.totals.values())
 
     @property
     def usage(self) -> Usage:

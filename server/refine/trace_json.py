@@ -15,6 +15,7 @@ from redraft.server.refine.trace import (
     Instruction,
     Iteration,
     Phase,
+    PhaseTotals,
     ResponseText,
     Trace,
 )
@@ -71,11 +72,14 @@ def read_trace(row: Mapping[str, Any]) -> Trace:
 
 def usage_by_phase(trace: Trace) -> dict[str, dict[str, int | float]]:
     """The cost of each kind of phase that happened."""
-    return {
-        phase: {**asdict(totals.usage), "seconds": round(totals.seconds, 6)}
-        for phase in PHASES
-        if (totals := trace.totals.get(phase))
-    }
+    return {phase: _cost_json(totals) for phase in PHASES if (totals := trace.totals.get(phase))}
+
+
+def _cost_json(totals: PhaseTotals) -> dict[str, int | float]:
+    cost = {**asdict(totals.usage), "seconds": round(totals.seconds, 6)}
+    if not totals.usage.thought_tokens:
+        del cost["thought_tokens"]
+    return cost
 
 
 def feedback_json(feedback: Feedback, token_ids: bool = False) -> Json:

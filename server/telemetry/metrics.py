@@ -21,6 +21,7 @@ from prometheus_client import (
 )
 
 from redraft.server.refine.events import Delta, DraftDone, Event, Finished
+from redraft.server.refine.feedback_form import FORM_ORIGINS, FormOrigin
 from redraft.server.refine.trace import Phase, PhaseTotals, Trace
 
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250)
@@ -73,6 +74,9 @@ class _Families:
         self.engine_calls = counter("engine_calls_total", "Completions asked for", "phase")
         self.score = numbers("feedback_score", "Scores the feedback gave", SCORES)
         self.malformed = counter("malformed_feedback_total", "Feedback that could not be read")
+        self.repetitions = counter(
+            "repetitions_total", "Texts that ended because they repeated themselves", "phase"
+        )
         self.client_requests = counter("client_requests_total", "Loops, by API key", "client")
         self.client_tokens = counter(
             "client_tokens_total", "Tokens read and written, by API key", "client"
@@ -83,6 +87,9 @@ class _Families:
             "admission_rejections_total", "Loops turned away at the door", "reason"
         )
         self.engine_up = gauge("engine_up", "1 when the engine takes work", "engine")
+        self.form = gauge(
+            "feedback_form", "1 for what keeps an engine's feedback readable", "engine", "form"
+        )
         self.build = gauge("build_info", "Always 1", "version", "model", "style")
 
 
@@ -123,6 +130,10 @@ class Metrics:
 
     def engine(self, name: str, up: bool) -> None:
         self._families.engine_up.labels(name).set(up)
+
+    def form(self, name: str, form: FormOrigin) -> None:
+        for each in FORM_ORIGINS:
+            self._families.form.labels(name, each).set(each == form)
 
     def serving(self, version: str, model: str, style: str) -> None:
         self._families.build.labels(version, model, style).set(1)
@@ -214,6 +225,7 @@ class LoopMetrics:
             families.cached_tokens.labels(phase).inc(totals.usage.cached_tokens)
             families.completion_tokens.labels(phase).inc(totals.usage.completion_tokens)
             families.engine_calls.labels(phase).inc(totals.usage.calls)
+            families.repetitions.labels(phase).inc(totals.repeated)
 
 
 def _scores_written(trace: Trace) -> Iterator[int]:

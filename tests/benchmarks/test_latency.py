@@ -100,7 +100,9 @@ def test_one_chat_goes_on_from_what_was_sent_and_own_prompts_begin_anew() -> Non
     (asked,) = ClientLoop.feedback("Name a fish", "Eel")
     assert "Name a fish" in asked["content"]
     assert "Eel" in asked["content"]
-    assert ClientLoop.refinement("Name a fish", "Eel", "Good")[0] == asked
+    refinement = ClientLoop.refinement("Name a fish", "Eel", "Good")
+    assert refinement[:2] == feedback[:2]
+    assert "Good" in refinement[2]["content"]
 
 
 def test_a_loop_that_ends_early_is_a_failure_not_a_fast_answer() -> None:

@@ -15,6 +15,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.http_engine import Upstream
 from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import ConfigError, flag, variable
+from redraft.server.options.key_files import read_key
 
 FIELDS = dataclasses.fields(ServerConfig)
 SECRETS = [field for field in FIELDS if field.metadata.get("secret")]
@@ -194,7 +195,7 @@ def test_a_critic_has_a_name_an_address_and_maybe_a_model() -> None:
 
 def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read the key file"):
-        config.read_key("", str(tmp_path / "none"))
+        read_key("", str(tmp_path / "none"))
     (tmp_path / "key").write_text("sk-1\n")
-    assert config.read_key("", str(tmp_path / "key")) == "sk-1"
-    assert config.read_key("given", str(tmp_path / "key")) == "given"
+    assert read_key("", str(tmp_path / "key")) == "sk-1"
+    assert read_key("given", str(tmp_path / "key")) == "given"

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from redraft.server.engine.base import Message
+from redraft.server.engine.script import Say, deltas
 from redraft.server.engine.words import Words
 
 MODEL, WINDOW = "upstream-model", 512
@@ -62,10 +63,11 @@ class Scene:
 
     def __init__(
         self,
-        *replies: str,
+        *replies: str | Say,
         vllm: bool = True,
         endless: bool = False,
-        reply: Callable[[str], str] | None = None,  # from the prompt's text, after the replies
+        reply: Callable[[str], str | Say]
+        | None = None,  # from the prompt's text, after the replies
     ) -> None:
         self.replies, self.vllm, self.endless, self.reply = list(replies), vllm, endless, reply
         self.next: list[Refuse | Stream] = []  # instead of a reply
@@ -73,6 +75,7 @@ class Scene:
         self.generating = 0
         self.words = Words()
         self.usage_told = True
+        self.thinks_as = "reasoning"  # or "reasoning_content"
         self.stopped = threading.Event()  # once nothing is generated any more
 
     def app(self) -> Starlette:
@@ -108,7 +111,7 @@ class Scene:
         ids: list[int] = []
         for message in messages:
             role, *_, end = self.words.chat((Message(message["role"], ""),))[:-1]
-            ids += [role, *self._recognising(message["content"]), end]
+            ids += [role, *self._recognising(message["content"] or ""), end]
         return [*ids, SPECIAL["<|assistant|>"]]
 
     def _recognising(self, text: str) -> list[int]:
@@ -149,15 +152,27 @@ class Scene:
     async def _reply(self, body: Json) -> AsyncIterator[bytes]:
         chat = "messages" in body
         prompt = self._rendered(body["messages"]) if chat else body["prompt"]
-        text = self.replies.pop(0) if self.replies else self._made_up(prompt)
+        reply = self.replies.pop(0) if self.replies else self._made_up(prompt)
+        say = reply if isinstance(reply, Say) else Say(reply)
         generated = 0
         self.generating += 1
         try:
-            for word, ids, choice in self._tokens(text, body):
+            for word in self.words.split(say.thought):
+                generated += 1
+                delta: Json = {"index": 0, "delta": {self.thinks_as: word}}
+                if body.get("return_token_ids"):
+                    delta["token_ids"] = [*self.words.encode(word)]
+                yield event({"choices": [delta]})
+            for word, ids, choice in self._tokens(say.text, body):
                 await asyncio.sleep(0)
                 generated += len(ids)
                 choice |= {"delta": {"content": word}} if chat else {"text": word}
                 choice |= {"token_ids": ids} if body.get("return_token_ids") else {}
+                choice |= {"logprobs": _logprobs(word, ids, chat)} if body.get("logprobs") else {}
+                if say.tool_calls and choice["finish_reason"] == "stop":
+                    for call in deltas(say.tool_calls):
+                        yield event({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+                    choice["finish_reason"] = "tool_calls"
                 yield event({"choices": [{"index": 0, **choice}]})
             if self.usage_told:
                 details = {"cached_tokens": len(prompt) // 2}
@@ -167,7 +182,7 @@ class Scene:
         finally:
             self._done()
 
-    def _made_up(self, prompt: list[int]) -> str:
+    def _made_up(self, prompt: list[int]) -> str | Say:
         assert self.reply, "the scene has no more replies"
         return self.reply(self.words.decode(prompt))
 
@@ -198,6 +213,13 @@ class Scene:
             if count == limit:
                 return
         yield "", [SPECIAL["<|end|>"]], {"finish_reason": "stop", "stop_reason": None}
+
+
+def _logprobs(word: str, ids: list[int], chat: bool) -> Json:
+    """One entry for each token, in the shape of a chat or of a completion."""
+    if chat:
+        return {"content": [{"token": word, "logprob": 0.0, "top_logprobs": []} for _ in ids]}
+    return {"tokens": [word for _ in ids], "token_logprobs": [0.0 for _ in ids]}
 
 
 def _first_stop(text: str, body: Json) -> tuple[int, str]:

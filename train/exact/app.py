@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from redraft.server.engine.base import Message
-from redraft.server.refine.asking import REFINEMENT_HEADING
+from redraft.server.refine.requests import REFINEMENT_HEADING
 from redraft.train.exact.opinion import Noise, judged, opinion
 from redraft.train.exact.requests import ComparisonRequest, NotUnderstood, ReviewRequest, read
 from redraft.train.workbench.tasks import UnknownInstruction

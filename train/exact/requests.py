@@ -1,6 +1,6 @@
 """Chats as requests to the exact critic or the exact judge.
 
-The critic's requests are the server's own (server/refine/asking.py) and the trainer's Table 1;
+The critic's requests are the server's own (server/refine/requests.py) and the trainer's Table 1;
 the judge's is the one ``redraft bench winrate judge`` sends.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redraft.server.engine.base import Message
-from redraft.server.refine.asking import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_REQUEST
 from redraft.train.critics import TABLE_1
 
 EXPECTED = (
@@ -50,12 +50,13 @@ def read(messages: Sequence[Message]) -> ReviewRequest | ComparisonRequest:
     chat = [message for message in messages if message.role != "system"]
     if not chat:
         raise NotUnderstood("no message of a user")
-    first, last = chat[0].content, chat[-1].content
+    last = chat[-1].content
     if match := _COMPARISON.search(last):
         names = (match["first"], match["second"])
         return ComparisonRequest(match["instruction"], names, (match["one"], match["other"]))
-    if len(chat) == 3 and last.strip() == REFINEMENT_REQUEST.strip():
-        return _review(_FEEDBACK, first, feedback=False, refinement=True)
+    if len(chat) >= 3 and _REFINEMENT.fullmatch(last.strip()):
+        asked, response = chat[-3].content, chat[-2].content
+        return ReviewRequest(asked, response, feedback=False, refinement=True)
     if len(chat) > 1:
         raise NotUnderstood(f"{len(chat)} messages, the last of them {_shown(last)}")
     if _TABLE_1.fullmatch(last.strip()):
@@ -84,6 +85,7 @@ def _shown(text: str) -> str:
 
 
 _FEEDBACK, _TABLE_1 = _pattern(FEEDBACK_REQUEST), _pattern(TABLE_1)
+_REFINEMENT = _pattern(REFINEMENT_REQUEST)
 _COMPARISON = re.compile(
     r"^## Instruction\n(?P<instruction>.*?)\n\n"
     r"## Answer of model (?P<first>\S+)\n(?P<one>.*?)\n\n"

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
 from redraft.server.engine import base
+from redraft.server.refine.feedback_form import FormOrigin
 from redraft.server.refine.trace import Phase, StopReason
 
 # In direct mode the engine's own layer may end for reasons the loop does not have.
@@ -49,6 +50,10 @@ class Model(TypedDict):
     root: str
     max_model_len: int
     max_iterations: int
+    feedback_form: Annotated[
+        FormOrigin,
+        Field(description="why feedback can be read: training, or what the engine is held to"),
+    ]
 
 
 class ModelList(TypedDict):
@@ -80,6 +85,7 @@ class PhaseUsage(Exact):
     cached_tokens: int
     calls: int
     seconds: float
+    thought_tokens: NotRequired[int]  # the part of completion_tokens that are thoughts
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -149,6 +155,9 @@ class RefineOutcome(LoopSummary):
     usage: dict[Phase, PhaseUsage]
     malformed: NotRequired[
         Annotated[int, Field(description="feedback texts that could not be read, retries included")]
+    ]
+    repeated: NotRequired[
+        Annotated[int, Field(description="texts that ended because they repeated themselves")]
     ]
     failure: NotRequired[str | None]
 

@@ -10,6 +10,7 @@ Other upstreams take Chat prompts only.
     engine          HttpEngine: discovers what the upstream supports, generates, retries
     connection      the pooled client: the only file of the server that imports httpx
     request         prompts and samplings to request bodies
+    forms           which constraints it takes, as its refusals show
     answer          parses stream events and error bodies
     spelled_tokens  special tokens spelled out in content stay text
     pass_through    direct mode: forwards requests and answers unchanged

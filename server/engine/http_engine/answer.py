@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from redraft.server.engine.base import (
+    Chunk,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -16,7 +18,15 @@ from redraft.server.engine.base import (
     Sampling,
     Usage,
 )
+from redraft.server.engine.chat_chunks import (
+    Piece,
+    TextLogprobs,
+    finish_reason,
+    read_piece,
+    read_usage,
+)
 from redraft.server.engine.stop_strings import Released, StopStrings
+from redraft.server.engine.tool_calls import ToolCall
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})  # and 5xx: the same request may work later
 # The operator's mistake, not the caller's: a wrong key, a wrong address, a model not served.
@@ -42,60 +52,89 @@ class Unsupported(EngineRefused):
         self.param = param
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one event of the upstream adds: text that no stop string can be part of any more, and
+    everything else as it came."""
+
+    released: Released = field(default_factory=Released)
+    thought: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[Mapping[str, Any], ...] = ()
+
+    def chunk(self) -> Chunk | None:
+        released = self.released
+        if not (released.text or released.token_ids or self.beyond_text):
+            return None
+        return Chunk(
+            released.text,
+            released.token_ids,
+            thought=self.thought,
+            tool_calls=self.tool_calls,
+            logprobs=self.logprobs,
+        )
+
+    @property
+    def beyond_text(self) -> bool:
+        return bool(self.thought or self.tool_calls or self.logprobs)
+
+
 class Answer:
     """Reads the events of one streamed completion, one after another."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._stop = StopStrings(sampling.stop)
         self._usage: dict[str, Any] | None = None
-        self._generated = 0
+        self._generated = self._thoughts = 0
         self._cut = False  # at a stop string
         self._has_ids = False
-        self._hidden = False  # the upstream keeps a model's thinking apart, but not its ids
+        self._beyond_text = False  # thoughts or tool calls came, whose ids are among the others
+        self._calls_tools = False
+        self._logprobs = TextLogprobs()
         self.finish_reason: FinishReason | None = None
         self.over = False  # at a stop string that the upstream missed; the rest is ignored
 
     @property
     def exact(self) -> bool:
         """Whether token ids belong to the text."""
-        return self._has_ids and not self._hidden
+        return self._has_ids and not self._beyond_text
 
     @property
     def begun(self) -> bool:
         return self._generated > 0
 
-    def read(self, event: bytes) -> Released:
-        """The text and tokens of one event; EngineError when it reports a failure or is
-        malformed."""
+    def read(self, event: bytes) -> Heard:
+        """EngineError when the event reports a failure or is malformed."""
         if event == b"[DONE]":
-            return Released()
+            return Heard()
         try:
             data = json.loads(event)
             if data.get("error"):
                 raise error_from(_status(data["error"]), data, "in the middle of a completion")
             self._usage = data.get("usage") or self._usage
             choices = data.get("choices") or ()
-            return self._choice(choices[0]) if choices else Released()
+            piece = read_piece(choices[0]) if choices else Piece()
+            logprobs = self._logprobs.of(piece)
+            return Heard(self._released(piece), piece.thought, piece.tool_calls, logprobs)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             shown = event[:120].decode("utf-8", "replace")
             raise EngineUnavailable(f"the upstream sent a malformed event: {shown!r}") from error
 
-    def _choice(self, choice: dict[str, Any]) -> Released:
-        delta = choice.get("delta") or choice
-        text: str = delta.get("content" if "delta" in choice else "text") or ""
-        ids = tuple(int(i) for i in choice.get("token_ids") or ())
-        thought = bool(delta.get("reasoning") or delta.get("reasoning_content"))
-        self._generated += len(ids) or bool(text or thought)
-        self._has_ids |= bool(ids)
-        self._hidden |= thought
-        if reason := choice.get("finish_reason"):
-            self.finish_reason = _finish_reason(reason)
+    def _released(self, piece: Piece) -> Released:
+        count = len(piece.token_ids) or bool(piece)
+        self._generated += count
+        self._thoughts += count if piece.thought else 0
+        self._has_ids |= bool(piece.token_ids)
+        self._calls_tools |= bool(piece.tool_calls)
+        self._beyond_text |= bool(piece.thought or piece.tool_calls)
+        ids = piece.token_ids
+        if piece.finish_reason:
+            self.finish_reason = _finish_reason(piece.finish_reason, self._calls_tools)
             # The token that ended the completion is generated and counted, but not part of it.
-            if reason == "stop" and not isinstance(choice.get("stop_reason"), str):
-                ids = ids[:-1]
+            ids = ids[:-1] if piece.by_token else ids
         if self._cut:
             return Released()
-        released = self._stop.push(text, () if self._hidden else ids)
+        released = self._stop.push(piece.text, () if self._beyond_text else ids)
         self._cut = self._stop.found
         if self._cut and self.finish_reason is None:
             self.finish_reason, self.over = "stop", True
@@ -113,26 +152,23 @@ class Answer:
         """The upstream's counts, or our own where it sent none."""
         counts = self._usage or {}
         try:
-            details = counts.get("prompt_tokens_details") or {}
-            return Usage(
-                int(counts.get("prompt_tokens") or prompt_tokens),
-                int(counts.get("completion_tokens") or self._generated),
-                int(details.get("cached_tokens") or 0),
-                calls=1,
+            return read_usage(
+                counts,
+                prompt_tokens=prompt_tokens,
+                generated=self._generated,
+                thoughts=self._thoughts,
             )
         except (ValueError, TypeError, AttributeError) as error:
             raise EngineUnavailable(f"the upstream sent malformed usage: {counts!r}") from error
 
 
-def _finish_reason(reason: str) -> FinishReason:
-    if reason in ("length", "max_tokens"):
-        return "length"
+def _finish_reason(reason: str, has_tool_calls: bool) -> FinishReason:
     if reason in ("abort", "error"):
         # vLLM sends these with HTTP 200 when it shuts down or drops a request.
         raise Retryable(f"the upstream gave the completion up (finish_reason {reason!r})")
     if reason == "content_filter":
         raise EngineRefused("the upstream's content filter withheld the completion")
-    return "stop"
+    return finish_reason(reason, has_tool_calls=has_tool_calls)
 
 
 def _status(error: Any) -> int:

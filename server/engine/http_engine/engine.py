@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from redraft.server.engine import chat_body
 from redraft.server.engine.base import (
+    PLAIN,
     Call,
     Chat,
+    ChatOptions,
     Chunk,
+    Constrains,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -23,9 +28,10 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.http_engine.answer import Answer, Retryable, Unsupported
 from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.forms import Forms
 from redraft.server.engine.http_engine.pass_through import PassThrough
 from redraft.server.engine.http_engine.request import Dialect
-from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
+from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens, without
 from redraft.server.engine.http_engine.upstream import Patience, Upstream, call_headers
 
 log = logging.getLogger(__name__)
@@ -40,6 +46,9 @@ class HttpEngine:
         self.name, self.model = upstream.name, upstream.model
         self.window = upstream.window or UNKNOWN_WINDOW
         self.has_tokens = False
+        self.thinks, self.calls_tools = upstream.thinks, upstream.calls_tools
+        # An upstream does not show its template; without these it thinks as it does by itself.
+        self._switches = chat_body.THINKING if upstream.thinks else ()
         self._upstream, self._connection = upstream, connection
         self._spelled = SpelledTokens(self._tokenize)
 
@@ -62,23 +71,37 @@ class HttpEngine:
         sampling = self._within_window(prompt, sampling)
         patience = Patience(self._upstream, call.timeout_s)
         while True:
+            held = self._forms.hold(sampling)
             try:
-                async with aclosing(self._attempt(prompt, sampling, call, patience)) as chunks:
+                async with aclosing(self._attempt(prompt, held, call, patience)) as chunks:
                     async for chunk in chunks:
                         yield chunk
                 return
-            except Unsupported as refusal:
+            except EngineRefused as refusal:
+                if self._forms.learn(refusal, sampling, held):
+                    continue
+                if not isinstance(refusal, Unsupported):
+                    raise
                 self._dialect.learn(refusal)
             except Retryable as failure:
                 await patience.before_retry(failure)
+
+    @property
+    def constrains(self) -> Constrains | None:
+        return self._forms.constrains
 
     async def encode(self, text: str) -> tuple[int, ...]:
         self._need_tokens()
         return await self._spelled.encode(text)
 
-    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    async def encode_chat(
+        self, messages: tuple[Message, ...], options: ChatOptions = PLAIN
+    ) -> tuple[int, ...]:
         self._need_tokens()
-        return await self._spelled.encode_chat(messages)
+        if options == PLAIN:
+            return await self._spelled.encode_chat(messages)
+        fields = chat_body.template_fields(options, self._switches)
+        return await SpelledTokens(partial(self._tokenize, fields=fields)).encode_chat(messages)
 
     async def check(self) -> None:
         try:
@@ -108,12 +131,12 @@ class HttpEngine:
             events = self._connection.events(url, body, headers, wait_s)
             async with aclosing(events):
                 async for event in events:
-                    released = answer.read(event)
-                    if released.text or released.token_ids:
-                        yield Chunk(released.text, released.token_ids)
-                    if released.fragment:
-                        ids = await self.encode(released.fragment) if answer.exact else ()
-                        yield Chunk(released.fragment, ids)
+                    heard = answer.read(event)
+                    if chunk := heard.chunk():
+                        yield chunk
+                    if fragment := heard.released.fragment:
+                        ids = await self.encode(fragment) if answer.exact else ()
+                        yield Chunk(fragment, ids)
                     if answer.over:
                         break
             rest = answer.rest()
@@ -129,8 +152,10 @@ class HttpEngine:
         in what a user wrote."""
         if isinstance(prompt, Tokens):
             self._need_tokens()
-        elif self.has_tokens and await self._spelled.in_chat(prompt.messages):
-            return Tokens(await self.encode_chat(prompt.messages))
+        elif self.has_tokens and (spelled := await self._spelled.in_chat(prompt.messages)):
+            if prompt.is_plain and not self.thinks:
+                return Tokens(await self.encode_chat(prompt.messages))
+            return replace(prompt, messages=without(prompt.messages, spelled))
         return prompt
 
     def _within_window(self, prompt: Prompt, sampling: Sampling) -> Sampling:
@@ -164,7 +189,8 @@ class HttpEngine:
             self.window = window
         tokens = self._upstream.tokens
         self.has_tokens = await self._supports_tokens() if tokens is None else tokens
-        self._dialect = Dialect(self.model, vllm=self.has_tokens)
+        self._forms = Forms(vllm=self.has_tokens)
+        self._dialect = Dialect(self.model, self.has_tokens, self._switches)
         self.direct = PassThrough(self._connection, self._upstream, self.model)
 
     async def _supports_tokens(self) -> bool:
@@ -178,12 +204,16 @@ class HttpEngine:
         except (EngineError, LookupError, TypeError):  # not vLLM: no such route, other fields
             return False
 
-    async def _tokenize(self, text: str | tuple[Message, ...]) -> tuple[list[int], list[str]]:
+    async def _tokenize(
+        self, text: str | tuple[Message, ...], fields: Mapping[str, Any] | None = None
+    ) -> tuple[list[int], list[str]]:
+        """``fields``: what else the upstream renders a chat from."""
         body: dict[str, Any] = {"model": self.model, "return_token_strs": True}
         if isinstance(text, str):
             body |= {"prompt": text, "add_special_tokens": False}
         else:
             body["messages"] = [message.to_json() for message in text]
+            body |= fields or {}
         answer = await self._ask("POST", f"{self._upstream.root}/tokenize", body)
         try:
             return [int(i) for i in answer["tokens"]], [str(s) for s in answer["token_strs"]]

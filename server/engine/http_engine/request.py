@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import Any
 
-from redraft.server.engine.base import Constraint, EngineRefused, Prompt, Sampling, Tokens
+from redraft.server.engine import chat_body
+from redraft.server.engine.base import Chat, Prompt, Sampling
 from redraft.server.engine.http_engine.answer import Unsupported
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,9 @@ _NEW_NAMES = {"max_tokens": "max_completion_tokens"}
 class Dialect:
     """The request fields one upstream takes, as configured or learned from its refusals."""
 
-    def __init__(self, model: str, vllm: bool) -> None:
-        self._model, self._vllm = model, vllm
+    def __init__(self, model: str, vllm: bool, switches: tuple[str, ...] = ()) -> None:
+        """``switches``: the template variables by which the model thinks or does not."""
+        self._model, self._vllm, self._switches = model, vllm, switches
         self._left_out: set[str] = set()
         self._renamed: dict[str, str] = {}
 
@@ -33,11 +34,13 @@ class Dialect:
             "model": self._model,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **_prompt_fields(prompt),
-            **_sampling_fields(sampling),
+            **chat_body.prompt_fields(prompt),
+            **chat_body.sampling_fields(sampling, chat=isinstance(prompt, Chat)),
         }
         if sampling.constraint is not None:
-            body |= self._constraint(sampling.constraint)
+            body |= chat_body.constraint_fields(sampling.constraint, vllm=self._vllm)
+        if self._vllm and isinstance(prompt, Chat):
+            body |= chat_body.vllm_fields(prompt.options, self._switches)
         if self._vllm:
             # Stop strings stay in the text; StopStrings removes them together with their ids.
             body |= {"return_token_ids": True, "include_stop_str_in_output": bool(sampling.stop)}
@@ -56,41 +59,3 @@ class Dialect:
             self._left_out.add(param)
         else:
             raise refusal
-
-    def _constraint(self, constraint: Constraint) -> Json:
-        kind, value = constraint.kind, constraint.value
-        parsed: Any = None
-        if kind in ("json_schema", "choice"):
-            try:
-                parsed = json.loads(value)
-            except ValueError as error:
-                raise EngineRefused(f"the {kind} constraint is not JSON: {error}") from error
-        if self._vllm:
-            values = {"json_object": True, "json_schema": parsed, "choice": parsed}
-            field = "json" if kind == "json_schema" else kind
-            return {"structured_outputs": {field: values.get(kind, value)}}
-        if kind == "json_object":
-            return {"response_format": {"type": "json_object"}}
-        if kind == "json_schema":
-            schema = {"name": "answer", "schema": parsed}
-            return {"response_format": {"type": "json_schema", "json_schema": schema}}
-        raise EngineRefused(f"a {kind} constraint needs a vLLM upstream; use a JSON schema instead")
-
-
-def _prompt_fields(prompt: Prompt) -> Json:
-    if isinstance(prompt, Tokens):
-        return {"prompt": list(prompt.ids)}
-    return {"messages": [message.to_json() for message in prompt.messages]}
-
-
-def _sampling_fields(sampling: Sampling) -> Json:
-    fields: Json = sampling.numbers()
-    if sampling.logit_bias:
-        fields["logit_bias"] = {str(token): bias for token, bias in sampling.logit_bias}
-    if sampling.ignore_eos:
-        fields["ignore_eos"] = True
-    if sampling.stop:
-        fields["stop"] = list(sampling.stop)
-    if sampling.stop_token_ids:
-        fields["stop_token_ids"] = list(sampling.stop_token_ids)
-    return fields

@@ -10,10 +10,10 @@ and differs exactly where the content spelled them.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable
 
 from redraft.server.engine.base import Message
+from redraft.server.engine.spelling import broken, rewritten, words
 
 # A text or a chat -> its ids, and what each of them is called in the vocabulary.
 Tokenize = Callable[[str | tuple[Message, ...]], Awaitable[tuple[list[int], list[str]]]]
@@ -21,7 +21,6 @@ Tokenize = Callable[[str | tuple[Message, ...]], Awaitable[tuple[list[int], list
 # <|end|>, </s>, <start_of_turn>, [INST]. A false match costs two requests; a missed one would let
 # a user forge a token.
 _LOOKS_SPECIAL = re.compile(r"<[^<>\s]{1,80}>|\[/?[A-Z][A-Z_0-9]{1,30}\]")
-_UNSEEN = "\u2060"  # a word joiner, invisible
 
 
 class SpelledTokens:
@@ -34,17 +33,16 @@ class SpelledTokens:
         spelled = _spelled(names, [text])
         return await self._spell_out(ids, names, [name in spelled for name in names])
 
-    async def in_chat(self, messages: tuple[Message, ...]) -> bool:
-        """Whether any content spells a special token of this tokenizer."""
-        if not any(_LOOKS_SPECIAL.search(m.content) for m in messages):
-            return False
+    async def in_chat(self, messages: tuple[Message, ...]) -> set[str]:
+        """The special tokens of this tokenizer that any content spells."""
+        if not any(_LOOKS_SPECIAL.search(words(m)) for m in messages):
+            return set()
         _, names = await self._tokenize(messages)
-        return bool(_spelled(names, [m.content for m in messages]))
+        return _spelled(names, map(words, messages))
 
     async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
         ids, names = await self._tokenize(messages)
-        contents = [m.content for m in messages]
-        spelled = _spelled(names, contents)
+        spelled = _spelled(names, map(words, messages))
         if not spelled:
             return tuple(ids)
         others = {name for name in names if _LOOKS_SPECIAL.fullmatch(name)}
@@ -58,8 +56,7 @@ class SpelledTokens:
                 return await self._spell_out(ids, names, differs)
         # The template changes with its content (it may cut at "</think>"), or there is no other
         # special token: break the spelling with an invisible character.
-        broken = _rewritten(messages, lambda s: s[0] + _UNSEEN + s[1:], spelled)
-        return tuple((await self._tokenize(broken))[0])
+        return tuple((await self._tokenize(without(messages, spelled)))[0])
 
     async def _spell_out(
         self, ids: list[int], names: list[str], marked: list[bool]
@@ -76,16 +73,22 @@ class SpelledTokens:
         return tuple(out)
 
 
-def _spelled(names: list[str], contents: list[str]) -> set[str]:
+def without(messages: tuple[Message, ...], spelled: set[str]) -> tuple[Message, ...]:
+    """The messages with these special tokens broken by an invisible character."""
+    return _rewritten(messages, broken, spelled)
+
+
+def _spelled(names: list[str], contents: Iterable[str]) -> set[str]:
     special = {name for name in names if _LOOKS_SPECIAL.fullmatch(name)}
-    return {name for name in special if any(name in content for content in contents)}
+    return {name for content in contents for name in special if name in content}
 
 
 def _rewritten(
     messages: tuple[Message, ...], rewrite: Callable[[str], str], spelled: set[str]
 ) -> tuple[Message, ...]:
     pattern = re.compile("|".join(re.escape(s) for s in sorted(spelled)))
-    return tuple(
-        replace(m, content=pattern.sub(lambda match: rewrite(match[0]), m.content))
-        for m in messages
-    )
+
+    def change(text: str) -> str:
+        return pattern.sub(lambda match: rewrite(match[0]), text)
+
+    return tuple(rewritten(message, change) for message in messages)

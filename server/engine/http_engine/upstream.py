@@ -22,6 +22,8 @@ class Upstream:
     name: str = "default"  # of the engine
     window: int | None = None  # None: what the upstream reports
     tokens: bool | None = None  # whether token ids go both ways; None: discover it
+    thinks: bool = False  # it is known to keep a model's thoughts apart; they are taken anyway
+    calls_tools: bool = True
     priority: bool = False  # pass Call.priority on; vLLM refuses it without priority scheduling
     connect_s: float = 5.0
     first_token_s: float = 120.0  # the wait in the upstream's queue included

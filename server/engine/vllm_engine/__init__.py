@@ -8,6 +8,8 @@
     prompts        text and chats to token ids, with no special token recognised in content
     token_text     token ids to text, each token with its own text
     sampling       Sampling to vLLM's parameters
+    chats          chats that need vLLM's own chat completions: thoughts, tools, images
+    errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core
     worker         our code in vLLM's worker processes
     speculation    guesses refinements from their drafts, in the worker

@@ -10,17 +10,18 @@ import zlib
 from argparse import Namespace
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from typing import Any
 
 from vllm import SamplingParams
-from vllm.exceptions import GracefulHTTPError, VLLMClientError
 from vllm.renderers.chat_utils import load_chat_template
-from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from redraft.server.engine.base import (
     Call,
     Chat,
     Chunk,
+    Constrains,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -30,7 +31,10 @@ from redraft.server.engine.base import (
     Sampling,
     Usage,
 )
+from redraft.server.engine.forms import held
+from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import build_direct
+from redraft.server.engine.vllm_engine.errors import vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
@@ -38,6 +42,7 @@ from redraft.server.engine.vllm_engine.token_text import TokenText
 
 LONG_TEXT = 10_000  # characters; longer texts are encoded in a thread, off the event loop
 CLOSING_S = 5.0
+GRAMMAR_BACKENDS = ("xgrammar", "guidance", "auto")  # of structured outputs; others take none
 UNVERIFIED = (
     "min_p and logit_bias cannot be had from a server that speculates (--speculate): vLLM does not "
     "verify guesses by them; leave them out"
@@ -59,6 +64,9 @@ class Core:
         self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
         self.window: int = llm.model_config.max_model_len
         self.direct: Any = None
+        form = llm.vllm_config.structured_outputs_config.backend
+        self.constrains: Constrains | None = "grammar" if form in GRAMMAR_BACKENDS else None
+        self.chats: Any = None
 
     async def open(self) -> None:
         """Show the output of its process, generate one token, and build direct mode."""
@@ -70,10 +78,12 @@ class Core:
             await self._llm.collective_rpc("speculate", args=(*ids, markers.end))
         first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
         prompt = {"type": "token", "prompt_token_ids": [0]}
-        with _errors():
+        with vllm_errors():
             async for _ in self._llm.generate(prompt, first, "first"):
                 pass
         self.direct = await build_direct(self._llm, self._args)
+        serving = self.direct.state.openai_serving_chat
+        self.chats = Chats(serving, self._args, self.prompts)
 
     @property
     def alive(self) -> bool:
@@ -91,24 +101,53 @@ class Core:
         """Return when the engine's process has died."""
         await asyncio.wait({self._llm.output_handler})
 
-    async def generate(
+    def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
-        ids = await self.ids_of(prompt)
+        sampling = held(sampling, self.constrains)
+        if isinstance(prompt, Chat) and self.chats.take(prompt, sampling):
+            return self._chat(prompt, sampling, call)
+        return self._completion(prompt, sampling, call)
+
+    async def _chat(
+        self, chat: Chat, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        if not any(message.has_media for message in chat.messages):
+            room = self._room(await self.ids_of(chat))
+            sampling = replace(sampling, max_tokens=min(sampling.max_tokens or room, room))
+        headers = {}
+        if (rank := self._replica(call)) is not None:
+            headers["X-data-parallel-rank"] = str(rank)
+        if self._traced and call.traceparent:
+            headers["traceparent"] = call.traceparent
+        call = call if self._by_priority else replace(call, priority=0)
+        async with aclosing(self.chats.generate(chat, sampling, call, headers)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def _room(self, ids: list[int]) -> int:
+        """The tokens of the window that a prompt leaves."""
         if len(ids) >= self.window:
             raise PromptTooLong(
                 f"the prompt has {len(ids)} tokens, but the model's window is {self.window}; "
                 f"shorten it to {self.window - 1} or less"
             )
-        with _errors():
-            params = sampling_params(sampling, self._defaults, self.window - len(ids))
+        return self.window - len(ids)
+
+    async def _completion(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        ids = await self.ids_of(prompt)
+        room = self._room(ids)
+        with vllm_errors():
+            params = sampling_params(sampling, self._defaults, room)
             if self._markers is not None and (params.min_p or params.logit_bias):
                 raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)
         generated = stopped_at = 0
         async with aclosing(self._outputs(ids, params, call)) as outputs:
             while True:
-                with _errors():
+                with vllm_errors():
                     output = await anext(outputs, None)
                 if output is None:
                     raise EngineUnavailable("the engine ended a completion without a finish reason")
@@ -118,42 +157,49 @@ class Core:
                 if reason := part.finish_reason:
                     break
                 text.add(part.token_ids)
+                logprobs = self.chats.logprobs(part.token_ids, part, sampling.logprobs)
                 piece, piece_ids = text.take(stopped_at if params.stop else None)
-                if piece:
-                    yield Chunk(piece, piece_ids)
+                if piece or logprobs:
+                    yield Chunk(piece, piece_ids, logprobs=logprobs)
         by_string = reason == "stop" and isinstance(part.stop_reason, str)
         by_token = reason == "stop" and not by_string
-        text.add(part.token_ids[:-1] if by_token else part.token_ids)
+        last = part.token_ids[:-1] if by_token else part.token_ids
+        text.add(last)
+        logprobs = self.chats.logprobs(last, part, sampling.logprobs)
         piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
         usage = Usage(len(ids), generated, output.num_cached_tokens or 0, 1)
-        yield Chunk(piece, piece_ids, _finish_reason(reason, params), usage)
+        reason = _finish_reason(reason, params)
+        yield Chunk(piece, piece_ids, reason, usage, logprobs=logprobs)
 
     def _outputs(
         self, ids: list[int], params: SamplingParams, call: Call
     ) -> AsyncGenerator[Any, None]:
-        """vLLM's outputs for one completion. One replica runs all phases of a loop, because only
-        its cache has the tokens they share."""
-        pinned = self._replicas > 1 and call.session
+        """vLLM's outputs for one completion."""
         outputs: AsyncGenerator[Any, None] = self._llm.generate(
             {"type": "token", "prompt_token_ids": ids},
             params,
             call.request_id,
             priority=call.priority if self._by_priority else 0,
-            data_parallel_rank=zlib.crc32(call.session.encode()) % self._replicas
-            if pinned
-            else None,
+            data_parallel_rank=self._replica(call),
             trace_headers=(
                 {"traceparent": call.traceparent} if self._traced and call.traceparent else None
             ),
         )
         return outputs
 
+    def _replica(self, call: Call) -> int | None:
+        """One replica runs all phases of a loop, because only its cache has the tokens they
+        share."""
+        if self._replicas == 1 or not call.session:
+            return None
+        return zlib.crc32(call.session.encode()) % self._replicas
+
     async def ids_of(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, Chat):
             return list(prompt.ids)
         if sum(len(message.content) for message in prompt.messages) < LONG_TEXT:
-            return self.prompts.encode_chat(prompt.messages)
-        return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages)
+            return self.prompts.encode_chat(prompt.messages, prompt.options)
+        return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages, prompt.options)
 
     async def encode(self, text: str) -> list[int]:
         if len(text) < LONG_TEXT:
@@ -183,33 +229,10 @@ class Core:
 
 
 def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
-    if reason in ("stop", "repetition"):
+    if reason == "stop":
         return "stop"
-    if reason == "length":
+    if reason in ("length", "repetition"):
         return "length"
     if reason == "error" and params.structured_outputs is not None:
         raise EngineRefused("no token can follow under this constraint; is it endless or empty?")
     raise EngineUnavailable(f"the engine gave up this completion ({reason})")
-
-
-class _errors:
-    """A context manager that turns vLLM's errors into EngineErrors."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        failed = isinstance(error, EngineGenerateError)
-        cause = (error.__cause__ or error) if error is not None and failed else error
-        if isinstance(cause, EngineDeadError):
-            raise EngineUnavailable("the engine's process has died") from error
-        if isinstance(cause, GracefulHTTPError):
-            raise EngineUnavailable(str(cause)) from error
-        if isinstance(cause, VLLMClientError | ValueError | TypeError | OverflowError):
-            raise EngineRefused(_short(str(cause))) from error
-        if failed:
-            raise EngineUnavailable(f"the engine failed: {_short(repr(cause))}") from error
-
-
-def _short(message: str) -> str:
-    return message if len(message) <= 500 else f"{message[:480]}... (shortened)"

@@ -13,8 +13,10 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
 from redraft.server.engine.base import (
+    PLAIN,
     Call,
     Chat,
+    ChatOptions,
     Chunk,
     EngineError,
     EngineUnavailable,
@@ -41,6 +43,8 @@ class VllmEngine:
         self.name = settings.name
         self.model = settings.model_name
         self.window = core.window
+        self.constrains = core.constrains
+        self.thinks, self.calls_tools = core.chats.thinks, core.chats.calls_tools
         self._settings = settings
         self._report = report
         self._core: Core | None = core
@@ -67,8 +71,10 @@ class VllmEngine:
     async def encode(self, text: str) -> tuple[int, ...]:
         return tuple(await self._living().encode(text))
 
-    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
-        return tuple(await self._living().ids_of(Chat(messages)))
+    async def encode_chat(
+        self, messages: tuple[Message, ...], options: ChatOptions = PLAIN
+    ) -> tuple[int, ...]:
+        return tuple(await self._living().ids_of(Chat(messages, options)))
 
     async def check(self) -> None:
         self._living()

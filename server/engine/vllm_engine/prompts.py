@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
-from redraft.server.engine.base import EngineError, EngineRefused, Message
+from redraft.server.engine.base import PLAIN, ChatOptions, EngineError, EngineRefused, Message
+from redraft.server.engine.chat_body import THINKING, template_kwargs
+from redraft.server.engine.spelling import broken, rewritten
 
 
 class Prompts:
@@ -31,7 +34,9 @@ class Prompts:
         self.tokenizer = backend
         self._template = chat_template
         self._chat = tokenizer
-        added = {token.content: id for id, token in backend.get_added_tokens_decoder().items()}
+        decoder = backend.get_added_tokens_decoder()
+        self.special = frozenset(id for id, token in decoder.items() if token.special)
+        added = {token.content: id for id, token in decoder.items()}
         self._added = added
         by_length = sorted(added, key=len, reverse=True)  # the longest match wins, as in tokenizers
         self._spelled = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
@@ -41,10 +46,26 @@ class Prompts:
         """The tokens of text, no special token recognised or added."""
         return list(self._plain.encode(text, add_special_tokens=False).ids)
 
-    def encode_chat(self, messages: tuple[Message, ...]) -> list[int]:
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The variables by which the chat template lets the model think or not."""
+        template = self._template or self._chat.chat_template or ""
+        return tuple(name for name in THINKING if re.search(rf"\b{name}\b", str(template)))
+
+    def without_special(self, message: Message) -> Message:
+        """The message with the special tokens that it spells out broken, for vLLM's own renderer,
+        which would recognise them."""
+
+        def change(text: str) -> str:
+            return self._spelled.sub(lambda match: broken(match[0]), text)
+
+        return rewritten(message, change)
+
+    def encode_chat(self, messages: tuple[Message, ...], options: ChatOptions = PLAIN) -> list[int]:
         """The tokens of the chat, with the beginning of the assistant's next message."""
         hidden = _Hidden(self._spelled)
-        rendered = self._render([_record(message, hidden) for message in messages])
+        records = [_record(rewritten(message, hidden.hide)) for message in messages]
+        rendered = self._render(records, options)
         if not hidden.words:
             return list(self.tokenizer.encode(rendered, add_special_tokens=False).ids)
         return self._encode_with(rendered, hidden)
@@ -63,7 +84,7 @@ class Prompts:
             alike += 1
         return chats[0][len(chats[0]) - alike :]
 
-    def _render(self, records: list[dict[str, str]]) -> str:
+    def _render(self, records: list[dict[str, Any]], options: ChatOptions) -> str:
         try:
             return str(
                 self._chat.apply_chat_template(
@@ -71,6 +92,8 @@ class Prompts:
                     chat_template=self._template,
                     add_generation_prompt=True,
                     tokenize=False,
+                    tools=list(options.tools) or None,
+                    **template_kwargs(options, self.switches),
                 )
             )
         except (TemplateError, ValueError) as error:
@@ -107,9 +130,19 @@ class _Hidden:
         return f"{self._nonce}x{len(self.words) - 1}x"
 
 
-def _record(message: Message, hidden: _Hidden) -> dict[str, str]:
-    record = {"role": hidden.hide(message.role), "content": hidden.hide(message.content)}
-    return record if message.name is None else {**record, "name": hidden.hide(message.name)}
+def _record(message: Message) -> dict[str, Any]:
+    """The message as chat templates take it: text, and arguments of tool calls as objects."""
+    record = {**message.to_json(), "content": message.content}
+    if calls := record.get("tool_calls"):
+        record["tool_calls"] = [_call(call) for call in calls]
+    return record
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = dict(call["function"])
+    with suppress(ValueError, TypeError):  # a model may have written no JSON
+        function["arguments"] = json.loads(function["arguments"])
+    return {**call, "function": function}
 
 
 def _without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:

@@ -29,7 +29,8 @@ def sampling_params(sampling: Sampling, defaults: Mapping[str, Any], room: int) 
         stop_token_ids=list(sampling.stop_token_ids) or None,
         structured_outputs=_structured(sampling.constraint),
         # TokenText makes the text, paired with its tokens; vLLM only looks for stop strings.
-        detokenize=bool(sampling.stop),
+        detokenize=bool(sampling.stop) or sampling.logprobs is not None,
+        logprobs=sampling.logprobs,
         output_kind=RequestOutputKind.DELTA,
     )
 

@@ -111,3 +111,27 @@ def test_the_operators_length_holds_where_the_request_names_none() -> None:
     policy = decided(config, max_tokens=300).policy
     assert (policy.draft.max_tokens, policy.refinement.max_tokens) == (300, 300)
     assert decided(config).policy.feedback.max_tokens is None
+
+
+def test_without_a_word_from_anyone_a_phase_has_a_limit() -> None:
+    policy = decided().policy  # the scripted engine's window is 4,096
+    assert (policy.response_tokens, policy.feedback_tokens) == (1024, 512)
+    assert policy.draft.max_tokens is None
+
+
+def test_the_operator_moves_the_limits_of_phases_or_removes_them() -> None:
+    policy = decided(ServerConfig(default_max_tokens=2000, default_feedback_tokens=300)).policy
+    assert (policy.response_tokens, policy.feedback_tokens) == (2000, 300)
+    policy = decided(ServerConfig(default_max_tokens=0, default_feedback_tokens=0)).policy
+    assert policy.response_tokens is policy.feedback_tokens is policy.draft.max_tokens is None
+
+
+def test_max_tokens_is_of_each_response_and_never_of_feedback() -> None:
+    policy = decided(max_tokens=50).policy
+    assert (policy.draft.max_tokens, policy.refinement.max_tokens) == (50, 50)
+    assert (policy.feedback.max_tokens, policy.feedback_tokens) == (None, 512)
+
+
+def test_repetition_may_be_let_be() -> None:
+    assert decided().policy.end_repetition
+    assert not decided(ServerConfig(end_repetition=False)).policy.end_repetition

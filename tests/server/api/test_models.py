@@ -10,6 +10,7 @@ import pytest
 
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.model import ServedModel
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
 from tests.support.asgi import send, srt_model
@@ -48,6 +49,20 @@ def test_the_stock_client_lists_and_finds_them() -> None:
         client = openai.OpenAI(base_url=served.v1, api_key="none")
         for model in client.models.list():
             assert client.models.retrieve(model.id) == model
+
+
+@pytest.mark.parametrize(
+    ("model", "form"),
+    [
+        (srt_model(ScriptedEngine(constrains="grammar")), "trained"),
+        (ServedModel(ScriptedEngine(constrains="grammar")), "grammar"),
+        (ServedModel(ScriptedEngine(constrains="json_schema")), "json_schema"),
+        (ServedModel(ScriptedEngine()), "free_text"),
+    ],
+)
+def test_a_model_says_what_keeps_its_feedback_readable(model: ServedModel, form: str) -> None:
+    answer = asyncio.run(send(Service(model), "GET", "/v1/models", SETTINGS)).json()
+    assert {each["feedback_form"] for each in answer["data"]} == {form}
 
 
 @pytest.mark.parametrize("suffix", ["", ":direct", ":refine", ":refine-2"])

@@ -212,7 +212,16 @@ def test_prompted_style_asks_any_model_by_chat() -> None:
     _, feedback_call, refinement_call = engine.history
     assert "Overall Score: [[n]]" in feedback_call.text
     assert "### Improved Response" in feedback_call.sampling.stop
-    assert refinement_call.text.startswith(feedback_call.text.rsplit("<|assistant|>", 1)[0])
+    assert refinement_call.text.startswith(engine.history[0].text + "Lyon")
+    assert feedback(3) in refinement_call.text
+
+
+def test_a_model_that_writes_the_feedback_again_leaves_the_draft() -> None:
+    written = feedback(3, "It is wrong, and it is far too long for an answer.")
+    engine = ScriptedEngine("Lyon", written, f"{written} And more.", "never asked")
+    trace = trace_of(run(gather(engine, Policy(max_iterations=2), style="prompted", live=True)))
+    assert (trace.answer.text, trace.stop_reason) == ("Lyon", "no_change")
+    assert trace.responses[-1].text == ""
 
 
 # -- several drafts ---------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_names_follow_the_conventions_and_no_label_can_grow_without_end() -> Non
             assert ids[0] not in json.dumps(sample.labels)
             assert set(sample.labels) <= {
                 *("route", "outcome", "stop_reason", "phase", "kept", "reason", "engine"),
-                *("version", "model", "style", "le", "client"),
+                *("version", "model", "style", "le", "client", "form"),
             }
         if family.type == "counter":
             assert all(s.name.endswith(("_total", "_created")) for s in family.samples)
@@ -228,3 +228,27 @@ def test_the_engines_own_metrics_are_on_the_same_page() -> None:
     assert "python_info" in exposition
     assert "redraft_loops_in_flight" in exposition
     assert REGISTRY.get_sample_value("redraft_loops_in_flight") is not None
+
+
+def test_what_keeps_feedback_readable_is_a_metric_of_each_engine() -> None:
+    scraped, _ = after(lambda client: None)
+    forms = scraped["redraft_feedback_form"]
+    assert {dict(labels)["form"]: number for labels, number in forms.items()} == {
+        "trained": 1,
+        "grammar": 0,
+        "json_schema": 0,
+        "free_text": 0,
+    }
+
+
+def test_a_text_that_repeats_itself_is_counted_by_phase_and_told() -> None:
+    told: list[dict[str, Any]] = []
+
+    def requests(client: httpx.Client) -> None:
+        body = {"messages": [{"role": "user", "content": "Hi"}]}
+        told.append(client.post("/v1/chat/completions", json=body).json())
+
+    scraped, _ = after(requests, "again and " * 100, feedback(3), "Once.")
+    assert told[0]["refine"]["repeated"] == 1
+    assert value(scraped, "redraft_repetitions_total", phase="draft") == 1
+    assert value(scraped, "redraft_repetitions_total", phase="refinement") == 0

@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from redraft.server.engine.base import Call, Chunk, Message, Prompt, Sampling, Tokens, Usage
+from redraft.server.engine.base import (
+    PLAIN,
+    Call,
+    ChatOptions,
+    Chunk,
+    Message,
+    Prompt,
+    Sampling,
+    Tokens,
+    Usage,
+)
 from redraft.server.options import ConfigError
 from redraft.server.refine.asking import SrtAsker
 from redraft.server.refine.events import Finished
@@ -161,6 +171,8 @@ class Recorder:
     """An engine over the real tokenizer that writes what it is told and remembers each prompt."""
 
     name, model, window, has_tokens = "default", "recorder", 4096, True
+    constrains = None
+    thinks = calls_tools = False
 
     def __init__(self, tokenizer: tokens.Tokenizer, script: list[tuple[int, ...]]) -> None:
         self.tokenizer, self.script, self.prompts = tokenizer, script, list[tuple[int, ...]]()
@@ -177,7 +189,9 @@ class Recorder:
     async def encode(self, text: str) -> tuple[int, ...]:
         return self.tokenizer.encode(text)
 
-    async def encode_chat(self, messages: tuple[Message, ...]) -> tuple[int, ...]:
+    async def encode_chat(
+        self, messages: tuple[Message, ...], options: ChatOptions = PLAIN
+    ) -> tuple[int, ...]:
         return self.tokenizer.encode_chat(messages)
 
     async def check(self) -> None: ...

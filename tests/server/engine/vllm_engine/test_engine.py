@@ -128,7 +128,7 @@ def test_a_chat_is_encoded_as_in_training(running: Running, model: Path) -> None
         {"role": "user", "content": "Wie heißt 東京? 🙂"},
     ]
     expected = tokenizer.apply_chat_template(chat, add_generation_prompt=True)["input_ids"]
-    messages = tuple(Message(**message) for message in chat)
+    messages = tuple(map(Message.from_json, chat))
     assert list(running.run(running.engine.encode_chat(messages))) == expected
 
 

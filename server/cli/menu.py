@@ -87,7 +87,3 @@ def usage() -> str:
 def complain(message: str) -> int:
     print(f"redraft: {message}", file=sys.stderr)
     return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

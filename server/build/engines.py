@@ -13,19 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from redraft.server.config import ServerConfig, read_key
+from redraft.server.build.requests import requests_of
+from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
+from redraft.server.options.key_files import read_key
 from redraft.server.refine import manifest
 from redraft.server.refine.checks import operators
 from redraft.server.refine.manifest import Manifest
 from redraft.server.refine.policy import FeedbackBy
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
-SHIPPED = Path(__file__).parents[1] / "models" / "redraft-workbench"
+SHIPPED = Path(__file__).parents[2] / "models" / "redraft-workbench"
 Progress = Callable[[str], None]
 
 
@@ -48,6 +50,7 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     directory = model_directory(config)
     recorded = manifest.read(directory) if directory else None
     styled = _styled(config, directory, recorded)
+    requests = requests_of(config)
     if directory and not recorded:
         progress(f"{directory} has no {manifest.NAME}; its model is asked in chat messages")
     async with AsyncExitStack() as started:
@@ -57,11 +60,12 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             address = upstream_at(config, critic.url, critic.model, key)
             engine: Engine = await _connect(dataclasses.replace(address, name=critic.name))
             started.push_async_callback(engine.close)
-            critics[critic.name] = ServedModel(engine)
+            critics[critic.name] = ServedModel(engine, requests=requests)
             progress(f"critic {critic.name!r} is {engine.model}")
         engine = await _engine(config, directory, styled, progress)
         started.pop_all()
-    return Engines(ServedModel(engine, styled, getattr(engine, "direct", None)), critics)
+    direct = getattr(engine, "direct", None)
+    return Engines(ServedModel(engine, styled, direct, requests), critics)
 
 
 def _load_checks(config: ServerConfig, progress: Progress) -> None:
