@@ -69,7 +69,7 @@ def read(text: str) -> tuple[Check, ...]:
 
 def _objects(text: str) -> list[object]:
     """The elements of the list "checks"; those before the cut when the text was cut short."""
-    decoder, found = json.JSONDecoder(), []
+    decoder, found = json.JSONDecoder(strict=False), []
     at = text.find("[") + 1
     while at and (start := text.find("{", at)) >= 0:
         try:
