@@ -25,16 +25,17 @@ from redraft.server.refine.checks.splitting import Text
 from redraft.server.refine.checks.steps import Steps, TooManySteps
 
 MOST_CODE = 50_000  # characters that are parsed
-_FENCE = re.compile(r"\A```[^\n`]*\n?(.*?)\n?```\Z", re.DOTALL)
-_BLOCK = re.compile(r"^[^\S\n]*```[^\S\n]*(\w*)[^\n]*\n(.*?)^[^\S\n]*```", re.DOTALL | re.MULTILINE)
 _FIGURE = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?")
 
 
 def _parsed(text: str) -> tuple[Any, str]:
     """The JSON value, and what is wrong with the text, empty when nothing is."""
-    fenced = _FENCE.match(text.strip())
+    written = text.strip()
+    if written.startswith("```"):
+        written = written.removeprefix("```").removesuffix("```")
+        written = re.sub(r"\A\s*json\b", "", written, flags=re.IGNORECASE)
     try:
-        return json.loads(fenced[1] if fenced else text), ""
+        return json.loads(written), ""
     except json.JSONDecodeError as error:
         return None, f"{error.msg} at {quote(error.doc[error.pos : error.pos + 20], 20)}"
     except (ValueError, RecursionError):  # a number of thousands of digits, deep nesting
@@ -104,7 +105,7 @@ def _code(response: Text, arguments: Arguments) -> Verified:
     """Its code blocks, those of the language or without a name, parse; there is one at least."""
     language = arguments["language"]
     parse, names = _PARSERS[language]
-    blocks = [code for name, code in _BLOCK.findall(response.raw) if name.lower() in names]
+    blocks = [code for name, code in response.code_blocks if name.lower() in names]
     if not blocks:
         return failed("no code block", f"Give a code block: ```{language} ... ```.")
     for block in blocks:

@@ -13,13 +13,11 @@ from redraft.server.refine.checks.splitting import Text
 
 _QUOTES = "\"'\u201c\u2018"
 _AFTER_WORD = re.compile("[.,?!'\"\u2019\u201d]")
-_TITLE = re.compile(r"<<[^\n<>]*[^\s<>][^\n<>]*>>")
 _BULLET = re.compile(r"^[^\S\n]*(?:\*[^*\n]|[-•]).*$", re.MULTILINE)
 _NUMBERED = re.compile(r"^[^\S\n]*\d{1,4}[.)][^\S\n]+\S.*$", re.MULTILINE)
 _HIGHLIGHT = re.compile(r"\*\*([^\n*]+)\*\*|\*([^\n*]+)\*")
 _PLACEHOLDER = re.compile(r"\[[^\n\[\]]*\]")
 _HEADING = re.compile(r"^#{1,6}[^\S\n]+\S.*$", re.MULTILINE)
-_CODE_BLOCK = re.compile(r"^[^\S\n]*```.*$", re.MULTILINE)
 
 
 def _starts(response: Text, arguments: Arguments) -> Verified:
@@ -50,8 +48,10 @@ def _quoted(response: Text, _: Arguments) -> Verified:
 
 
 def _titled(response: Text, _: Arguments) -> Verified:
-    if title := _TITLE.search(response.raw):
-        return passed(f"found {quote(title[0])}")
+    for line in response.lines:
+        start, end = line.find("<<"), line.rfind(">>")
+        if 0 <= start < end and line[start:end].strip("<> \t"):
+            return passed(f"found {quote(line[start : end + 2])}")
     advice = "Add a title in double angular brackets, such as <<title>>."
     return failed(f"no title; begins {quote(response.stripped)}", advice)
 
@@ -214,7 +214,7 @@ SHAPE = (
         "code_blocks",
         "code block",
         "code blocks",
-        lambda response, _: _CODE_BLOCK.findall(response.raw)[::2],
+        lambda response, _: [code for _, code in response.code_blocks],
         quoted=False,
         example={"exactly": 1},
         right="```\nls\n```",

@@ -79,6 +79,22 @@ class Text:
         """Those with text."""
         return [line.strip() for line in self.raw.splitlines() if line.strip()]
 
+    @cached_property
+    def code_blocks(self) -> list[tuple[str, str]]:
+        """The language, empty where none is named, and the code between two fences."""
+        blocks: list[tuple[str, str]] = []
+        language: str | None = None
+        code: list[str] = []
+        for line in self.raw.split("\n"):
+            if not line.lstrip().startswith("```"):
+                code.append(line)
+            elif language is None:
+                language, code = line.strip().strip("`").partition(" ")[0], []
+            else:
+                blocks.append((language, "\n".join(code)))
+                language = None
+        return blocks
+
 
 def split_sentences(text: str) -> list[str]:
     sentences: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import openai
@@ -32,7 +33,8 @@ def test_the_openai_sdk_streams_a_checked_loop(keep: str) -> None:
             stream=True,
             extra_body={"refine": refine},
         )
-        content, reasoning, outcome = "", "", {}
+        content, reasoning = "", ""
+        outcome: dict[str, Any] = {}
         for chunk in stream:
             delta = chunk.choices[0].delta
             content += delta.content or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from typing import Any
 
 import pytest
@@ -152,3 +153,19 @@ def test_exactly_is_at_least_and_at_most(response: str, count: int) -> None:
 
         both = passes(at_least=count) and passes(at_most=count)
         assert passes(exactly=count) == both == passes(at_least=count, at_most=count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "text",
+    ["<<{}", "*{}", "```{}", "[{}", "{}.", '"{}', "P.{}", "1.{}", "A{}"],
+)
+@pytest.mark.parametrize("filling", ["a", " ", "-", "a b ", "\n", "'", "."])
+def test_a_long_text_takes_no_kind_long(text: str, filling: str) -> None:
+    """A pattern that backtracks takes half a minute for some of these. The limit is loose: what a
+    kind takes is well below a second."""
+    response = text.format(filling * 100_000)
+    for check in EXAMPLES:
+        started = time.process_time()
+        verify(check, response)
+        assert time.process_time() - started < 10, check.kind
