@@ -10,7 +10,7 @@ import json
 from dataclasses import replace
 from functools import cache
 
-from redraft.server.engine.base import Chat, Constraint, Engine, Message, Sampling
+from redraft.server.engine.base import Chat, Constraint, Engine, Message, PromptTooLong, Sampling
 from redraft.server.refine.asking import Ask, instruction_text
 from redraft.server.refine.checks import KINDS, Check, CheckError, read_check, says
 from redraft.server.refine.checks.schema import NOT_READ, extraction_schema
@@ -50,7 +50,10 @@ async def _extracted(engine: Engine, phases: Phases, instruction: Instruction) -
     sampling = Sampling(temperature=0.0, max_tokens=MOST_TOKENS, constraint=_constraint())
     ask = Ask(Chat((Message("user", request),)))
     # It counts as feedback: it is how feedback begins.
-    written = await phases.whole(engine, ask, Step("feedback", sampling))
+    try:
+        written = await phases.whole(engine, ask, Step("feedback", sampling))
+    except PromptTooLong:  # the list of kinds is long, and the window short
+        return ()
     return read(written.text)
 
 

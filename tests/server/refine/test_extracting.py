@@ -78,6 +78,14 @@ def test_the_model_is_asked_before_it_drafts_and_its_tokens_count() -> None:
     assert trace.totals["feedback"].usage.completion_tokens > 0
 
 
+def test_a_window_too_short_for_the_kinds_leaves_the_feedback_to_the_model() -> None:
+    engine = ScriptedEngine("Rome", feedback(3), "Paris", window=400)
+    policy = Policy(extract_checks=True, feedback_by="checks")
+    trace = trace_of(run(gather(engine, policy)))
+    assert (trace.answer.text, trace.scores[0]) == ("Paris", 3)
+    assert trace.verified
+
+
 def test_a_budget_spent_on_reading_leaves_the_draft() -> None:
     policy = {"extract_checks": True, "feedback_by": "checks", "token_budget": 1}
     trace = answer_to('{"checks": [{"kind": "quoted"}]}', "Paris", feedback(3), **policy)
