@@ -26,13 +26,13 @@ _LAST_TOKEN = re.compile(r"\S{1,40}\Z")
 _FIRST_WORD = re.compile(r"\s{0,10}[^\w\n]{0,10}([^\W\d_]+)")
 
 # Before a name: they end no sentence.
-_NAMING = "capt col dr gen gov hon lt maj mr mrs ms no prof rep rev sen sgt st"
+_NAMING = "capt col dr gen gov hon lt maj mr mrs ms prof rep rev sen sgt st"
 _TITLES = frozenset(_NAMING.split())
 # They may end one, before a word that often begins one.
 _SHORT = (
     "a.d a.m adm al apr ariz aug ave b.c bros ca calif cf co colo conn corp d.c dec e.g ed est etc "
-    "feb fig i.e inc jan jr ltd m.d mass mich minn mt n.y nov oct p.m pa ph.d pp sep sept sr tenn "
-    "u.k u.n u.s u.s.a va vol vs wash"
+    "feb fig i.e inc jan jr ltd m.d mich minn mt n.y nov oct p.m pa ph.d pp sep sept sr tenn "
+    "u.k u.n u.s u.s.a va vol vs"
 )
 _ABBREVIATIONS = frozenset(_SHORT.split())
 _COMMON = (
