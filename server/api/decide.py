@@ -235,11 +235,12 @@ def _with_scores(
         "keep": options.keep == "best" and not source.verifies,
         "drafts": policy.drafts > 1 and not source.verifies,
     }
+    whose = "model" if source.by == "model" else "request"
     for name, requested in needing.items():
         if requested:
             message = (
-                "needs scores, and the feedback of this request has none; leave it out, or name a "
-                "critic of this server in feedback_by"
+                f"needs scores, and the feedback of this {whose} has none; leave it out, or name "
+                f"a critic of this server"
             )
             raise _refused(at, name, message)
     return replace(policy, good_enough=None, keep=policy.keep if source.verifies else "last")
