@@ -14,6 +14,7 @@ from uuid import uuid4
 from redraft.server.api.constraint import constraint_of
 from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
+from redraft.server.api.feedback_source import CHECKED_ITERATIONS, FeedbackSource, read_source
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
 from redraft.server.config import ServerConfig
@@ -114,17 +115,25 @@ def _effort(request: Generation) -> str | None:
 
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
     options = requested.refine or RefineOptions()
-    _check_limits(requested.at, options, service, config)
+    _check_limits(requested.at, options, config)
     model = requested.model or service.model
     default = model.policy(config)
+    source = read_source(requested.at, options, service)
+    if source.verifies:
+        iterations = max(default.max_iterations, CHECKED_ITERATIONS)
+        default = replace(default, max_iterations=iterations, keep="best")
     policy = _policy(requested, options, default, _iterations(requested, default, config))
+    policy = replace(
+        policy, feedback_by=source.by, checks=source.checks, extract_checks=source.extracts
+    )
     policy = _with_limits(policy, model, config)
     policy = _with_thinking(policy, requested, options, config)
-    _check_consistent(requested.at, options, policy)
+    _check_consistent(requested.at, options, source, policy)
+    writer = service.critics[source.critic] if source.critic else model
     return Decision(
-        policy=_with_scores(requested.at, options, policy, _writer(model, options, service)),
+        policy=_with_scores(requested.at, options, source, policy, writer),
         model=model,
-        critic=options.critic,
+        critic=source.critic,
         deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
         feedback=options.feedback,
         trace=options.trace or False,
@@ -208,7 +217,7 @@ def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
     return replace(default, **values)
 
 
-def _check_limits(at: str, options: RefineOptions, service: Service, config: ServerConfig) -> None:
+def _check_limits(at: str, options: RefineOptions, config: ServerConfig) -> None:
     most_ms = int(config.max_deadline_s * 1000)
     limits = {
         "max_iterations": config.max_iterations_cap,
@@ -219,12 +228,11 @@ def _check_limits(at: str, options: RefineOptions, service: Service, config: Ser
         value = getattr(options, name)
         if value is not None and value > most:
             raise _refused(at, name, f"is {value}; this server allows {most} at most")
-    if options.critic is not None and options.critic not in service.critics:
-        known = ", ".join(sorted(service.critics)) or "none"
-        raise _refused(at, "critic", f"is not one of the critics of this server ({known})")
 
 
-def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
+def _check_consistent(
+    at: str, options: RefineOptions, source: FeedbackSource, policy: Policy
+) -> None:
     if policy.drafts > 1 and policy.draft.temperature == 0:
         message = "above 1 needs a temperature above 0, or all drafts are the same"
         raise _refused(at, "drafts", message)
@@ -234,8 +242,11 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
         )
     if options.feedback is not None and policy.drafts > 1:
         raise _refused(at, "feedback", "is about one response; leave out drafts")
-    if options.critic is not None and not policy.refines:
-        raise _refused(at, "critic", "has no effect without iterations; allow max_iterations of 1")
+    if source.critic is not None and not policy.refines:
+        name = "critic" if options.critic else "feedback_by"
+        raise _refused(at, name, "has no effect without iterations; allow max_iterations of 1")
+    if options.feedback is not None and source.by == "off":
+        raise _refused(at, "feedback", "is given, and feedback_by is 'off'; leave one of them out")
     for name in ("draft", "refinement"):
         sampling: Sampling = getattr(policy, name)
         low, high = sampling.min_tokens, sampling.max_tokens
@@ -243,29 +254,27 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
             raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
 
 
-def _writer(model: ServedModel, options: RefineOptions, service: Service) -> ServedModel:
-    """Whoever writes the feedback."""
-    return service.critics[options.critic] if options.critic else model
-
-
-def _with_scores(at: str, options: RefineOptions, policy: Policy, writer: ServedModel) -> Policy:
-    """Without scores no response can be good enough or the best: an error when the request asks
-    for either; a default of either is dropped."""
-    if writer.scores or not policy.refines:
+def _with_scores(
+    at: str, options: RefineOptions, source: FeedbackSource, policy: Policy, writer: ServedModel
+) -> Policy:
+    """Without scores no response can be good enough or, without checks, the best: an error when
+    the request asks for either; a default of either is dropped."""
+    if source.scores(writer) or not policy.refines:
         return policy
     needing = {
         "good_enough": options.good_enough is not None,
-        "keep": options.keep == "best",
-        "drafts": policy.drafts > 1,
+        "keep": options.keep == "best" and not source.verifies,
+        "drafts": policy.drafts > 1 and not source.verifies,
     }
+    whose = "model" if source.by == "model" else "request"
     for name, requested in needing.items():
         if requested:
             message = (
-                "needs scores, and the feedback of this model has none; leave it out, or name a "
-                "critic of this server"
+                f"needs scores, and the feedback of this {whose} has none; leave it out, or name "
+                f"a critic of this server"
             )
             raise _refused(at, name, message)
-    return replace(policy, good_enough=None, keep="last")
+    return replace(policy, good_enough=None, keep=policy.keep if source.verifies else "last")
 
 
 def _refused(at: str, name: str, message: str) -> ApiError:

@@ -47,7 +47,7 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
         events = _noting(service.run(job), rejected)
         trace = await finished(context.request.receive, events)
     written = _feedback(trace, rejected)
-    writer = service.critics[body.critic] if body.critic else job.model or service.model
+    writer = service.critics[job.critic] if job.critic else job.model or service.model
     if written is None:
         raise _missing(trace, body, writer.engine.window)
     head = outcome.head_of(job, writer.name)
@@ -62,6 +62,8 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
         "score": written.score,
         "usage": outcome.usage_with_phases(trace),
     }
+    if trace.verified:
+        answer["checks"] = outcome.checks_of(trace)[0]
     return JSONResponse(answer)
 
 
@@ -75,6 +77,10 @@ def _job(body: FeedbackRequest, context: Context) -> Job:
             f"{asked.model.name!r}"
         )
         raise invalid("model", message)
+    if body.feedback_by == "off":
+        raise invalid(
+            "feedback_by", "feedback_by is 'off', and feedback is asked for; leave it out"
+        )
     requested = Requested(model=asked.model, refine=body.options(), seed=body.seed, at="")
     decision = decide(requested, service, config)
     policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)

@@ -8,6 +8,7 @@ from typing import cast
 
 from redraft.server.api.errors import describe
 from redraft.server.api.schema.answers import (
+    FindingJson,
     Head,
     LoopSummary,
     PhaseUsage,
@@ -20,7 +21,7 @@ from redraft.server.engine.base import Usage
 from redraft.server.refine.loop import NoDraft
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Phase, Trace
-from redraft.server.refine.trace_json import trace_json, usage_by_phase
+from redraft.server.refine.trace_json import findings_json, trace_json, usage_by_phase
 from redraft.server.service import Job
 
 
@@ -62,6 +63,12 @@ def trace_of(trace: Trace) -> TraceJson:
     return cast(TraceJson, trace_json(trace))
 
 
+def checks_of(trace: Trace) -> list[list[FindingJson]]:
+    """What the checks found in each response."""
+    found = [findings_json(response.findings) for response in trace.responses]
+    return cast(list[list[FindingJson]], found)
+
+
 def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
     summary: LoopSummary = {
         "stop_reason": trace.stop_reason,
@@ -69,6 +76,8 @@ def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
         "kept": trace.kept,
         "scores": list(trace.scores),
     }
+    if trace.verified:
+        summary["checks"] = checks_of(trace)
     if with_trace:
         summary["trace"] = trace_of(trace)
     return summary

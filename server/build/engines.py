@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redraft.server.build import adapters, names
+from redraft.server.build import adapters, names, own_checks
 from redraft.server.build.adapters import Lineup, Variant
 from redraft.server.build.fetching import Fetching, in_thread
 from redraft.server.build.names import ModelFiles
@@ -51,6 +51,7 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     async def find(name: str) -> ModelFiles:
         return await files_of(name, config, progress)
 
+    own_checks.load(config, progress)
     files = await model_files(config, progress)
     lineup = _styled_all(config, await adapters.read(config, files, find))
     if files and not lineup.main.manifest:

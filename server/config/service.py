@@ -105,6 +105,12 @@ class ServiceOptions:
     )
     think_tokens: int | None = option("most tokens of thoughts", None, "refinement", least=1)
     effort: Effort = option("what reasoning_effort is about", "refine", "refinement")
+    checks: tuple[str, ...] = option(
+        "module:function that returns further kinds of checks; repeat it",
+        (),
+        "refinement",
+        repeat=True,
+    )
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )

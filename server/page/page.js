@@ -5,6 +5,7 @@ import { RefineError, refine } from "./stream.js";
 
 const REASONS = {
   good_enough: "the score was good enough",
+  checks_passed: "it passed all checks",
   max_iterations: "all iterations were done",
   no_change: "the refinement changed nothing",
   no_gain: "the score did not rise any further",

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
 from redraft.server.refine.feedback_form import FeedbackForm
 from redraft.server.refine.media import with_media
-from redraft.server.refine.requests import REFINEMENT_HEADING, Requests
+from redraft.server.refine.requests import REFINEMENT_HEADING, UNADVISED_REQUEST, Requests
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
@@ -43,7 +43,8 @@ class Asker(Protocol):
 
     async def feedback(self, response: ResponseText) -> Ask: ...
 
-    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask: ...
+    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
+        """Feedback without text: nobody gave any."""
 
 
 class SrtAsker:
@@ -73,7 +74,10 @@ class SrtAsker:
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         chat = await self._chat_ids()
-        response_ids, feedback_ids = await self._ids(response), await self._ids(feedback)
+        response_ids = await self._ids(response)
+        if not feedback.text:
+            return self._ask(self._format.unadvised_prompt(chat, response_ids))
+        feedback_ids = await self._ids(feedback)
         return self._ask(self._format.refinement_prompt(chat, response_ids, feedback_ids))
 
     def _ask(self, ids: tuple[int, ...]) -> Ask:
@@ -115,8 +119,11 @@ class PromptedAsker:
         return Ask(Chat((request,)), stop=(REFINEMENT_HEADING,), form=FeedbackForm())
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
-        instruction = instruction_text(self._instruction)
-        request = self._requests.for_refinement(instruction, response.text, feedback.text)
+        if feedback.text:
+            instruction = instruction_text(self._instruction)
+            request = self._requests.for_refinement(instruction, response.text, feedback.text)
+        else:
+            request = UNADVISED_REQUEST
         reply = Message("assistant", response.text)
         chat = Chat((*self._instruction.messages, reply, Message("user", request)))
         # A model that writes the feedback once more writes no response; it is ended there.

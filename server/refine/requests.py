@@ -34,6 +34,11 @@ REFINEMENT_REQUEST = """\
 ### Improved Response
 Write the improved response to the original instruction now, following this feedback. Write only \
 the response itself: no heading, no remarks about what was changed."""
+# The same where nobody gives feedback.
+UNADVISED_REQUEST = """\
+### Improved Response
+Write an improved response to the original instruction now. Write only the response itself: no \
+heading, no remarks about what was changed."""
 REFINEMENT_HEADING = "### Improved Response"
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*)\}")

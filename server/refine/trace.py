@@ -8,10 +8,12 @@ from typing import Literal
 
 from redraft.server.engine.base import PLAIN, ChatOptions, FinishReason, Json, Message, Usage
 from redraft.server.engine.tool_calls import ToolCall
+from redraft.server.refine.checks import Finding, score_of
 
 Phase = Literal["draft", "feedback", "refinement"]
 StopReason = Literal[
     "good_enough",
+    "checks_passed",
     "max_iterations",
     "no_change",
     "no_gain",
@@ -45,6 +47,7 @@ class ResponseText:
     thought: str = ""  # what a reasoning model thought before it
     tool_calls: tuple[ToolCall, ...] = ()  # with them a draft is the answer, as it is
     logprobs: tuple[Json, ...] = ()  # of its tokens, where they were asked for
+    findings: tuple[Finding, ...] = ()  # of the checks; empty where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ class Trace:
     totals: Mapping[Phase, PhaseTotals] = field(default_factory=dict)
     malformed: int = 0  # feedback texts that could not be read, retried ones included
     failure: str | None = None  # the engine's message, when stop_reason is engine_failure
+    verified: bool = False  # its responses have findings: checks were asked for, if none was found
 
     @property
     def draft(self) -> ResponseText:
@@ -122,12 +126,16 @@ class Trace:
 
     @property
     def scores(self) -> tuple[int | None, ...]:
-        """The score of each response, None where there is none."""
+        """The score of each response: its feedback's, else that of its checks, else None."""
         scores = [i.feedback.score for i in self.iterations]
         if not scores and (feedback := self.drafts[self.picked].feedback):
             scores = [feedback.score]
         missing = len(self.responses) - len(scores)
-        return (*scores, *[None] * missing)[: len(self.responses)]
+        given = (*scores, *[None] * missing)[: len(self.responses)]
+        return tuple(
+            score_of(response.findings) if score is None and response.findings else score
+            for score, response in zip(given, self.responses, strict=True)
+        )
 
     @property
     def answer(self) -> ResponseText:

@@ -3,11 +3,12 @@ chat, the trace store, and the trainer's ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from redraft.server.engine.base import Message
+from redraft.server.refine.checks import Finding
 from redraft.server.refine.trace import (
     Candidate,
     Feedback,
@@ -100,7 +101,16 @@ def response_json(response: ResponseText, token_ids: bool = False) -> Json:
     }
     content |= {"thought": response.thought} if response.thought else {}
     content |= {"tool_calls": list(response.tool_calls)} if response.tool_calls else {}
+    if response.findings:
+        content["checks"] = findings_json(response.findings)
     return content | ({"token_ids": list(response.token_ids)} if token_ids else {})
+
+
+def findings_json(findings: Sequence[Finding]) -> list[Json]:
+    return [
+        {"check": finding.check.to_json(), "passed": finding.passed, "why": finding.found}
+        for finding in findings
+    ]
 
 
 def candidate_json(candidate: Candidate, token_ids: bool = False) -> Json:

@@ -102,12 +102,21 @@ class FeedbackJson(Exact):
     thought: NotRequired[str]
 
 
+class FindingJson(Exact):
+    """What one check found in one response."""
+
+    check: dict[str, Any]
+    passed: bool
+    why: str
+
+
 class ResponseJson(Exact):
     text: str
     finish_reason: base.FinishReason
     tokens: int
     thought: NotRequired[str]
     tool_calls: NotRequired[list[dict[str, Any]]]
+    checks: NotRequired[list[FindingJson]]
 
 
 class DraftJson(ResponseJson):
@@ -137,6 +146,9 @@ class LoopSummary(Exact):
     iterations: int
     kept: Annotated[int, Field(description="0: the draft, k: the refinement of iteration k")]
     scores: list[int | None]
+    checks: NotRequired[
+        Annotated[list[list[FindingJson]], Field(description="of each response, as scores")]
+    ]
     trace: NotRequired[TraceJson | None]
 
 
@@ -260,4 +272,5 @@ class FeedbackObject(Head):
     weaknesses: str
     suggestions: str
     score: int | None
+    checks: NotRequired[list[FindingJson]]
     usage: RefineUsage

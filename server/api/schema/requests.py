@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from redraft.server.api.schema.strict import Closed, Open, contradiction
 from redraft.server.api.schema.structure import ResponseFormat, StructuredOutputs
 from redraft.server.api.schema.tools import CalledTool, Tool, ToolChoice
+from redraft.server.refine.checks.schema import checks_schema
 from redraft.server.refine.policy import Keep, Think
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -31,6 +32,9 @@ NonNegativeInt = Annotated[int, Field(ge=0, le=INT64)]
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 StopSequences = StopString | Annotated[list[StopString], Field(max_length=16)]
+
+
+Checks = Annotated[list[dict[str, Any]], Field(json_schema_extra=checks_schema())]
 
 
 class SamplingFields(BaseModel):
@@ -66,8 +70,18 @@ class RefineOptions(Closed):
     feedback: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="your own feedback, for the first iteration"
     )
+    feedback_by: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="who gives feedback: model, checks, off (nobody), or the name of a critic; "
+        "left out: checks where there are any, else the model",
+    )
     critic: str | None = Field(
-        default=None, description="the engine that writes the feedback, by name"
+        default=None, description="a critic by name; the older way to say feedback_by"
+    )
+    checks: Checks | Literal["auto"] | None = Field(
+        default=None,
+        description="constraints that a program verifies on each response, until all of them "
+        "hold; docs/checks.md has their kinds; auto: the model reads them out of the instruction",
     )
     token_budget: NonNegativeInt | None = Field(
         default=None, description="most completion tokens beyond the first draft"

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from redraft.server.refine import stopping
+from redraft.server.refine.checks import read_check, verify_all
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import ResponseText
 
@@ -31,6 +32,49 @@ def test_what_feedback_decides(
     options: dict[str, Any], scores: list[int | None], reason: str | None
 ) -> None:
     assert stopping.after_feedback(Policy(**options), scores) == reason
+
+
+QUOTED, SHORT = (read_check({"kind": "quoted"}), read_check({"kind": "words", "at_most": 2}))
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "before", "after"),
+    [
+        ({}, '"One"', "checks_passed", "checks_passed"),
+        ({}, "One", None, None),
+        ({"good_enough": 5}, '"One"', None, "checks_passed"),
+        ({"good_enough": 6}, '"One"', None, None),
+        ({"good_enough": 5}, "One", None, None),
+        ({"good_enough": 6, "feedback_by": "checks"}, '"One"', "checks_passed", None),
+        ({"keep": "best"}, "One", None, None),  # though the score is no better
+        ({"feedback_only": True}, '"One"', None, "good_enough"),
+    ],
+)
+def test_what_checks_decide(
+    options: dict[str, Any], text: str, before: str | None, after: str | None
+) -> None:
+    policy = Policy(checks=(QUOTED, SHORT), **options)
+    findings = verify_all(policy.checks, text)
+    assert stopping.before_feedback(policy, findings) == before
+    assert stopping.after_feedback(policy, [7, 5], findings) == after
+
+
+@pytest.mark.parametrize(
+    ("texts", "scores", "kept"),
+    [
+        (["One", '"Two"', "Three"], [9, 1, 9], 1),
+        (["One", "Two"], [3, 4], 1),
+        (["One", "Two"], [None, None], 0),
+        (['"One"', '"Two"'], [None, 3], 1),
+        ([" ", "One two three"], [10, 1], 1),
+    ],
+)
+def test_the_best_passes_most_checks_then_scores_best_then_is_earliest(
+    texts: list[str], scores: list[int | None], kept: int
+) -> None:
+    checks = (QUOTED, SHORT)
+    responses = [ResponseText(text, findings=verify_all(checks, text)) for text in texts]
+    assert stopping.kept("best", responses, scores) == kept
 
 
 @pytest.mark.parametrize(
