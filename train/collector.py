@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from redraft.server.engine.base import Chat, Prompt, Sampling, Tokens
+from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.options import option
 from redraft.train.critics import LessonCritic, independent, weighted_kappa
 from redraft.train.data.instructions import SHAPE_HELP
@@ -31,7 +31,8 @@ class CollectOptions:
         "who drafts: model=FOLDER, or model=NAME url=URL, ...", shorthand="model"
     )
     critic: Mapping[str, Any] = option(
-        "'exact' (workbench), 'self', or an engine like --model", shorthand="model"
+        "'exact' (workbench), 'checks' (of the instructions), 'self', or an engine like --model",
+        shorthand="model",
     )
     other_critics: tuple[Mapping[str, Any], ...] = option(
         "more critics that only score, to see how far critics agree (in a file)",
@@ -45,6 +46,9 @@ class CollectOptions:
     follow_ups: float = option("share of lessons followed by one with the refinement as draft", 0.0)
     temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
     max_tokens: int = option("of a draft; paper section 4.1: 2048", 2048)
+    samples: int = option(
+        "refinements the drafting model samples before its draft is edited (critic checks)", 0
+    )
     score: bool = option("score draft and refinement independently", True)
     seed: int = option("picks the instructions and seeds the drafts", 0)
     max_cost: float | None = option("stop before spending more than this", None)
@@ -123,6 +127,8 @@ class Collector:
         taught = await self.critic.teach(example, draft.draft)
         cut = draft.cut or "refinement" * taught.cut
         lesson = replace(draft, feedback=taught.feedback, refinement=taught.refinement, cut=cut)
+        if taught.way:
+            lesson = replace(lesson, meta={**lesson.meta, "way": taught.way})
         if not self.options.score or not taught.refinement:
             return lesson
         return await self._scored(example, lesson)
@@ -136,6 +142,7 @@ class Collector:
         return replace(lesson, draft_score=draft_score, refinement_score=refinement_score)
 
     async def _draft(self, example: Example, number: int) -> Entry:
+        example = _drafted(example)
         engine = self.drafter.engine
         prompt: Prompt = Chat(example.messages)
         if engine.has_tokens:
@@ -156,9 +163,16 @@ class Collector:
             "cost_in_ledger": round(self.drafter.ledger.spent, 6),
             "seconds": round(seconds, 1),
         }
+        if ways := self._ways():
+            summary["ways"] = ways
         if self.other_critics:
             summary["agreement"] = self._agreement()
         return summary
+
+    def _ways(self) -> dict[str, int]:
+        """How many refinements came about in which way, and why some did not."""
+        lessons = (lesson for lessons in self.lessons.values() for lesson in lessons)
+        return dict(Counter(le.meta["way"] for le in lessons if "way" in le.meta).most_common())
 
     def _agreement(self) -> dict[str, Any]:
         """Weighted kappa of each other critic with the first, over drafts both could score."""
@@ -169,6 +183,13 @@ class Collector:
             kappa = weighted_kappa([a for a, _ in both], [b for _, b in both])
             result[critic.name] = {"kappa": kappa, "responses": len(both), "of": len(pairs)}
         return result
+
+
+def _drafted(example: Example) -> Example:
+    """The instruction the draft is written for: several sets of constraints may share a draft."""
+    if text := example.meta.get("draft_for"):
+        return replace(example, messages=(Message("user", str(text)),))
+    return example
 
 
 def _hash(name: str) -> int:

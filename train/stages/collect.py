@@ -19,6 +19,7 @@ from typing import Any
 from redraft.server import jsonl
 from redraft.server.engine.base import Chat
 from redraft.server.options import ConfigError
+from redraft.train.checks_critic import ChecksCritic
 from redraft.train.collector import CollectOptions, Collector
 from redraft.train.critics import LessonCritic, SrtCritic, critic_of
 from redraft.train.data import instructions, tokens
@@ -28,6 +29,7 @@ from redraft.train.engines import is_local, spec
 from redraft.train.estimate import estimate
 from redraft.train.paid_engine import Budget, PaidEngines, prompt_tokens
 from redraft.train.program import read
+from redraft.train.surprise import Surprise
 
 COST_REACHED = 3  # exit status
 
@@ -40,6 +42,9 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
     async def critic(named: Mapping[str, Any]) -> LessonCritic:
         if named.get("model") == "self":
             return SrtCritic(drafter, tokens.load(base.model).srt_format())
+        if named.get("model") == "checks":
+            surprise = Surprise.load(Path(base.model)) if is_local(base) else None
+            return ChecksCritic(drafter, options.samples, surprise)
         return await critic_of(named, engines)
 
     has_ids = drafter.engine.has_tokens and is_local(base)
@@ -90,6 +95,8 @@ def _report(summary: Mapping[str, Any]) -> str:
         f"{spent['retries']} retries, {spent['prompt_tokens']} prompt + "
         f"{spent['completion_tokens']} completion tokens, cost {spent['cost']:.4f}",
     ]
+    for way, count in summary.get("ways", {}).items():
+        lines.append(f"  {count:>8} {way}")
     for name, agreed in summary.get("agreement", {}).items():
         kappa = "undefined" if agreed["kappa"] is None else f"{agreed['kappa']:.3f}"
         lines.append(f"  agreement with {name}: weighted kappa {kappa} on {agreed['responses']}")
