@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -52,6 +53,9 @@ class CollectOptions:
     score: bool = option("score draft and refinement independently", True)
     seed: int = option("picks the instructions and seeds the drafts", 0)
     max_cost: float | None = option("stop before spending more than this", None)
+    max_seconds: float | None = option(
+        "begin no further lesson after so long; keep those made", None
+    )
     max_failures: float = option("share of instructions that may fail", 0.05)
     dry_run: bool = option("only say what it would take", False)
 
@@ -70,10 +74,13 @@ class Collector:
     scores: list[tuple[int | None, ...]] = field(default_factory=list)  # the first critic's first
     stopped: str | None = None
     cost_reached: bool = False
+    _started: float = field(default=0.0, init=False)
+    left_out: int = 0  # drafts that were not begun in the time given
 
     async def run(self, examples: Sequence[Example]) -> None:
         drafts = [(e, n) for e in examples for n in range(self.options.drafts)]
         queue = iter(enumerate(drafts))
+        self._started = time.monotonic()
         # Twice as many as may ask at once: while some wait for the disk, others ask.
         workers = min(len(drafts), 2 * self.drafter.source.max_concurrency)
         with bar(len(drafts), "collect", "lesson") as progress:
@@ -83,6 +90,9 @@ class Collector:
         for index, (example, number) in queue:
             if self.stopped:
                 return
+            if self._is_late():
+                self.left_out += 1
+                continue
             try:
                 self.lessons[index] = await self._lessons(example, number)
             except CostReached as error:
@@ -92,6 +102,10 @@ class Collector:
                 self._fail(example, error)
             progress.update()
             progress.set_postfix(cost=f"{self.drafter.budget.spent:.2f}", refresh=False)
+
+    def _is_late(self) -> bool:
+        most = self.options.max_seconds
+        return most is not None and time.monotonic() - self._started > most
 
     def _fail(self, example: Example, error: PaidCallFailed) -> None:
         row = {"id": example.id, "origin": example.origin, "reason": error.reason}
@@ -159,6 +173,7 @@ class Collector:
             "lessons": sum(map(len, self.lessons.values())),
             "failed": dict(Counter(failure["reason"] for failure in self.failures)),
             "stopped": self.stopped,
+            "left_out": self.left_out,
             "spent": asdict(self.drafter.spent),
             "cost_in_ledger": round(self.drafter.ledger.spent, 6),
             "seconds": round(seconds, 1),

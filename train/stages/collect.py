@@ -95,6 +95,8 @@ def _report(summary: Mapping[str, Any]) -> str:
         f"{spent['retries']} retries, {spent['prompt_tokens']} prompt + "
         f"{spent['completion_tokens']} completion tokens, cost {spent['cost']:.4f}",
     ]
+    if summary["left_out"]:
+        lines.append(f"  {summary['left_out']} not begun within --max-seconds")
     for way, count in summary.get("ways", {}).items():
         lines.append(f"  {count:>8} {way}")
     for name, agreed in summary.get("agreement", {}).items():
