@@ -16,7 +16,7 @@ from typing import Any
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.refine.checks import Check, CheckError, read_checks, verify_all
 from redraft.server.refine.checks.splitting import split_sentences
-from redraft.train.constraints.edits import ModelTexts, Needs, mend, needs
+from redraft.train.constraints.edits import ModelTexts, Needs, joint, mend, needs
 from redraft.train.constraints.feedback import feedback, score
 from redraft.train.critics import Taught
 from redraft.train.data.records import Example
@@ -147,8 +147,7 @@ class ChecksCritic:
         if not wanted.words and not wanted.sentences:
             return ""
         engine = self.writer.engine
-        body = draft.rstrip()
-        body += "\n\n" if "\n" in body else " "
+        body = draft.rstrip() + joint(draft)
         ids = (*await engine.encode_chat(example.messages), *await engine.encode(body))
         tokens = 2 * wanted.words + 35 * wanted.sentences + 40
         return await self._write(Tokens(ids), min(600, tokens), "continuation")

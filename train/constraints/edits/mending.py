@@ -178,8 +178,14 @@ def _count(kind: str, response: str) -> int:
 def _with(response: str, sentences: Sequence[str]) -> str | None:
     if not sentences:
         return None
-    between = "\n\n" if "\n" in response.strip() else " "
-    return response.rstrip() + between + " ".join(dict.fromkeys(sentences))
+    return response.rstrip() + joint(response) + " ".join(dict.fromkeys(sentences))
+
+
+def joint(response: str) -> str:
+    """What stands between a response and what is added: a draft that was cut goes on."""
+    text = response.strip()
+    ended = text.endswith((".", "!", "?", '"', "*", ":", ")"))
+    return "\n\n" if "\n" in text and ended else " "
 
 
 def _grown(response: str, continuation: str, kind: str, bounds: Bounds) -> str | None:
@@ -190,7 +196,7 @@ def _grown(response: str, continuation: str, kind: str, bounds: Bounds) -> str |
             return None  # the model repeats itself
         if not bounds.missing(_count(kind, text)):
             break
-        text += ("\n\n" if "\n" in response and text == response.rstrip() else " ") + sentence
+        text += (joint(response) if text == response.rstrip() else " ") + sentence
     return text if bounds.allow(_count(kind, text)) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from redraft.train.constraints.wordings.kind import kind, nothing, number, one_of, together
 
 _ITEMS = number(2, 3, 3, 4, 4, 5, 6)
-_FEW = number(1, 2, 2, 3, 3, 4, 5)
+_FEW = number(1, 2, 2, 3, 3, 4, 5, 6, 8, 10)
 _SECTION = together(number(2, 3, 4), one_of("marker", ("Section", "SECTION", "Part", "PARAGRAPH")))
 _WORDY = "parts layout start"
 

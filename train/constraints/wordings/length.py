@@ -6,9 +6,9 @@ from random import Random
 
 from redraft.train.constraints.wordings.kind import Slots, kind, number, numbered
 
-_WORDS_LEAST = number(*range(40, 401, 10), 25, 75, 125, 175, 225)
+_WORDS_LEAST = number(*range(40, 401, 10), 25, 75, 125, 175, 225, 450, 500)
 _WORDS_MOST = number(*range(30, 251, 10), 15, 25, 75, 125)
-_SENTENCES_LEAST = number(*range(2, 21))
+_SENTENCES_LEAST = number(*range(2, 26))
 _SENTENCES_MOST = number(*range(1, 13))
 _PARTS = number(2, 2, 3, 3, 4, 5, 6)
 

@@ -161,6 +161,8 @@ SHAPE = (
         "Begin by repeating the request above word for word, and answer it after that.",
         "Before you answer, copy the request exactly as it is.",
         "Repeat the sentence above word for word first, then respond to it.",
+        "Repeat the request first exactly as it stands (nothing before it, and without this "
+        "sentence), and then answer it.",
         "Start with the exact text of the request, then give the answer. Do not say anything "
         "before it.",
         "Say the request again in exactly the same words before answering.",
