@@ -36,6 +36,12 @@ class Judged:
     def held(self) -> list[tuple[bool, ...]]:
         return [self.draft_held, *(step.held for step in self.steps)]
 
+    @property
+    def newest(self) -> tuple[str, tuple[int, ...]]:
+        """The newest response and its tokens."""
+        last = self.steps[-1] if self.steps else None
+        return (last.response, last.ids) if last else (self.draft, self.draft_ids)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "instruction": self.example.messages[-1].content,

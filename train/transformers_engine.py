@@ -32,7 +32,7 @@ from redraft.train.data.tokens import Tokenizer
 _DEFAULT_MAX_TOKENS = 1024
 # Prompt and completion of a batch: the keys and values of so many tokens, and their copies, fit a
 # GPU. On a CPU the number of rows is the tighter limit.
-_MOST_BATCH_TOKENS = 1_200_000
+_MOST_BATCH_TOKENS = 1_500_000
 
 
 class TransformersEngine:

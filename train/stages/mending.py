@@ -59,16 +59,16 @@ class Mender:
     srt_format: SrtFormat
     options: MendingOptions
 
-    async def judged(self, example: Example) -> Judged:
+    async def drafted(self, example: Example) -> Judged:
         chat = await self.drafter.encode_chat(example.messages)
         draft = await self._ask(self.drafter, chat, self.options.max_tokens, ())
-        judged = Judged(example, self._held(example, draft.text), draft.text, draft.token_ids)
-        response, ids = draft.text, draft.token_ids
-        for _ in range(self.options.iterations):
-            step = await self._step(example, chat, response, ids)
-            judged.steps.append(step)
-            response, ids = step.response, step.ids
-        return judged
+        return Judged(example, self._held(example, draft.text), draft.text, draft.token_ids)
+
+    async def refined(self, judged: Judged) -> None:
+        """One more feedback and refinement of the newest response."""
+        chat = await self.drafter.encode_chat(judged.example.messages)
+        response, ids = judged.newest
+        judged.steps.append(await self._step(judged.example, chat, response, ids))
 
     async def _step(
         self, example: Example, chat: tuple[int, ...], response: str, ids: tuple[int, ...]
@@ -112,13 +112,16 @@ async def measure(
     srt_format = tokens.load(base).srt_format()
     mender = Mender(drafter, tuned, srt_format, options)
     started = time.monotonic()
-    judged = await asyncio.gather(*map(mender.judged, examples))
-    found = {name: figures(group) for name, group in _by_file(judged).items()}
-    print(f"mending: {len(judged)} instructions in {time.monotonic() - started:.0f} s")
+    judged = await asyncio.gather(*map(mender.drafted, examples))
+    found: dict[str, dict[str, Any]] = {}
     output = Path(options.output)
-    # Before the perplexity is measured: a run that is cut short has its responses.
-    jsonl.write(output / "mending.jsonl", (each.to_json() for each in judged))
-    jsonl.write_json(output / "mending.json", found)
+    for _ in range(options.iterations):
+        await asyncio.gather(*map(mender.refined, judged))
+        # After each: a run that is cut short has the iterations before.
+        found = {name: figures(group) for name, group in _by_file(judged).items()}
+        jsonl.write(output / "mending.jsonl", (each.to_json() for each in judged))
+        jsonl.write_json(output / "mending.json", found)
+    print(f"mending: {len(judged)} instructions in {time.monotonic() - started:.0f} s")
     if options.perplexity:
         surprise = Surprise(drafter.loaded)
         for name, group in _by_file(judged).items():
