@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-_MOST_BATCH_TOKENS = 32_768  # their logits over a large vocabulary take some GB
+_MOST_BATCH_TOKENS = 16_384  # their logits over a large vocabulary take 5 GB
 
 
 @dataclass(slots=True)
