@@ -22,7 +22,7 @@ Decode = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GenerationRow:
     """One completion to generate."""
 
     prompt: tuple[int, ...]
@@ -43,7 +43,7 @@ class Generated:
 
 
 @torch.inference_mode()
-def generate(model: Any, rows: Sequence[Row], decode: Decode) -> list[Generated]:
+def generate(model: Any, rows: Sequence[GenerationRow], decode: Decode) -> list[Generated]:
     """The completion of every row, in their order."""
     device = model.device
     written: list[list[int]] = [[] for _ in rows]
@@ -91,7 +91,9 @@ def generate(model: Any, rows: Sequence[Row], decode: Decode) -> list[Generated]
     return [finished[index] for index in range(len(rows))]
 
 
-def _ended(row: Row, ids: Sequence[int], num_new: int, decode: Decode) -> Generated | None:
+def _ended(
+    row: GenerationRow, ids: Sequence[int], num_new: int, decode: Decode
+) -> Generated | None:
     """The completion, when one of the new tokens ended it."""
     old = len(ids) - num_new
     upto = min(len(ids), row.limit)
@@ -136,7 +138,7 @@ class Sampler:
     is_cut: bool  # a row has top_k or top_p
 
     @classmethod
-    def of(cls, rows: Sequence[Row], device: Any) -> Sampler:
+    def of(cls, rows: Sequence[GenerationRow], device: Any) -> Sampler:
         how = [row.sampling for row in rows]
         warm = [1.0 if s.temperature is None else s.temperature for s in how]
         top_k = [max(0, s.top_k or 0) for s in how]

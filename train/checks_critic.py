@@ -11,7 +11,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.refine.checks import Check, CheckError, read_checks, verify_all
@@ -21,7 +21,9 @@ from redraft.train.constraints.feedback import feedback, score
 from redraft.train.critics import Taught
 from redraft.train.data.records import Example
 from redraft.train.paid_engine import PaidEngine, Refused
-from redraft.train.surprise import Surprise
+
+if TYPE_CHECKING:
+    from redraft.train.surprise import Surprise  # needs torch
 
 # Kinds that ask for more or less text.
 _LENGTHENS = frozenset(

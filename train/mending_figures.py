@@ -12,7 +12,7 @@ from redraft.train.data.records import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MendingStep:
     """One feedback, and the response after it: a refinement, or the same where it was left."""
 
     feedback: str
@@ -30,7 +30,7 @@ class Judged:
     draft_held: tuple[bool, ...]
     draft: str
     draft_ids: tuple[int, ...]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[MendingStep] = field(default_factory=list)
 
     @property
     def held(self) -> list[tuple[bool, ...]]:

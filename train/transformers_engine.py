@@ -24,8 +24,8 @@ from redraft.server.engine.base import (
     Tokens,
     Usage,
 )
-from redraft.train.batched_generation import Generated, Row, generate
-from redraft.train.checkpoints import adapter_base
+from redraft.train import weights
+from redraft.train.batched_generation import Generated, GenerationRow, generate
 from redraft.train.data import tokens
 from redraft.train.data.tokens import Tokenizer
 
@@ -47,23 +47,17 @@ class TransformersEngine:
         if eos is None:
             eos = tokenizer.loaded.eos_token_id
         self._eos = frozenset(eos if isinstance(eos, list) else [eos])
-        self._pending: list[tuple[Row, asyncio.Future[Chunk]]] = []
+        self._pending: list[tuple[GenerationRow, asyncio.Future[Chunk]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
     def load(cls, directory: Path, window: int | None, batch: int) -> TransformersEngine:
         """``directory`` holds whole weights, or an adapter that is folded into its base."""
-        from transformers import AutoModelForCausalLM
-
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        base = adapter_base(directory)
-        model: Any = AutoModelForCausalLM.from_pretrained(base or directory, dtype=torch.float32)
-        if base is not None:
-            from peft import PeftModel
-
-            model = PeftModel.from_pretrained(model, str(directory)).merge_and_unload()
+        # In 32 bits, so that folding an adapter in does not round it away.
+        model = weights.load(directory, torch.float32)
         model = model.to(device, dtype).eval()
         longest = model.config.max_position_embeddings
         window = min(window or longest, longest)
@@ -82,12 +76,12 @@ class TransformersEngine:
             self._worker = asyncio.create_task(self._work())
         yield await done
 
-    def _row(self, ids: tuple[int, ...], sampling: Sampling) -> Row:
+    def _row(self, ids: tuple[int, ...], sampling: Sampling) -> GenerationRow:
         ends = frozenset(sampling.stop_token_ids)
         if not sampling.ignore_eos:
             ends |= self._eos
         limit = min(sampling.max_tokens or _DEFAULT_MAX_TOKENS, self.window - len(ids))
-        return Row(ids, sampling, ends, limit)
+        return GenerationRow(ids, sampling, ends, limit)
 
     async def _work(self) -> None:
         await asyncio.sleep(0)  # let all calls of this moment join the batch
@@ -110,7 +104,7 @@ class TransformersEngine:
                 if not done.done():
                     done.set_result(self._chunk(row, generated))
 
-    def _chunk(self, row: Row, generated: Generated) -> Chunk:
+    def _chunk(self, row: GenerationRow, generated: Generated) -> Chunk:
         usage = Usage(len(row.prompt), generated.num_tokens, calls=1)
         text = self._tokenizer.decode(generated.ids)
         return Chunk(text, generated.ids, generated.finish_reason, usage)

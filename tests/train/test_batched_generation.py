@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from redraft.server.engine.base import Sampling
-from redraft.train.batched_generation import Row, Sampler, uniform
+from redraft.train.batched_generation import GenerationRow, Sampler, uniform
 
 
 def sampler(*how: Sampling) -> Sampler:
-    return Sampler.of([Row((1,), each, frozenset(), 4) for each in how], "cpu")
+    return Sampler.of([GenerationRow((1,), each, frozenset(), 4) for each in how], "cpu")
 
 
 def test_uniform_numbers_are_uniform_and_differ_by_step() -> None:

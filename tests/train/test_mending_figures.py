@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redraft.server.engine.base import Message
 from redraft.train.data.records import Example
-from redraft.train.mending_figures import Judged, Step, figures
+from redraft.train.mending_figures import Judged, MendingStep, figures
 
 
 def judged(
@@ -12,7 +12,7 @@ def judged(
 ) -> Judged:
     kinds = ["no_commas", "titled"][: len(before)]
     example = Example((Message("user", "Do."),), meta={"kinds": kinds})
-    return Judged(example, before, "old", (1,), [Step("said", score, response, (2,), after)])
+    return Judged(example, before, "old", (1,), [MendingStep("said", score, response, (2,), after)])
 
 
 ROWS = [

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Chat
@@ -25,11 +25,13 @@ from redraft.train.critics import LessonCritic, SrtCritic, critic_of
 from redraft.train.data import instructions, tokens
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
-from redraft.train.engines import is_local, spec
+from redraft.train.engines import EngineSpec, is_local, spec
 from redraft.train.estimate import estimate
 from redraft.train.paid_engine import Budget, PaidEngines, prompt_tokens
 from redraft.train.program import read
-from redraft.train.surprise import Surprise
+
+if TYPE_CHECKING:
+    from redraft.train.surprise import Surprise  # needs torch
 
 COST_REACHED = 3  # exit status
 
@@ -43,8 +45,7 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
         if named.get("model") == "self":
             return SrtCritic(drafter, tokens.load(base.model).srt_format())
         if named.get("model") == "checks":
-            surprise = Surprise.load(Path(base.model)) if is_local(base) else None
-            return ChecksCritic(drafter, options.samples, surprise)
+            return ChecksCritic(drafter, options.samples, _surprise(base))
         return await critic_of(named, engines)
 
     has_ids = drafter.engine.has_tokens and is_local(base)
@@ -55,6 +56,15 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
         [await critic(named) for named in options.other_critics],
         tokens.load(base.model).fingerprint if has_ids else "",
     )
+
+
+def _surprise(base: EngineSpec) -> Surprise | None:
+    """Reads with the base model's weights, where they are here."""
+    if not is_local(base):
+        return None
+    from redraft.train.surprise import Surprise
+
+    return Surprise.load(Path(base.model))
 
 
 async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:

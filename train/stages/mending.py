@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Call, Completion, Engine, Sampling, Tokens, complete
@@ -28,9 +28,11 @@ from redraft.train.checks_critic import checks_of
 from redraft.train.critics import readable_score
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import Example
-from redraft.train.mending_figures import Judged, Step, figures
+from redraft.train.mending_figures import Judged, MendingStep, figures
 from redraft.train.program import read
-from redraft.train.surprise import Surprise
+
+if TYPE_CHECKING:
+    from redraft.train.surprise import Surprise  # needs torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +74,17 @@ class Mender:
 
     async def _step(
         self, example: Example, chat: tuple[int, ...], response: str, ids: tuple[int, ...]
-    ) -> Step:
+    ) -> MendingStep:
         stops = self.srt_format.stop_strings()
         prompt = self.srt_format.feedback_prompt(chat, ids)
         feedback = await self._ask(self.tuned, prompt, self.options.feedback_tokens, stops)
         score = readable_score(feedback.text)
         if score is None or score == HIGHEST_SCORE:
-            return Step(feedback.text, score, response, ids, self._held(example, response))
+            return MendingStep(feedback.text, score, response, ids, self._held(example, response))
         prompt = self.srt_format.refinement_prompt(chat, ids, feedback.token_ids)
         refined = await self._ask(self.tuned, prompt, self.options.refinement_tokens, stops)
         text, ids = refined.text.strip() or response, refined.token_ids
-        return Step(feedback.text, score, text, ids, self._held(example, text))
+        return MendingStep(feedback.text, score, text, ids, self._held(example, text))
 
     def _held(self, example: Example, response: str) -> tuple[bool, ...]:
         checks, instruction = checks_of(example.meta), example.messages[-1].content
@@ -123,6 +125,8 @@ async def measure(
         jsonl.write_json(output / "mending.json", found)
     print(f"mending: {len(judged)} instructions in {time.monotonic() - started:.0f} s")
     if options.perplexity:
+        from redraft.train.surprise import Surprise
+
         surprise = Surprise(drafter.loaded)
         for name, group in _by_file(judged).items():
             found[name]["perplexity_ratio"] = await _perplexity(surprise, drafter, group)
