@@ -30,7 +30,9 @@ class RefineOptions(TypedDict, total=False):
     keep: Literal["best", "last"]
     drafts: int
     feedback: str  # the caller's own, for the first iteration
+    feedback_by: str  # "model", "checks", "off", or the name of a critic
     critic: str  # an engine the server knows by this name
+    checks: list[dict[str, Any]] | Literal["auto"]  # what a program verifies on each response
     token_budget: int
     deadline_ms: int
     draft: SamplingOptions

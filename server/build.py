@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from redraft.server.config import ServerConfig, read_key
 from redraft.server.engine.base import Engine, EngineError
@@ -19,7 +20,9 @@ from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSett
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
+from redraft.server.refine.checks import operators
 from redraft.server.refine.manifest import Manifest
+from redraft.server.refine.policy import FeedbackBy
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
 SHIPPED = Path(__file__).parents[1] / "models" / "redraft-workbench"
@@ -41,6 +44,7 @@ class Engines:
 async def build(config: ServerConfig, progress: Progress) -> Engines:
     """The engines of a configuration. Raises ConfigError, ManifestError or EngineError, each in
     one line, and leaves no engine running then."""
+    _load_checks(config, progress)
     directory = model_directory(config)
     recorded = manifest.read(directory) if directory else None
     styled = _styled(config, directory, recorded)
@@ -58,6 +62,20 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
         engine = await _engine(config, directory, styled, progress)
         started.pop_all()
     return Engines(ServedModel(engine, styled, getattr(engine, "direct", None)), critics)
+
+
+def _load_checks(config: ServerConfig, progress: Progress) -> None:
+    """The operator's own kinds of checks; and no critic has a name that stands for no critic."""
+    if taken := {critic.name for critic in config.critics} & set(get_args(FeedbackBy)):
+        raise ConfigError(
+            f"a critic has the name {min(taken)!r}, which means something else in feedback_by; "
+            f"give it another"
+        )
+    for name in config.checks:
+        try:
+            progress(f"checks of {name}: {', '.join(operators.load(name))}")
+        except ValueError as error:
+            raise ConfigError(f"--checks: {error}") from error
 
 
 def model_directory(config: ServerConfig) -> Path | None:

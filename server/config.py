@@ -120,6 +120,12 @@ class ServerConfig:
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
+    checks: tuple[str, ...] = option(
+        "module:function that returns further kinds of checks; repeat it",
+        (),
+        "refinement",
+        repeat=True,
+    )
     reasoning_field: ReasoningField = option(
         "where chat messages carry draft and feedback", "both", "refinement"
     )

@@ -16,11 +16,11 @@ Checks = tuple[Check, ...]
 Arguments = Mapping[str, Any]
 
 _ENGLISH = {"kind": "language", "language": "en"}
-_ANSWERS = ["My answer is yes.", "My answer is no.", "My answer is maybe."]
+_ANSWER = r"My answer is (yes|no|maybe)\."
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class IfevalRow:
     """One prompt, and the checks of each of its instructions."""
 
     key: int
@@ -38,14 +38,14 @@ class Followed:
     loose: tuple[bool, ...]
 
 
-def read_row(content: Mapping[str, Any]) -> Row:
+def read_row(content: Mapping[str, Any]) -> IfevalRow:
     """A row of IFEval's input_data.jsonl; ValueError for an instruction of no known kind."""
     instructions = tuple(content["instruction_id_list"])
     checks = tuple(
         checks_of(instruction, arguments or {})
         for instruction, arguments in zip(instructions, content["kwargs"], strict=True)
     )
-    return Row(content["key"], content["prompt"], instructions, checks)
+    return IfevalRow(content["key"], content["prompt"], instructions, checks)
 
 
 def checks_of(instruction: str, arguments: Arguments) -> Checks:
@@ -59,7 +59,7 @@ def checks_of(instruction: str, arguments: Arguments) -> Checks:
     return tuple(read_check(content) for content in _READERS[instruction](given))
 
 
-def follows(row: Row, response: str) -> Followed:
+def follows(row: IfevalRow, response: str) -> Followed:
     versions = loosened(response)
     by_version = [_strictly(row, version) for version in versions]
     return Followed(by_version[0], tuple(map(any, zip(*by_version, strict=True))))
@@ -73,7 +73,7 @@ def loosened(response: str) -> tuple[str, ...]:
     return (*whole, *(version.replace("*", "") for version in whole))
 
 
-def _strictly(row: Row, response: str) -> tuple[bool, ...]:
+def _strictly(row: IfevalRow, response: str) -> tuple[bool, ...]:
     """An empty response follows nothing."""
     if not response.strip():
         return (False,) * len(row.checks)
@@ -116,7 +116,7 @@ _READERS: dict[str, Callable[[Arguments], list[dict[str, Any]]]] = {
     "detectable_content:postscript": lambda given: [
         {"kind": "postscript", "marker": given["postscript_marker"]}
     ],
-    "detectable_format:constrained_response": _plain({"kind": "contains_any", "texts": _ANSWERS}),
+    "detectable_format:constrained_response": _plain({"kind": "regex", "pattern": _ANSWER}),
     "detectable_format:json_format": _plain({"kind": "json"}),
     "detectable_format:multiple_sections": lambda given: [
         {

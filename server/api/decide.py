@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
+from redraft.server.api.feedback_source import CHECKED_ITERATIONS, FeedbackSource, read_source
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
 from redraft.server.config import ServerConfig
@@ -95,13 +96,23 @@ def requested_by(request: Generation, service: Service, config: ServerConfig) ->
 
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
     options = requested.refine or RefineOptions()
-    _check_limits(requested.at, options, service, config)
+    _check_limits(requested.at, options, config)
     default = service.model.policy(config)
+    source = read_source(requested.at, options, service)
+    if source.verifies:
+        iterations = max(default.max_iterations, CHECKED_ITERATIONS)
+        default = replace(default, max_iterations=iterations, keep="best")
     policy = _policy(requested, options, default, _iterations(requested, default, config))
-    _check_consistent(requested.at, options, policy)
+    policy = replace(
+        policy,
+        feedback_by=source.by,
+        checks=source.checks,
+        extract_checks=source.extracts,
+    )
+    _check_consistent(requested.at, options, source, policy)
     return Decision(
-        policy=_with_scores(requested.at, options, policy, service),
-        critic=options.critic,
+        policy=_with_scores(requested.at, options, source, policy, service),
+        critic=source.critic,
         deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
         feedback=options.feedback,
         trace=options.trace or False,
@@ -165,7 +176,7 @@ def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
     return replace(default, **values)
 
 
-def _check_limits(at: str, options: RefineOptions, service: Service, config: ServerConfig) -> None:
+def _check_limits(at: str, options: RefineOptions, config: ServerConfig) -> None:
     most_ms = int(config.max_deadline_s * 1000)
     limits = {
         "max_iterations": config.max_iterations_cap,
@@ -176,12 +187,11 @@ def _check_limits(at: str, options: RefineOptions, service: Service, config: Ser
         value = getattr(options, name)
         if value is not None and value > most:
             raise _refused(at, name, f"is {value}; this server allows {most} at most")
-    if options.critic is not None and options.critic not in service.critics:
-        known = ", ".join(sorted(service.critics)) or "none"
-        raise _refused(at, "critic", f"is not one of the critics of this server ({known})")
 
 
-def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
+def _check_consistent(
+    at: str, options: RefineOptions, source: FeedbackSource, policy: Policy
+) -> None:
     if policy.drafts > 1 and policy.draft.temperature == 0:
         message = "above 1 needs a temperature above 0, or all drafts are the same"
         raise _refused(at, "drafts", message)
@@ -191,8 +201,11 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
         )
     if options.feedback is not None and policy.drafts > 1:
         raise _refused(at, "feedback", "is about one response; leave out drafts")
-    if options.critic is not None and not policy.refines:
-        raise _refused(at, "critic", "has no effect without iterations; allow max_iterations of 1")
+    if source.critic is not None and not policy.refines:
+        name = "critic" if options.critic else "feedback_by"
+        raise _refused(at, name, "has no effect without iterations; allow max_iterations of 1")
+    if options.feedback is not None and source.by == "off":
+        raise _refused(at, "feedback", "is given, and feedback_by is 'off'; leave one of them out")
     for name in ("draft", "refinement"):
         sampling: Sampling = getattr(policy, name)
         low, high = sampling.min_tokens, sampling.max_tokens
@@ -200,25 +213,26 @@ def _check_consistent(at: str, options: RefineOptions, policy: Policy) -> None:
             raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
 
 
-def _with_scores(at: str, options: RefineOptions, policy: Policy, service: Service) -> Policy:
-    """Without scores no response can be good enough or the best: an error when the request asks
-    for either; a default of either is dropped."""
-    writer = service.critics[options.critic] if options.critic else service.model
-    if writer.scores or not policy.refines:
+def _with_scores(
+    at: str, options: RefineOptions, source: FeedbackSource, policy: Policy, service: Service
+) -> Policy:
+    """Without scores no response can be good enough or, without checks, the best: an error when
+    the request asks for either; a default of either is dropped."""
+    if source.scores(service) or not policy.refines:
         return policy
     needing = {
         "good_enough": options.good_enough is not None,
-        "keep": options.keep == "best",
-        "drafts": policy.drafts > 1,
+        "keep": options.keep == "best" and not source.verifies,
+        "drafts": policy.drafts > 1 and not source.verifies,
     }
     for name, requested in needing.items():
         if requested:
             message = (
-                "needs scores, and the feedback of this model has none; leave it out, or name a "
-                "critic of this server"
+                "needs scores, and the feedback of this request has none; leave it out, or name a "
+                "critic of this server in feedback_by"
             )
             raise _refused(at, name, message)
-    return replace(policy, good_enough=None, keep="last")
+    return replace(policy, good_enough=None, keep=policy.keep if source.verifies else "last")
 
 
 def _refused(at: str, name: str, message: str) -> ApiError:

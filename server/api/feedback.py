@@ -49,7 +49,7 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
     written = _feedback(trace, rejected)
     if written is None:
         raise _missing(trace, body)
-    writer = service.critics[body.critic] if body.critic else service.model
+    writer = service.critics[job.critic] if job.critic else service.model
     head = outcome.head_of(job, writer.engine.model)
     answer: FeedbackObject = {
         "id": head["id"],
@@ -62,6 +62,8 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
         "score": written.score,
         "usage": outcome.usage_with_phases(trace),
     }
+    if trace.verified:
+        answer["checks"] = outcome.checks_of(trace)[0]
     return JSONResponse(answer)
 
 
@@ -75,6 +77,10 @@ def _job(body: FeedbackRequest, context: Context) -> Job:
             f"{context.model_name!r}"
         )
         raise invalid("model", message)
+    if body.feedback_by == "off":
+        raise invalid(
+            "feedback_by", "feedback_by is 'off', and feedback is asked for; leave it out"
+        )
     decision = decide(Requested(refine=body.options(), seed=body.seed, at=""), service, config)
     policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)
     brief = Brief(instruction.of_body(body, context), body.response)

@@ -6,6 +6,7 @@ import time
 from typing import cast
 
 from redraft.server.api.schema.answers import (
+    FindingJson,
     Head,
     LoopSummary,
     PhaseUsage,
@@ -15,7 +16,7 @@ from redraft.server.api.schema.answers import (
     UsageAnswer,
 )
 from redraft.server.refine.trace import Phase, Trace
-from redraft.server.refine.trace_json import trace_json, usage_by_phase
+from redraft.server.refine.trace_json import findings_json, trace_json, usage_by_phase
 from redraft.server.service import Job
 
 
@@ -48,6 +49,12 @@ def trace_of(trace: Trace) -> TraceJson:
     return cast(TraceJson, trace_json(trace))
 
 
+def checks_of(trace: Trace) -> list[list[FindingJson]]:
+    """What the checks found in each response."""
+    found = [findings_json(response.findings) for response in trace.responses]
+    return cast(list[list[FindingJson]], found)
+
+
 def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
     summary: LoopSummary = {
         "stop_reason": trace.stop_reason,
@@ -55,6 +62,8 @@ def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
         "kept": trace.kept,
         "scores": list(trace.scores),
     }
+    if trace.verified:
+        summary["checks"] = checks_of(trace)
     if with_trace:
         summary["trace"] = trace_of(trace)
     return summary

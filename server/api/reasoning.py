@@ -57,7 +57,8 @@ class ReasoningText:
     def _ready_feedback(self, iteration: int, feedback: Feedback) -> str:
         """Feedback without a phase: the caller's, or that of the draft that was picked."""
         streamed, self._streamed = self._streamed, False
-        if (streamed and feedback.source) or any(feedback is ranked for ranked in self._ranking):
+        ranked = any(feedback is each for each in self._ranking)
+        if (streamed and feedback.source) or ranked or not feedback.text:
             return ""
         return self._under(_heading("feedback", iteration), feedback.text)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
+from redraft.server.refine import unadvised
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
@@ -36,7 +37,8 @@ class Asker(Protocol):
 
     async def feedback(self, response: ResponseText) -> Ask: ...
 
-    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask: ...
+    async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
+        """Feedback without text: nobody gave any."""
 
 
 class SrtAsker:
@@ -61,7 +63,10 @@ class SrtAsker:
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         chat = await self._chat_ids()
-        response_ids, feedback_ids = await self._ids(response), await self._ids(feedback)
+        response_ids = await self._ids(response)
+        if not feedback.text:
+            return self._ask(self._format.unadvised_prompt(chat, response_ids))
+        feedback_ids = await self._ids(feedback)
         return self._ask(self._format.refinement_prompt(chat, response_ids, feedback_ids))
 
     def _ask(self, ids: tuple[int, ...]) -> Ask:
@@ -121,6 +126,10 @@ class PromptedAsker:
         return Ask(Chat((self._request(response),)), stop=(REFINEMENT_HEADING,))
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
+        if not feedback.text:
+            instruction = instruction_text(self._instruction)
+            alone = Message("user", unadvised.request(instruction, response.text))
+            return Ask(Chat((alone,)))
         request, reply = self._request(response), Message("assistant", feedback.text)
         return Ask(Chat((request, reply, Message("user", REFINEMENT_REQUEST))))
 

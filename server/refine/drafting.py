@@ -8,21 +8,25 @@ from collections.abc import AsyncIterator
 from redraft.server.engine.base import EngineError
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.checks.report import beside, feedback_of
 from redraft.server.refine.events import DraftDone, Event, PhaseStarted
 from redraft.server.refine.feedback import read_feedback
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import Candidate, ResponseText, StopReason
+from redraft.server.refine.trace import Candidate, Feedback, ResponseText, StopReason
+from redraft.server.refine.verifying import Verifying
 
 
 class Drafting:
     """Fills ``drafts`` and ``picked``; ``stopped`` is why it ended early, None if it did not."""
 
-    def __init__(self, asker: Asker, critic: Asker, policy: Policy, phases: Phases) -> None:
+    def __init__(
+        self, asker: Asker, critic: Asker, policy: Policy, phases: Phases, verifying: Verifying
+    ) -> None:
         self._asker, self._critic = asker, critic
-        self._policy, self._phases = policy, phases
+        self._policy, self._phases, self._verifying = policy, phases, verifying
         self._side_by_side: list[asyncio.Task[tuple[int, Candidate]]] = []
         self.drafts: list[Candidate] = []
         self.picked = 0
@@ -33,7 +37,7 @@ class Drafting:
     async def events(self, response: str | None, live: bool) -> AsyncIterator[Event]:
         """The draft as it is written, or ``response`` in its place."""
         if response is not None:
-            self.drafts = [Candidate(ResponseText(response))]
+            self.drafts = [Candidate(await self._verifying.verified(ResponseText(response)))]
             yield DraftDone(self.drafts[0])
             return
         if self._policy.drafts > 1:
@@ -49,7 +53,7 @@ class Drafting:
             self.stopped = stop.reason
             if not self._phases.written.text:
                 return
-        self.drafts = [Candidate(self._phases.written)]
+        self.drafts = [Candidate(await self._verifying.verified(self._phases.written))]
         yield DraftDone(self.drafts[0])
 
     async def close(self) -> None:
@@ -87,7 +91,7 @@ class Drafting:
     def _pick(self, drafts: list[Candidate]) -> None:
         self.drafts = drafts
         scores = [c.feedback.score if c.feedback else None for c in drafts]
-        if any(score is not None for score in scores):
+        if self._policy.checks or any(score is not None for score in scores):
             self.picked = stopping.kept("best", [c.response for c in drafts], scores)
 
     async def _candidate(self, index: int) -> tuple[int, Candidate]:
@@ -99,16 +103,24 @@ class Drafting:
             if not phases.written.text:
                 raise
             self.stopped = stop.reason
-            return index, Candidate(phases.written)
+            return index, Candidate(await self._verifying.verified(phases.written))
+        response = await self._verifying.verified(response)
+        if self._policy.feedback_by != "model":
+            by_checks = self._policy.feedback_by == "checks"
+            return index, Candidate(response, feedback_of(response.findings) if by_checks else None)
+        return index, Candidate(response, await self._feedback(phases, response))
+
+    async def _feedback(self, phases: Phases, response: ResponseText) -> Feedback | None:
+        """The critic's, beside what the checks find; None when it failed."""
         step = Step("feedback", self._policy.feedback, iteration=1, fair_share=2)
         try:
             ask = await self._critic.feedback(response)
             written = await phases.whole(self._critic.engine, ask, step)
-            return index, Candidate(response, read_feedback(written, self._critic.components))
+            return beside(response.findings, read_feedback(written, self._critic.components))
         except FormatError:
             self.malformed += 1
         except Stop as stop:
             self.stopped = stop.reason
         except EngineError as error:  # the others may still get their scores
             self.failure = str(error)
-        return index, Candidate(response)
+        return None

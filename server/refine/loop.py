@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from redraft.server.engine.base import EngineError, Message, PromptTooLong
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.checks import Finding
+from redraft.server.refine.checks.report import beside, feedback_of, lines_of
 from redraft.server.refine.drafting import Drafting
 from redraft.server.refine.events import (
+    Delta,
     Event,
     FeedbackDone,
     FeedbackRejected,
@@ -23,6 +26,7 @@ from redraft.server.refine.events import (
     PhaseStarted,
     RefinementDone,
 )
+from redraft.server.refine.extracting import with_extracted
 from redraft.server.refine.feedback import callers_feedback, read_feedback
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.phases import Phases, Step
@@ -39,6 +43,7 @@ from redraft.server.refine.trace import (
     StopReason,
     Trace,
 )
+from redraft.server.refine.verifying import Verifying
 
 
 class NoDraft(Exception):
@@ -83,32 +88,41 @@ async def refine(
         policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
     )
     critic = critic or asker
-    drafting = Drafting(asker, critic, policy, phases)
+    drafting: Drafting | None = None
     try:
+        if policy.extract_checks:
+            policy = await with_extracted(policy, asker.engine, phases, brief.instruction)
+        verifying = Verifying(policy.checks, brief.instruction)
+        drafting = Drafting(asker, critic, policy, phases, verifying)
         async for event in drafting.events(brief.response, live):
             yield event
         if not drafting.drafts:
             raise NoDraft(drafting.stopped or "engine_failure")
-        loop = _Iterations(asker, critic, brief, policy, phases, drafting, live)
+        loop = _Iterations(asker, critic, brief, policy, phases, drafting, verifying, live)
         try:
             if drafting.stopped:
                 raise Stop(drafting.stopped)
             for iteration in range(1, policy.max_iterations + 1):
+                if reason := stopping.before_feedback(policy, loop.findings):
+                    raise Stop(reason)
                 async for event in loop.feedback(iteration):
                     yield event
-                if reason := stopping.after_feedback(policy, loop.scores):
+                if reason := stopping.after_feedback(policy, loop.scores, loop.findings):
                     raise Stop(reason)
                 async for event in loop.refinement(iteration):
                     yield event
                 if reason := stopping.after_refinement(loop.responses):
                     raise Stop(reason)
+            if reason := stopping.before_feedback(policy, loop.findings):
+                raise Stop(reason)
             if stopping.needs_scoring(policy, loop.scores):
                 async for event in loop.feedback(policy.max_iterations + 1):
                     yield event
         except (Stop, EngineError) as end:
             loop.ended(end)
     finally:  # closing the generator ends the engines' work
-        await drafting.close()
+        if drafting is not None:
+            await drafting.close()
         await phases.close()
     yield Finished(loop.trace())
 
@@ -124,11 +138,12 @@ class _Iterations:
         policy: Policy,
         phases: Phases,
         drafting: Drafting,
+        verifying: Verifying,
         live: bool,
     ) -> None:
         self._asker, self._critic = asker, critic
         self._brief, self._policy, self._phases = brief, policy, phases
-        self._drafting, self._live = drafting, live
+        self._drafting, self._verifying, self._live = drafting, verifying, live
         self._draft = drafting.drafts[drafting.picked]
         self._iterations: list[Iteration] = []
         self.responses: list[ResponseText] = [self._draft.response]
@@ -138,19 +153,27 @@ class _Iterations:
         self._failure = drafting.failure
         self._committed = False  # the last response has been streamed as the answer
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of the checks, in the last response."""
+        return self.responses[-1].findings
+
     async def feedback(self, iteration: int) -> AsyncIterator[Event]:
         """Feedback on the last response; retried once when it is malformed."""
-        feedback = self._ready_feedback() if iteration == 1 else None
+        feedback = self._ready_feedback(iteration)
         attempt = 0
         while feedback is None:
             attempt += 1
             yield PhaseStarted("feedback", iteration)
+            if self.findings and attempt == 1:
+                yield Delta("feedback", iteration, f"{lines_of(self.findings)}\n\n")
             step = Step("feedback", self._policy.feedback, iteration, attempt, fair_share=2)
             ask = await self._critic.feedback(self.responses[-1])
             async for delta in self._phases.stream(self._critic.engine, ask, step):
                 yield delta
             try:
                 feedback = read_feedback(self._phases.written, self._critic.components)
+                feedback = beside(self.findings, feedback)
             except FormatError as error:
                 self._malformed += 1
                 self._phases.check_budget()
@@ -161,11 +184,19 @@ class _Iterations:
         self.scores[-1] = feedback.score
         yield FeedbackDone(iteration, feedback)
 
-    def _ready_feedback(self) -> Feedback | None:
-        """Feedback that exists already: the caller's, or the one that ranked the drafts."""
-        if self._brief.feedback is not None:
-            return callers_feedback(self._brief.feedback)
-        return self._draft.feedback
+    def _ready_feedback(self, iteration: int) -> Feedback | None:
+        """Feedback that needs no engine: the caller's, the one that ranked the drafts, or what the
+        checks find."""
+        if iteration == 1 and self._brief.feedback is not None:
+            return beside(self.findings, callers_feedback(self._brief.feedback))
+        if iteration == 1 and self._draft.feedback is not None:
+            return self._draft.feedback
+        match self._policy.feedback_by:
+            case "checks":
+                return feedback_of(self.findings)
+            case "off":
+                return Feedback("")
+        return None
 
     async def refinement(self, iteration: int) -> AsyncIterator[Event]:
         """The last response, rewritten from the feedback on it."""
@@ -182,10 +213,11 @@ class _Iterations:
                 self._phases.check_budget()
         except (EngineError, Stop):
             if self._committed:
-                self._add(self._phases.written)
+                self._add(await self._verifying.verified(self._phases.written))
             raise
-        self._add(self._phases.written)
-        yield RefinementDone(iteration, self._phases.written)
+        refinement = await self._verifying.verified(self._phases.written)
+        self._add(refinement)
+        yield RefinementDone(iteration, refinement)
         self._phases.check_budget()
 
     def _add(self, refinement: ResponseText) -> None:
@@ -214,4 +246,5 @@ class _Iterations:
             totals=self._phases.totals,
             malformed=self._malformed,
             failure=self._failure,
+            verified=self._policy.verifies,
         )

@@ -7,9 +7,12 @@ from hashlib import blake2b
 from typing import Literal
 
 from redraft.server.engine.base import Sampling
+from redraft.server.refine.checks import Check
 from redraft.server.refine.trace import Phase
 
 Keep = Literal["best", "last"]
+# The model, or a critic in its place; the findings of checks alone; nobody.
+FeedbackBy = Literal["model", "checks", "off"]
 
 PAPER_DRAFT_TEMPERATURE = 0.7  # SRT section 4.1; feedback and refinements are greedy there
 RETRY_TEMPERATURE = 0.7  # a greedy model would write the same malformed feedback again
@@ -24,6 +27,9 @@ class Policy:
     keep: Keep = "last"
     drafts: int = 1
     feedback_only: bool = False  # the first feedback ends the loop
+    feedback_by: FeedbackBy = "model"
+    checks: tuple[Check, ...] = ()  # the loop ends when a response passes all of them
+    extract_checks: bool = False  # the model reads them out of the instruction
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
     seed: int | None = None
@@ -44,9 +50,13 @@ class Policy:
             raise ValueError(f"total_tokens is {self.total_tokens}; at least one is needed")
 
     @property
+    def verifies(self) -> bool:
+        return bool(self.checks) or self.extract_checks
+
+    @property
     def refines(self) -> bool:
-        """False when the only draft is the answer."""
-        return self.max_iterations > 0 or self.drafts > 1
+        """False when the only draft is the answer, and nothing is said about it."""
+        return self.max_iterations > 0 or self.drafts > 1 or self.verifies
 
     def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
         """A different seed for each engine call: with the same seed all drafts would be equal."""

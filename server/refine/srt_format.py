@@ -73,6 +73,10 @@ class SrtFormat:
     ) -> tuple[int, ...]:
         return (*self.feedback_prompt(chat, response), *feedback, *self.refinement.ids)
 
+    def unadvised_prompt(self, chat: tuple[int, ...], response: tuple[int, ...]) -> tuple[int, ...]:
+        """For a refinement without feedback."""
+        return (*chat, *response, *self.refinement.ids)
+
     def sequence(
         self,
         chat: tuple[int, ...],

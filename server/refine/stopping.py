@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from redraft.server.refine.checks import Finding
+from redraft.server.refine.checks.scoring import all_hold, held
 from redraft.server.refine.policy import Keep, Policy
 from redraft.server.refine.trace import ResponseText, StopReason
 
@@ -22,11 +24,24 @@ class Stop(Exception):
         self.detail = detail
 
 
-def after_feedback(policy: Policy, scores: Sequence[int | None]) -> StopReason | None:
-    """``scores[-1]`` is of the response that would be refined next."""
+def before_feedback(policy: Policy, findings: Sequence[Finding]) -> StopReason | None:
+    """Stop when a response passes all checks, unless its feedback has to be good enough, too."""
+    asked = policy.good_enough is not None and policy.feedback_by == "model"
+    if all_hold(findings) and not asked and not policy.feedback_only:
+        return "checks_passed"
+    return None
+
+
+def after_feedback(
+    policy: Policy, scores: Sequence[int | None], findings: Sequence[Finding] = ()
+) -> StopReason | None:
+    """``scores[-1]`` and ``findings`` are of the response that would be refined next."""
     score = scores[-1]
     if policy.feedback_only:
         return "good_enough"
+    if policy.checks:  # until all of them hold
+        good = policy.good_enough is None or (score or 0) >= policy.good_enough
+        return "checks_passed" if good and all_hold(findings) else None
     if score is None:  # the caller's own feedback, or a model's that has no scores
         return None
     if policy.good_enough is not None and score >= policy.good_enough:
@@ -46,19 +61,26 @@ def after_refinement(responses: Sequence[ResponseText]) -> StopReason | None:
 
 def needs_scoring(policy: Policy, scores: Sequence[int | None]) -> bool:
     """Whether the last response still needs a score for the best to be kept."""
-    return policy.keep == "best" and len(scores) > 1 and scores[-1] is None
+    scored = policy.feedback_by == "model"
+    return scored and policy.keep == "best" and len(scores) > 1 and scores[-1] is None
 
 
 def kept(keep: Keep, responses: Sequence[ResponseText], scores: Sequence[int | None]) -> int:
-    """The index of the answer: the last response, or the one with the best score.
+    """The index of the answer: the last response, or the one that passes most checks and, among
+    those, has the best score.
 
     Ties go to the earlier. An empty response loses to any other, and one that was cut short to
-    one that was not."""
+    one that was not and passes as many checks."""
     usable = [i for i, r in enumerate(responses) if r.text.strip()] or list(range(len(responses)))
+    if keep == "best":
+        most = max(held(responses[i].findings) for i in usable)
+        usable = [i for i in usable if held(responses[i].findings) == most]
     usable = [i for i in usable if responses[i].finish_reason == "stop"] or usable
     scored = [(i, score) for i in usable if (score := scores[i]) is not None]
     if keep == "best" and scored:
         top = max(score for _, score in scored)
         return next(i for i, score in scored if score == top)
+    if keep == "best" and any(response.findings for response in responses):
+        return usable[0]
     text = responses[usable[-1]].text.strip()
     return next(i for i in usable if responses[i].text.strip() == text)

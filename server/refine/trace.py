@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from redraft.server.engine.base import FinishReason, Message, Usage
+from redraft.server.refine.checks import Finding, score_of
 
 Phase = Literal["draft", "feedback", "refinement"]
 StopReason = Literal[
     "good_enough",
+    "checks_passed",
     "max_iterations",
     "no_change",
     "no_gain",
@@ -38,6 +40,7 @@ class ResponseText:
     source: str = ""  # the engine that generated it; "" when the caller wrote it
     finish_reason: FinishReason = "stop"  # "length": cut short
     tokens: int = 0  # completion tokens spent on it; 0 when the caller wrote it
+    findings: tuple[Finding, ...] = ()  # of the checks; empty where there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Trace:
     totals: Mapping[Phase, PhaseTotals] = field(default_factory=dict)
     malformed: int = 0  # feedback texts that could not be read, retried ones included
     failure: str | None = None  # the engine's message, when stop_reason is engine_failure
+    verified: bool = False  # its responses have findings: checks were asked for, if none was found
 
     @property
     def draft(self) -> ResponseText:
@@ -106,12 +110,16 @@ class Trace:
 
     @property
     def scores(self) -> tuple[int | None, ...]:
-        """The score of each response, None where there is none."""
+        """The score of each response: its feedback's, else that of its checks, else None."""
         scores = [i.feedback.score for i in self.iterations]
         if not scores and (feedback := self.drafts[self.picked].feedback):
             scores = [feedback.score]
         missing = len(self.responses) - len(scores)
-        return (*scores, *[None] * missing)[: len(self.responses)]
+        given = (*scores, *[None] * missing)[: len(self.responses)]
+        return tuple(
+            score_of(response.findings) if score is None and response.findings else score
+            for score, response in zip(given, self.responses, strict=True)
+        )
 
     @property
     def answer(self) -> ResponseText:

@@ -3,11 +3,12 @@ chat, the trace store, and the trainer's ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from redraft.server.engine.base import Message
+from redraft.server.refine.checks import Finding
 from redraft.server.refine.trace import (
     Candidate,
     Feedback,
@@ -93,7 +94,16 @@ def response_json(response: ResponseText, token_ids: bool = False) -> Json:
         "finish_reason": response.finish_reason,
         "tokens": response.tokens,
     }
+    if response.findings:
+        content["checks"] = findings_json(response.findings)
     return content | ({"token_ids": list(response.token_ids)} if token_ids else {})
+
+
+def findings_json(findings: Sequence[Finding]) -> list[Json]:
+    return [
+        {"check": finding.check.to_json(), "passed": finding.passed, "why": finding.found}
+        for finding in findings
+    ]
 
 
 def candidate_json(candidate: Candidate, token_ids: bool = False) -> Json:

@@ -94,10 +94,19 @@ class FeedbackJson(Exact):
     score: int | None
 
 
+class FindingJson(Exact):
+    """What one check found in one response."""
+
+    check: dict[str, Any]
+    passed: bool
+    why: str
+
+
 class ResponseJson(Exact):
     text: str
     finish_reason: base.FinishReason
     tokens: int
+    checks: NotRequired[list[FindingJson]]
 
 
 class DraftJson(ResponseJson):
@@ -127,6 +136,9 @@ class LoopSummary(Exact):
     iterations: int
     kept: Annotated[int, Field(description="0: the draft, k: the refinement of iteration k")]
     scores: list[int | None]
+    checks: NotRequired[
+        Annotated[list[list[FindingJson]], Field(description="of each response, as scores")]
+    ]
     trace: NotRequired[TraceJson | None]
 
 
@@ -239,4 +251,5 @@ class FeedbackObject(Head):
     weaknesses: str
     suggestions: str
     score: int | None
+    checks: NotRequired[list[FindingJson]]
     usage: RefineUsage

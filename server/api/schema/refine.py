@@ -6,13 +6,14 @@ refused.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from redraft.server.api.schema.requests import (
     ChatMessage,
     ChatRequest,
+    Checks,
     Closed,
     MinP,
     PhaseSampling,
@@ -91,13 +92,19 @@ class RefineRequest(Instructed, RefineOptions):
 
 class FeedbackRequest(Instructed):
     response: Text = Field(description="what the feedback is about")
-    critic: str | None = Field(None, description="the engine that writes it, by name")
+    feedback_by: str | None = Field(None, description="model, checks, or the name of a critic")
+    critic: str | None = Field(None, description="a critic by name")
+    checks: Checks | Literal["auto"] | None = Field(
+        None, description="what a program verifies; its findings are the feedback"
+    )
     deadline_ms: Tokens | None = None
     feedback_sampling: PhaseSampling | None = None
 
     def options(self) -> RefineOptions:
         return RefineOptions(
+            feedback_by=self.feedback_by,
             critic=self.critic,
+            checks=self.checks,
             deadline_ms=self.deadline_ms,
             feedback_sampling=self.feedback_sampling,
         )

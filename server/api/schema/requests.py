@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from redraft.server.refine.checks.schema import checks_schema
 from redraft.server.refine.policy import Keep
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -53,6 +54,9 @@ class Closed(BaseModel):
         return value
 
 
+Checks = Annotated[list[dict[str, Any]], Field(json_schema_extra=checks_schema())]
+
+
 class SamplingFields(BaseModel):
     """How a text is sampled."""
 
@@ -86,8 +90,18 @@ class RefineOptions(Closed):
     feedback: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="your own feedback, for the first iteration"
     )
+    feedback_by: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="who gives feedback: model, checks, off (nobody), or the name of a critic; "
+        "left out: checks where there are any, else the model",
+    )
     critic: str | None = Field(
-        default=None, description="the engine that writes the feedback, by name"
+        default=None, description="a critic by name; the older way to say feedback_by"
+    )
+    checks: Checks | Literal["auto"] | None = Field(
+        default=None,
+        description="constraints that a program verifies on each response, until all of them "
+        "hold; docs/checks.md has their kinds; auto: the model reads them out of the instruction",
     )
     token_budget: NonNegativeInt | None = Field(
         default=None, description="most completion tokens beyond the first draft"

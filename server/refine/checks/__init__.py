@@ -9,7 +9,7 @@ Every verdict takes time linear in the response, within fixed bounds, and no tex
 
 from redraft.server.refine.checks.arguments import CheckError
 from redraft.server.refine.checks.check import Check, Finding, Kind
-from redraft.server.refine.checks.report import feedback_of, score_of
+from redraft.server.refine.checks.scoring import score_of
 from redraft.server.refine.checks.table import (
     KINDS,
     MOST_CHECKS,
@@ -27,7 +27,6 @@ __all__ = [
     "CheckError",
     "Finding",
     "Kind",
-    "feedback_of",
     "read_check",
     "read_checks",
     "says",

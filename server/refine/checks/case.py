@@ -9,7 +9,7 @@ from redraft.server.refine.checks.counting import count_kind
 from redraft.server.refine.checks.evidence import quote
 from redraft.server.refine.checks.splitting import Text
 
-_TOKEN = re.compile(r"[^\W_](?:[\w'\u2019&./-]*[^\W_])?")
+_TOKEN = re.compile(r"[^\W_](?:[\w&./-]*[^\W_])?")
 
 
 def _lower(response: Text, _: Arguments) -> Verified:

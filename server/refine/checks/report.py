@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from redraft.server.refine.checks.check import Finding
-from redraft.server.refine.srt_format import HIGHEST_SCORE, LOWEST_SCORE, render_feedback
+from redraft.server.refine.checks.scoring import score_of
+from redraft.server.refine.srt_format import render_feedback
 from redraft.server.refine.trace import Feedback
+
+__all__ = ["NOTHING_TO_DO", "beside", "feedback_of", "lines_of", "score_of"]
 
 NOTHING_TO_DO = "Nothing to change."
 
 
 def feedback_of(findings: Sequence[Finding]) -> Feedback:
     """In the form of feedback that a model is trained on."""
-    weaknesses = "\n".join(f"- {finding.line()}" for finding in findings)
+    weaknesses = lines_of(findings)
     advice = dict.fromkeys(finding.advice for finding in findings if not finding.passed)
     suggestions = "\n".join(f"- {each}" for each in advice) or NOTHING_TO_DO
     score = score_of(findings)
@@ -21,8 +25,14 @@ def feedback_of(findings: Sequence[Finding]) -> Feedback:
     return Feedback(text, score=score, weaknesses=weaknesses, suggestions=suggestions)
 
 
-def score_of(findings: Sequence[Finding]) -> int:
-    """From how many hold: the highest score means all of them."""
-    held = sum(finding.passed for finding in findings)
-    span = HIGHEST_SCORE - LOWEST_SCORE
-    return LOWEST_SCORE + span * held // len(findings)
+def lines_of(findings: Sequence[Finding]) -> str:
+    """The evidence and the verdict of each check."""
+    return "\n".join(f"- {finding.line()}" for finding in findings)
+
+
+def beside(findings: Sequence[Finding], feedback: Feedback) -> Feedback:
+    """Feedback that someone else wrote, after what the checks found if there are any."""
+    if not findings:
+        return feedback
+    text = f"{lines_of(findings)}\n\n{feedback.text}"
+    return replace(feedback, text=text, token_ids=())

@@ -11,6 +11,8 @@ from redraft.server.refine.checks.counting import count_kind
 from redraft.server.refine.checks.evidence import counted, quote, quote_end
 from redraft.server.refine.checks.splitting import Text
 
+_QUOTES = "\"'\u201c\u2018"
+_AFTER_WORD = re.compile("[.,?!'\"\u2019\u201d]")
 _TITLE = re.compile(r"<<[^\n<>]*[^\s<>][^\n<>]*>>")
 _BULLET = re.compile(r"^[^\S\n]*(?:\*[^*\n]|[-•]).*$", re.MULTILINE)
 _NUMBERED = re.compile(r"^[^\S\n]*\d{1,4}[.)][^\S\n]+\S.*$", re.MULTILINE)
@@ -65,10 +67,8 @@ def _highlights(response: Text, _: Arguments) -> Sequence[str]:
 
 def _postscript(response: Text, arguments: Arguments) -> Verified:
     marker = arguments.get("marker", "P.S.").strip()
-    # "P. S." and "PS" are "P.S.", too.
-    letters = [re.escape(part) for part in re.split(r"[.\s]+", marker) if part]
-    pattern = r"\.?\s?".join(letters) if "." in marker else re.escape(marker)
-    found = re.search(rf"(?<!\w){pattern}(?!\w)", response.raw, re.IGNORECASE)
+    pattern = r"\.\s?".join(map(re.escape, marker.split(".")))  # "P. S." is "P.S.", too
+    found = re.search(rf"(?<!\w){pattern}", response.raw, re.IGNORECASE)
     if found is None:
         advice = f"Add a postscript at the end that starts with {quote(marker)}."
         return failed(f"ends {quote_end(response.stripped)}", advice)
@@ -105,9 +105,9 @@ def _paragraph_starts(response: Text, arguments: Arguments) -> Verified:
     if number > len(paragraphs):
         evidence = counted(len(paragraphs), "paragraph", "paragraphs")
         return failed(evidence, f"Write {number} paragraphs at least, with a blank line between.")
-    found = re.match(r"[^\w]*(\w+)", paragraphs[number - 1])
     evidence = f"begins {quote(paragraphs[number - 1])}"
-    if found and found[1].lower() == word.strip().lower():
+    first = paragraphs[number - 1].split(maxsplit=1)[0].lstrip(_QUOTES)
+    if _AFTER_WORD.split(first)[0].lower() == word.strip().lower():
         return passed(evidence)
     return failed(evidence, f"Begin paragraph {number} with {quote(word)}.")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from redraft.server.refine.checks import feedback_of, read_checks, score_of, verify_all
+from redraft.server.refine.checks import read_checks, score_of, verify_all
+from redraft.server.refine.checks.report import feedback_of
 from redraft.server.refine.srt_format import parse_feedback
 
 CHECKS = read_checks([{"kind": "without", "characters": ","}, {"kind": "words", "at_least": 5}])
