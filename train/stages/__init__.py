@@ -35,6 +35,7 @@ _STAGES = (
     Stage("dpo", "DpoOptions", "stage two: prefer the refinement"),
     Stage("mending", "MendingOptions", "how far the model mends its own drafts"),
     Stage("agreement", "AgreementOptions", "how far the model's scores agree with judgements"),
+    Stage("adapter", "AdapterOptions", "an adapter with redraft.json, ready to serve on its base"),
     Stage("merge", "MergeOptions", "weights, tokenizer and redraft.json, ready to serve"),
 )
 STAGES = {stage.module: stage for stage in _STAGES}
