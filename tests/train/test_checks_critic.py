@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redraft.server.engine.base import Message, Prompt, Sampling
+from redraft.server.engine.base import Message, Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.srt_format import parse_feedback
 from redraft.train.checks_critic import ChecksCritic
@@ -38,8 +38,7 @@ def example(*checks: dict[str, Any]) -> Example:
 def teach(
     ledger: Ledger, *checks: dict[str, Any], samples: int = 0, draft: str = DRAFT, **replies: str
 ) -> Taught:
-    def reply(prompt: Prompt, _: Sampling) -> str:
-        asked = str(prompt)
+    def reply(asked: str, _: Sampling) -> str:
         return next((text for part, text in replies.items() if part in asked), "Nothing.")
 
     engine = ScriptedEngine(reply=reply)
