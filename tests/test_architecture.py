@@ -56,7 +56,7 @@ RESERVED = {
     "peft": (
         "redraft.train.trl_settings",
         "redraft.train.stages.dpo",
-        "redraft.train.stages.merge",
+        "redraft.train.weights",
     ),
     "httpx": ("redraft.server.engine.http_engine", "redraft.clients"),
     "openai": ("redraft.clients.openai_sdk",),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from redraft.server.engine.base import Chat, Prompt, Sampling, Tokens
+from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.options import option
 from redraft.train.critics import LessonCritic, independent, weighted_kappa
 from redraft.train.data.instructions import SHAPE_HELP
@@ -31,7 +32,8 @@ class CollectOptions:
         "who drafts: model=FOLDER, or model=NAME url=URL, ...", shorthand="model"
     )
     critic: Mapping[str, Any] = option(
-        "'exact' (workbench), 'self', or an engine like --model", shorthand="model"
+        "'exact' (workbench), 'checks' (of the instructions), 'self', or an engine like --model",
+        shorthand="model",
     )
     other_critics: tuple[Mapping[str, Any], ...] = option(
         "more critics that only score, to see how far critics agree (in a file)",
@@ -45,9 +47,15 @@ class CollectOptions:
     follow_ups: float = option("share of lessons followed by one with the refinement as draft", 0.0)
     temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
     max_tokens: int = option("of a draft; paper section 4.1: 2048", 2048)
+    samples: int = option(
+        "refinements the drafting model samples before its draft is edited (critic checks)", 0
+    )
     score: bool = option("score draft and refinement independently", True)
     seed: int = option("picks the instructions and seeds the drafts", 0)
     max_cost: float | None = option("stop before spending more than this", None)
+    max_seconds: float | None = option(
+        "begin no further lesson after so long; keep those made", None
+    )
     max_failures: float = option("share of instructions that may fail", 0.05)
     dry_run: bool = option("only say what it would take", False)
 
@@ -66,10 +74,13 @@ class Collector:
     scores: list[tuple[int | None, ...]] = field(default_factory=list)  # the first critic's first
     stopped: str | None = None
     cost_reached: bool = False
+    _started: float = field(default=0.0, init=False)
+    left_out: int = 0  # drafts that were not begun in the time given
 
     async def run(self, examples: Sequence[Example]) -> None:
         drafts = [(e, n) for e in examples for n in range(self.options.drafts)]
         queue = iter(enumerate(drafts))
+        self._started = time.monotonic()
         # Twice as many as may ask at once: while some wait for the disk, others ask.
         workers = min(len(drafts), 2 * self.drafter.source.max_concurrency)
         with bar(len(drafts), "collect", "lesson") as progress:
@@ -79,6 +90,9 @@ class Collector:
         for index, (example, number) in queue:
             if self.stopped:
                 return
+            if self._is_late():
+                self.left_out += 1
+                continue
             try:
                 self.lessons[index] = await self._lessons(example, number)
             except CostReached as error:
@@ -88,6 +102,10 @@ class Collector:
                 self._fail(example, error)
             progress.update()
             progress.set_postfix(cost=f"{self.drafter.budget.spent:.2f}", refresh=False)
+
+    def _is_late(self) -> bool:
+        most = self.options.max_seconds
+        return most is not None and time.monotonic() - self._started > most
 
     def _fail(self, example: Example, error: PaidCallFailed) -> None:
         row = {"id": example.id, "origin": example.origin, "reason": error.reason}
@@ -123,6 +141,8 @@ class Collector:
         taught = await self.critic.teach(example, draft.draft)
         cut = draft.cut or "refinement" * taught.cut
         lesson = replace(draft, feedback=taught.feedback, refinement=taught.refinement, cut=cut)
+        if taught.way:
+            lesson = replace(lesson, meta={**lesson.meta, "way": taught.way})
         if not self.options.score or not taught.refinement:
             return lesson
         return await self._scored(example, lesson)
@@ -136,6 +156,7 @@ class Collector:
         return replace(lesson, draft_score=draft_score, refinement_score=refinement_score)
 
     async def _draft(self, example: Example, number: int) -> Entry:
+        example = _drafted(example)
         engine = self.drafter.engine
         prompt: Prompt = Chat(example.messages)
         if engine.has_tokens:
@@ -152,13 +173,21 @@ class Collector:
             "lessons": sum(map(len, self.lessons.values())),
             "failed": dict(Counter(failure["reason"] for failure in self.failures)),
             "stopped": self.stopped,
+            "left_out": self.left_out,
             "spent": asdict(self.drafter.spent),
             "cost_in_ledger": round(self.drafter.ledger.spent, 6),
             "seconds": round(seconds, 1),
         }
+        if ways := self._ways():
+            summary["ways"] = ways
         if self.other_critics:
             summary["agreement"] = self._agreement()
         return summary
+
+    def _ways(self) -> dict[str, int]:
+        """How many refinements came about in which way, and why some did not."""
+        lessons = (lesson for lessons in self.lessons.values() for lesson in lessons)
+        return dict(Counter(le.meta["way"] for le in lessons if "way" in le.meta).most_common())
 
     def _agreement(self) -> dict[str, Any]:
         """Weighted kappa of each other critic with the first, over drafts both could score."""
@@ -169,6 +198,13 @@ class Collector:
             kappa = weighted_kappa([a for a, _ in both], [b for _, b in both])
             result[critic.name] = {"kappa": kappa, "responses": len(both), "of": len(pairs)}
         return result
+
+
+def _drafted(example: Example) -> Example:
+    """The instruction the draft is written for: several sets of constraints may share a draft."""
+    if text := example.meta.get("draft_for"):
+        return replace(example, messages=(Message("user", str(text)),))
+    return example
 
 
 def _hash(name: str) -> int:

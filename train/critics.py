@@ -58,6 +58,7 @@ class Taught:
     feedback: str
     refinement: str
     cut: bool = False  # the completion ended at its token limit
+    way: str = ""  # how an exact critic came to the refinement, or why to none
 
 
 class LessonCritic(Protocol):

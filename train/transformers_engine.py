@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from redraft.server.engine.base import (
     ChatOptions,
     Chunk,
     EngineUnavailable,
-    FinishReason,
     Message,
     Prompt,
     PromptTooLong,
@@ -28,26 +26,15 @@ from redraft.server.engine.base import (
     Tokens,
     Usage,
 )
+from redraft.train import weights
+from redraft.train.batched_generation import Generated, GenerationRow, generate
 from redraft.train.data import tokens
 from redraft.train.data.tokens import Tokenizer
 
 _DEFAULT_MAX_TOKENS = 1024
-_COMPACT_BELOW = 0.5  # drop finished rows from the batch once this share of it is still running
-
-
-@dataclass(slots=True)
-class _Row:
-    """One completion being generated."""
-
-    prompt: tuple[int, ...]
-    sampling: Sampling
-    ends: frozenset[int]
-    limit: int
-    random: torch.Generator | None
-    done: asyncio.Future[Chunk]
-    ids: list[int] = field(default_factory=list)
-    num_generated: int = 0
-    finish: FinishReason | None = None
+# Prompt and completion of a batch: the keys and values of so many tokens, and their copies, fit a
+# GPU. On a CPU the number of rows is the tighter limit.
+_MOST_BATCH_TOKENS = 1_500_000
 
 
 class TransformersEngine:
@@ -59,23 +46,23 @@ class TransformersEngine:
         self, model: Any, tokenizer: Tokenizer, name: str, window: int, batch: int
     ) -> None:
         self.name, self.model, self.window = name, name, window
-        self._model, self._tokenizer, self._batch = model, tokenizer, batch
+        self.loaded, self._tokenizer, self._batch = model, tokenizer, batch
         eos = model.generation_config.eos_token_id
         if eos is None:
             eos = tokenizer.loaded.eos_token_id
         self._eos = frozenset(eos if isinstance(eos, list) else [eos])
-        self._pending: list[_Row] = []
+        self._pending: list[tuple[GenerationRow, asyncio.Future[Chunk]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
     @classmethod
     def load(cls, directory: Path, window: int | None, batch: int) -> TransformersEngine:
-        from transformers import AutoModelForCausalLM
-
+        """``directory`` holds whole weights, or an adapter that is folded into its base."""
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
-        model = model.to(device).eval()
+        # In 32 bits, so that folding an adapter in does not round it away.
+        model = weights.load(directory, torch.float32)
+        model = model.to(device, dtype).eval()
         longest = model.config.max_position_embeddings
         window = min(window or longest, longest)
         return cls(model, tokens.load(directory), str(directory), window, batch)
@@ -87,98 +74,44 @@ class TransformersEngine:
         ids = prompt.ids if isinstance(prompt, Tokens) else await self.encode_chat(prompt.messages)
         if len(ids) >= self.window:
             raise PromptTooLong(f"the prompt has {len(ids)} tokens, the window is {self.window}")
-        row = self._row(ids, sampling)
-        self._pending.append(row)
+        done: asyncio.Future[Chunk] = asyncio.Future()
+        self._pending.append((self._row(ids, sampling), done))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        yield await row.done
+        yield await done
 
-    def _row(self, ids: tuple[int, ...], sampling: Sampling) -> _Row:
-        random = None
-        if sampling.seed is not None:
-            random = torch.Generator().manual_seed(sampling.seed)
+    def _row(self, ids: tuple[int, ...], sampling: Sampling) -> GenerationRow:
         ends = frozenset(sampling.stop_token_ids)
         if not sampling.ignore_eos:
             ends |= self._eos
         limit = min(sampling.max_tokens or _DEFAULT_MAX_TOKENS, self.window - len(ids))
-        return _Row(ids, sampling, ends, limit, random, asyncio.Future())
+        return GenerationRow(ids, sampling, ends, limit)
 
     async def _work(self) -> None:
         await asyncio.sleep(0)  # let all calls of this moment join the batch
         while self._pending:
-            self._pending.sort(key=lambda row: len(row.prompt))
-            batch = self._pending[: self._batch]
-            self._pending = self._pending[self._batch :]
+            # The longest first: a batch that does not fit the memory fails at once.
+            self._pending.sort(key=lambda pending: pending[0].most_tokens, reverse=True)
+            most_tokens = self._pending[0][0].most_tokens
+            size = max(1, min(self._batch, _MOST_BATCH_TOKENS // most_tokens))
+            batch, self._pending = self._pending[:size], self._pending[size:]
+            rows = [row for row, _ in batch]
+            decode = self._tokenizer.decode
             try:
-                await asyncio.to_thread(self._generate, batch)
+                completions = await asyncio.to_thread(generate, self.loaded, rows, decode)
             except RuntimeError as error:  # torch: out of memory, device lost
-                for row in batch:
-                    if not row.done.done():
-                        row.done.set_exception(EngineUnavailable(f"generation failed: {error}"))
+                for _, done in batch:
+                    if not done.done():
+                        done.set_exception(EngineUnavailable(f"generation failed: {error}"))
                 continue
-            for row in batch:
-                if not row.done.done():
-                    row.done.set_result(self._chunk(row))
+            for (row, done), generated in zip(batch, completions, strict=True):
+                if not done.done():
+                    done.set_result(self._chunk(row, generated))
 
-    @torch.inference_mode()
-    def _generate(self, rows: list[_Row]) -> None:
-        device = self._model.device
-        longest = max(len(row.prompt) for row in rows)
-        padded = [[0] * (longest - len(r.prompt)) + list(r.prompt) for r in rows]
-        attended = [[0] * (longest - len(r.prompt)) + [1] * len(r.prompt) for r in rows]
-        ids, mask = torch.tensor(padded, device=device), torch.tensor(attended, device=device)
-        position, cache, running = (mask.cumsum(1) - 1).clamp(min=0), None, list(rows)
-        while running:
-            out = self._model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=position,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache = out.past_key_values
-            logits = out.logits[:, -1].float().cpu()
-            next_ids = [self._next(row, logits[i]) for i, row in enumerate(running)]
-            keep = [i for i, row in enumerate(running) if row.finish is None]
-            if len(keep) <= len(running) * _COMPACT_BELOW:
-                index = torch.tensor(keep, device=device, dtype=torch.long)
-                running, next_ids = [running[i] for i in keep], [next_ids[i] for i in keep]
-                mask, position = mask[index], position[index]
-                if running:
-                    cache.batch_select_indices(index)
-            ids = torch.tensor(next_ids, device=device).unsqueeze(1)
-            mask = torch.cat([mask, mask.new_ones(len(running), 1)], dim=1)
-            position = position[:, -1:] + 1
-
-    def _next(self, row: _Row, logits: torch.Tensor) -> int:
-        """Sample the row's next token and see whether that ends it."""
-        if row.finish is not None:
-            return 0
-        token = _sample(logits, row.sampling, row.random)
-        row.num_generated += 1
-        if token in row.ends:
-            row.finish = "stop"
-            return token
-        row.ids.append(token)
-        if row.sampling.stop and self._stopped(row):
-            row.finish = "stop"
-        elif row.num_generated >= row.limit:
-            row.finish = "length"
-        return token
-
-    def _stopped(self, row: _Row) -> bool:
-        text = self._tokenizer.decode(row.ids)
-        stops = [at for stop in row.sampling.stop if (at := text.find(stop)) >= 0]
-        if not stops:
-            return False
-        while row.ids and len(self._tokenizer.decode(row.ids)) > min(stops):
-            row.ids.pop()
-        return True
-
-    def _chunk(self, row: _Row) -> Chunk:
-        usage = Usage(len(row.prompt), row.num_generated, calls=1)
-        return Chunk(self._tokenizer.decode(row.ids), tuple(row.ids), row.finish, usage)
+    def _chunk(self, row: GenerationRow, generated: Generated) -> Chunk:
+        usage = Usage(len(row.prompt), generated.num_tokens, calls=1)
+        text = self._tokenizer.decode(generated.ids)
+        return Chunk(text, generated.ids, generated.finish_reason, usage)
 
     async def encode(self, text: str) -> tuple[int, ...]:
         return self._tokenizer.encode(text)
@@ -194,22 +127,6 @@ class TransformersEngine:
 
     async def close(self) -> None:
         self._closed = True
-        for row in self._pending:
-            row.done.set_exception(EngineUnavailable(f"engine {self.name!r} was closed"))
+        for _, done in self._pending:
+            done.set_exception(EngineUnavailable(f"engine {self.name!r} was closed"))
         self._pending.clear()
-
-
-def _sample(logits: torch.Tensor, sampling: Sampling, random: torch.Generator | None) -> int:
-    temperature = 1.0 if sampling.temperature is None else sampling.temperature
-    if temperature == 0:
-        return int(logits.argmax())
-    logits = logits / temperature
-    if sampling.top_k and sampling.top_k > 0:
-        kth = logits.topk(min(sampling.top_k, logits.numel())).values[-1]
-        logits = logits.masked_fill(logits < kth, -torch.inf)
-    probabilities = logits.softmax(-1)
-    if sampling.top_p is not None and sampling.top_p < 1:
-        ordered, index = probabilities.sort(descending=True)
-        ordered[ordered.cumsum(0) - ordered > sampling.top_p] = 0.0
-        probabilities = torch.zeros_like(probabilities).scatter(0, index, ordered)
-    return int(torch.multinomial(probabilities, 1, generator=random))

@@ -51,7 +51,10 @@ def test_the_menu_needs_no_extra_and_names_every_stage(root: Path) -> None:
 
 def test_an_unknown_stage_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["collectt"]) == 2
-    assert "unknown stage 'collectt'; stages: base_model, tasks, collect" in capsys.readouterr().err
+    assert (
+        "unknown stage 'collectt'; stages: base_model, tasks, constraints, collect"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -10,7 +10,7 @@ paper puts it on everything after (equation 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from redraft.server.options import ConfigError
@@ -32,12 +32,13 @@ IGNORED = -100  # the label that bears no loss
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One training sequence. The first ``prompt`` ids, and ``masked`` of those after, bear no
-    loss."""
+    """One training sequence. The first ``prompt`` ids, ``masked`` of those after, and those at the
+    places of ``silent`` bear no loss."""
 
     ids: tuple[int, ...]
     prompt: int
     masked: int = 0
+    silent: frozenset[int] = frozenset()
 
     @property
     def length(self) -> int:
@@ -46,7 +47,14 @@ class Row:
     @property
     def labels(self) -> tuple[int, ...]:
         hidden = self.prompt + self.masked
-        return (*[IGNORED] * hidden, *self.ids[hidden:])
+        labels = [*[IGNORED] * hidden, *self.ids[hidden:]]
+        for place in self.silent:
+            labels[place] = IGNORED
+        return tuple(labels)
+
+    @property
+    def num_loss_tokens(self) -> int:
+        return self.length - self.prompt - self.masked - len(self.silent)
 
     @property
     def columns(self) -> dict[str, tuple[int, ...]]:
@@ -72,6 +80,7 @@ class RowMaker:
     tokenizer: Tokenizer
     srt_format: SrtFormat
     mask_draft: bool = False
+    copied_loss: float = 1.0  # share of the tokens copied from the draft that bear loss
     components: tuple[str, ...] = COMPONENTS
 
     def lesson(self, lesson: Lesson) -> Row:
@@ -82,7 +91,15 @@ class RowMaker:
             return Row((*chat, *refinement, self.srt_format.eos_ids[0]), len(chat))
         feedback = self.tokenizer.encode(selected(lesson.feedback, self.components))
         ids = self.srt_format.sequence(chat, draft, feedback, refinement)
-        return Row(ids, len(chat), len(draft) if self.mask_draft else 0)
+        silent: frozenset[int] = frozenset()
+        if self.copied_loss < 1:
+            start = len(ids) - 1 - len(refinement)
+            silent = frozenset(
+                start + place
+                for place in copied(draft, refinement)
+                if not _is_kept(place, self.copied_loss)
+            )
+        return Row(ids, len(chat), len(draft) if self.mask_draft else 0, silent)
 
     def response(self, example: Example) -> Row:
         if example.response is None:
@@ -90,6 +107,22 @@ class RowMaker:
         chat = self.tokenizer.encode_chat(example.messages)
         ids = (*chat, *self.tokenizer.encode(example.response), self.srt_format.eos_ids[0])
         return Row(ids, len(chat))
+
+
+_RUN = 3  # tokens in a row, as they stand in the draft, make the last of them a copy
+
+
+def copied(draft: Sequence[int], refinement: Sequence[int]) -> list[int]:
+    """The places of the refinement that continue a copy of the draft: what is hard is between
+    them."""
+    runs = {tuple(draft[at : at + _RUN]) for at in range(len(draft) - _RUN + 1)}
+    places = range(_RUN - 1, len(refinement))
+    return [place for place in places if tuple(refinement[place - _RUN + 1 : place + 1]) in runs]
+
+
+def _is_kept(place: int, share: float) -> bool:
+    """Of each place the same whenever it is asked, and spread evenly."""
+    return int((place + 1) * share) > int(place * share)
 
 
 def selected(feedback: str, components: tuple[str, ...]) -> str:
@@ -123,7 +156,7 @@ def checked(
     return fit, Lengths(
         num_rows=len(fit),
         num_tokens=sum(row.length for row in fit),
-        num_loss_tokens=sum(row.length - row.prompt - row.masked for row in fit),
+        num_loss_tokens=sum(row.num_loss_tokens for row in fit),
         longest=max(row.length for row in every),
         dropped=len(every) - len(fit),
         max_length=max((row.length for row in fit), default=0),

@@ -27,12 +27,15 @@ class Stage:
 _STAGES = (
     Stage("base_model", "BaseModelOptions", "the workbench's model, untrained"),
     Stage("tasks", "TasksOptions", "the workbench's instructions, with right responses"),
+    Stage("constraints", "ConstraintsOptions", "instructions with constraints a program verifies"),
     Stage("collect", "CollectOptions", "drafts, and a critic's feedback and refinements"),
     Stage("filter", "FilterOptions", "keep complete feedback and refinements that are no worse"),
     Stage("sft", "SftOptions", "stage one: learn feedback and refinement; also base training"),
     Stage("preferences", "PreferencesOptions", "the tuned model's own responses, as pairs"),
     Stage("dpo", "DpoOptions", "stage two: prefer the refinement"),
+    Stage("mending", "MendingOptions", "how far the model mends its own drafts"),
     Stage("agreement", "AgreementOptions", "how far the model's scores agree with judgements"),
+    Stage("adapter", "AdapterOptions", "an adapter with redraft.json, ready to serve on its base"),
     Stage("merge", "MergeOptions", "weights, tokenizer and redraft.json, ready to serve"),
 )
 STAGES = {stage.module: stage for stage in _STAGES}

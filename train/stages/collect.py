@@ -14,19 +14,23 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Chat
+from redraft.train.checks_critic import ChecksCritic
 from redraft.train.collector import CollectOptions, Collector
 from redraft.train.critics import LessonCritic, SrtCritic, critic_of
 from redraft.train.data import instructions, tokens
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
-from redraft.train.engines import is_local, spec
+from redraft.train.engines import EngineSpec, is_local, spec
 from redraft.train.estimate import estimate
 from redraft.train.paid_engine import Budget, PaidEngines, prompt_tokens
 from redraft.train.program import read
+
+if TYPE_CHECKING:
+    from redraft.train.surprise import Surprise  # needs torch
 
 COST_REACHED = 3  # exit status
 
@@ -39,6 +43,8 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
     async def critic(named: Mapping[str, Any]) -> LessonCritic:
         if named.get("model") == "self":
             return SrtCritic(drafter, tokens.load(base.model).srt_format())
+        if named.get("model") == "checks":
+            return ChecksCritic(drafter, options.samples, _surprise(base))
         return await critic_of(named, engines)
 
     has_ids = drafter.engine.has_tokens and is_local(base)
@@ -49,6 +55,15 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
         [await critic(named) for named in options.other_critics],
         tokens.load(base.model).fingerprint if has_ids else "",
     )
+
+
+def _surprise(base: EngineSpec) -> Surprise | None:
+    """Reads with the base model's weights, where they are here."""
+    if not is_local(base):
+        return None
+    from redraft.train.surprise import Surprise
+
+    return Surprise.load(Path(base.model))
 
 
 async def collect(options: CollectOptions, examples: Sequence[Example]) -> int:
@@ -89,6 +104,10 @@ def _report(summary: Mapping[str, Any]) -> str:
         f"{spent['retries']} retries, {spent['prompt_tokens']} prompt + "
         f"{spent['completion_tokens']} completion tokens, cost {spent['cost']:.4f}",
     ]
+    if summary["left_out"]:
+        lines.append(f"  {summary['left_out']} not begun within --max-seconds")
+    for way, count in summary.get("ways", {}).items():
+        lines.append(f"  {count:>8} {way}")
     for name, agreed in summary.get("agreement", {}).items():
         kappa = "undefined" if agreed["kappa"] is None else f"{agreed['kappa']:.3f}"
         lines.append(f"  agreement with {name}: weighted kappa {kappa} on {agreed['responses']}")

@@ -29,13 +29,16 @@ class FilterOptions:
     data: str = option("collected.jsonl of collect")
     output: str = option("folder for kept.jsonl and rejected.jsonl")
     need_scores: bool = option("reject lessons that were not scored independently", True)
+    keep_cut_drafts: bool = option("keep lessons whose draft was cut at its token limit", False)
 
 
-def rejection(lesson: Lesson, need_scores: bool = True) -> str | None:
+def rejection(
+    lesson: Lesson, need_scores: bool = True, keep_cut_drafts: bool = False
+) -> str | None:
     """Why a lesson is not kept; None when it is."""
     if not lesson.draft.strip():
         return "empty draft"
-    if lesson.cut:
+    if lesson.cut and not (keep_cut_drafts and lesson.cut == "draft"):
         return f"{lesson.cut} cut at its token limit"
     try:
         feedback = parse_feedback(lesson.feedback)
@@ -57,7 +60,11 @@ def rejection(lesson: Lesson, need_scores: bool = True) -> str | None:
 def run(options: FilterOptions) -> dict[str, int]:
     """How many lessons were rejected for each reason, and how many were ``kept``."""
     output = Path(options.output)
-    lessons = [(le, rejection(le, options.need_scores)) for le in read_lessons(Path(options.data))]
+    need_scores, keep_cut = options.need_scores, options.keep_cut_drafts
+    lessons = [
+        (lesson, rejection(lesson, need_scores, keep_cut))
+        for lesson in read_lessons(Path(options.data))
+    ]
     kept = [lesson.to_json() for lesson, reason in lessons if reason is None]
     rejected = [{"reason": reason, **lesson.to_json()} for lesson, reason in lessons if reason]
     jsonl.write(output / "kept.jsonl", kept)

@@ -16,7 +16,7 @@ from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS, in_order
-from redraft.train.checkpoints import adapter_base
+from redraft.train import weights
 from redraft.train.data import tokens
 from redraft.train.program import read
 
@@ -55,7 +55,7 @@ def merge(options: MergeOptions) -> Path:
     calibration = _calibration(options.calibration)
     evaluation = _evaluation(options.evaluation)
     output.mkdir(parents=True, exist_ok=True)
-    model = _model(source, options)
+    model = weights.load(source, options.dtype, options.base)
     tokenizer = tokens.load(source)
     srt_format = replace(tokenizer.srt_format(_eos_ids(model)), components=components)
     model.generation_config.update(
@@ -93,19 +93,6 @@ def _components(options: MergeOptions) -> tuple[str, ...]:
             f"{', '.join(components)}; leave them out"
         )
     return in_order(components)
-
-
-def _model(source: Path, options: MergeOptions) -> Any:
-    from transformers import AutoModelForCausalLM
-
-    base = adapter_base(source)
-    if base is None:
-        return AutoModelForCausalLM.from_pretrained(source, dtype=options.dtype)
-    from peft import PeftModel
-
-    # From whole weights, not the 4-bit ones of QLoRA: folding in there would round the adapter.
-    model = AutoModelForCausalLM.from_pretrained(options.base or base, dtype=options.dtype)
-    return PeftModel.from_pretrained(model, str(source)).merge_and_unload()
 
 
 def _eos_ids(model: Any) -> tuple[int, ...]:

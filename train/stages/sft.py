@@ -37,6 +37,10 @@ class SftOptions:
     responses: tuple[str, ...] = option("instructions with responses to imitate, any shape", ())
     limit: int | None = option("train on the first so many lessons only", None)
     mask_draft: bool = option("no loss on the draft; paper equation 1: loss on it", False)
+    copied_loss: float = option(
+        "share of the tokens copied from the draft that bear loss, so that the edits weigh more",
+        1.0,
+    )
     components: tuple[str, ...] = option("parts of the feedback to train on", COMPONENTS)
     max_length: int | None = option("of a sequence; none: as long as the data needs", None)
     max_dropped: float = option("share of sequences that may be too long and left out", 0.01)
@@ -111,6 +115,7 @@ def _maker(options: SftOptions) -> RowMaker:
         tokenizer,
         tokenizer.srt_format(),
         options.mask_draft,
+        options.copied_loss,
         tuple(c for c in options.components if c),
     )
 

@@ -29,7 +29,7 @@ from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Instruction
 from redraft.train.data import tokens
 from redraft.train.data.records import Example, Lesson, PreferencePair
-from redraft.train.data.sft_dataset import IGNORED, Row, RowMaker, checked, selected
+from redraft.train.data.sft_dataset import IGNORED, Row, RowMaker, checked, copied, selected
 from redraft.train.data.token_rows import dataset
 from tests.support import tiny_model
 
@@ -78,6 +78,28 @@ def test_the_instruction_bears_no_loss_and_everything_after_does(
 def test_the_draft_can_be_kept_from_bearing_loss(tokenizer: tokens.Tokenizer) -> None:
     row = replace(maker(tokenizer), mask_draft=True).lesson(LESSON)
     assert learnt(row, tokenizer).startswith("<|feedback|>Weaknesses")
+
+
+def test_tokens_copied_from_the_draft_can_bear_less_loss_than_the_edits_between_them(
+    tokenizer: tokens.Tokenizer,
+) -> None:
+    draft = "one two three four five six seven eight nine ten"
+    edited = draft.replace("five", "fifty")
+    lesson = replace(LESSON, draft=draft, refinement=edited)
+    whole = replace(maker(tokenizer), mask_draft=True).lesson(lesson)
+    row = replace(maker(tokenizer), mask_draft=True, copied_loss=0.25).lesson(lesson)
+    assert row.ids == whole.ids
+    silent = [place for place in range(row.length) if row.labels[place] != whole.labels[place]]
+    assert len(silent) == len(row.silent) == whole.num_loss_tokens - row.num_loss_tokens
+    places = copied(tokenizer.encode(draft), tokenizer.encode(edited))
+    assert 0.6 * len(places) < len(silent) < 0.9 * len(places)
+    start = row.length - 1 - len(tokenizer.encode(edited))
+    assert {place - start for place in silent} <= set(places)
+
+
+def test_a_refinement_unlike_its_draft_is_learnt_whole(tokenizer: tokens.Tokenizer) -> None:
+    row = replace(maker(tokenizer), copied_loss=0.1).lesson(LESSON)
+    assert row == maker(tokenizer).lesson(LESSON)
 
 
 def test_a_draft_is_trained_on_in_the_very_tokens_it_was_sampled_in(

@@ -49,6 +49,11 @@ def test_scores_can_be_done_without() -> None:
     assert rejection(replace(GOOD, draft_score=None), need_scores=False) is None
 
 
+def test_a_draft_that_was_cut_can_be_kept_a_refinement_cannot() -> None:
+    assert rejection(replace(GOOD, cut="draft"), keep_cut_drafts=True) is None
+    assert rejection(replace(GOOD, cut="refinement"), keep_cut_drafts=True) is not None
+
+
 def test_every_lesson_is_in_one_of_two_files(tmp_path: Path) -> None:
     lessons = [GOOD, replace(GOOD, cut="draft"), replace(GOOD, refinement="")]
     jsonl.write(tmp_path / "in.jsonl", (lesson.to_json() for lesson in lessons))

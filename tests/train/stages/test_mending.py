@@ -1,0 +1,115 @@
+"""From constraints to a tuned adapter and what it mends: every stage, on a tiny model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from redraft.server import jsonl
+from redraft.server.options import ConfigError
+from redraft.train.data.records import read_lessons
+from redraft.train.stages import collect, constraints, mending, sft
+from redraft.train.stages.sft import SftOptions
+from tests.support import tiny_model
+
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mending")
+    tiny_model.build(folder / "model")
+    options = ["--count", "24", "--sets", "3", "--output", str(folder / "rows.jsonl")]
+    constraints.main(options)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collected(folder: Path) -> Path:
+    given = ["--data", str(folder / "rows.jsonl"), "--output", str(folder / "lessons")]
+    given += ["--model", f"model={folder / 'model'}", "within=transformers"]
+    given += ["--critic", "checks", "--max-tokens", "24", "--follow-ups", "0.5"]
+    assert collect.main(given) == 0
+    return folder / "lessons" / "collected.jsonl"
+
+
+def test_rows_of_one_instruction_share_a_draft_and_the_ways_are_told(collected: Path) -> None:
+    lessons = list(read_lessons(collected))
+    drafts: dict[str, set[str]] = {}
+    for lesson in lessons:
+        if lesson.draft_ids:
+            drafts.setdefault(lesson.meta["plain"], set()).add(lesson.draft)
+    assert all(len(each) == 1 for each in drafts.values())
+    summary = json.loads((collected.parent / "collect.json").read_text())
+    assert sum(summary["ways"].values()) == len(lessons)
+    assert summary["spent"]["reused"] > 0 or summary["spent"]["calls"] < len(lessons)
+
+
+def test_every_refinement_scores_highest(collected: Path) -> None:
+    refined = [lesson for lesson in read_lessons(collected) if lesson.refinement]
+    assert refined
+    assert {lesson.refinement_score for lesson in refined} == {10}
+
+
+def test_a_collection_that_ends_by_the_clock_keeps_what_was_made(folder: Path) -> None:
+    given = ["--data", str(folder / "rows.jsonl"), "--output", str(folder / "late")]
+    given += ["--model", f"model={folder / 'model'}", "within=transformers", "batch=1"]
+    given += ["--critic", "checks", "--max-tokens", "4", "--max-seconds", "0"]
+    assert collect.main(given) == 0
+    summary = json.loads((folder / "late" / "collect.json").read_text())
+    assert summary["left_out"] > 0
+
+
+def test_an_adapter_is_measured_before_and_after_each_iteration(
+    folder: Path, collected: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lessons = [lesson for lesson in read_lessons(collected) if lesson.refinement]
+    jsonl.write(folder / "kept.jsonl", (lesson.to_json() for lesson in lessons))
+    options = SftOptions(
+        str(folder / "model"),
+        str(folder / "adapter"),
+        lessons=(str(folder / "kept.jsonl"),),
+        mask_draft=True,
+        copied_loss=0.34,
+        lora={"r": 4, "target_modules": "all-linear"},
+        trainer={"max_steps": 2, "per_device_train_batch_size": 2, "report_to": "none"},
+    )
+    sft.train(options)
+    given = ["--data", str(folder / "rows.jsonl"), "--model", str(folder / "adapter")]
+    given += ["--output", str(folder / "mending"), "--limit", "6", "--max-tokens", "12"]
+    assert mending.main([*given, "--feedback-tokens", "12", "--refinement-tokens", "12"]) == 0
+    found = json.loads((folder / "mending" / "mending.json").read_text())["rows"]
+    assert found["instructions"] == 6
+    assert len(found["prompt_level"]) == 3  # the draft and two iterations
+    rows = list(jsonl.read(folder / "mending" / "mending.jsonl"))
+    assert all(len(row["steps"]) == 2 for row in rows)
+    assert "prompt_level" in capsys.readouterr().out
+
+
+def test_nothing_to_measure_is_an_error(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "none.jsonl").write_text("")
+    with pytest.raises(ConfigError, match="no instructions"):
+        mending.main(["--data", str(tmp_path / "none.jsonl"), "--model", "m", "--output", "o"])
+
+
+def test_surprise_is_the_mean_loss_of_the_text_whatever_it_is_read_beside(folder: Path) -> None:
+    import torch
+
+    from redraft.train.surprise import Surprise
+
+    surprise = Surprise.load(folder / "model")
+    texts = [((10, 11, 12), tuple(range(20, 20 + n))) for n in (1, 5, 30)]
+
+    async def together() -> list[float]:
+        return await asyncio.gather(*(surprise.of(*text) for text in texts))
+
+    for (prompt, text), found in zip(texts, asyncio.run(together()), strict=True):
+        ids = torch.tensor([[*prompt, *text]])
+        labels = ids.clone()
+        labels[0, : len(prompt)] = -100
+        expected = float(surprise.model(input_ids=ids, labels=labels).loss.detach())
+        assert math.isclose(found, expected, rel_tol=1e-4)

@@ -1,0 +1,49 @@
+"""The recipe for SmolLM2, every step of it, on a tiny model in its place.
+Spans: train/recipes/smollm2.yaml"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from redraft.train.recipe import load
+from redraft.train.run import run
+from tests.support import tiny_model
+
+SMALL = (
+    "steps.constraints.count=24",
+    "steps.collect.max_tokens=16",
+    "steps.stage1.trainer.max_steps=2",
+    "steps.stage1.trainer.per_device_train_batch_size=2",
+    "steps.stage1.trainer.gradient_accumulation_steps=1",
+    "steps.stage1.lora.r=4",
+    "steps.stage1.max_dropped=0.9",
+    "steps.test_constraints.count=4",
+    "steps.mending.max_tokens=8",
+    "steps.mending.feedback_tokens=8",
+    "steps.mending.refinement_tokens=8",
+)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_it_runs_from_instructions_to_figures_and_the_weights_move(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    base = tiny_model.build(tmp_path / "base")
+    output = tmp_path / "run"
+    assert run(load("smollm2", (f"base={base}", *SMALL), str(output))) == 0
+    adapter = load_file(output / "stage1" / "adapter_model.safetensors")
+    moved = [name for name, value in adapter.items() if "lora_B" in name and value.any()]
+    assert len(moved) == sum("lora_B" in name for name in adapter)
+    found = json.loads((output / "mending" / "mending.json").read_text())
+    assert found["test_constraints"]["instructions"] == 4
+
+
+def test_either_arm_can_be_chosen_and_one_number_sizes_it() -> None:
+    small = load("smollm2", ("scale=2", "steps.stage1.mask_draft=false"))
+    steps = {step.name: step.options for step in small.steps}
+    assert steps["constraints"].count == 32000
+    assert not steps["stage1"].mask_draft

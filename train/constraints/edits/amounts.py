@@ -1,0 +1,90 @@
+"""Edits that take sentences away: too many, too long, forbidden, repeated."""
+
+from __future__ import annotations
+
+import re
+
+from redraft.server.refine.checks.bounds import Bounds
+from redraft.server.refine.checks.check import Arguments
+from redraft.server.refine.checks.splitting import Text
+from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
+
+
+def shortened(kind: str, response: str, given: Arguments) -> str | None:
+    """The response up to the last sentence that is within the bound; None: the first is not."""
+    bounds = Bounds.of(given)
+    if bounds.most is None:
+        return None
+    for _, end in reversed(sentence_spans(response)):
+        kept = _without_empty_item(response[:end])
+        text = Text(kept)
+        count = {
+            "words": lambda text=text: len(text.words),
+            "sentences": lambda text=text: len(text.sentences),
+            "characters": lambda text=text: len(text.stripped),
+        }[kind]()
+        if count <= bounds.most:
+            return kept if bounds.allow(count) and kept.strip() else None
+    return None
+
+
+def _without_empty_item(text: str) -> str:
+    """A list item of which only the number was kept goes, too."""
+    return re.sub(r"\n\s*(?:\d{1,3}[.)]|[*\-])\s*\Z", "", text.rstrip())
+
+
+def excludes(response: str, given: Arguments) -> str | None:
+    """Without the sentences that have a forbidden word."""
+    pattern = "|".join(map(re.escape, given["texts"]))
+    return _dropped(response, re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE), 0)
+
+
+def seldom(response: str, given: Arguments) -> str | None:
+    """Without the sentences in which a word occurs once too often."""
+    pattern = re.compile(re.escape(given["text"]), re.IGNORECASE)
+    return _dropped(response, pattern, given["at_most"])
+
+
+def _dropped(response: str, pattern: re.Pattern[str], allowed: int) -> str | None:
+    spans, unwanted, seen = sentence_spans(response), [], 0
+    for number, (start, end) in enumerate(spans):
+        found = len(pattern.findall(response[start:end]))
+        if found and seen + found > allowed:
+            unwanted.append(number)
+        else:
+            seen += found
+    if len(unwanted) > 0.6 * len(spans):
+        return None  # little would be left
+    return without_sentences(response, unwanted)
+
+
+def no_repetition(response: str, _: Arguments) -> str:
+    seen: set[str] = set()
+    unwanted = []
+    for number, (start, end) in enumerate(sentence_spans(response)):
+        plain = " ".join(response[start:end].lower().split())
+        if plain in seen:
+            unwanted.append(number)
+        seen.add(plain)
+    return without_sentences(response, unwanted)
+
+
+def short_sentences(response: str, given: Arguments) -> str | None:
+    """Long sentences end at an "and" or "but" between clauses."""
+    most = given["at_most"]
+    text = response
+    for start, end in reversed(sentence_spans(response)):
+        sentence = response[start:end]
+        if len(Text(sentence).words) > most:
+            text = text[:start] + _split(sentence, most) + text[end:]
+    return text
+
+
+def _split(sentence: str, most: int) -> str:
+    def ended(found: re.Match[str]) -> str:
+        return f". {found[1].upper()}"
+
+    split = re.sub(r", (?:and|but|so|while) ([a-z])", ended, sentence)
+    if max(len(Text(part).words) for part in split.split(". ")) > most:
+        split = re.sub(r"(?:,|;)? (?:and|but|which|because|so that) ([a-z])", ended, sentence)
+    return split

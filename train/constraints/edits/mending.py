@@ -1,0 +1,206 @@
+"""Which edit mends which check, and in which order they are made.
+
+How to add an edit: a function from the response and the arguments of the check to the edited
+response, or None where it cannot be done; name it in ``_EDITS``, in the place it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from redraft.server.refine.checks.bounds import Bounds
+from redraft.server.refine.checks.check import Arguments, Check, Finding
+from redraft.server.refine.checks.splitting import Text
+from redraft.server.refine.checks.table import verify_all
+from redraft.train.constraints.edits import amounts, characters, ends, layout
+
+_PASSES = 3  # an edit may undo another: a phrase that is added may have a comma
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What the model must write before a response can be mended."""
+
+    words: int = 0  # by which the response must grow
+    sentences: int = 0
+    with_words: tuple[str, ...] = ()  # a sentence for each
+    questions: int = 0
+    second: bool = False  # another response
+
+    @property
+    def anything(self) -> bool:
+        return self != Needs()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTexts:
+    """What the model has written for the needs of a response."""
+
+    continuation: str = ""
+    sentences: tuple[str, ...] = ()  # with the words that were missing
+    questions: tuple[str, ...] = ()
+    second: str = ""
+
+
+def needs(findings: Sequence[Finding], response: str) -> Needs:
+    """What the model must write so that the checks that fail can pass."""
+    words = sentences = questions = 0
+    with_words: list[str] = []
+    second = False
+    text = Text(response)
+    for finding in findings:
+        if finding.passed:
+            continue
+        given, bounds = finding.check.arguments, Bounds.of(finding.check.arguments)
+        kind = finding.check.kind
+        if kind == "words":
+            words = max(words, bounds.missing(len(text.words)))
+        elif kind == "sentences":
+            sentences = max(sentences, bounds.missing(len(text.sentences)))
+        elif kind == "contains":
+            with_words += [each for each in given["texts"] if each.lower() not in text.lowered]
+        elif kind == "contains_any":
+            with_words.append(given["texts"][0])
+        elif kind == "occurrences":
+            missing = bounds.missing(text.lowered.count(given["text"].lower()))
+            with_words += [given["text"]] * missing
+        elif kind == "questions":
+            questions += bounds.missing(sum(s.endswith("?") for s in text.sentences))
+        elif kind == "ends" and given["text"] == "?":
+            questions += 1
+        elif kind == "two_responses":
+            second = True
+    return Needs(words, sentences, tuple(with_words), questions, second)
+
+
+def title_of(topic: str, response: str) -> str:
+    """The topic, else the first words of the response, as a title."""
+    words = topic.split() or [w.strip('#*<>"[]().,:;!?') for w in response.split()[:5]]
+    shown = [word for word in words if word and word.lower() not in ("a", "an", "the")][:6]
+    return " ".join(word[:1].upper() + word[1:] for word in shown) or "Untitled"
+
+
+def mend(
+    response: str,
+    checks: Sequence[Check],
+    instruction: str,
+    topic: str,
+    texts: ModelTexts = ModelTexts(),
+) -> str | None:
+    """The response, edited until every check passes; None where the edits do not get there."""
+    title = title_of(topic, response)
+    text = response.strip()
+    for number in range(_PASSES):
+        failing = [f.check for f in verify_all(checks, text, instruction) if not f.passed]
+        if not failing:
+            return text
+        added = texts if number == 0 else ModelTexts()
+        for check in sorted(failing, key=lambda check: _ORDER.get(check.kind, 0)):
+            edited = _edited(check, text, title, added)
+            if edited is None:
+                return None
+            text = edited
+    passed = all(finding.passed for finding in verify_all(checks, text, instruction))
+    return text if passed else None
+
+
+Edit = Callable[[str, Arguments], str | None]
+
+_EDITS: dict[str, Edit] = {
+    # What goes comes first: what is edited afterwards stays.
+    "no_repetition": amounts.no_repetition,
+    "excludes": amounts.excludes,
+    "occurrences": amounts.seldom,
+    "words_per_sentence": amounts.short_sentences,
+    "words": lambda response, given: amounts.shortened("words", response, given),
+    "sentences": lambda response, given: amounts.shortened("sentences", response, given),
+    "characters": lambda response, given: amounts.shortened("characters", response, given),
+    "headings": layout.no_headings,
+    "bullets": lambda response, given: layout.listed(response, given, numbered=False),
+    "numbered": lambda response, given: layout.listed(response, given, numbered=True),
+    "paragraphs": layout.paragraphs,
+    "parts": layout.parts,
+    "lines": layout.lines,
+    "sections": layout.sections,
+    "highlights": lambda response, given: characters.highlights(response, given, _marks(response)),
+    "placeholders": lambda response, given: characters.placeholders(
+        response, given, response.count("[")
+    ),
+    "letter": characters.letter,
+    "paragraph_starts": layout.paragraph_starts,
+    "starts": ends.starts,
+    "ends": ends.ends,
+    "repeats": ends.repeats,
+    "without": characters.without,
+    "numbers": characters.without_digits,
+    "lowercase": characters.lowercase,
+    "uppercase": characters.uppercase,
+    "title_case": characters.title_case,
+    "quoted": ends.quoted,
+    "code_blocks": ends.code_block,
+}
+_ADDED_FIRST = ("contains", "contains_any", "questions")
+_ORDER = {kind: number for number, kind in enumerate((*_ADDED_FIRST, *_EDITS))}
+_ORDER |= {"titled": _ORDER["starts"], "two_responses": _ORDER["highlights"], "json": len(_ORDER)}
+
+
+def _marks(response: str) -> int:
+    return len([m for m in response.replace("**", "*").split("*")[1::2] if m.strip()])
+
+
+def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str | None:
+    kind, given = check.kind, check.arguments
+    bounds = Bounds.of(given)
+    if kind in ("contains", "contains_any") or (kind == "occurrences" and "at_least" in given):
+        return _with(response, texts.sentences)
+    if kind == "questions" or (kind == "ends" and given["text"] == "?"):
+        return _with(response, texts.questions)
+    if kind in ("words", "sentences") and bounds.missing(_count(kind, response)):
+        return _grown(response, texts.continuation, kind, bounds)
+    if kind == "titled":
+        return ends.titled(response, title)
+    if kind == "headings" and bounds.least:
+        return ends.heading(response, title)
+    if kind == "json":
+        return layout.as_json(response, title)
+    if kind == "two_responses":
+        return _twice(response, texts.second)
+    edit = _EDITS.get(kind)
+    return edit(response, given) if edit else None
+
+
+def _count(kind: str, response: str) -> int:
+    text = Text(response)
+    return len(text.words if kind == "words" else text.sentences)
+
+
+def _with(response: str, sentences: Sequence[str]) -> str | None:
+    if not sentences:
+        return None
+    return response.rstrip() + joint(response) + " ".join(dict.fromkeys(sentences))
+
+
+def joint(response: str) -> str:
+    """What stands between a response and what is added: a draft that was cut goes on."""
+    text = response.strip()
+    ended = text.endswith((".", "!", "?", '"', "*", ":", ")"))
+    return "\n\n" if "\n" in text and ended else " "
+
+
+def _grown(response: str, continuation: str, kind: str, bounds: Bounds) -> str | None:
+    """With as many sentences of the continuation as are missing."""
+    text = response.rstrip()
+    for sentence in Text(continuation).sentences:
+        if sentence in response:
+            return None  # the model repeats itself
+        if not bounds.missing(_count(kind, text)):
+            break
+        text += (joint(response) if text == response.rstrip() else " ") + sentence
+    return text if bounds.allow(_count(kind, text)) else None
+
+
+def _twice(response: str, second: str) -> str | None:
+    first = response.replace("******", "").strip()
+    other = second.replace("******", "").strip()
+    return f"{first}\n\n******\n\n{other}" if other and other != first else None
