@@ -39,7 +39,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedOutputs:
     """The outputs of one model on one task beside what is published of them."""
 
     name: str
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if different else 0
 
 
-def _gsm8k(folder: Path) -> Iterator[Verified]:
+def _gsm8k(folder: Path) -> Iterator[VerifiedOutputs]:
     lines = _outputs(folder / "scored_model_solutions.jsonl")
     for model, expected in _published(folder / "expected.json", ("n", "accuracy")):
 
@@ -101,10 +101,10 @@ def _gsm8k(folder: Path) -> Iterator[Verified]:
             return Output(row["row"], right, bool(row[model]["is_correct"]))
 
         outputs = [_of(line, output, f"row, ground_truth and {model}'s solution") for line in lines]
-        yield Verified(f"gsm8k {model}", outputs, expected["n"], expected["accuracy"])
+        yield VerifiedOutputs(f"gsm8k {model}", outputs, expected["n"], expected["accuracy"])
 
 
-def _bbh(folder: Path) -> Iterator[Verified]:
+def _bbh(folder: Path) -> Iterator[VerifiedOutputs]:
     published = dict(_published(folder / "expected.json", ("n", "cot_accuracy", "direct_accuracy")))
     stored = {path.stem for path in (folder / "scored_outputs").glob("*.jsonl")}
     if unknown := sorted(stored - published.keys()):
@@ -118,7 +118,7 @@ def _bbh(folder: Path) -> Iterator[Verified]:
         for mode in MODES:
             of_mode = [output for its_mode, output in outputs if its_mode == mode]
             accuracy = expected[f"{mode}_accuracy"]
-            yield Verified(f"bbh {task} {mode}", of_mode, expected["n"], accuracy)
+            yield VerifiedOutputs(f"bbh {task} {mode}", of_mode, expected["n"], accuracy)
 
 
 def _bbh_output(row: Mapping[str, Any]) -> tuple[str, Output]:

@@ -6,23 +6,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from redraft.server.build.adapters import Lineup
-from redraft.server.cli.finding import Finding
+from redraft.server.cli.diagnosis import Diagnosis
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine import adapters
 from redraft.server.refine.adapters import PhaseAdapters
 
 
-def adapter_findings(lineup: Lineup, base: Path) -> Iterator[Finding]:
+def adapter_findings(lineup: Lineup, base: Path) -> Iterator[Diagnosis]:
     """One for each adapter, and one for each name with adapters in its phases."""
     for adapter in lineup.adapters:
         try:
             adapters.check([adapter], base)
-            yield Finding("adapter", f"{adapter.name}, {adapter.path}")
+            yield Diagnosis("adapter", f"{adapter.name}, {adapter.path}")
         except EngineError as error:
-            yield Finding.of_error("adapter", error)
+            yield Diagnosis.of_error("adapter", error)
     for variant in (lineup.main, *lineup.others):
         if variant.adapters.names:
-            yield Finding("phases", f"of {variant.name or 'the model'}: {_said(variant.adapters)}")
+            yield Diagnosis(
+                "phases", f"of {variant.name or 'the model'}: {_said(variant.adapters)}"
+            )
 
 
 def _said(phases: PhaseAdapters) -> str:

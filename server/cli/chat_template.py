@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redraft.server.cli.finding import Finding
+from redraft.server.cli.diagnosis import Diagnosis
 
 WORD = "zebra"  # to be found again in what is rendered
 USER = {"role": "user", "content": "Hello"}
@@ -16,19 +16,19 @@ TOOL = {
 }
 
 
-def template_findings(directory: Path, template: str | None = None) -> Iterator[Finding]:
+def template_findings(directory: Path, template: str | None = None) -> Iterator[Diagnosis]:
     """``template``: the text of one that is used in place of the model's own."""
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        yield Finding("tokenizer", "not looked at: transformers comes with vLLM")
+        yield Diagnosis("tokenizer", "not looked at: transformers comes with vLLM")
         return
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(directory)
     except (OSError, ValueError, KeyError, AttributeError, ImportError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         remedy = "copy the tokenizer's files again from where the model comes from"
-        yield Finding("tokenizer", f"cannot be loaded: {first}", remedy, wrong=True)
+        yield Diagnosis("tokenizer", f"cannot be loaded: {first}", remedy, wrong=True)
         return
     yield _tokenizer(tokenizer)
     if template is not None:
@@ -36,7 +36,7 @@ def template_findings(directory: Path, template: str | None = None) -> Iterator[
     yield _template(tokenizer)
 
 
-def _tokenizer(tokenizer: Any) -> Finding:
+def _tokenizer(tokenizer: Any) -> Diagnosis:
     special = [
         f"{kind} {getattr(tokenizer, f'{kind}_token')}"
         for kind in ("bos", "eos", "pad")
@@ -45,16 +45,16 @@ def _tokenizer(tokenizer: Any) -> Finding:
     text = f"{len(tokenizer)} tokens; {', '.join(special) or 'no special tokens'}"
     if not tokenizer.is_fast:
         remedy = "convert it to a tokenizer.json, which token-exact phases need"
-        return Finding("tokenizer", f"slow; {text}", remedy, wrong=True)
+        return Diagnosis("tokenizer", f"slow; {text}", remedy, wrong=True)
     if not getattr(tokenizer, "eos_token", None):
         remedy = "name the token that ends an answer as eos_token in tokenizer_config.json"
-        return Finding("tokenizer", f"fast; {text}: no answer would end", remedy)
-    return Finding("tokenizer", f"fast; {text}")
+        return Diagnosis("tokenizer", f"fast; {text}: no answer would end", remedy)
+    return Diagnosis("tokenizer", f"fast; {text}")
 
 
-def _template(tokenizer: Any) -> Finding:
+def _template(tokenizer: Any) -> Diagnosis:
     if not tokenizer.chat_template:
-        return Finding(
+        return Diagnosis(
             "template",
             "none: chats cannot be rendered",
             "serve the instruct or chat version of the model, or give a template: "
@@ -63,7 +63,7 @@ def _template(tokenizer: Any) -> Finding:
         )
     if _render(tokenizer) is None:
         remedy = "give another: --engine-arg chat-template=FILE"
-        return Finding("template", "does not render a single message", remedy, wrong=True)
+        return Diagnosis("template", "does not render a single message", remedy, wrong=True)
     knows = {
         "system messages": WORD in (_render(tokenizer, system=True) or ""),
         "tools": WORD in (_render(tokenizer, tools=[TOOL]) or ""),
@@ -74,7 +74,7 @@ def _template(tokenizer: Any) -> Finding:
     no = [name for name, known in knows.items() if not known]
     told = [f"knows {', '.join(yes)}"] if yes else []
     told += [f"does not know {', '.join(no)}"] if no else []
-    return Finding("template", "; ".join(told))
+    return Diagnosis("template", "; ".join(told))
 
 
 def _render(tokenizer: Any, system: bool = False, **options: Any) -> str | None:

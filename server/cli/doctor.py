@@ -23,7 +23,7 @@ from redraft.server.build.engines import vllm_settings
 from redraft.server.build.fetching import Fetching
 from redraft.server.build.names import ModelFiles
 from redraft.server.cli.adapters import adapter_findings
-from redraft.server.cli.finding import Finding, page
+from redraft.server.cli.diagnosis import Diagnosis, page
 from redraft.server.cli.fitness import model_findings
 from redraft.server.cli.machine import machine_findings, version_of
 from redraft.server.config import ServerConfig
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _model(config: ServerConfig) -> Iterator[Finding]:
+def _model(config: ServerConfig) -> Iterator[Diagnosis]:
     try:
         if config.engine != "vllm":
             yield from asyncio.run(_elsewhere(config))
@@ -86,13 +86,13 @@ def _model(config: ServerConfig) -> Iterator[Finding]:
             yield from model_findings(base, config, vllm_settings(config, base), on_cpu)
             yield from adapter_findings(lineup, base.directory)
     except (ConfigError, EngineError, ManifestError) as error:
-        yield Finding.of_error("model", error)
+        yield Diagnosis.of_error("model", error)
     except ModuleNotFoundError as error:
         missing = f"to look at it takes {error.name}, which comes with vLLM"
-        yield Finding("model", missing, "run: redraft install cpu", wrong=True)
+        yield Diagnosis("model", missing, "run: redraft install cpu", wrong=True)
 
 
-async def _elsewhere(config: ServerConfig) -> list[Finding]:
+async def _elsewhere(config: ServerConfig) -> list[Diagnosis]:
     """An engine that runs elsewhere is asked what it has."""
     engines = await build(config, _quiet)
     try:
@@ -100,10 +100,10 @@ async def _elsewhere(config: ServerConfig) -> list[Finding]:
         window = f"{engine.window} tokens" if engine.window else "unknown"
         tokens = "token ids" if engine.has_tokens else "text only"
         return [
-            Finding("model", engine.model),
-            Finding("window", window),
-            Finding("phases", f"{tokens}; style {engines.model.style}"),
-            *(Finding("critic", name) for name in engines.critics),
+            Diagnosis("model", engine.model),
+            Diagnosis("window", window),
+            Diagnosis("phases", f"{tokens}; style {engines.model.style}"),
+            *(Diagnosis("critic", name) for name in engines.critics),
         ]
     finally:
         await engines.close()

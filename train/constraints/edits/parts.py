@@ -9,7 +9,7 @@ from itertools import pairwise
 from redraft.server.refine.checks.splitting import split_sentences
 
 ITEM = re.compile(r"^[^\S\n]*(?:[*\-•+]|\d{1,3}[.)])[^\S\n]+(?=\S)", re.MULTILINE)
-_SEPARATOR_LINE = re.compile(r"^\s*(?:\*{3,}|-{3,}|_{3,})\s*$", re.MULTILINE)
+_SEPARATOR_LINE = re.compile(r"^[^\S\n]*+(?:\*{3,}|-{3,}|_{3,})[^\S\n]*+$", re.MULTILINE)
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """``remedy`` says what to do: where ``wrong``, so that the model can be served; else so that
     it is served better."""
 
@@ -16,13 +16,13 @@ class Finding:
     wrong: bool = False
 
     @classmethod
-    def of_error(cls, topic: str, error: Exception) -> Finding:
+    def of_error(cls, topic: str, error: Exception) -> Diagnosis:
         """Our errors say first what is wrong, and after a semicolon what to do."""
         text, _, remedy = str(error).partition("; ")
         return cls(topic, text, remedy or text, wrong=True)
 
 
-def page(title: str, findings: list[Finding]) -> str:
+def page(title: str, findings: list[Diagnosis]) -> str:
     width = max((len(finding.topic) for finding in findings), default=0)
     lines = [title]
     for finding in findings:
