@@ -40,6 +40,7 @@ from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.child_process import python_module
 from redraft.server import jsonl
 from redraft.server.engine.base import Message
+from redraft.server.jsonl import FileError
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS
@@ -284,7 +285,7 @@ def test_a_smaller_experiment_has_lessons_and_instructions_of_some_families(
     assert (
         last["lessons"] == 3 and last["right"]["draft"]["of"] == first["right"]["draft"]["of"] == 20
     )
-    with pytest.raises(ConfigError, match=r"lessons-story\.jsonl has no lessons"):
+    with pytest.raises(FileError, match="holds no lessons with a family of story"):
         data_curve.main([*arguments, "--families", "story"], Played().tools)
     with pytest.raises(ConfigError, match="no family 'sorts'; families: total, "):
         evaluate(EvaluateOptions(output=tmp_path / "never.jsonl", families=("sorts",)))
