@@ -81,7 +81,15 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
         async def find(name: str) -> ModelFiles:
             return look(name)
 
-        lineup = asyncio.run(adapters.read(config, look(config.model), find))
+        files = look(config.model)
+        try:
+            lineup = asyncio.run(adapters.read(config, files, find))
+        except ManifestError:
+            if not (files.directory / "config.json").is_file():
+                raise
+            # A whole model: the findings have its manifest among the rest.
+            yield from model_findings(files, config, vllm_settings(config, files), on_cpu)
+            return
         if (base := lineup.base) is not None:
             yield from model_findings(base, config, vllm_settings(config, base), on_cpu)
             yield from adapter_findings(lineup, base.directory)
