@@ -16,6 +16,7 @@ from redraft.train.critics import LessonCritic, independent, weighted_kappa
 from redraft.train.data.instructions import SHAPE_HELP
 from redraft.train.data.ledger import Entry
 from redraft.train.data.records import Example, Lesson
+from redraft.train.on_signal import on_signal
 from redraft.train.paid_engine import CostReached, PaidCallFailed, PaidEngine
 from redraft.train.progress import bar
 
@@ -84,7 +85,18 @@ class Collector:
         # Twice as many as may ask at once: while some wait for the disk, others ask.
         workers = min(len(drafts), 2 * self.drafter.source.max_concurrency)
         with bar(len(drafts), "collect", "lesson") as progress:
-            await asyncio.gather(*(self._work(queue, progress) for _ in range(workers)))
+            work = asyncio.gather(*(self._work(queue, progress) for _ in range(workers)))
+            with on_signal(lambda: self._stop(work)):
+                try:
+                    await work
+                except asyncio.CancelledError:
+                    if self.stopped is None:
+                        raise
+
+    def _stop(self, work: asyncio.Future[Any]) -> None:
+        """End what is under way, so that what is there can be written."""
+        self.stopped = "told to stop"
+        work.cancel()
 
     async def _work(self, queue: Iterator[tuple[int, tuple[Example, int]]], progress: Any) -> None:
         for index, (example, number) in queue:

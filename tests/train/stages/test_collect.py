@@ -192,6 +192,34 @@ def test_a_dry_run_asks_nobody_and_names_tokens_and_money(
     assert not (tmp_path / "out").exists()
 
 
+def config_file(folder: Path, given: CollectOptions, served: Served) -> Path:
+    engine = {"url": served.v1, **ENGINE}
+    path = folder / "collect.json"
+    content = {
+        "data": list(given.data),
+        "output": given.output,
+        "model": {"model": "base", **engine},
+        "critic": {"model": "critic", **engine},
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_writes_the_lessons_it_has(number: signal.Signals, tmp_path: Path) -> None:
+    ledger = tmp_path / "out" / "ledger.jsonl"
+    with serving(CriticServer(delay_s=0.02), lifespan="off") as served:
+        config = config_file(tmp_path, options(tmp_path, served, count=400), served)
+        command = [sys.executable, "-m", "redraft.train", "collect", "--config", str(config)]
+        signal_when_it_has(command, ledger, 60, number)
+        collected = len(lessons(tmp_path))
+        assert 0 < collected < 400
+        assert summary(tmp_path)["stopped"] == "told to stop"
+        subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    assert len(lessons(tmp_path)) == 400
+
+
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_nothing_is_lost_and_nothing_paid_twice(
     tmp_path: Path,
@@ -201,18 +229,7 @@ def test_killed_at_ten_random_moments_nothing_is_lost_and_nothing_paid_twice(
     ledger = tmp_path / "out" / "ledger.jsonl"
     with serving(critic, lifespan="off") as served:
         given = options(tmp_path, served, count=150)
-        config = tmp_path / "collect.json"
-        engine = {"url": served.v1, **ENGINE}
-        config.write_text(
-            json.dumps(
-                {
-                    "data": list(given.data),
-                    "output": given.output,
-                    "model": {"model": "base", **engine},
-                    "critic": {"model": "critic", **engine},
-                }
-            )
-        )
+        config = config_file(tmp_path, given, served)
         command = [sys.executable, "-m", "redraft.train", "collect", "--config", str(config)]
         for _ in range(10):
             before = whole_lines(ledger)
@@ -235,11 +252,18 @@ def whole_lines(path: Path) -> list[bytes]:
 
 
 def kill_when_it_has(command: list[str], ledger: Path, lines: int) -> None:
+    signal_when_it_has(command, ledger, lines, signal.SIGKILL)
+
+
+def signal_when_it_has(
+    command: list[str], ledger: Path, lines: int, number: signal.Signals
+) -> None:
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=dict(os.environ))
     try:
         while process.poll() is None and len(whole_lines(ledger)) < lines:
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(number)
+        process.wait(timeout=120)
     finally:
         process.kill()
         process.wait(timeout=120)
