@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -188,6 +189,7 @@ def test_a_disk_that_refuses_loses_traces_not_requests(
 def test_a_store_that_was_removed_is_made_again(
     tmp_path: Path, removed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="redraft.server.telemetry.traces")
     directory = tmp_path / "traces"
     registry, store = counted(TraceStore(directory))
     store.append("first", "small", trace())
