@@ -43,24 +43,28 @@ class Shape:
     kv_heads: int
     intermediate: int
     vocabulary: int
+    tied: bool = False  # one matrix embeds tokens and predicts them
 
     @property
     def parameters(self) -> int:
         attention = 2 * self.hidden**2 * (1 + self.kv_heads / self.heads)
         layer = attention + 3 * self.hidden * self.intermediate
-        return round(self.layers * layer + 2 * self.vocabulary * self.hidden)
+        return round(self.layers * layer + (2 - self.tied) * self.vocabulary * self.hidden)
 
     def adapter_parameters(self, rank: int) -> int:
         """The parameters of LoRA on every linear layer."""
-        widths = 4 * 2 * self.hidden + 3 * (self.hidden + self.intermediate)
+        key = self.hidden * self.kv_heads // self.heads
+        attention = 2 * 2 * self.hidden + 2 * (self.hidden + key)
+        widths = attention + 3 * (self.hidden + self.intermediate)
         return self.layers * rank * widths
 
 
-# Llama 2, as Tulu 2 has it (config.json of the released models).
+# Llama 2, as Tulu 2 has it, and SmolLM2 (config.json of the released models).
 KNOWN = {
     "tulu-2-7b": Shape(4096, 32, 32, 32, 11008, 32000),
     "tulu-2-13b": Shape(5120, 40, 40, 40, 13824, 32000),
     "tulu-2-70b": Shape(8192, 80, 64, 8, 28672, 32000),
+    "smollm2": Shape(576, 30, 9, 3, 1536, 49152, tied=True),
 }
 
 
@@ -98,6 +102,7 @@ def shape_of(model: str) -> Shape:
             content.get("num_key_value_heads", heads),
             content["intermediate_size"],
             content["vocab_size"],
+            content.get("tie_word_embeddings", False),
         )
     for name, shape in KNOWN.items():
         if Path(model).name.startswith(name):

@@ -170,7 +170,12 @@ def test_the_papers_recipes_have_its_batch_and_steps(name: str, steps: tuple[int
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("tulu-2-7b", 6_738e6), ("tulu-2-13b", 13_016e6), ("tulu-2-70b", 68_977e6)],
+    [
+        ("tulu-2-7b", 6_738e6),
+        ("tulu-2-13b", 13_016e6),
+        ("tulu-2-70b", 68_977e6),
+        ("smollm2", 134.5e6),
+    ],
 )
 def test_the_sizes_of_known_models_are_theirs(name: str, parameters: float) -> None:
     assert KNOWN[name].parameters == pytest.approx(parameters, rel=1e-3)
@@ -179,6 +184,8 @@ def test_the_sizes_of_known_models_are_theirs(name: str, parameters: float) -> N
 def test_an_adapter_has_as_many_parameters_as_peft_gives_it() -> None:
     # r * (in + out) of q, k, v, o and of gate, up, down, in each of 32 layers
     assert KNOWN["tulu-2-7b"].adapter_parameters(16) == 39_976_960
+    # keys and values of a third of the width
+    assert KNOWN["smollm2"].adapter_parameters(32) == 9_768_960
 
 
 @pytest.mark.parametrize("name", RECIPES)
