@@ -16,6 +16,7 @@ from redraft.server.refine.checks import KINDS, Check, CheckError, read_check, s
 from redraft.server.refine.checks.schema import NOT_READ, extraction_schema
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
+from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import Instruction
 
 MOST_TOKENS = 384
@@ -54,6 +55,8 @@ async def _extracted(engine: Engine, phases: Phases, instruction: Instruction) -
         written = await phases.whole(engine, ask, Step("feedback", sampling))
     except PromptTooLong:  # the list of kinds is long, and the window short
         return ()
+    except Stop:  # an interruption ends the draft, too; a spent budget may leave one
+        return ()
     return read(written.text)
 
 
@@ -72,15 +75,15 @@ def read(text: str) -> tuple[Check, ...]:
 
 def _objects(text: str) -> list[object]:
     """The elements of the list "checks"; those before the cut when the text was cut short."""
-    decoder, found = json.JSONDecoder(strict=False), []
+    decoder, contents = json.JSONDecoder(strict=False), []
     at = text.find("[") + 1
     while at and (start := text.find("{", at)) >= 0:
         try:
             content, at = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             break
-        found.append(content)
-    return found
+        contents.append(content)
+    return contents
 
 
 @cache

@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redraft.server.engine.base import Call
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.checks import KINDS, Check, read_check
 from redraft.server.refine.checks.schema import checks_schema, extraction_schema
 from redraft.server.refine.extracting import read
+from redraft.server.refine.interrupt import Interrupt
+from redraft.server.refine.loop import NoDraft
 from redraft.server.refine.policy import Policy
 from tests.support.loops import answer_to, feedback, gather, run, trace_of
 
@@ -90,3 +93,23 @@ def test_a_budget_spent_on_reading_leaves_the_draft() -> None:
     policy = {"extract_checks": True, "feedback_by": "checks", "token_budget": 1}
     trace = answer_to('{"checks": [{"kind": "quoted"}]}', "Paris", feedback(3), **policy)
     assert (trace.answer.text, trace.stop_reason) == ("Paris", "token_budget")
+
+
+def test_without_a_budget_for_reading_there_is_the_draft_alone() -> None:
+    trace = answer_to("Paris", extract_checks=True, feedback_by="checks", token_budget=0)
+    assert (trace.answer.text, trace.stop_reason) == ("Paris", "token_budget")
+
+
+def test_an_interrupt_while_the_checks_are_read_is_no_draft() -> None:
+    async def scenario() -> None:
+        interrupt = Interrupt()
+
+        async def gate(call: Call, position: int) -> None:
+            interrupt.cut("draining")
+
+        engine = ScriptedEngine('{"checks": []}', "Paris", gate=gate)
+        await gather(engine, Policy(extract_checks=True), interrupt=interrupt)
+
+    with pytest.raises(NoDraft) as failure:
+        run(scenario())
+    assert failure.value.reason == "draining"
