@@ -9,7 +9,7 @@ from functools import lru_cache
 from redraft.server.refine.checks.arguments import character, text, texts, whole
 from redraft.server.refine.checks.check import Arguments, Kind, Verified, failed, passed
 from redraft.server.refine.checks.counting import count_kind
-from redraft.server.refine.checks.evidence import around, listed, quote
+from redraft.server.refine.checks.evidence import around, counted, listed, quote
 from redraft.server.refine.checks.splitting import Text
 
 _NAMES = {",": "commas", ".": "full stops", "!": "exclamation marks", "?": "question marks"}
@@ -102,7 +102,8 @@ def _repeated(response: Text, _: Arguments) -> Verified:
 def _sentence_contains(response: Text, arguments: Arguments) -> Verified:
     number, phrase = arguments["sentence"], arguments["text"]
     if number > len(response.sentences):
-        return failed(f"{len(response.sentences)} sentences", "Write more sentences.")
+        evidence = counted(len(response.sentences), "sentence", "sentences")
+        return failed(evidence, "Write more sentences.")
     sentence = response.sentences[number - 1]
     if _anywhere(phrase).search(sentence):
         return passed(f"found {quote(sentence)}")

@@ -93,5 +93,5 @@ def _arguments(kind: Kind, values: Json) -> Json:
 
 def _unknown(kind: Any) -> str:
     near = difflib.get_close_matches(str(kind)[:40], KINDS, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
+    meant = f"; did you mean {near[0]!r}?" if near else "."
     return f"kind is {shown(kind)}{meant} The kinds are {', '.join(KINDS)}"

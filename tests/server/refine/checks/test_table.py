@@ -80,6 +80,7 @@ def test_a_wrong_argument_is_refused_by_name(kind: Kind, value: Any) -> None:
         ("words", "a check is 'words'; expected an object"),
         ({}, "a check has no kind; expected one of words, sentences"),
         ({"kind": "word"}, "kind is 'word'; did you mean 'words'?"),
+        ({"kind": "sung"}, r"kind is 'sung'\. The kinds are words, sentences"),
         ({"kind": ["words"]}, "kind is a list"),
         ({"kind": "words"}, "got none of the bounds; expected at_least"),
         ({"kind": "words", "exactly": 3, "at_least": 2}, "got at_least and exactly of the bounds"),
@@ -104,6 +105,11 @@ def test_checks_are_a_list_with_a_limit() -> None:
         read_checks(quoted)
     with pytest.raises(CheckError, match=f"at most {MOST_CHECKS}"):
         read_checks([quoted] * (MOST_CHECKS + 1))
+
+
+def test_a_response_with_too_few_sentences_is_told_how_many_it_has() -> None:
+    check = read_check({"kind": "sentence_contains", "sentence": 2, "text": "rain"})
+    assert verify(check, "It may rain.").found == "1 sentence"
 
 
 def test_one_text_stands_for_a_list_of_one() -> None:
