@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from redraft.server.refine.checks.pattern import PatternError, compiled
+
 LONGEST_TEXT = 20_000  # characters of an argument
 MOST_TEXTS = 100
 LARGEST = 10**9
+_TEXT = {"type": "string", "minLength": 1}
 
 
 class CheckError(ValueError):
@@ -27,8 +30,7 @@ class Argument:
 
 
 def text(name: str, says: str, *, required: bool = True) -> Argument:
-    schema = {"type": "string", "minLength": 1}
-    return Argument(name, lambda value: read_text(name, value), schema, says, required)
+    return Argument(name, lambda value: read_text(name, value), _TEXT, says, required)
 
 
 def texts(name: str, says: str) -> Argument:
@@ -40,8 +42,7 @@ def texts(name: str, says: str) -> Argument:
             raise CheckError(f"{name} has {len(values)} texts; it takes 1 to {MOST_TEXTS}")
         return [read_text(name, each) for each in values]
 
-    one = {"type": "string", "minLength": 1}
-    schema = {"type": "array", "items": one, "minItems": 1, "maxItems": MOST_TEXTS}
+    schema = {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": MOST_TEXTS}
     return Argument(name, read, schema, says)
 
 
@@ -51,7 +52,7 @@ def character(name: str, says: str) -> Argument:
             raise CheckError(f"{name} is {shown(value)}; it should be one character")
         return value
 
-    return Argument(name, read, {"type": "string", "minLength": 1, "maxLength": 1}, says)
+    return Argument(name, read, {**_TEXT, "maxLength": 1}, says)
 
 
 def one_of(name: str, choices: tuple[str, ...], says: str, *, required: bool = True) -> Argument:
@@ -79,11 +80,28 @@ def number(name: str, says: str, *, required: bool = True) -> Argument:
     return Argument(name, read, {"type": "number"}, says, required)
 
 
+def pattern(name: str, says: str) -> Argument:
+    def read(value: Any) -> str:
+        return read_pattern(name, read_text(name, value))
+
+    return Argument(name, read, _TEXT, says)
+
+
 def read_text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise CheckError(f"{name} is {shown(value)}; it should be a text that is not empty")
     if len(value) > LONGEST_TEXT:
         raise CheckError(f"{name} has {len(value)} characters; it takes {LONGEST_TEXT} at most")
+    return value
+
+
+def read_pattern(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise CheckError(f"{name} is {shown(value)}; it should be a text")
+    try:
+        compiled(value)
+    except PatternError as error:
+        raise CheckError(f"{name} is {shown(value)}: {error}") from None
     return value
 
 

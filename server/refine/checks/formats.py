@@ -5,22 +5,13 @@ from __future__ import annotations
 import ast
 import json
 import re
-from functools import lru_cache
 from typing import Any
 
 from redraft.server.refine.checks import json_schema, languages
-from redraft.server.refine.checks.arguments import (
-    Argument,
-    CheckError,
-    number,
-    one_of,
-    read_text,
-    shown,
-    texts,
-)
+from redraft.server.refine.checks.arguments import Argument, number, one_of, pattern, shown, texts
 from redraft.server.refine.checks.check import Arguments, Kind, Verified, failed, passed
 from redraft.server.refine.checks.evidence import around, counted, listed, quote
-from redraft.server.refine.checks.pattern import Pattern, PatternError
+from redraft.server.refine.checks.pattern import compiled
 from redraft.server.refine.checks.splitting import Text
 from redraft.server.refine.checks.steps import Steps, TooManySteps
 
@@ -62,21 +53,15 @@ def _matches_schema(response: Text, arguments: Arguments) -> Verified:
     return passed(f"found {shown(value)}")
 
 
-@lru_cache(maxsize=128)
-def _compiled(pattern: str) -> Pattern:
-    return Pattern(pattern)
-
-
 def _matches_pattern(response: Text, arguments: Arguments) -> Verified:
-    pattern = arguments["pattern"]
     try:
-        found = _compiled(pattern).search(response.raw, Steps())
+        span = compiled(arguments["pattern"]).search(response.raw, Steps())
     except TooManySteps:
         return failed("too long to be checked", "Write a shorter answer.")
-    if found is None:
-        advice = f"Write what matches {quote(pattern)}."
+    if span is None:
+        advice = f"Write what matches {quote(arguments['pattern'])}."
         return failed(f"no match; begins {quote(response.stripped)}", advice)
-    return passed(f"found {around(response.raw, *found, margin=0)}")
+    return passed(f"found {around(response.raw, *span, margin=0)}")
 
 
 def _one_of(response: Text, arguments: Arguments) -> Verified:
@@ -150,19 +135,6 @@ def _script(response: Text, arguments: Arguments) -> Verified:
     return passed(f"no letters of another script than {wanted}")
 
 
-def _pattern_argument() -> Argument:
-    def read(value: Any) -> str:
-        pattern = read_text("pattern", value)
-        try:
-            _compiled(pattern)
-        except PatternError as error:
-            raise CheckError(f"pattern is {shown(pattern)}: {error}") from None
-        return pattern
-
-    schema = {"type": "string", "minLength": 1}
-    return Argument("pattern", read, schema, "a regular expression, searched in the response")
-
-
 FORMATS = (
     Kind(
         "json",
@@ -195,7 +167,7 @@ FORMATS = (
         example={"pattern": r"^\d{3}-\d{4}$"},
         right="555-0199",
         wrong="5550199",
-        arguments=(_pattern_argument(),),
+        arguments=(pattern("pattern", "a regular expression, searched in the response"),),
     ),
     Kind(
         "one_of",

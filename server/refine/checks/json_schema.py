@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from redraft.server.refine.checks.arguments import CheckError, shown
-from redraft.server.refine.checks.pattern import Pattern, PatternError
+from redraft.server.refine.checks.arguments import CheckError, read_pattern, shown
+from redraft.server.refine.checks.pattern import compiled
 from redraft.server.refine.checks.steps import Steps
 
 DEEPEST, MOST_SCHEMAS = 20, 500
@@ -78,10 +78,7 @@ def _check(schema: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or name not in _TYPES:
             raise CheckError(f"type is {shown(name)}; expected one of {', '.join(_TYPES)}")
     if "pattern" in schema:
-        try:
-            Pattern(schema["pattern"] if isinstance(schema["pattern"], str) else "(")
-        except PatternError as error:
-            raise CheckError(f"pattern is {shown(schema['pattern'])}: {error}") from None
+        read_pattern("pattern", schema["pattern"])
 
 
 def _type_names(schema: Mapping[str, Any]) -> list[Any]:
@@ -116,7 +113,7 @@ def _wrong_text(value: str, schema: Mapping[str, Any], steps: Steps, at: str) ->
     if wrong := _wrong_size(len(value), schema, "Length", at, "characters"):
         return wrong
     if "pattern" in schema:
-        pattern = Pattern(schema["pattern"])
+        pattern = compiled(schema["pattern"])
         steps.take(pattern.size)
         if pattern.search(value, steps) is None:
             return f"{at} is {shown(value)}, which does not match {shown(schema['pattern'])}"

@@ -85,6 +85,11 @@ class Pattern:
         return ready, len(seen) + 1
 
 
+@lru_cache(maxsize=128)
+def compiled(pattern: str) -> Pattern:
+    return Pattern(pattern)
+
+
 class _Parser:
     """Recursive descent. Programs are joined and repeated as lists: their jumps are relative."""
 

@@ -69,6 +69,7 @@ def test_what_is_wrong_with_a_value_is_said(value: Any, schema: Any, wrong: str 
         ({"anyOf": []}, "anyOf is a list; it should be a list that is not empty"),
         ({"properties": []}, "properties is a list; it should be an object"),
         ({"items": 3}, "schema has 3 where an object is expected"),
+        ({"pattern": 3}, "pattern is 3; it should be a text"),
         ({"pattern": "(?=a)"}, r"pattern is '\(\?=a\)': groups"),
         ({"anyOf": [{}] * 501}, "schema is too large"),
     ],
