@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from redraft.server.engine.base import Constraint
+from redraft.server.refine.limits import MOST_OF_FEEDBACK
 from redraft.server.refine.srt_format import (
     HIGHEST_SCORE,
     LOWEST_SCORE,
@@ -25,7 +26,6 @@ from redraft.server.refine.srt_format import (
 FormOrigin = Literal["trained", "grammar", "json_schema", "free_text"]
 FORM_ORIGINS: tuple[FormOrigin, ...] = get_args(FormOrigin)
 
-MOST_TOKENS = 512  # no feedback needs more; it is the default limit of feedback, too
 HEADING_TOKENS = 24  # of the three headings and the score
 CHARACTERS = {1: 3, 2: 1}  # a token stands for, by attempt: prose has 4 or 5, other scripts less
 LONGEST_LINE = 240  # characters: a small model that repeats itself does so within a line
@@ -51,7 +51,7 @@ class FeedbackForm:
     def constraints(self, max_tokens: int | None, attempt: int = 1) -> tuple[Constraint, ...]:
         """The form in every way an engine may take, the strictest first. The grammar's lines are
         so short that the text ends within ``max_tokens``; a second attempt is shorter still."""
-        return Constraint("grammar", grammar(max_tokens or MOST_TOKENS, attempt)), SCHEMA
+        return Constraint("grammar", grammar(max_tokens or MOST_OF_FEEDBACK, attempt)), SCHEMA
 
     def reader(self) -> FormReader:
         return FormReader()
@@ -60,7 +60,7 @@ class FeedbackForm:
 def grammar(max_tokens: int, attempt: int = 1) -> str:
     """EBNF as xgrammar has it."""
     # Limits are rounded down to powers of two: engines keep the grammars they have compiled.
-    tokens = 1 << (min(max_tokens, MOST_TOKENS).bit_length() - 1)
+    tokens = 1 << (min(max_tokens, MOST_OF_FEEDBACK).bit_length() - 1)
     lines = max(1, min(3, tokens // 128))
     room = (tokens - HEADING_TOKENS) * CHARACTERS[min(attempt, 2)]
     longest = max(SHORTEST_LINE, min(LONGEST_LINE, room // (2 * lines)))

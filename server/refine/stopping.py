@@ -21,7 +21,6 @@ class Stop(Exception):
     def __init__(self, reason: StopReason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason: StopReason = reason
-        self.detail = detail
 
 
 def before_feedback(policy: Policy, findings: Sequence[Finding]) -> StopReason | None:

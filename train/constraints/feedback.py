@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from redraft.server.refine.checks.check import Finding
-from redraft.server.refine.checks.report import NOTHING_TO_DO, feedback_of, score_of
+from redraft.server.refine.checks.report import NOTHING_TO_DO, feedback_of
+from redraft.server.refine.checks.scoring import score_of
 from redraft.server.refine.srt_format import HIGHEST_SCORE, render_feedback
 
 NOTHING_FOUND = "\n- nothing that was asked for is missing."

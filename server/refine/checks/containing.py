@@ -70,12 +70,8 @@ def _occurrences(response: Text, arguments: Arguments) -> Sequence[str]:
 
 
 def _letters(response: Text, arguments: Arguments) -> Sequence[str]:
-    wanted = arguments["letter"].lower()
-    return range_of(response.lowered.count(wanted))
-
-
-def range_of(count: int) -> Sequence[str]:
-    return [""] * count
+    letter: str = arguments["letter"]
+    return letter * response.lowered.count(letter.lower())
 
 
 def _in_order(response: Text, arguments: Arguments) -> Verified:

@@ -14,7 +14,6 @@ from redraft.server.refine.checks.splitting import Text
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _EMOJI = re.compile("[\U0001f300-\U0001f64f\U0001f680-\U0001f6ff\U0001f900-\U0001faff☀-➿]")
-_MARKDOWN_DIVIDER = re.compile(r"\s?\*\*\*\s?")
 
 
 def _asks(sentence: str) -> bool:

@@ -10,8 +10,6 @@ from redraft.server.refine.checks.scoring import score_of
 from redraft.server.refine.srt_format import render_feedback
 from redraft.server.refine.trace import Feedback
 
-__all__ = ["NOTHING_TO_DO", "beside", "feedback_of", "lines_of", "score_of"]
-
 NOTHING_TO_DO = "Nothing to change."
 
 
