@@ -9,7 +9,7 @@ from functools import lru_cache
 from redraft.server.refine.checks.arguments import character, text, texts, whole
 from redraft.server.refine.checks.check import Arguments, Kind, Verified, failed, passed
 from redraft.server.refine.checks.counting import count_kind
-from redraft.server.refine.checks.evidence import around, counted, listed, quote
+from redraft.server.refine.checks.evidence import around, counted, joined, listed, quote
 from redraft.server.refine.checks.splitting import Text
 
 _NAMES = {",": "commas", ".": "full stops", "!": "exclamation marks", "?": "question marks"}
@@ -61,8 +61,9 @@ def _without(response: Text, arguments: Arguments) -> Verified:
 
 
 def _characters(arguments: Arguments) -> str:
-    names = [_NAMES.get(each, quote(each)) for each in dict.fromkeys(arguments["characters"])]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return joined(
+        [_NAMES.get(each, quote(each)) for each in dict.fromkeys(arguments["characters"])]
+    )
 
 
 def _occurrences(response: Text, arguments: Arguments) -> Sequence[str]:

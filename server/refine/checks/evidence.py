@@ -51,4 +51,9 @@ def listed(texts: Sequence[str], word: str = "and") -> str:
     shown = [quote(text) for text in texts]
     if len(shown) > 5:
         shown = [*shown[:5], f"{len(texts) - 5} more"]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} {word} {shown[-1]}"
+    return joined(shown, word)
+
+
+def joined(parts: Sequence[str], word: str = "and") -> str:
+    """ "a, b and c" """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"

@@ -21,11 +21,15 @@ _HEADING = re.compile(r"^#{1,6}[^\S\n]+\S.*$", re.MULTILINE)
 
 
 def _starts(response: Text, arguments: Arguments) -> Verified:
-    wanted = arguments["text"].strip()
+    return _begins(response, arguments["text"], "Begin with")
+
+
+def _begins(response: Text, beginning: str, advice: str) -> Verified:
+    beginning = beginning.strip()
     evidence = f"begins {quote(response.stripped)}"
-    if response.stripped.lower().startswith(wanted.lower()):
+    if response.stripped.lower().startswith(beginning.lower()):
         return passed(evidence)
-    return failed(evidence, f"Begin with {quote(wanted)}.")
+    return failed(evidence, f"{advice} {quote(beginning)}.")
 
 
 def _ends(response: Text, arguments: Arguments) -> Verified:
@@ -92,11 +96,8 @@ def _two_responses(response: Text, _: Arguments) -> Verified:
 
 
 def _repeats(response: Text, arguments: Arguments) -> Verified:
-    wanted = arguments.get("text", response.instruction).strip()
-    evidence = f"begins {quote(response.stripped)}"
-    if response.stripped.lower().startswith(wanted.lower()):
-        return passed(evidence)
-    return failed(evidence, f"First repeat word for word: {quote(wanted)}.")
+    request = arguments.get("text", response.instruction)
+    return _begins(response, request, "First repeat word for word:")
 
 
 def _paragraph_starts(response: Text, arguments: Arguments) -> Verified:
