@@ -85,8 +85,8 @@ class SrtAsker:
 
     async def _chat_ids(self) -> tuple[int, ...]:
         if self._chat is None:
-            asked = self._instruction
-            self._chat = await self.engine.encode_chat(asked.messages, asked.options)
+            instruction = self._instruction
+            self._chat = await self.engine.encode_chat(instruction.messages, instruction.options)
         return self._chat
 
     async def _ids(self, text: ResponseText | Feedback) -> tuple[int, ...]:

@@ -211,12 +211,12 @@ class Phases:
 
     def _left(self, step: Step) -> int | None:
         """The tokens that the tighter of the two limits leaves for this call."""
-        limits = []
+        left = []
         if self._budget is not None and self._charged(step):
-            limits.append(self._budget - self._spent)
+            left.append(self._budget - self._spent)
         if self._total is not None:
-            limits.append(self._total - self._generated)
-        return min(limits, default=None)
+            left.append(self._total - self._generated)
+        return min(left, default=None)
 
     def _charged(self, step: Step) -> bool:
         """Whether the call counts against the budget: the first draft does not, which is written

@@ -68,13 +68,13 @@ class Requests:
 
 
 def _check(name: str, request: str, known: tuple[str, ...], needed: tuple[str, ...]) -> None:
-    found = _PLACEHOLDER.findall(request)
-    if unknown := [each for each in found if each not in known]:
+    placeholders = _PLACEHOLDER.findall(request)
+    if unknown := [each for each in placeholders if each not in known]:
         names = ", ".join(f"{{{each}}}" for each in known)
         raise ValueError(
             f"the request for {name} has the placeholder {{{unknown[0]}}}; known are {names}"
         )
-    if missing := [each for each in needed if each not in found]:
+    if missing := [each for each in needed if each not in placeholders]:
         raise ValueError(
             f"the request for {name} has no placeholder {{{missing[0]}}}; it needs one"
         )

@@ -25,8 +25,8 @@ class Stop(Exception):
 
 def before_feedback(policy: Policy, findings: Sequence[Finding]) -> StopReason | None:
     """Stop when a response passes all checks, unless its feedback has to be good enough, too."""
-    asked = policy.good_enough is not None and policy.feedback_by == "model"
-    if all_hold(findings) and not asked and not policy.feedback_only:
+    needs_score = policy.good_enough is not None and policy.feedback_by == "model"
+    if all_hold(findings) and not needs_score and not policy.feedback_only:
         return "checks_passed"
     return None
 

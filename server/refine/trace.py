@@ -130,11 +130,10 @@ class Trace:
         scores = [i.feedback.score for i in self.iterations]
         if not scores and (feedback := self.drafts[self.picked].feedback):
             scores = [feedback.score]
-        missing = len(self.responses) - len(scores)
-        given = (*scores, *[None] * missing)[: len(self.responses)]
+        scores += [None] * (len(self.responses) - len(scores))
         return tuple(
             score_of(response.findings) if score is None and response.findings else score
-            for score, response in zip(given, self.responses, strict=True)
+            for score, response in zip(scores, self.responses, strict=False)
         )
 
     @property

@@ -15,12 +15,14 @@ class Verifying:
 
     def __init__(self, checks: Sequence[Check], instruction: Instruction) -> None:
         self._checks = checks
-        self._asked = instruction.messages[-1].content if instruction.messages else ""
+        self._instruction = instruction.messages[-1].content if instruction.messages else ""
 
     async def verified(self, response: ResponseText) -> ResponseText:
         """The response with what the checks find in it. In a thread: other requests need not wait
         for a long text."""
         if not self._checks:
             return response
-        findings = await asyncio.to_thread(verify_all, self._checks, response.text, self._asked)
+        findings = await asyncio.to_thread(
+            verify_all, self._checks, response.text, self._instruction
+        )
         return replace(response, findings=findings)

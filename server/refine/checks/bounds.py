@@ -60,23 +60,23 @@ class Bounds:
 
 def read(values: Mapping[str, Any]) -> dict[str, Any]:
     """The bounds among the arguments of a check; CheckError unless they make one range."""
-    given: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     for name in NAMES:
         if name not in values:
             continue
         value = values[name]
         if name != "between":
-            given[name] = read_whole(name, value)
+            limits[name] = read_whole(name, value)
         elif isinstance(value, list) and len(value) == 2:
-            given[name] = [read_whole(name, each) for each in value]
+            limits[name] = [read_whole(name, each) for each in value]
         else:
             raise CheckError(f"between is {shown(value)}; it should be two numbers, as [3, 5]")
-    if not given or (len(given) > 1 and given.keys() != {"at_least", "at_most"}):
-        got = " and ".join(given) or "none"
+    if not limits or (len(limits) > 1 and limits.keys() != {"at_least", "at_most"}):
+        got = " and ".join(limits) or "none"
         raise CheckError(
             f"got {got} of the bounds; expected at_least, at_most or both, exactly, or between"
         )
-    bounds = Bounds.of(given)
+    bounds = Bounds.of(limits)
     if bounds.least is not None and bounds.most is not None and bounds.least > bounds.most:
         raise CheckError(f"nothing is from {bounds.least} to {bounds.most}; give the lower first")
-    return given
+    return limits

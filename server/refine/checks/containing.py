@@ -39,24 +39,24 @@ def _contains(response: Text, arguments: Arguments) -> Verified:
 
 def _contains_any(response: Text, arguments: Arguments) -> Verified:
     for phrase in arguments["texts"]:
-        if found := _anywhere(phrase).search(response.raw):
-            return passed(f"found {around(response.raw, *found.span())}")
+        if match := _anywhere(phrase).search(response.raw):
+            return passed(f"found {around(response.raw, *match.span())}")
     return failed("found none of them", f"Use {listed(arguments['texts'], 'or')}.")
 
 
 def _excludes(response: Text, arguments: Arguments) -> Verified:
     for phrase in arguments["texts"]:
-        if found := _as_word(phrase).search(response.raw):
-            evidence = f"found {around(response.raw, *found.span())}"
+        if match := _as_word(phrase).search(response.raw):
+            evidence = f"found {around(response.raw, *match.span())}"
             return failed(evidence, f"Do without {quote(phrase)}.")
     return passed("found none of them")
 
 
 def _without(response: Text, arguments: Arguments) -> Verified:
-    found = re.compile(f"[{re.escape(arguments['characters'])}]").search(response.raw)
-    if found is None:
+    match = re.compile(f"[{re.escape(arguments['characters'])}]").search(response.raw)
+    if match is None:
         return passed("found none")
-    evidence = f"found {around(response.raw, *found.span())}"
+    evidence = f"found {around(response.raw, *match.span())}"
     return failed(evidence, f"Remove all {_characters(arguments)}.")
 
 
@@ -78,11 +78,11 @@ def _letters(response: Text, arguments: Arguments) -> Sequence[str]:
 def _in_order(response: Text, arguments: Arguments) -> Verified:
     at = 0
     for phrase in arguments["texts"]:
-        found = _anywhere(phrase).search(response.raw, at)
-        if found is None:
+        match = _anywhere(phrase).search(response.raw, at)
+        if match is None:
             where = "after the ones before it" if at else "anywhere"
             return failed(f"no {quote(phrase)} {where}", f"Bring {quote(phrase)} in its place.")
-        at = found.end()
+        at = match.end()
     return passed(f"found {listed(arguments['texts'])}")
 
 
@@ -111,7 +111,7 @@ _EXAMPLE = {"texts": ["tide", "moon"]}
 CONTAINING = (
     Kind(
         "contains",
-        lambda given: f"contains {listed(given['texts'])}",
+        lambda arguments: f"contains {listed(arguments['texts'])}",
         _contains,
         example=_EXAMPLE,
         right="The Moon draws the tides.",
@@ -120,7 +120,7 @@ CONTAINING = (
     ),
     Kind(
         "contains_any",
-        lambda given: f"contains {listed(given['texts'], 'or')}",
+        lambda arguments: f"contains {listed(arguments['texts'], 'or')}",
         _contains_any,
         example=_EXAMPLE,
         right="The moon is up.",
@@ -129,7 +129,7 @@ CONTAINING = (
     ),
     Kind(
         "contains_in_order",
-        lambda given: f"contains {listed(given['texts'])}, in this order",
+        lambda arguments: f"contains {listed(arguments['texts'])}, in this order",
         _in_order,
         example={"texts": ["first", "then"]},
         right="First mix, then bake.",
@@ -138,7 +138,7 @@ CONTAINING = (
     ),
     Kind(
         "excludes",
-        lambda given: f"does not contain {listed(given['texts'], 'or')}",
+        lambda arguments: f"does not contain {listed(arguments['texts'], 'or')}",
         _excludes,
         example={"texts": ["rock"]},
         right="A rocket is on the way.",
@@ -147,7 +147,7 @@ CONTAINING = (
     ),
     Kind(
         "without",
-        lambda given: f"no {_characters(given)}",
+        lambda arguments: f"no {_characters(arguments)}",
         _without,
         example={"characters": ","},
         right="It was fun and easy.",
@@ -156,8 +156,8 @@ CONTAINING = (
     ),
     count_kind(
         "occurrences",
-        lambda given: f"occurrence of {quote(given['text'])}",
-        lambda given: f"occurrences of {quote(given['text'])}",
+        lambda arguments: f"occurrence of {quote(arguments['text'])}",
+        lambda arguments: f"occurrences of {quote(arguments['text'])}",
         _occurrences,
         quoted=False,
         arguments=(text("text", "what is counted, in any case, within words too"),),
@@ -167,8 +167,8 @@ CONTAINING = (
     ),
     count_kind(
         "letter",
-        lambda given: f"letter {quote(given['letter'])}",
-        lambda given: f"letters {quote(given['letter'])}",
+        lambda arguments: f"letter {quote(arguments['letter'])}",
+        lambda arguments: f"letters {quote(arguments['letter'])}",
         _letters,
         quoted=False,
         arguments=(character("letter", "what is counted, in any case"),),
@@ -178,7 +178,7 @@ CONTAINING = (
     ),
     Kind(
         "sentence_contains",
-        lambda given: f"sentence {given['sentence']} contains {quote(given['text'])}",
+        lambda arguments: f"sentence {arguments['sentence']} contains {quote(arguments['text'])}",
         _sentence_contains,
         example={"sentence": 2, "text": "rain"},
         right="It is grey. It may rain.",

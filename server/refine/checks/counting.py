@@ -28,23 +28,23 @@ def count_kind(
 ) -> Kind:
     """A kind that passes when the number of ``items`` is within its bounds."""
 
-    def says(given: Arguments) -> str:
-        return Bounds.of(given).in_words(_noun(one, given), _noun(many, given))
+    def says(values: Arguments) -> str:
+        return Bounds.of(values).in_words(_noun(one, values), _noun(many, values))
 
-    def verify(text: Text, given: Arguments) -> Verified:
-        found = items(text, given)
-        bounds, nouns = Bounds.of(given), (_noun(one, given), _noun(many, given))
-        evidence = counted(len(found), *nouns)
-        if quoted and found:
-            evidence = f"{evidence}: {quotes(found)}"
-        if missing := bounds.missing(len(found)):
+    def verify(text: Text, values: Arguments) -> Verified:
+        parts = items(text, values)
+        bounds, nouns = Bounds.of(values), (_noun(one, values), _noun(many, values))
+        evidence = counted(len(parts), *nouns)
+        if quoted and parts:
+            evidence = f"{evidence}: {quotes(parts)}"
+        if missing := bounds.missing(len(parts)):
             return failed(evidence, f"Add {counted(missing, *nouns)}.")
-        if excess := bounds.excess(len(found)):
+        if excess := bounds.excess(len(parts)):
             return failed(evidence, f"Remove {counted(excess, *nouns)}.")
         return passed(evidence)
 
     return Kind(name, says, verify, example, right, wrong, arguments, bounded=True)
 
 
-def _noun(noun: Noun, given: Arguments) -> str:
-    return noun if isinstance(noun, str) else noun(given)
+def _noun(noun: Noun, values: Arguments) -> str:
+    return noun if isinstance(noun, str) else noun(values)

@@ -142,7 +142,7 @@ COUNTS = (
     ),
     Kind(
         "words_per_sentence",
-        lambda given: f"{Bounds.of(given).in_words('word', 'words')} in every sentence",
+        lambda arguments: f"{Bounds.of(arguments).in_words('word', 'words')} in every sentence",
         _sentence_words,
         example={"at_most": 6},
         right="The sun rose. Birds sang in the trees.",
@@ -151,7 +151,7 @@ COUNTS = (
     ),
     Kind(
         "word_length",
-        lambda given: f"no word longer than {given['at_most']} letters",
+        lambda arguments: f"no word longer than {arguments['at_most']} letters",
         _long_words,
         example={"at_most": 5},
         right="We walk home.",

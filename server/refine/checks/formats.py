@@ -119,9 +119,11 @@ _PARSERS = {
 
 def _language(response: Text, arguments: Arguments) -> Verified:
     wanted = arguments["language"]
-    found = languages.detect(response.raw)
-    evidence = f"reads as {languages.NAMES[found]}" if found else "no language to be recognised"
-    if found in (wanted, None):
+    language = languages.detect(response.raw)
+    evidence = (
+        f"reads as {languages.NAMES[language]}" if language else "no language to be recognised"
+    )
+    if language in (wanted, None):
         return passed(evidence)
     return failed(evidence, f"Write in {languages.NAMES[wanted]} alone.")
 
@@ -162,7 +164,7 @@ FORMATS = (
     ),
     Kind(
         "regex",
-        lambda given: f"matches {quote(given['pattern'])}",
+        lambda arguments: f"matches {quote(arguments['pattern'])}",
         _matches_pattern,
         example={"pattern": r"^\d{3}-\d{4}$"},
         right="555-0199",
@@ -171,7 +173,7 @@ FORMATS = (
     ),
     Kind(
         "one_of",
-        lambda given: f"is {listed(given['options'], 'or')}",
+        lambda arguments: f"is {listed(arguments['options'], 'or')}",
         _one_of,
         example={"options": ["yes", "no"]},
         right="yes",
@@ -180,7 +182,7 @@ FORMATS = (
     ),
     Kind(
         "equals",
-        lambda given: f"the last number is {given['value']}",
+        lambda arguments: f"the last number is {arguments['value']}",
         _equals,
         example={"value": 42},
         right="6 times 7 is 42.",
@@ -192,7 +194,7 @@ FORMATS = (
     ),
     Kind(
         "code",
-        lambda given: f"has a {given['language'].capitalize()} code block that parses",
+        lambda arguments: f"has a {arguments['language'].capitalize()} code block that parses",
         _code,
         example={"language": "python"},
         right="```python\nprint(1)\n```",
@@ -201,7 +203,7 @@ FORMATS = (
     ),
     Kind(
         "language",
-        lambda given: f"written in {languages.NAMES[given['language']]}",
+        lambda arguments: f"written in {languages.NAMES[arguments['language']]}",
         _language,
         example={"language": "fr"},
         right="Le train est en retard de dix minutes.",
@@ -210,7 +212,7 @@ FORMATS = (
     ),
     Kind(
         "script",
-        lambda given: f"written in {given['script']} letters",
+        lambda arguments: f"written in {arguments['script']} letters",
         _script,
         example={"script": "Cyrillic"},
         right="Привет, мир 2026!",

@@ -152,11 +152,11 @@ ne छ को मा र ले छन् हो लागि पनि यो �
 
 def _function_words(lines: str) -> dict[str, list[str]]:
     """Each word, and the languages that have it."""
-    found: dict[str, list[str]] = {}
+    languages: dict[str, list[str]] = {}
     for language, *words in map(str.split, lines.strip().splitlines()):
         for word in words:
-            found.setdefault(word, []).append(language)
-    return found
+            languages.setdefault(word, []).append(language)
+    return languages
 
 
 _FUNCTION_WORDS = {

@@ -38,10 +38,10 @@ def _kinds(name: str) -> list[Kind]:
     if not module or not function:
         raise ValueError(f"checks is {name!r}, expected module:function, such as my_checks:all")
     try:
-        found = getattr(importlib.import_module(module), function)
+        function_of_kinds = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"checks {name!r} cannot be imported: {error}") from error
-    kinds = found()
+    kinds = function_of_kinds()
     if not isinstance(kinds, Iterable):
         raise ValueError(f"{name} gives {kinds!r}, expected a list of Kind")
     return list(kinds)

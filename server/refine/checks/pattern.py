@@ -154,18 +154,18 @@ class _Parser:
         return program
 
     def _repeated(self, part: Program) -> Program:
-        found = _REPEAT.match(self._pattern, self._at)
-        assert found is not None
-        self._at = found.end()
+        repeat = _REPEAT.match(self._pattern, self._at)
+        assert repeat is not None
+        self._at = repeat.end()
         self._take("?")  # the shortest match first: whether there is one is all the same
         if self._at < len(self._pattern) and _REPEAT.match(self._pattern, self._at):
-            raise PatternError(f"a repetition is repeated at {self._rest(found.start())}")
-        least, most = _times(found)
+            raise PatternError(f"a repetition is repeated at {self._rest(repeat.start())}")
+        least, most = _times(repeat)
         if most is not None and most < least:
-            raise PatternError(f"{found[0]} has its bounds the wrong way round")
+            raise PatternError(f"{repeat[0]} has its bounds the wrong way round")
         copies = least + 1 if most is None else most
         if copies * (len(part) + 2) > MOST_INSTRUCTIONS and part:
-            raise PatternError(f"{found[0]} makes it too large")
+            raise PatternError(f"{repeat[0]} makes it too large")
         if not part:
             return part
         program = part * least
@@ -223,16 +223,16 @@ class _Parser:
         return repr(self._pattern[at : at + 10])
 
 
-def _times(found: re.Match[str]) -> tuple[int, int | None]:
-    fixed = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(found[0])
+def _times(repeat: re.Match[str]) -> tuple[int, int | None]:
+    fixed = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(repeat[0])
     if fixed is not None:
         return fixed
-    if found[4] is not None:
-        return 0, _count(found[4])
-    least = _count(found[1])
-    if found[2] is None:
+    if repeat[4] is not None:
+        return 0, _count(repeat[4])
+    least = _count(repeat[1])
+    if repeat[2] is None:
         return least, least
-    return least, _count(found[3]) if found[3] else None
+    return least, _count(repeat[3]) if repeat[3] else None
 
 
 def _count(digits: str) -> int:

@@ -62,21 +62,21 @@ def _titled(response: Text, _: Arguments) -> Verified:
 
 def _sections(response: Text, arguments: Arguments) -> Sequence[str]:
     marker = re.escape(arguments["marker"].strip())
-    return [found[0].strip() for found in re.finditer(rf"{marker}\s?\d+", response.raw)]
+    return [match[0].strip() for match in re.finditer(rf"{marker}\s?\d+", response.raw)]
 
 
 def _highlights(response: Text, _: Arguments) -> Sequence[str]:
-    return [found[0] for found in _HIGHLIGHT.finditer(response.raw) if found[0].strip("* \t")]
+    return [match[0] for match in _HIGHLIGHT.finditer(response.raw) if match[0].strip("* \t")]
 
 
 def _postscript(response: Text, arguments: Arguments) -> Verified:
     marker = arguments.get("marker", "P.S.").strip()
     pattern = r"\.\s?".join(map(re.escape, marker.split(".")))  # "P. S." is "P.S.", too
-    found = re.search(rf"(?<!\w){pattern}", response.raw, re.IGNORECASE)
-    if found is None:
+    match = re.search(rf"(?<!\w){pattern}", response.raw, re.IGNORECASE)
+    if match is None:
         advice = f"Add a postscript at the end that starts with {quote(marker)}."
         return failed(f"ends {quote_end(response.stripped)}", advice)
-    return passed(f"found {quote(response.raw[found.start() :])}")
+    return passed(f"found {quote(response.raw[match.start() :])}")
 
 
 def _parts(response: Text, arguments: Arguments) -> Sequence[str]:
@@ -124,7 +124,7 @@ def _lines_start(response: Text, arguments: Arguments) -> Verified:
 SHAPE = (
     Kind(
         "starts",
-        lambda given: f"begins with {quote(given['text'])}",
+        lambda arguments: f"begins with {quote(arguments['text'])}",
         _starts,
         example={"text": "Dear"},
         right="Dear Ana, thank you.",
@@ -133,7 +133,7 @@ SHAPE = (
     ),
     Kind(
         "ends",
-        lambda given: f"ends with {quote(given['text'])}",
+        lambda arguments: f"ends with {quote(arguments['text'])}",
         _ends,
         example={"text": "Is there anything else?"},
         right="Done. Is there anything else?",
@@ -158,8 +158,8 @@ SHAPE = (
     ),
     count_kind(
         "sections",
-        lambda given: f"section marked {quote(given['marker'])}",
-        lambda given: f"sections marked {quote(given['marker'])}",
+        lambda arguments: f"section marked {quote(arguments['marker'])}",
+        lambda arguments: f"sections marked {quote(arguments['marker'])}",
         _sections,
         arguments=(text("marker", "the word before each number, such as Section"),),
         example={"marker": "Section", "at_least": 2},
@@ -223,7 +223,9 @@ SHAPE = (
     ),
     Kind(
         "postscript",
-        lambda given: f"has a postscript that starts with {quote(given.get('marker', 'P.S.'))}",
+        lambda arguments: (
+            f"has a postscript that starts with {quote(arguments.get('marker', 'P.S.'))}"
+        ),
         _postscript,
         example={"marker": "P.S."},
         right="See you soon.\nP.S. Bring a coat.",
@@ -232,8 +234,8 @@ SHAPE = (
     ),
     count_kind(
         "parts",
-        lambda given: f"part separated by {quote(given['separator'])}",
-        lambda given: f"parts separated by {quote(given['separator'])}",
+        lambda arguments: f"part separated by {quote(arguments['separator'])}",
+        lambda arguments: f"parts separated by {quote(arguments['separator'])}",
         _parts,
         quoted=False,
         arguments=(text("separator", "what stands between them"),),
@@ -263,7 +265,9 @@ SHAPE = (
     ),
     Kind(
         "paragraph_starts",
-        lambda given: f"paragraph {given['paragraph']} begins with {quote(given['word'])}",
+        lambda arguments: (
+            f"paragraph {arguments['paragraph']} begins with {quote(arguments['word'])}"
+        ),
         _paragraph_starts,
         example={"paragraph": 2, "word": "then"},
         right="Mix it.\n\nThen bake it.",
@@ -275,7 +279,7 @@ SHAPE = (
     ),
     Kind(
         "lines_start",
-        lambda given: f"every line begins with {quote(given['text'])}",
+        lambda arguments: f"every line begins with {quote(arguments['text'])}",
         _lines_start,
         example={"text": "I"},
         right="I came.\nI saw.",

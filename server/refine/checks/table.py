@@ -80,15 +80,15 @@ def _arguments(kind: Kind, values: Json) -> Json:
     if unknown := sorted(values.keys() - set(known)):
         expected = f"it takes {', '.join(known)}" if known else "it takes no arguments"
         raise CheckError(f"unknown argument {shown(unknown[0])}; {expected}")
-    given: Json = {}
+    arguments: Json = {}
     for argument in kind.arguments:
         if argument.name in values:
-            given[argument.name] = argument.read(values[argument.name])
+            arguments[argument.name] = argument.read(values[argument.name])
         elif argument.required:
             raise CheckError(f"{argument.name} is required: {argument.says}")
     if kind.bounded:
-        given |= bounds.read(values)
-    return given
+        arguments |= bounds.read(values)
+    return arguments
 
 
 def _unknown(kind: Any) -> str:
