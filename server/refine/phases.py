@@ -85,6 +85,7 @@ class Phases:
     ) -> AsyncGenerator[Delta | Thought | ToolCallsDelta, None]:
         """One completion as it is generated; ``written`` has its text when this ends, also by an
         error."""
+        self.written = ResponseText("")  # this call may end before it begins
         self._interrupt.check()
         sampling = await self._sampling(engine, ask, step)
         prompt = self._prompt(engine, ask, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -100,12 +101,39 @@ def test_without_a_budget_for_reading_there_is_the_draft_alone() -> None:
     assert (trace.answer.text, trace.stop_reason) == ("Paris", "token_budget")
 
 
+def test_what_is_read_is_never_the_draft() -> None:
+    policy = {"extract_checks": True, "feedback_by": "checks", "total_tokens": 1}
+    with pytest.raises(NoDraft) as failure:
+        answer_to('{"checks": []}', "Paris", **policy)
+    assert failure.value.reason == "token_budget"
+
+
+def test_a_reader_who_leaves_while_the_checks_are_read_stops_the_engine() -> None:
+    async def scenario() -> int:
+        reached = asyncio.Event()
+
+        async def gate(call: Call, position: int) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        engine = ScriptedEngine('{"checks": []}', gate=gate)
+        reader = asyncio.create_task(gather(engine, Policy(extract_checks=True)))
+        await reached.wait()
+        assert engine.running == 1
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        return engine.running
+
+    assert run(scenario()) == 0
+
+
 def test_an_interrupt_while_the_checks_are_read_is_no_draft() -> None:
     async def scenario() -> None:
         interrupt = Interrupt()
 
         async def gate(call: Call, position: int) -> None:
-            interrupt.cut("draining")
+            if position == 1:  # when some of it is written
+                interrupt.cut("draining")
 
         engine = ScriptedEngine('{"checks": []}', "Paris", gate=gate)
         await gather(engine, Policy(extract_checks=True), interrupt=interrupt)
