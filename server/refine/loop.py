@@ -88,12 +88,11 @@ async def refine(
         policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
     )
     critic = critic or asker
-    drafting: Drafting | None = None
+    if policy.extract_checks:
+        policy = await with_extracted(policy, asker.engine, phases, brief.instruction)
+    verifying = Verifying(policy.checks, brief.instruction)
+    drafting = Drafting(asker, critic, policy, phases, verifying)
     try:
-        if policy.extract_checks:
-            policy = await with_extracted(policy, asker.engine, phases, brief.instruction)
-        verifying = Verifying(policy.checks, brief.instruction)
-        drafting = Drafting(asker, critic, policy, phases, verifying)
         async for event in drafting.events(brief.response, live):
             yield event
         if not drafting.drafts:
@@ -121,8 +120,7 @@ async def refine(
         except (Stop, EngineError) as end:
             loop.ended(end)
     finally:  # closing the generator ends the engines' work
-        if drafting is not None:
-            await drafting.close()
+        await drafting.close()
         await phases.close()
     yield Finished(loop.trace())
 
