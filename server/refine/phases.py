@@ -158,30 +158,25 @@ class Phases:
         )
 
     async def _sampling(self, engine: Engine, ask: Ask, step: Step) -> Sampling:
-        sampling = step.sampling
-        temperature = sampling.temperature
+        temperature = step.sampling.temperature
         if step.phase == "draft" and self._policy.drafts > 1 and temperature is None:
             temperature = PAPER_DRAFT_TEMPERATURE
         if step.attempt > 1:
             temperature = max(temperature or 0.0, RETRY_TEMPERATURE)
         max_tokens = await self._max_tokens(engine, ask, step)
-        return replace(
-            sampling,
+        sampling = replace(
+            step.sampling,
             temperature=temperature,
             max_tokens=max_tokens,
-            forms=(
-                ask.form.constraints(max_tokens, step.attempt)
-                if ask.form and not sampling.ignore_eos
-                else ()
-            ),
             seed=self._policy.seed_for(step.phase, step.iteration, self._candidate, step.attempt),
-            # ignore_eos asks for an exact number of tokens, so markers do not end it either.
-            stop=sampling.stop if sampling.ignore_eos else (*sampling.stop, *ask.stop),
-            stop_token_ids=(
-                sampling.stop_token_ids
-                if sampling.ignore_eos
-                else (*sampling.stop_token_ids, *ask.stop_token_ids)
-            ),
+        )
+        if sampling.ignore_eos:  # asks for an exact number of tokens: markers do not end it either
+            return sampling
+        return replace(
+            sampling,
+            forms=ask.form.constraints(max_tokens, step.attempt) if ask.form else (),
+            stop=(*sampling.stop, *ask.stop),
+            stop_token_ids=(*sampling.stop_token_ids, *ask.stop_token_ids),
         )
 
     async def _max_tokens(self, engine: Engine, ask: Ask, step: Step) -> int | None:
