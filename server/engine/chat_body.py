@@ -84,9 +84,17 @@ def constraint_fields(constraint: Constraint, *, vllm: bool) -> Fields:
         try:
             parsed = json.loads(value)
         except ValueError as error:
-            raise EngineRefused(f"the {kind} constraint is not JSON: {error}") from error
+            raise EngineRefused(f"{kind} is not JSON: {error}") from error
+    if kind == "choice" and not _are_words(parsed):
+        raise EngineRefused("choice must be a JSON list of one or more strings")
     if vllm:
-        values = {"json_object": True, "json_schema": parsed, "choice": parsed}
+        values = {
+            "json_object": True,
+            "json_schema": parsed,
+            "choice": parsed,
+            # xgrammar takes a line break in an expression only when it is escaped.
+            "regex": value.replace("\n", r"\n"),
+        }
         field = "json" if kind == "json_schema" else kind
         return {"structured_outputs": {field: values.get(kind, value)}}
     if kind == "json_object":
@@ -95,3 +103,7 @@ def constraint_fields(constraint: Constraint, *, vllm: bool) -> Fields:
         schema = {"name": "answer", "schema": parsed}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     raise EngineRefused(f"a {kind} constraint needs a vLLM upstream; use a JSON schema instead")
+
+
+def _are_words(choices: Any) -> bool:
+    return isinstance(choices, list) and bool(choices) and all(isinstance(c, str) for c in choices)
