@@ -30,6 +30,7 @@ from redraft.server.engine.base import (
     EngineRefused,
     EngineUnavailable,
     FinishReason,
+    Json,
     PromptTooLong,
     Sampling,
 )
@@ -38,8 +39,6 @@ from redraft.server.engine.overflow import in_openais_words
 from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.token_text import TokenText
-
-Json = Mapping[str, Any]
 
 
 class Chats:
