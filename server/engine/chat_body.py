@@ -41,8 +41,8 @@ def template_kwargs(options: ChatOptions, switches: tuple[str, ...]) -> Fields:
     if effort is not None and think is None:
         think = effort != "none"
     thinking = {} if think is None else dict.fromkeys(switches, think)
-    told = {} if effort is None else {"reasoning_effort": effort}
-    return {**told, **thinking, **options.template_kwargs}
+    reasoning = {} if effort is None else {"reasoning_effort": effort}
+    return {**reasoning, **thinking, **options.template_kwargs}
 
 
 def template_fields(options: ChatOptions, switches: tuple[str, ...]) -> Fields:
