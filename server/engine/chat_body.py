@@ -41,8 +41,8 @@ def template_kwargs(options: ChatOptions, switches: tuple[str, ...]) -> Fields:
     if effort is not None and think is None:
         think = effort != "none"
     thinking = {} if think is None else dict.fromkeys(switches, think)
-    told = {} if effort is None else {"reasoning_effort": effort}
-    return {**told, **thinking, **options.template_kwargs}
+    reasoning = {} if effort is None else {"reasoning_effort": effort}
+    return {**reasoning, **thinking, **options.template_kwargs}
 
 
 def template_fields(options: ChatOptions, switches: tuple[str, ...]) -> Fields:
@@ -84,9 +84,17 @@ def constraint_fields(constraint: Constraint, *, vllm: bool) -> Fields:
         try:
             parsed = json.loads(value)
         except ValueError as error:
-            raise EngineRefused(f"the {kind} constraint is not JSON: {error}") from error
+            raise EngineRefused(f"{kind} is not JSON: {error}") from error
+    if kind == "choice" and not _are_words(parsed):
+        raise EngineRefused("choice must be a JSON list of one or more strings")
     if vllm:
-        values = {"json_object": True, "json_schema": parsed, "choice": parsed}
+        values = {
+            "json_object": True,
+            "json_schema": parsed,
+            "choice": parsed,
+            # xgrammar takes a line break in an expression only when it is escaped.
+            "regex": value.replace("\n", r"\n"),
+        }
         field = "json" if kind == "json_schema" else kind
         return {"structured_outputs": {field: values.get(kind, value)}}
     if kind == "json_object":
@@ -95,3 +103,7 @@ def constraint_fields(constraint: Constraint, *, vllm: bool) -> Fields:
         schema = {"name": "answer", "schema": parsed}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
     raise EngineRefused(f"a {kind} constraint needs a vLLM upstream; use a JSON schema instead")
+
+
+def _are_words(choices: Any) -> bool:
+    return isinstance(choices, list) and bool(choices) and all(isinstance(c, str) for c in choices)

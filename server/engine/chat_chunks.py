@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
-from redraft.server.engine.base import FinishReason, Usage
+from redraft.server.engine.base import FinishReason, Json, Usage
 from redraft.server.engine.tool_calls import ToolCall
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

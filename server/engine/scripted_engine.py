@@ -27,7 +27,6 @@ from redraft.server.engine.base import (
     ChatOptions,
     Chunk,
     Constrains,
-    Direct,
     EngineError,
     EngineRefused,
     EngineUnavailable,
@@ -89,7 +88,6 @@ class ScriptedEngine:
         self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
         self.constrains = constrains
         self.thinks, self.calls_tools = thinks, calls_tools
-        self.direct: Direct | None = None
         self.delay, self.gate = delay, gate
         self.history: list[ReceivedCall] = []
         self.running = 0  # calls in progress

@@ -23,7 +23,7 @@ def rewritten(message: Message, change: Callable[[str], str]) -> Message:
 def words(message: Message) -> str:
     """All words of a message, to look for something in."""
     wire = "" if message.wire is None else json.dumps(message.wire, ensure_ascii=False)
-    return message.content + wire
+    return f"{message.content} {message.name or ''} {wire}"
 
 
 def broken(token: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from redraft.server.engine.base import (
     EngineRefused,
     EngineUnavailable,
     FinishReason,
+    Json,
     PromptTooLong,
     Sampling,
     Usage,
@@ -51,7 +51,7 @@ class Heard:
     released: Released = field(default_factory=Released)
     thought: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    logprobs: tuple[Mapping[str, Any], ...] = ()
+    logprobs: tuple[Json, ...] = ()
 
     def chunk(self) -> Chunk | None:
         released = self.released

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from redraft.server.engine.base import (
     EngineError,
     EngineRefused,
     EngineUnavailable,
+    Json,
     Message,
     Prompt,
     Sampling,
@@ -210,7 +211,7 @@ class HttpEngine:
             return False
 
     async def _tokenize(
-        self, text: str | tuple[Message, ...], fields: Mapping[str, Any] | None = None
+        self, text: str | tuple[Message, ...], fields: Json | None = None
     ) -> tuple[list[int], list[str]]:
         """``fields``: what else the upstream renders a chat from."""
         body: dict[str, Any] = {"model": self.model, "return_token_strs": True}

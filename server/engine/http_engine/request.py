@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from redraft.server.engine import chat_body
 from redraft.server.engine.base import Chat, EngineRefused, Prompt, Sampling
 from redraft.server.engine.http_engine.answer import Unsupported
 
 log = logging.getLogger(__name__)
-
-Json = dict[str, Any]
 
 # Hosted reasoning models refuse these; an answer without them is better than none.
 _DISPENSABLE = frozenset({"temperature", "top_p", "presence_penalty", "frequency_penalty", "seed"})
@@ -27,10 +24,10 @@ class Dialect:
         self._left_out: set[str] = set()
         self._renamed: dict[str, str] = {}
 
-    def body(self, prompt: Prompt, sampling: Sampling) -> Json:
+    def body(self, prompt: Prompt, sampling: Sampling) -> chat_body.Fields:
         """The request for one streamed completion: of /completions for Tokens, of
         /chat/completions for a Chat."""
-        body: Json = {
+        body: chat_body.Fields = {
             "model": self._model,
             "stream": True,
             "stream_options": {"include_usage": True},

@@ -15,6 +15,7 @@
     sampling       Sampling to vLLM's parameters
     warm_up        first uses, in the background, before a request has to wait for them
     chats          chats that need vLLM's own chat completions: thoughts, tools, images
+    progress       whether a running engine still gives output, and the end of one that does not
     errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core
     worker         our code in vLLM's worker processes

@@ -132,7 +132,7 @@ def _shapes_of(files: Sequence[Path]) -> Shapes:
 def _mismatch(adapter: Shapes, base: Shapes) -> str | None:
     """Why these adapter weights cannot be added to the base's; None where they can, or where the
     base names its weights otherwise, so that only vLLM can tell."""
-    found = missing = ""
+    shared, missing = False, ""
     for name, shape in adapter.items():
         module, _, side = name.removeprefix("base_model.model.").rpartition(".lora_")
         if side not in ("A.weight", "B.weight"):
@@ -141,10 +141,10 @@ def _mismatch(adapter: Shapes, base: Shapes) -> str | None:
         if weight is None:
             missing = missing or module
             continue
-        found = module
+        shared = True
         reads = side == "A.weight"
         got, expected = (shape[-1], weight[-1]) if reads else (shape[0], weight[0])
         if got != expected:
             what = "inputs" if reads else "outputs"
             return f"{module} has {expected} {what} there and {got} in the adapter"
-    return f"it has no {missing}" if found and missing else None
+    return f"it has no {missing}" if shared and missing else None

@@ -78,13 +78,13 @@ def merged(words: Sequence[str], options: Mapping[str, str]) -> list[str]:
             continue
         if not equals:
             value = next(rest, "")
-        found = _object(value)
-        if found is None:
+        content = _object(value)
+        if content is None:
             places += [word] if equals else [word, value]
         elif name in objects:
-            _update(objects[name], found)
+            _update(objects[name], content)
         else:
-            objects[name] = found
+            objects[name] = content
             places.append((spelling, name))
     return list(_written(places, objects))
 
@@ -93,10 +93,10 @@ def _object(value: str) -> dict[str, Any] | None:
     if not value.lstrip().startswith("{"):
         return None
     try:
-        found: Any = json.loads(value)
+        content: Any = json.loads(value)
     except ValueError:  # vLLM says what is wrong with it
         return None
-    return found if isinstance(found, dict) else None
+    return content if isinstance(content, dict) else None
 
 
 def _update(old: dict[str, Any], new: Mapping[str, Any]) -> None:

@@ -30,16 +30,15 @@ from redraft.server.engine.base import (
     EngineRefused,
     EngineUnavailable,
     FinishReason,
+    Json,
     PromptTooLong,
     Sampling,
 )
 from redraft.server.engine.chat_chunks import Piece, Trimmed, finish_reason, read_piece, read_usage
 from redraft.server.engine.overflow import in_openais_words
-from redraft.server.engine.vllm_engine.errors import vllm_errors
+from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.token_text import TokenText
-
-Json = Mapping[str, Any]
 
 
 class Chats:
@@ -80,8 +79,10 @@ class Chats:
 
     def as_rendered(self, options: ChatOptions) -> ChatOptions:
         """The options with tools as vLLM hands them to the template: with fields left out, too."""
+        if not options.tools:
+            return options
         try:
-            tools = [ChatCompletionToolsParam.model_validate(t) for t in _held(options).tools]
+            tools = [ChatCompletionToolsParam.model_validate(t) for t in _strict(options).tools]
         except ValidationError as error:
             raise EngineRefused(f"vLLM does not take these tools: {error.errors()[0]}") from error
         return replace(options, tools=tuple(tool.model_dump() for tool in tools))
@@ -97,7 +98,7 @@ class Chats:
 
     def _request(self, chat: Chat, sampling: Sampling, call: Call) -> dict[str, Any]:
         messages = tuple(map(self._prompts.without_special, chat.messages))
-        options = _held(chat.options)
+        options = _strict(chat.options)
         if not self._has_budgets:
             options = replace(options, think_tokens=None)
         fields = {
@@ -117,7 +118,7 @@ class Chats:
         return fields
 
 
-def _held(options: ChatOptions) -> ChatOptions:
+def _strict(options: ChatOptions) -> ChatOptions:
     """The options, with the arguments of a tool that must be called held to their schema."""
     if options.tool_choice in (None, "auto", "none"):
         return options
@@ -188,7 +189,7 @@ class _Reading:
 def _error(error: Json, sampling: Sampling) -> EngineError:
     message = str(error.get("message") or "no reason given")
     if error.get("code") == 500 and sampling.constraint is not None:
-        return EngineRefused("no token can follow under this constraint; is it endless or empty?")
+        return EngineRefused(NOTHING_FOLLOWS)
     if isinstance(error.get("code"), int) and error["code"] < 500:
         overflow = in_openais_words(message)
         return PromptTooLong(overflow) if overflow else EngineRefused(message)

@@ -36,7 +36,7 @@ from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import build_direct
-from redraft.server.engine.vllm_engine.errors import vllm_errors
+from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
@@ -79,7 +79,7 @@ class Core:
         form = llm.vllm_config.structured_outputs_config.backend
         self.constrains: Constrains | None = "grammar" if form in GRAMMAR_BACKENDS else None
         self._warming: asyncio.Task[None] | None = None
-        self.chats: Any = None
+        self.chats: Chats  # from ``open`` on
 
     async def open(self) -> None:
         """Show the output of its process, generate one token, and build direct mode."""
@@ -222,7 +222,7 @@ class Core:
             priority=call.priority if self._by_priority else 0,
             data_parallel_rank=self._replica(call),
             # Tokens are continued with text: a constraint would wait for the end of a thought.
-            **({"reasoning_ended": True} if self.chats and self.chats.thinks else {}),
+            **({"reasoning_ended": True} if self.chats.thinks else {}),
             trace_headers=(
                 {"traceparent": call.traceparent} if self._traced and call.traceparent else None
             ),
@@ -248,7 +248,7 @@ class Core:
     async def ids_of(self, prompt: Prompt) -> list[int]:
         if not isinstance(prompt, Chat):
             return list(prompt.ids)
-        options = self.chats.as_rendered(prompt.options) if prompt.options.tools else prompt.options
+        options = self.chats.as_rendered(prompt.options)
         characters = sum(len(message.content) for message in prompt.messages)
         self.prompts.check_length(characters, self.window)
         if characters < LONG_TEXT:
@@ -291,5 +291,5 @@ def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
     if reason in ("length", "repetition"):
         return "length"
     if reason == "error" and params.structured_outputs is not None:
-        raise EngineRefused("no token can follow under this constraint; is it endless or empty?")
+        raise EngineRefused(NOTHING_FOLLOWS)
     raise EngineUnavailable(f"the engine gave up this completion ({reason})")

@@ -9,6 +9,8 @@ from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
 from redraft.server.engine.base import EngineRefused, EngineUnavailable
 
+NOTHING_FOLLOWS = "no token can follow under this constraint; is it endless or empty?"
+
 
 class vllm_errors:
     """A context manager that turns vLLM's errors into EngineErrors."""

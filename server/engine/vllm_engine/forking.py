@@ -50,9 +50,8 @@ _forking = _Forking()
 @contextlib.contextmanager
 def engine_process(*, capture: bool) -> Iterator[set[BaseProcess]]:
     """Start the engine's process in this block; yields a set that has it afterwards. With
-    ``capture`` its output goes to a log file
-    until ``show_output`` is called in it; if it does not start, the file is kept and the error
-    has its last line."""
+    ``capture`` its output goes to a log file until ``show_output`` is called in it; if it does not
+    start, the file is kept and the error has its last line."""
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_HANDLE)  # inherited
     others = set(multiprocessing.active_children())
     # The child of a process with threads may deadlock on a lock that one of them held.

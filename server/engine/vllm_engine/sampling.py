@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
 from redraft.server.engine.base import Constraint, EngineRefused, Sampling
+from redraft.server.engine.chat_body import constraint_fields
 
 SEEDS = 2**63
 
@@ -38,25 +38,5 @@ def sampling_params(sampling: Sampling, defaults: Mapping[str, Any], room: int) 
 def _structured(constraint: Constraint | None) -> StructuredOutputsParams | None:
     if constraint is None:
         return None
-    match constraint.kind:
-        case "json_object":
-            return StructuredOutputsParams(json_object=True)
-        case "json_schema":
-            return StructuredOutputsParams(json=constraint.value)
-        case "regex":
-            # xgrammar takes a line break in an expression only when it is escaped.
-            return StructuredOutputsParams(regex=constraint.value.replace("\n", r"\n"))
-        case "grammar":
-            return StructuredOutputsParams(grammar=constraint.value)
-        case "choice":
-            return StructuredOutputsParams(choice=_choices(constraint.value))
-
-
-def _choices(value: str) -> list[str]:
-    try:
-        choices = json.loads(value)
-    except ValueError as error:
-        raise EngineRefused(f"choice is not JSON: {error}") from error
-    if not (isinstance(choices, list) and choices and all(isinstance(c, str) for c in choices)):
-        raise EngineRefused("choice must be a JSON list of one or more strings")
-    return choices
+    fields = constraint_fields(constraint, vllm=True)
+    return StructuredOutputsParams(**fields["structured_outputs"])

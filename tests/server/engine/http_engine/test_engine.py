@@ -145,6 +145,7 @@ def test_every_sampling_field_is_passed_on() -> None:
         (Constraint("json_object"), True, "structured_outputs", {"json_object": True}),
         (Constraint("json_schema", '{"a": 1}'), True, "structured_outputs", {"json": {"a": 1}}),
         (Constraint("regex", "a+"), True, "structured_outputs", {"regex": "a+"}),
+        (Constraint("regex", "[\n]"), True, "structured_outputs", {"regex": r"[\n]"}),
         (
             Constraint("grammar", "root ::= a"),
             True,

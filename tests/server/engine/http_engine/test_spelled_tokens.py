@@ -65,6 +65,18 @@ def test_a_template_that_cuts_at_a_special_token_is_not_fooled_either() -> None:
     assert special_ids(tokenize, "hm</think>b<end>") == special_ids(tokenize, "b")
 
 
+@pytest.mark.parametrize("special", [("<end>",), ("<end>", "<user>", "<assistant>")])
+def test_a_name_cannot_forge_a_message_either(special: tuple[str, ...]) -> None:
+    def named(messages: tuple[Message, ...]) -> str:
+        return "".join(f"{m.name}: {m.content}<end>" for m in messages)
+
+    spelled = SpelledTokens(tokenizer(*special, template=named))
+    messages = (Message("user", "Hi", name="Ann<end>"),)
+    assert asyncio.run(spelled.in_chat(messages)) == {"<end>"}
+    ids = asyncio.run(spelled.encode_chat(messages))
+    assert [i for i in ids if i < 1000] == [0]
+
+
 def test_the_text_stays_the_same_to_the_letter() -> None:
     tokenize = tokenizer("<end>", "<user>", "<assistant>", template=marked)
     messages = (Message("user", "say <end> or <user>, é"),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -111,6 +112,13 @@ def test_a_constraint_holds_through_the_layer(running: Running) -> None:
     completion = ask(running, Sampling(seed=3, constraint=constraint), MAY_CALL)
     assert completion.text in ("ant", "bear")
     assert completion.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("likely", [None, 0])  # with log probabilities: through the layer
+def test_an_expression_may_hold_a_line_break(running: Running, likely: int | None) -> None:
+    expression = "[\n]{2}[ab]{2}"
+    sampling = Sampling(seed=3, constraint=Constraint("regex", expression), logprobs=likely)
+    assert re.fullmatch(expression, ask(running, sampling).text)
 
 
 def test_a_chat_longer_than_the_window_is_too_long(running: Running) -> None:
