@@ -132,7 +132,7 @@ class _Exchange:
             async with asyncio.timeout(None) as patience:
                 with connected.telling(leave), interrupt.calling(leave):
                     await app(self._scope(path), self._receive, self._send)
-        except Exception:
+        except Exception:  # any: an application that is told its client has left may fail in it
             if not self._left.is_set():
                 raise
         if connected.gone:

@@ -167,9 +167,8 @@ def _download(alias: Alias, folder: Path, fetching: Fetching) -> Path:
     ) as process:
         try:
             output = _output_of(process, fetching)
-        except BaseException:
+        finally:
             process.kill()
-            raise
     if process.returncode:
         raise EngineError(_explained(alias, output))
     return next(folder.glob("*.whl"))

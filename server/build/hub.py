@@ -74,7 +74,7 @@ class Hub:
             info = huggingface_hub.HfApi(self.endpoint).model_info(
                 name.repo, revision=name.revision, files_metadata=True, timeout=INFO_S
             )
-        except Exception as error:  # what its HTTP library raises differs between versions
+        except Exception as error:  # any: what its HTTP library raises differs between versions
             if _unreachable(error):
                 raise _NoAnswer(error) from error
             raise EngineError(self._explained(error, name)) from error
@@ -101,7 +101,7 @@ class Hub:
             )
         except FetchingStopped:
             raise
-        except Exception as error:  # as above
+        except Exception as error:  # any: as above, and what its other downloaders raise
             raise EngineError(self._explained(error, name)) from error
 
     def _cached(self, name: HubName, fetching: Fetching, why: Exception) -> Path:
