@@ -63,12 +63,25 @@ async def read(config: ServerConfig, model: ModelFiles | None, find: Find) -> Li
         return Lineup(None, Variant(""))
     places = {name: (await find(place)).directory for name, place in given.items()}
     lineup = await _local(config, model, places, find)
+    own_name = config.served_name or model.name
+    check_names(lineup, lineup.base.name if lineup.base and lineup.main.name else own_name)
     if lineup.adapters and config.speculate != "none":
         raise ConfigError(
             "--speculate cannot be combined with adapters: what vLLM verifies then is not shown "
             "to be what an adapter writes; leave one of them out"
         )
     return lineup
+
+
+def check_names(lineup: Lineup, engine_model: str) -> None:
+    """Raise ConfigError where an adapter would be served by the name of the model; ``engine_model``
+    is what the engine calls it."""
+    for variant in lineup.others:
+        if variant.name in (lineup.main.name, engine_model):
+            raise ConfigError(
+                f"an adapter of --lora has the name {variant.name!r}, which is the model's; give "
+                f"it another"
+            )
 
 
 def _given(config: ServerConfig) -> dict[str, str]:
