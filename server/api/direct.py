@@ -1,5 +1,6 @@
-"""Direct mode: requests that the loop cannot serve (tools, logprobs, n > 1, images) go to the
-engine's own OpenAI application, whose answer is forwarded with errors in our form.
+"""Direct mode: requests that the loop cannot serve (``unsupported.DIRECT``, several prompts), and
+what it need not (``n`` above 1 without refinement), go to the engine's own OpenAI application,
+whose answer is forwarded with errors in our form.
 
 Admission, metrics, drain and disconnects hold for these requests as for all others.
 """
