@@ -70,9 +70,8 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     completion["usage"] = outcome.usage_of_choices(jobs, traces.values())
     for index, trace in traces.items():
         warn_of(context.request, trace, decision.policy)
-        kept = trace.answer
-        told = logprobs.of_text(kept.logprobs)
-        choice = choice_of(index, kept.text, kept.finish_reason, told)
+        answer, probabilities = trace.answer, logprobs.of_text(trace.answer.logprobs)
+        choice = choice_of(index, answer.text, answer.finish_reason, probabilities)
         owner = choice if len(jobs) > 1 else completion
         owner["refine"] = outcome.outcome_of(trace, decision.trace)
         completion["choices"].append(choice)

@@ -64,8 +64,8 @@ def trace_of(trace: Trace) -> TraceJson:
 
 def checks_of(trace: Trace) -> list[list[FindingJson]]:
     """What the checks found in each response."""
-    found = [findings_json(response.findings) for response in trace.responses]
-    return cast(list[list[FindingJson]], found)
+    findings = [findings_json(response.findings) for response in trace.responses]
+    return cast(list[list[FindingJson]], findings)
 
 
 def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:

@@ -109,15 +109,15 @@ def fetch(alias: Alias, cache: Path, fetching: Fetching) -> Path:
 def _locked(path: Path, alias: Alias, fetching: Fetching) -> Iterator[None]:
     """Holds a lock that the system releases when its process ends, however it ends."""
     with path.open("w") as file:
-        told = False
+        announced = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if not announced:
                     fetching.say(f"another process is making {alias.name}; waiting for it")
-                told = True
+                announced = True
                 fetching.stopped.wait(WAIT_S)
                 fetching.check()
         yield
@@ -200,9 +200,9 @@ def _explained(alias: Alias, output: str) -> str:
 
 def _check_hash(path: Path, expected: str, name: str) -> None:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != expected:
         raise EngineError(
-            f"{name} has the SHA-256 {found}, expected {expected}; it is not the file Redraft was "
+            f"{name} has the SHA-256 {sha256}, expected {expected}; it is not the file Redraft was "
             f"made for: check where pip's index or PIP_FIND_LINKS takes it from"
         )

@@ -145,10 +145,10 @@ class Hub:
     def _has(self, name: HubName, file: str, commit: str) -> bool:
         import huggingface_hub
 
-        found = huggingface_hub.try_to_load_from_cache(
+        path = huggingface_hub.try_to_load_from_cache(
             name.repo, file, cache_dir=self.cache, revision=commit
         )
-        return isinstance(found, str)
+        return isinstance(path, str)
 
     def _check_memory(self, name: HubName, files: dict[str, int], memory: int | None) -> None:
         weights = sum(size for file, size in files.items() if not PLAIN.fullmatch(file))

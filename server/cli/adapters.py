@@ -23,10 +23,10 @@ def adapter_findings(lineup: Lineup, base: Path) -> Iterator[Diagnosis]:
     for variant in (lineup.main, *lineup.others):
         if variant.adapters.names:
             yield Diagnosis(
-                "phases", f"of {variant.name or 'the model'}: {_said(variant.adapters)}"
+                "phases", f"of {variant.name or 'the model'}: {_writers(variant.adapters)}"
             )
 
 
-def _said(phases: PhaseAdapters) -> str:
+def _writers(phases: PhaseAdapters) -> str:
     writers = {phase: getattr(phases, phase) or "the base" for phase in PhaseAdapters.__slots__}
     return ", ".join(f"{phase} by {writer}" for phase, writer in writers.items())

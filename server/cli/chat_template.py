@@ -72,9 +72,9 @@ def _template(tokenizer: Any) -> Diagnosis:
     }
     yes = [name for name, known in knows.items() if known]
     no = [name for name, known in knows.items() if not known]
-    told = [f"knows {', '.join(yes)}"] if yes else []
-    told += [f"does not know {', '.join(no)}"] if no else []
-    return Diagnosis("template", "; ".join(told))
+    parts = [f"knows {', '.join(yes)}"] if yes else []
+    parts += [f"does not know {', '.join(no)}"] if no else []
+    return Diagnosis("template", "; ".join(parts))
 
 
 def _render(tokenizer: Any, system: bool = False, **options: Any) -> str | None:

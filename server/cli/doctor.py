@@ -45,8 +45,8 @@ class DoctorOptions(ServerConfig):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        config = options.read(DoctorOptions, "redraft doctor", given)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        config = options.read(DoctorOptions, "redraft doctor", arguments)
     except ConfigError as error:
         print(f"redraft doctor: {error}", file=sys.stderr)
         return 2
@@ -55,13 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = [finding for finding in (*machine, *model) if finding.wrong]
     name = config.model or (names.DEFAULT if config.engine == "vllm" else config.engine)
     if config.json:
-        found = {
+        report = {
             "model": name,
             "can_be_served": not wrong,
             "machine": [dataclasses.asdict(finding) for finding in machine],
             "findings": [dataclasses.asdict(finding) for finding in model],
         }
-        print(json.dumps(found, indent=2))
+        print(json.dumps(report, indent=2))
     else:
         print(page(f"Redraft {__version__} on this machine", machine))
         print(page(f"{'model' if config.engine == 'vllm' else 'engine'} {name}", model))

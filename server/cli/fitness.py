@@ -145,10 +145,10 @@ def _chosen_template(engine_args: Iterable[str]) -> str | None:
 def _parsers(settings: VllmSettings) -> Iterator[Diagnosis]:
     """What tells thoughts and tool calls from text; a template says whether there are any."""
     thoughts, tools = parsers(settings)
-    told = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
-    yield Diagnosis("thoughts", f"{told} (another: --reasoning-parser NAME)")
-    told = f"read by vLLM's parser {tools}" if tools else "tools are refused"
-    yield Diagnosis("tool calls", f"{told} (another: --tool-call-parser NAME)")
+    text = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
+    yield Diagnosis("thoughts", f"{text} (another: --reasoning-parser NAME)")
+    text = f"read by vLLM's parser {tools}" if tools else "tools are refused"
+    yield Diagnosis("tool calls", f"{text} (another: --tool-call-parser NAME)")
 
 
 def _style(recorded: Manifest | None, config: ServerConfig) -> Diagnosis:
