@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from redraft.server.build.adapters import Lineup
+from redraft.server.build.fetching import size
 from redraft.server.cli.diagnosis import Diagnosis
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine import adapters
 from redraft.server.refine.adapters import PhaseAdapters
 
 
-def adapter_findings(lineup: Lineup, base: Path) -> Iterator[Diagnosis]:
-    """One for each adapter, and one for each name with adapters in its phases."""
+def adapter_findings(
+    lineup: Lineup, base: Path, to_come: Mapping[Path, int]
+) -> Iterator[Diagnosis]:
+    """One for each adapter, and one for each name with adapters in its phases. ``to_come``: the
+    bytes of weights that a directory still lacks."""
     for adapter in lineup.adapters:
+        if num_bytes := to_come.get(adapter.path):  # until then it cannot be told what they fit
+            when = f"{size(num_bytes)} are fetched when it is first served"
+            yield Diagnosis("adapter", f"{adapter.name}; {when}")
+            continue
         try:
             adapters.check([adapter], base)
             yield Diagnosis("adapter", f"{adapter.name}, {adapter.path}")

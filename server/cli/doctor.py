@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from redraft import __version__
 from redraft.server import options
@@ -75,9 +76,12 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
             yield from asyncio.run(_elsewhere(config))
             return
         on_cpu = version_of("vllm") is None or start.on_cpu()
+        to_come: dict[Path, int] = {}
 
         def look(name: str) -> ModelFiles:
-            return names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
+            files = names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
+            to_come[files.directory.resolve()] = files.bytes_to_come
+            return files
 
         async def find(name: str) -> ModelFiles:
             return look(name)
@@ -93,7 +97,7 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
             return
         if (base := lineup.base) is not None:
             yield from model_findings(base, config, vllm_settings(config, base), on_cpu)
-            yield from adapter_findings(lineup, base.directory)
+            yield from adapter_findings(lineup, base.directory, to_come)
     except (ConfigError, EngineError, ManifestError) as error:
         yield Diagnosis.of_error("model", error)
     except ModuleNotFoundError as error:
