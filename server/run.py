@@ -6,8 +6,9 @@
 The port is bound before the engine is built, so that a port in use is reported at once and not
 after a model has been loaded. Requests that arrive meanwhile wait until the engine is ready.
 
-Exit codes: 0 after SIGINT or SIGTERM, 2 when it cannot start (one line says why), 130 after a
-second SIGINT, which does not wait for running requests.
+Exit codes: 0 after SIGINT or SIGTERM, 1 when the engine cannot be brought back and
+--exit-when-down is given, 2 when it cannot start (one line says why), 130 after a second SIGINT,
+which does not wait for running requests.
 """
 
 from __future__ import annotations

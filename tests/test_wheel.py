@@ -214,7 +214,7 @@ def test_the_recipes_are_found_where_they_are_installed(environment: Path) -> No
 def test_what_is_missing_is_named_with_a_command_that_brings_it(
     environment: Path, tmp_path: Path
 ) -> None:
-    serve = run(environment, tmp_path, "redraft", "serve", check=False)
+    serve = run(environment, tmp_path, "redraft", "serve", "--port", "0", check=False)
     assert serve.returncode == 2
     assert "vLLM is not installed; run: redraft install cpu" in serve.stderr
     recipe = ["train", "run", "smoke", "--dry-run"]

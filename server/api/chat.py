@@ -23,7 +23,6 @@ from redraft.server.api import (
     parts,
     reasoning,
     unsupported,
-    warnings,
 )
 from redraft.server.api.chat_stream import ChatStream
 from redraft.server.api.decide import Decision
@@ -59,8 +58,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
     fields.check(body)
-    if warning := fields.unknown(body):
-        warnings.warn(context.request, warning)
+    fields.warn_of_unknown(context.request, body)
     instruction.check_length(body.messages, config)
     options = chat_options.options_of(body, service.model.engine, decide.told_effort(body, config))
     requested = decide.requested_by(body, service, config)
@@ -86,8 +84,6 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
         ]
         return EventStream(choices.chunks_of(streams, runs, jobs), config)
     traces = await choices.traces_of(context.request, runs)
-    if warning := outcome.cut_structure(decision.policy, traces.values()):
-        warnings.warn(context.request, warning)
     completion: ChatCompletion = {
         "id": head["id"],
         "object": "chat.completion",

@@ -87,8 +87,8 @@ class ChatStream:
         self._answered = True
         if self._thinking:
             self._thinking, text = False, END_THINK + text
-        told = to_json(logprobs.of_chat(entries)) if entries else "null"
-        return self._chunk(f'{{"content":{to_json(text)}}}', at, told=told)
+        probabilities = to_json(logprobs.of_chat(entries)) if entries else "null"
+        return self._chunk(f'{{"content":{to_json(text)}}}', at, probabilities=probabilities)
 
     def _tool_calls(self, calls: Sequence[ToolCall], before: str) -> str:
         """``before``: the text of the answer, which comes first."""
@@ -141,8 +141,12 @@ class ChatStream:
         return f',"usage":{to_json(self._running.so_far())}' if self._running is not None else ""
 
     def _chunk(
-        self, delta: str, refine: str = "", finish_reason: str | None = None, told: str = "null"
+        self,
+        delta: str,
+        refine: str = "",
+        finish_reason: str | None = None,
+        probabilities: str = "null",
     ) -> str:
         finish = f'"{finish_reason}"' if finish_reason else "null"
-        rest = f'"logprobs":{told},"finish_reason":{finish}}}]{refine}{self._usage()}'
+        rest = f'"logprobs":{probabilities},"finish_reason":{finish}}}]{refine}{self._usage()}'
         return f"{self._delta}{delta},{rest}}}\n\n"

@@ -11,16 +11,7 @@ from dataclasses import replace
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from redraft.server.api import (
-    choices,
-    decide,
-    fields,
-    instruction,
-    logprobs,
-    outcome,
-    unsupported,
-    warnings,
-)
+from redraft.server.api import choices, decide, fields, instruction, logprobs, outcome, unsupported
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
@@ -54,8 +45,7 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     service, config = context.service, context.config
     unsupported.check(body)
     fields.check(body)
-    if warning := fields.unknown(body):
-        warnings.warn(context.request, warning)
+    fields.warn_of_unknown(context.request, body)
     requested = decide.requested_by(body, service, config)
     decision = decide.decide(replace(requested, refines_by_default=False), service, config)
     decision = _with_default_length(decision)
@@ -76,15 +66,12 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
             ]
             return EventStream(choices.chunks_of(streams, runs, jobs), config)
         traces = await choices.traces_of(context.request, runs)
-    if warning := outcome.cut_structure(decision.policy, traces.values()):
-        warnings.warn(context.request, warning)
     completion = completion_of(head, [])
     completion["usage"] = outcome.usage_of_choices(jobs, traces.values())
     for index, trace in traces.items():
         warn_of(context.request, trace, decision.policy)
-        kept = trace.answer
-        told = logprobs.of_text(kept.logprobs)
-        choice = choice_of(index, kept.text, kept.finish_reason, told)
+        answer, probabilities = trace.answer, logprobs.of_text(trace.answer.logprobs)
+        choice = choice_of(index, answer.text, answer.finish_reason, probabilities)
         owner = choice if len(jobs) > 1 else completion
         owner["refine"] = outcome.outcome_of(trace, decision.trace)
         completion["choices"].append(choice)

@@ -88,10 +88,10 @@ class Decision:
 def requested_by(request: Generation, service: Service, config: ServerConfig) -> Requested:
     """What a chat or completions request sets; ApiError for a model that is not served."""
     effort = _effort(request)
-    asked = read_name(request.model, service, config)
+    name = read_name(request.model, service, config)
     return Requested(
-        model=asked.model,
-        suffix=asked.suffix,
+        model=name.model,
+        suffix=name.suffix,
         effort=effort if config.effort != "think" else None,
         thinks=effort != "none" or config.effort == "refine",
         refine=request.refine,

@@ -1,5 +1,6 @@
-"""Direct mode: requests that the loop cannot serve (tools, logprobs, n > 1, images) go to the
-engine's own OpenAI application, whose answer is forwarded with errors in our form.
+"""Direct mode: requests that the loop cannot serve (``unsupported.DIRECT``, several prompts), and
+what it need not (``n`` above 1 without refinement), go to the engine's own OpenAI application,
+whose answer is forwarded with errors in our form.
 
 Admission, metrics, drain and disconnects hold for these requests as for all others.
 """
@@ -132,7 +133,7 @@ class _Exchange:
             async with asyncio.timeout(None) as patience:
                 with connected.telling(leave), interrupt.calling(leave):
                     await app(self._scope(path), self._receive, self._send)
-        except Exception:
+        except Exception:  # any: an application that is told its client has left may fail in it
             if not self._left.is_set():
                 raise
         if connected.gone:

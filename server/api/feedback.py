@@ -70,18 +70,18 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
 def _job(body: FeedbackRequest, context: Context) -> Job:
     """A loop that ends with its first feedback."""
     service, config = context.service, context.config
-    asked = read_name(body.model, service, config)
-    if asked.suffix and asked.suffix.iterations == 0:
+    name = read_name(body.model, service, config)
+    if name.suffix and name.suffix.iterations == 0:
         message = (
             f"model is {body.model!r}, which means no feedback, and feedback is asked for; name "
-            f"{asked.model.name!r}"
+            f"{name.model.name!r}"
         )
         raise invalid("model", message)
     if body.feedback_by == "off":
         raise invalid(
             "feedback_by", "feedback_by is 'off', and feedback is asked for; leave it out"
         )
-    requested = Requested(model=asked.model, refine=body.options(), seed=body.seed, at="")
+    requested = Requested(model=name.model, refine=body.options(), seed=body.seed, at="")
     decision = decide(requested, service, config)
     policy = replace(decision.policy, max_iterations=1, keep="last", feedback_only=True)
     brief = Brief(instruction.of_body(body, context), body.response)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from itertools import islice
+
+from starlette.requests import Request
 
 from redraft.server.api.errors import invalid
 from redraft.server.api.schema.requests import Generation, RefineOptions
 from redraft.server.api.unsupported import DIRECT, NOWHERE
+from redraft.server.api.warnings import warn
 
 # Hints about cost, caching, records and style. They change no answer of this server.
 HINTS = frozenset(
@@ -36,9 +38,9 @@ MOST_NAMED, LONGEST_NAME = 3, 40
 ALIKE = 0.7  # of difflib's ratio: temprature and temperature have 0.95
 
 
-def check(request: Generation) -> None:
+def check(body: Generation) -> None:
     """Refuse the fields of ``refine`` at the top level."""
-    for name in sorted(RefineOptions.model_fields.keys() & set(_unknown(request))):
+    for name in sorted(RefineOptions.model_fields.keys() & set(_unknown(body))):
         message = (
             f'{name} belongs in the refine object: "refine": {{"{name}": ...}}; with the OpenAI '
             f'SDK, extra_body={{"refine": {{"{name}": ...}}}}'
@@ -46,26 +48,25 @@ def check(request: Generation) -> None:
         raise invalid(name, message, "unknown_parameter")
 
 
-def unknown(request: Generation) -> str:
-    """A warning that names the unknown fields; empty without any."""
-    names = list(_unknown(request))
+def warn_of_unknown(request: Request, body: Generation) -> None:
+    """Name the unknown fields in a warning."""
+    names = list(_unknown(body))
     if not names:
-        return ""
-    known = [*type(request).model_fields, *HINTS, *DIRECT]
-    told = ", ".join(_told(name, known) for name in islice(names, MOST_NAMED))
+        return
+    known = [*type(body).model_fields, *HINTS, *DIRECT]
+    shown = ", ".join(_shown(name, known) for name in names[:MOST_NAMED])
     rest = len(names) - MOST_NAMED
-    return f"unknown {'field' if len(names) == 1 else 'fields'} {told}" + (
-        f" and {rest} more" if rest > 0 else ""
-    )
+    more = f" and {rest} more" if rest > 0 else ""
+    warn(request, f"unknown {'field' if len(names) == 1 else 'fields'} {shown}{more}")
 
 
-def _unknown(request: Generation) -> Iterator[str]:
-    for name, value in (request.model_extra or {}).items():
+def _unknown(body: Generation) -> Iterator[str]:
+    for name, value in (body.model_extra or {}).items():
         if value is not None and not (name in HINTS or name in DIRECT or name in NOWHERE):
             yield name
 
 
-def _told(name: str, known: list[str]) -> str:
+def _shown(name: str, known: list[str]) -> str:
     """The name, cut, and the nearest of the known ones."""
     cut = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
     nearest = difflib.get_close_matches(name[:LONGEST_NAME].lower(), known, 1, ALIKE)

@@ -29,7 +29,6 @@ _SUFFIX = re.compile(r"direct|refine(?:-(?P<iterations>[1-9]\d{0,2}))?")
 class Suffix:
     """``iterations`` is None for ``:refine``: the manifest's number."""
 
-    text: str
     iterations: int | None
 
     def over(self, default: int) -> int:
@@ -38,8 +37,8 @@ class Suffix:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request names as its model."""
+class ModelName:
+    """What a request names as its model: the model and the suffix."""
 
     model: ServedModel
     suffix: Suffix | None = None
@@ -59,13 +58,13 @@ async def show_model(model_id: str, context: ContextDep) -> Model:
     return next(model for model in _cards(service, config) if model["id"] == model_id)
 
 
-def read_name(name: str | None, service: Service, config: ServerConfig) -> Asked:
+def read_name(name: str | None, service: Service, config: ServerConfig) -> ModelName:
     """The model a name stands for, and its suffix; ApiError for one that is not served."""
     if name is None:
-        return Asked(service.model)
+        return ModelName(service.model)
     models = service.models
     if name in models:
-        return Asked(models[name])
+        return ModelName(models[name])
     base, _, text = name.rpartition(":")
     suffix = _SUFFIX.fullmatch(text) if base in models else None
     if suffix is None or name not in _names(base, config):
@@ -74,9 +73,9 @@ def read_name(name: str | None, service: Service, config: ServerConfig) -> Asked
         message = f"there is no model {shown!r} here; this server has {names}"
         raise ApiError(404, message, code="model_not_found", param="model")
     if text == "direct":
-        return Asked(models[base], Suffix(text, 0))
+        return ModelName(models[base], Suffix(0))
     iterations = int(suffix["iterations"]) if suffix["iterations"] else None
-    return Asked(models[base], Suffix(text, iterations))
+    return ModelName(models[base], Suffix(iterations))
 
 
 def _names(served: str, config: ServerConfig) -> list[str]:

@@ -19,7 +19,6 @@ from redraft.server.api.schema.answers import (
 )
 from redraft.server.engine.base import Usage
 from redraft.server.refine.loop import NoDraft
-from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Phase, Trace
 from redraft.server.refine.trace_json import findings_json, trace_json, usage_by_phase
 from redraft.server.service import Job
@@ -65,8 +64,8 @@ def trace_of(trace: Trace) -> TraceJson:
 
 def checks_of(trace: Trace) -> list[list[FindingJson]]:
     """What the checks found in each response."""
-    found = [findings_json(response.findings) for response in trace.responses]
-    return cast(list[list[FindingJson]], found)
+    findings = [findings_json(response.findings) for response in trace.responses]
+    return cast(list[list[FindingJson]], findings)
 
 
 def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
@@ -114,18 +113,6 @@ def failed(failure: Exception) -> RefineOutcome:
         "usage": {},
         "failure": describe(failure).message,
     }
-
-
-def cut_structure(policy: Policy, traces: Iterable[Trace]) -> str:
-    """A warning when an answer of a required form was cut before the form was complete; else
-    empty."""
-    cut = any(trace.answer.finish_reason == "length" for trace in traces)
-    if policy.draft.constraint is None or not cut:
-        return ""
-    return (
-        "the answer was cut before the required form was complete; raise max_tokens, or bound what "
-        "may be long (maxLength, maxItems)"
-    )
 
 
 def headers_of(*traces: Trace) -> dict[str, str]:

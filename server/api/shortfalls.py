@@ -13,29 +13,37 @@ from redraft.server.api import warnings
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Phase, ResponseText, Trace
 
+CUT_FORM = (
+    "the answer was cut before the required form was complete; raise max_tokens, or bound what "
+    "may be long (maxLength, maxItems)"
+)
+
 
 def warn_of(request: Request, trace: Trace, policy: Policy) -> list[str]:
-    """The shortfalls, which are in the response's header then."""
-    found = shortfalls(trace, policy)
-    for shortfall in found:
+    """The shortfalls, which are in the response's header then, as is a required form that was cut
+    before it was complete."""
+    if policy.draft.constraint is not None and trace.answer.finish_reason == "length":
+        warnings.warn(request, CUT_FORM)
+    notes = shortfalls(trace, policy)
+    for shortfall in notes:
         warnings.warn(request, shortfall)
-    return found
+    return notes
 
 
 def shortfalls(trace: Trace, policy: Policy) -> list[str]:
     if not policy.refines:
         return []
-    found = []
+    notes = []
     *_, last = trace.responses
     kept = "the draft" if trace.kept == 0 else "an earlier response"
     if trace.answer.finish_reason == "length":
-        found.append(f"the answer {_ended(trace.answer, trace, policy)}")
+        notes.append(f"the answer {_ended(trace.answer, trace, policy)}")
     elif last.finish_reason == "length":
-        found.append(f"the refinement {_ended(last, trace, policy)}, so the answer is {kept}")
+        notes.append(f"the refinement {_ended(last, trace, policy)}, so the answer is {kept}")
     if trace.stop_reason == "token_budget" and policy.token_budget is None:
         limit = "the model's window" if policy.total_tokens is None else "max_completion_tokens"
-        found.append(f"{limit} left no room to refine {'it' if found else 'the answer'}")
-    return found
+        notes.append(f"{limit} left no room to refine {'it' if notes else 'the answer'}")
+    return notes
 
 
 def _ended(response: ResponseText, trace: Trace, policy: Policy) -> str:

@@ -118,7 +118,9 @@ async def trace_of(events: AsyncGenerator[Event, None]) -> Trace:
                 return event.trace
             spent = spent or isinstance(event, Delta | Thought | ToolCallsDelta | DraftDone)
     except EngineError as error:
-        raise (describe(error).spent() if spent else error) from error
+        if not spent:
+            raise
+        raise describe(error).spent() from error
     raise RuntimeError("the loop ended without Finished")
 
 

@@ -36,9 +36,9 @@ def choice_of(
     index: int,
     text: str,
     finish_reason: FinishReason | None,
-    told: dict[str, Any] | None,  # of the log probabilities
+    probabilities: dict[str, Any] | None,
 ) -> CompletionChoice:
-    return {"index": index, "text": text, "logprobs": told, "finish_reason": finish_reason}
+    return {"index": index, "text": text, "logprobs": probabilities, "finish_reason": finish_reason}
 
 
 class TextStream:
@@ -96,9 +96,10 @@ class TextStream:
         finish_reason: FinishReason | None = None,
         refine: RefineOutcome | None = None,
     ) -> bytes:
-        told = logprobs.of_text(entries, self._offset)
+        probabilities = logprobs.of_text(entries, self._offset)
         self._offset += len(text)
-        chunk = completion_of(self._head, [choice_of(self._index, text, finish_reason, told)])
+        choice = choice_of(self._index, text, finish_reason, probabilities)
+        chunk = completion_of(self._head, [choice])
         if refine is not None:
             chunk["refine"] = refine
         if self._running is not None:

@@ -105,7 +105,7 @@ def needs_direct(request: Generation) -> str | None:
     for name in sorted(_fields_of(request) & DIRECT.keys()):
         if DIRECT[name](_value(request, name)):
             return name
-    return next(_beyond_text(request), None)
+    return next(_needing_direct(request), None)
 
 
 def refused(name: str, model: str) -> ApiError:
@@ -120,26 +120,23 @@ def no_layer(name: str) -> ApiError:
     return invalid(name, message, "unsupported_parameter")
 
 
-def _beyond_text(request: Generation) -> Iterator[str]:
+def _needing_direct(request: Generation) -> Iterator[str]:
+    """Fields that need it by what is in them."""
     form = request.response_format
     if form is not None and form.type == "structural_tag":
         yield "response_format.type"
     if isinstance(request, ChatRequest):
-        yield from _beyond_text_messages(request)
-    elif isinstance(request, CompletionRequest) and is_batch(request):
+        for index, message in enumerate(request.messages):
+            if message.role == "function" or (message.model_extra or {}).get("function_call"):
+                yield f"messages[{index}].role"
+    elif isinstance(request, CompletionRequest) and _is_batch(request):
         yield "prompt"
 
 
-def is_batch(request: CompletionRequest) -> bool:
+def _is_batch(request: CompletionRequest) -> bool:
     """Several prompts in one request."""
     prompt = request.prompt
     return isinstance(prompt, list) and not isinstance(prompt[0], int) and len(prompt) > 1
-
-
-def _beyond_text_messages(request: ChatRequest) -> Iterator[str]:
-    for index, message in enumerate(request.messages):
-        if message.role == "function" or (message.model_extra or {}).get("function_call"):
-            yield f"messages[{index}].role"
 
 
 def _fields_of(request: Generation) -> set[str]:

@@ -54,15 +54,17 @@ class Lineup:
 async def read(config: ServerConfig, model: ModelFiles | None, find: Find) -> Lineup:
     """The lineup of a configuration with these files of its model. Raises ConfigError,
     ManifestError or EngineError, each in one line."""
-    given = _given(config)
-    if config.engine == "scripted" and given:
+    loras = _loras(config)
+    if config.engine == "scripted" and loras:
         raise ConfigError("--lora is for --engine vllm and http, and the engine is scripted")
     if config.engine == "http":
-        return _upstream(model, given)
+        return _upstream(model, loras)
     if model is None:
         return Lineup(None, Variant(""))
-    places = {name: (await find(place)).directory for name, place in given.items()}
+    places = {name: (await find(place)).directory for name, place in loras.items()}
     lineup = await _local(config, model, places, find)
+    own_name = config.served_name or model.name
+    check_names(lineup, lineup.base.name if lineup.base and lineup.main.name else own_name)
     if lineup.adapters and config.speculate != "none":
         raise ConfigError(
             "--speculate cannot be combined with adapters: what vLLM verifies then is not shown "
@@ -71,17 +73,28 @@ async def read(config: ServerConfig, model: ModelFiles | None, find: Find) -> Li
     return lineup
 
 
-def _given(config: ServerConfig) -> dict[str, str]:
+def check_names(lineup: Lineup, engine_model: str) -> None:
+    """Raise ConfigError where an adapter would be served by the name of the model; ``engine_model``
+    is what the engine calls it."""
+    for variant in lineup.others:
+        if variant.name in (lineup.main.name, engine_model):
+            raise ConfigError(
+                f"an adapter of --lora has the name {variant.name!r}, which is the model's; give "
+                f"it another"
+            )
+
+
+def _loras(config: ServerConfig) -> dict[str, str]:
     """Name -> directory, hub name, or the upstream's name."""
-    given: dict[str, str] = {}
+    loras: dict[str, str] = {}
     for text in config.lora:
         name, _, place = text.partition("=")
         if not name or not (place or config.engine == "http"):
             raise ConfigError(f"--lora is {text!r}, expected NAME=ADAPTER, such as poet=runs/poet")
-        if name in given:
+        if name in loras:
             raise ConfigError(f"two adapters of --lora have the name {name!r}")
-        given[name] = place or name
-    return given
+        loras[name] = place or name
+    return loras
 
 
 async def _local(
@@ -114,15 +127,13 @@ class _Loaded:
         self._names.setdefault(directory.resolve(), name)
         return self.variant(name, directory, base, ITSELF)
 
-    def variant(
-        self, name: str, directory: Path, base: Path, unless_said: PhaseAdapters
-    ) -> Variant:
-        said = manifest.read_adapters(directory).adapters or unless_said
+    def variant(self, name: str, directory: Path, base: Path, default: PhaseAdapters) -> Variant:
+        phases = manifest.read_adapters(directory).adapters or default
         recorded = manifest.read(directory, base)
         if recorded is None and directory != base:
             recorded = manifest.read(base)
-        names = {text: self._name_of(text, directory) for text in said.names}
-        return Variant(name, recorded, said.renamed(names))
+        names = {text: self._name_of(text, directory) for text in phases.names}
+        return Variant(name, recorded, phases.renamed(names))
 
     def adapters(self) -> tuple[Adapter, ...]:
         names = list(self._used.values())
@@ -175,15 +186,15 @@ def _trained_on(directory: Path) -> str:
         raise EngineError(f"cannot read {directory / CONFIG}: {error}") from error
 
 
-def _upstream(model: ModelFiles | None, given: Mapping[str, str]) -> Lineup:
+def _upstream(model: ModelFiles | None, loras: Mapping[str, str]) -> Lineup:
     """What is served from an upstream, which has its adapters loaded and lists them as models."""
     if model is None:
         main = Variant("")
     else:
         directory, adapter = model.directory, _is_adapter(model.directory)
-        said = manifest.read_adapters(directory).adapters or (ITSELF if adapter else NO_ADAPTERS)
-        names = {t: given.get(t) or (directory / t).resolve().name for t in said.names}
+        phases = manifest.read_adapters(directory).adapters or (ITSELF if adapter else NO_ADAPTERS)
+        names = {t: loras.get(t) or (directory / t).resolve().name for t in phases.names}
         name = model.name if adapter else ""
-        main = Variant(name, manifest.read(directory), said.renamed(names))
-    others = (Variant(name, main.manifest, PhaseAdapters.all(to)) for name, to in given.items())
+        main = Variant(name, manifest.read(directory), phases.renamed(names))
+    others = (Variant(name, main.manifest, PhaseAdapters.all(to)) for name, to in loras.items())
     return Lineup(model, main, tuple(others))

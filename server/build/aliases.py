@@ -22,7 +22,7 @@ from pathlib import Path
 
 from redraft.child_process import python_module
 from redraft.server.build import gguf_weights
-from redraft.server.build.fetching import Fetching, size
+from redraft.server.build.fetching import Fetching, free_disk, size
 from redraft.server.engine.base import EngineError
 
 CONVERTER = 1  # another number makes every model again
@@ -109,15 +109,15 @@ def fetch(alias: Alias, cache: Path, fetching: Fetching) -> Path:
 def _locked(path: Path, alias: Alias, fetching: Fetching) -> Iterator[None]:
     """Holds a lock that the system releases when its process ends, however it ends."""
     with path.open("w") as file:
-        told = False
+        announced = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if not announced:
                     fetching.say(f"another process is making {alias.name}; waiting for it")
-                told = True
+                announced = True
                 fetching.stopped.wait(WAIT_S)
                 fetching.check()
         yield
@@ -128,7 +128,7 @@ def _make(alias: Alias, directory: Path, fetching: Fetching) -> None:
     for leftover in directory.parent.glob(f"{prefix}*"):  # of a process that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     needed = alias.wheel_bytes + alias.made_bytes + (64 << 20)
-    free = shutil.disk_usage(directory.parent).free
+    free = free_disk(directory.parent)
     if free < needed:
         raise EngineError(
             f"{alias.name} needs {size(needed)} on the disk of {directory.parent}, which has "
@@ -167,9 +167,8 @@ def _download(alias: Alias, folder: Path, fetching: Fetching) -> Path:
     ) as process:
         try:
             output = _output_of(process, fetching)
-        except BaseException:
+        finally:
             process.kill()
-            raise
     if process.returncode:
         raise EngineError(_explained(alias, output))
     return next(folder.glob("*.whl"))
@@ -201,9 +200,9 @@ def _explained(alias: Alias, output: str) -> str:
 
 def _check_hash(path: Path, expected: str, name: str) -> None:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != expected:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != expected:
         raise EngineError(
-            f"{name} has the SHA-256 {found}, expected {expected}; it is not the file Redraft was "
+            f"{name} has the SHA-256 {sha256}, expected {expected}; it is not the file Redraft was "
             f"made for: check where pip's index or PIP_FIND_LINKS takes it from"
         )

@@ -66,7 +66,7 @@ def _models_of_the_hub() -> list[Any]:
     import huggingface_hub
 
     try:
-        found = huggingface_hub.scan_cache_dir()
+        cache = huggingface_hub.scan_cache_dir()
     except huggingface_hub.CacheNotFound:
         return []
-    return [repo for repo in found.repos if repo.repo_type == "model"]
+    return [repo for repo in cache.repos if repo.repo_type == "model"]

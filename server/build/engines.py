@@ -68,6 +68,7 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
             progress(f"critic {critic.name!r} is {engine.model}")
         engine = await _engine(config, lineup, progress)
         started.push_async_callback(engine.close)
+        adapters.check_names(lineup, engine.model)
         _check_listed(engine, lineup)
         started.pop_all()
     main, *others = (

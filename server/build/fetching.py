@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -33,6 +35,13 @@ async def in_thread(work: Callable[[Fetching], T], say: Callable[[str], None]) -
         return await asyncio.to_thread(work, fetching)
     finally:
         fetching.stopped.set()
+
+
+def free_disk(folder: Path) -> int:
+    """The bytes that are free for a folder, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def size(num_bytes: float) -> str:

@@ -40,9 +40,9 @@ def convert(gguf_file: Path, directory: Path) -> None:
 
     reader: Any = GGUFReader(gguf_file)
     fields = {name: field.contents() for name, field in reader.fields.items()}
-    found = fields.get("general.architecture"), fields.get("tokenizer.ggml.pre")
-    if found != ("llama", "smollm"):
-        raise UnknownGguf(f"{gguf_file} is {found}, expected ('llama', 'smollm')")
+    kind = fields.get("general.architecture"), fields.get("tokenizer.ggml.pre")
+    if kind != ("llama", "smollm"):
+        raise UnknownGguf(f"{gguf_file} is {kind}, expected ('llama', 'smollm')")
     config = config_of(fields)
     _write_json(directory / "config.json", config)
     special = {"bos_token_id", "eos_token_id", "pad_token_id"}

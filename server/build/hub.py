@@ -6,12 +6,11 @@ HF_HUB_OFFLINE. What is in the cache is served without the hub when that cannot 
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from redraft.server.build.fetching import Fetching, FetchingStopped, size
+from redraft.server.build.fetching import Fetching, FetchingStopped, free_disk, size
 from redraft.server.build.progress_bar import DownloadMeter
 from redraft.server.build.repository import PLAIN, HubName, needed
 from redraft.server.engine.base import EngineError
@@ -74,7 +73,7 @@ class Hub:
             info = huggingface_hub.HfApi(self.endpoint).model_info(
                 name.repo, revision=name.revision, files_metadata=True, timeout=INFO_S
             )
-        except Exception as error:  # what its HTTP library raises differs between versions
+        except Exception as error:  # any: what its HTTP library raises differs between versions
             if _unreachable(error):
                 raise _NoAnswer(error) from error
             raise EngineError(self._explained(error, name)) from error
@@ -101,7 +100,7 @@ class Hub:
             )
         except FetchingStopped:
             raise
-        except Exception as error:  # as above
+        except Exception as error:  # any: as above, and what its other downloaders raise
             raise EngineError(self._explained(error, name)) from error
 
     def _cached(self, name: HubName, fetching: Fetching, why: Exception) -> Path:
@@ -146,10 +145,10 @@ class Hub:
     def _has(self, name: HubName, file: str, commit: str) -> bool:
         import huggingface_hub
 
-        found = huggingface_hub.try_to_load_from_cache(
+        path = huggingface_hub.try_to_load_from_cache(
             name.repo, file, cache_dir=self.cache, revision=commit
         )
-        return isinstance(found, str)
+        return isinstance(path, str)
 
     def _check_memory(self, name: HubName, files: dict[str, int], memory: int | None) -> None:
         weights = sum(size for file, size in files.items() if not PLAIN.fullmatch(file))
@@ -161,12 +160,10 @@ class Hub:
 
     def _check_disk(self, name: HubName, needed: int) -> None:
         folder = self.cache_folder()
-        while not folder.exists():
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free
+        free = free_disk(folder)
         if needed > free:
             raise EngineError(
-                f"{name} needs {size(needed)} on the disk of {self.cache_folder()}, which has "
+                f"{name} needs {size(needed)} on the disk of {folder}, which has "
                 f"{size(free)} free; free some space, or set HF_HOME to a folder with more"
             )
 

@@ -6,7 +6,8 @@ doctor          redraft doctor: whether a model can be served, and what to do wh
 machine         what the doctor finds on the machine
 fitness         what it finds in the model
 chat_template   what it finds in the tokenizer and the chat template
-finding         one line of its page
+adapters        what it finds in the adapters
+diagnosis       one line of its page
 """
 
 from redraft.server.cli.menu import COMMANDS, main

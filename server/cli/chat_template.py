@@ -72,9 +72,9 @@ def _template(tokenizer: Any) -> Diagnosis:
     }
     yes = [name for name, known in knows.items() if known]
     no = [name for name, known in knows.items() if not known]
-    told = [f"knows {', '.join(yes)}"] if yes else []
-    told += [f"does not know {', '.join(no)}"] if no else []
-    return Diagnosis("template", "; ".join(told))
+    parts = [f"knows {', '.join(yes)}"] if yes else []
+    parts += [f"does not know {', '.join(no)}"] if no else []
+    return Diagnosis("template", "; ".join(parts))
 
 
 def _render(tokenizer: Any, system: bool = False, **options: Any) -> str | None:
@@ -86,7 +86,7 @@ def _render(tokenizer: Any, system: bool = False, **options: Any) -> str | None:
                 messages, tokenize=False, add_generation_prompt=True, **options
             )
         )
-    except Exception as error:  # a template is a program of the model's makers
-        if isinstance(error, MemoryError | RecursionError):
+    except Exception as error:  # any: a template is a program, and fails as its writer made it
+        if isinstance(error, MemoryError):  # the machine's failure, not the template's
             raise
         return None

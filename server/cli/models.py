@@ -27,16 +27,16 @@ class ListOptions:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        chosen = options.read(ListOptions, "redraft models", given)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        chosen = options.read(ListOptions, "redraft models", arguments)
     except ConfigError as error:
         print(f"redraft models: {error}", file=sys.stderr)
         return 2
-    found = models_at_hand(chosen.cache_dir)
+    models = models_at_hand(chosen.cache_dir)
     if chosen.json:
-        print(json.dumps([as_json(model) for model in found], indent=2))
+        print(json.dumps([as_json(model) for model in models], indent=2))
     else:
-        print(table(found))
+        print(table(models))
     return 0
 
 
@@ -45,8 +45,8 @@ def as_json(model: ModelAtHand) -> dict[str, object]:
     return {**dataclasses.asdict(model), "directory": directory}
 
 
-def table(found: Sequence[ModelAtHand]) -> str:
-    rows = [(model.name, size(model.num_bytes), model.kind, _remark(model)) for model in found]
+def table(models: Sequence[ModelAtHand]) -> str:
+    rows = [(model.name, size(model.num_bytes), model.kind, _remark(model)) for model in models]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])

@@ -36,7 +36,7 @@ _SHARED = frozenset(["model", *_SAMPLING, "response_format"])
 class Instructed(Closed):
     """An instruction, as a chat or as one text."""
 
-    model: str | None = Field(None, description="a name of /v1/models; left out: the only one")
+    model: str | None = Field(None, description="a name of /v1/models; left out: the first of them")
     messages: Messages | None = Field(None, description="a chat whose last user turn is answered")
     prompt: Text | None = Field(None, description="the instruction itself, instead of messages")
     seed: Seed | None = None

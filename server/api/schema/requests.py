@@ -162,7 +162,7 @@ class Generation(Open, SamplingFields):
     """What chat and completions have in common."""
 
     model: str | None = Field(
-        default=None, description="a name of /v1/models; left out: the only one"
+        default=None, description="a name of /v1/models; left out: the first of them"
     )
     stream: bool | None = None
     stream_options: StreamOptions | None = None

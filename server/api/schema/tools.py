@@ -4,35 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
+
+from redraft.server.api.schema.strict import Open
 
 
-class Function(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
+class Function(Open):
     name: Annotated[str, Field(min_length=1)]
 
 
-class Tool(BaseModel):
+class Tool(Open):
     """A tool the model may call, or the one it must call."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
 
     type: Literal["function"]
     function: Function
 
 
-class CalledFunction(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
+class CalledFunction(Open):
     name: Annotated[str, Field(min_length=1)]
     arguments: str  # JSON, as the model wrote it
 
 
-class CalledTool(BaseModel):
+class CalledTool(Open):
     """A call in the history of a chat."""
-
-    model_config = ConfigDict(strict=True, extra="allow")
 
     id: str = ""
     type: Literal["function"] = "function"

@@ -159,6 +159,8 @@ def test_an_adapter_that_names_no_base_is_refused(tmp_path: Path) -> None:
         (["poet"], {}, "expected NAME=ADAPTER"),
         (["=poet"], {}, "expected NAME=ADAPTER"),
         (["a={poet}", "a={poet}"], {}, "two adapters of --lora have the name 'a'"),
+        (["base={poet}"], {}, "--lora has the name 'base', which is the model's"),
+        (["mine={poet}"], {"served_name": "mine"}, "--lora has the name 'mine'"),
         (["a={poet}"], {"speculate": "draft"}, "--speculate cannot be combined with adapters"),
         (["a={poet}"], {"engine": "scripted"}, "--lora is for --engine vllm and http"),
     ],
@@ -199,6 +201,8 @@ def test_an_upstream_has_its_adapters_by_its_own_names() -> None:
     scene = Scene(listed=("poet-v2",))
     assert served_from(scene, "poet=poet-v2") == ["upstream-model", "poet-v2"]
     assert served_from(scene, "poet-v2") == ["upstream-model", "poet-v2"]
+    with pytest.raises(ConfigError, match="--lora has the name 'upstream-model', which is the"):
+        served_from(scene, "upstream-model=poet-v2")
     with pytest.raises(EngineError, match="has no adapter 'poet'; it lists upstream-model, poet"):
         served_from(scene, "poet")
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from redraft.server.cli import main
 from redraft.server.engine.vllm_engine.adapters import CONFIG
 from tests.support import tiny_adapter, tiny_model
+from tests.support.fake_hub import Repository, fake_hub
 
 
 def test_the_doctor_says_who_writes_which_phase(
@@ -32,3 +37,24 @@ def test_the_doctor_says_who_writes_which_phase(
     shown = capsys.readouterr().out
     assert "uses use_dora, which vLLM does not have" in shown
     assert "do: merge the adapter into its base and serve that" in shown
+
+
+def test_an_adapter_of_the_hub_is_looked_at_before_its_weights_are_here(
+    tmp_path: Path, root: Path
+) -> None:
+    model = tiny_model.build(tmp_path / "tiny")
+    poet = tiny_adapter.build(tmp_path / "poet", model, seed=1)
+    says = {"format": "srt/1", "base": str(model)}
+    (poet / "redraft.json").write_text(json.dumps(says))
+    with fake_hub({"acme/poet": Repository(poet)}) as hub:
+        shown = subprocess.run(
+            [sys.executable, "-m", "redraft.server.cli", "doctor", "acme/poet", "--port", "0"],
+            cwd=root,
+            env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hub")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        ).stdout
+    assert re.search(r"adapter +acme/poet; \d+ kB are fetched when it is first", shown), shown
+    assert "has no adapter_model.safetensors" not in shown

@@ -141,6 +141,11 @@ def with_a_template_that_thinks(model: Path) -> None:
     (model / "chat_template.jinja").write_text(template + thinks)
 
 
+def with_a_template_without_end(model: Path) -> None:
+    template = "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}"
+    (model / "chat_template.jinja").write_text(template)
+
+
 def with_another_tokenizer(model: Path) -> None:
     path = model / "tokenizer.json"
     path.write_text(path.read_text() + "\n")
@@ -160,6 +165,7 @@ def without_weights(model: Path) -> None:
     ("spoil", "options", "topic", "remedy"),
     [
         (without_template, [], "template", "--engine-arg chat-template=FILE"),
+        (with_a_template_without_end, [], "template", "--engine-arg chat-template=FILE"),
         (with_another_tokenizer, [], "manifest", "copy the model again"),
         (of_another_kind, [], "architecture", "a model of another architecture"),
         (without_weights, [], "files", "has no weights"),
@@ -188,14 +194,15 @@ def test_what_is_wrong_with_a_model_is_said_with_what_to_do(
 
 
 @pytest.mark.vllm
+@pytest.mark.parametrize("form", ["chat-template=", "chat-template ", "chat_template="])
 def test_a_template_given_apart_is_the_one_looked_at(
-    examine: Examine, model: Path, tmp_path: Path
+    examine: Examine, model: Path, tmp_path: Path, form: str
 ) -> None:
     copy = shutil.copytree(model, tmp_path / "copy")
     template = shutil.move(copy / "chat_template.jinja", tmp_path / "own.jinja")
     (copy / "redraft.json").unlink()
-    assert examine(str(copy), "--engine-arg", f"chat-template={template}")[0] == 0
-    code, found = examine(str(copy), "--engine-arg", "chat-template=/none.jinja")
+    assert examine(str(copy), "--engine-arg", f"{form}{template}")[0] == 0
+    code, found = examine(str(copy), "--engine-arg", f"{form}/none.jinja")
     assert code == 1
     assert found["template"]["text"] == "cannot read /none.jinja: No such file or directory"
 
