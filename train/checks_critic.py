@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.refine.checks import Check, CheckError, read_checks, verify_all
@@ -72,7 +71,7 @@ class ChecksCritic:
     name: str = "checks"
 
     async def teach(self, example: Example, draft: str) -> Taught:
-        checks, instruction = _checks(example), example.messages[-1].content
+        checks, instruction = checks_of(example), example.messages[-1].content
         findings = verify_all(checks, draft, instruction)
         said = feedback(findings)
         if all(finding.passed for finding in findings):
@@ -91,7 +90,7 @@ class ChecksCritic:
         return Taught(said, edited, way="edited")
 
     async def score(self, example: Example, response: str) -> int | None:
-        checks = _checks(example)
+        checks = checks_of(example)
         return score(verify_all(checks, response, example.messages[-1].content))
 
     async def _objection(
@@ -176,16 +175,12 @@ def _topic(example: Example) -> str:
     return str(example.meta.get("topic") or "")
 
 
-def _checks(example: Example) -> tuple[Check, ...]:
-    return checks_of(example.meta)
-
-
-def checks_of(meta: Mapping[str, Any]) -> tuple[Check, ...]:
-    """The checks of a row; Refused when it has none to read."""
-    if "checks" not in meta:
+def checks_of(example: Example) -> tuple[Check, ...]:
+    """The checks that are told with an instruction; Refused when there are none to read."""
+    if "checks" not in example.meta:
         raise Refused("the instruction has no meta.checks; write it with 'constraints'")
     try:
-        return read_checks(meta["checks"])
+        return read_checks(example.meta["checks"])
     except CheckError as error:
         raise Refused(f"meta.checks cannot be read: {error}") from error
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Call, Completion, Engine, Sampling, Tokens, complete
-from redraft.server.options import ConfigError, option
+from redraft.server.options import option
 from redraft.server.refine.checks import verify_all
 from redraft.server.refine.srt_format import HIGHEST_SCORE, SrtFormat
 from redraft.train.checkpoints import adapter_base
@@ -87,7 +87,7 @@ class Mender:
         return MendingStep(feedback.text, score, text, ids, self._held(example, text))
 
     def _held(self, example: Example, response: str) -> tuple[bool, ...]:
-        checks, instruction = checks_of(example.meta), example.messages[-1].content
+        checks, instruction = checks_of(example), example.messages[-1].content
         return tuple(finding.passed for finding in verify_all(checks, response, instruction))
 
     async def _ask(
@@ -161,8 +161,6 @@ def main(argv: Sequence[str]) -> int:
     options = read(MendingOptions, "mending", argv)
     source = instructions.read(options.data, limit=options.limit)
     print(source.summary())
-    if not source.examples:
-        raise ConfigError(f"no instructions in {', '.join(options.data)}")
     found = asyncio.run(measure(options, source.examples))
     for name, figures_of_file in found.items():
         _say(name, figures_of_file)

@@ -6,6 +6,7 @@ import re
 
 from redraft.server.refine.checks.check import Arguments
 from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
+from redraft.train.constraints.wordings.kind import SPELLED
 
 _CONTRACTIONS = (
     (r"\bcan't\b", "cannot"),
@@ -17,7 +18,6 @@ _CONTRACTIONS = (
     (r"'m\b", " am"),
     (r"\b(it|that|there|he|she|what|let)'s\b", r"\1 is"),
 )
-_SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _REPLACEMENTS = {"!": ".", "?": ".", ";": ".", ":": "", "-": " ", "(": "", ")": ""}
 _CONTENT_WORD = re.compile(r"(?<![\w*\[#<'-])[A-Za-z][a-z]{4,}(?![\w*\]>'-])")
 
@@ -51,7 +51,7 @@ def without_digits(response: str, _: Arguments) -> str:
 
 
 def _spelled(number: int) -> str:
-    return _SPELLED[number] if number < len(_SPELLED) else ""
+    return SPELLED[number] if number < len(SPELLED) else ""
 
 
 def _without_letter(response: str, letters: str) -> str | None:
