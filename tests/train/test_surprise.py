@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,23 @@ from tests.support import tiny_model
 pytestmark = pytest.mark.train
 
 
-def test_texts_read_together_are_as_surprising_as_alone(tmp_path: Path) -> None:
+def test_surprise_is_the_mean_loss_of_the_text_whatever_it_is_read_beside(tmp_path: Path) -> None:
+    import torch
+
     from redraft.train.surprise import Surprise
 
     surprise = Surprise.load(tiny_model.build(tmp_path / "model"))
-    texts = [((5, 6), (7, 8, 9)), ((4,), (10,)), ((3, 2, 1, 5), (6, 6))]
+    texts = [((10, 11, 12), tuple(range(20, 20 + n))) for n in (1, 5, 30)]
 
     async def together() -> list[float]:
         return await asyncio.gather(*(surprise.of(*text) for text in texts))
 
-    alone = [asyncio.run(surprise.of(*text)) for text in texts]
-    assert asyncio.run(together()) == pytest.approx(alone, abs=1e-4)
+    for (prompt, text), found in zip(texts, asyncio.run(together()), strict=True):
+        ids = torch.tensor([[*prompt, *text]])
+        labels = ids.clone()
+        labels[0, : len(prompt)] = -100
+        expected = float(surprise.model(input_ids=ids, labels=labels).loss.detach())
+        assert math.isclose(found, expected, rel_tol=1e-4)
 
 
 def test_a_model_that_fails_is_told_to_all_who_wait() -> None:

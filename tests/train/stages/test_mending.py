@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -94,22 +92,3 @@ def test_nothing_to_measure_is_an_error(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(ConfigError, match="no instructions"):
         mending.main(["--data", str(tmp_path / "none.jsonl"), "--model", "m", "--output", "o"])
-
-
-def test_surprise_is_the_mean_loss_of_the_text_whatever_it_is_read_beside(folder: Path) -> None:
-    import torch
-
-    from redraft.train.surprise import Surprise
-
-    surprise = Surprise.load(folder / "model")
-    texts = [((10, 11, 12), tuple(range(20, 20 + n))) for n in (1, 5, 30)]
-
-    async def together() -> list[float]:
-        return await asyncio.gather(*(surprise.of(*text) for text in texts))
-
-    for (prompt, text), found in zip(texts, asyncio.run(together()), strict=True):
-        ids = torch.tensor([[*prompt, *text]])
-        labels = ids.clone()
-        labels[0, : len(prompt)] = -100
-        expected = float(surprise.model(input_ids=ids, labels=labels).loss.detach())
-        assert math.isclose(found, expected, rel_tol=1e-4)
