@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from redraft.server import jsonl
 from redraft.server.engine.base import Call, Completion, Engine, Sampling, Tokens, complete
-from redraft.server.options import option
+from redraft.server.options import ConfigError, option
 from redraft.server.refine.checks import verify_all
 from redraft.server.refine.srt_format import HIGHEST_SCORE, SrtFormat
 from redraft.train.checkpoints import adapter_base
@@ -29,6 +29,7 @@ from redraft.train.critics import readable_score
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import Example
 from redraft.train.mending_figures import Judged, MendingStep, figures
+from redraft.train.paid_engine import Refused
 from redraft.train.program import read
 
 if TYPE_CHECKING:
@@ -161,10 +162,20 @@ def main(argv: Sequence[str]) -> int:
     options = read(MendingOptions, "mending", argv)
     source = instructions.read(options.data, limit=options.limit)
     print(source.summary())
+    _require_checks(source.examples)
     found = asyncio.run(measure(options, source.examples))
     for name, figures_of_file in found.items():
         _say(name, figures_of_file)
     return 0
+
+
+def _require_checks(examples: Sequence[Example]) -> None:
+    """Before a model is loaded and drafts."""
+    for example in examples:
+        try:
+            checks_of(example)
+        except Refused as error:
+            raise ConfigError(f"{example.origin}: {error}") from error
 
 
 def _say(name: str, found: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,3 +93,16 @@ def test_nothing_to_measure_is_an_error(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "none.jsonl").write_text("")
     with pytest.raises(ConfigError, match="no instructions"):
         mending.main(["--data", str(tmp_path / "none.jsonl"), "--model", "m", "--output", "o"])
+
+
+@pytest.mark.parametrize(
+    ("meta", "reason"),
+    [({}, "has no meta.checks"), ({"checks": [{"kind": "wrods"}]}, "cannot be read")],
+)
+def test_instructions_without_checks_are_told_before_a_model_is_loaded(
+    meta: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "plain.jsonl"
+    jsonl.write(path, [{"instruction": "Say hello.", "meta": meta}])
+    with pytest.raises(ConfigError, match=reason):
+        mending.main(["--data", str(path), "--model", "none", "--output", str(tmp_path / "out")])
