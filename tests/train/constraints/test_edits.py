@@ -87,6 +87,17 @@ def test_a_response_that_fails_is_edited_until_it_passes(check: dict[str, Any]) 
     assert verify_all(read_checks([check]), after)[0].passed
 
 
+@pytest.mark.parametrize(
+    ("check", "response"),
+    [
+        ({"kind": "highlights", "at_least": 2}, "* It is about gardens.\n* It is about rivers."),
+        ({"kind": "placeholders", "at_least": 2}, "It opens with [ always. It is about gardens."),
+    ],
+)
+def test_edits_count_as_the_check_does(check: dict[str, Any], response: str) -> None:
+    assert mended(check, response=response) is not None
+
+
 def test_all_checks_hold_at_the_end_also_where_one_edit_undoes_another() -> None:
     checks: list[dict[str, Any]] = [
         {"kind": "without", "characters": ","},

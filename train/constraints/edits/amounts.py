@@ -6,7 +6,7 @@ import re
 
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments
-from redraft.server.refine.checks.splitting import Text
+from redraft.server.refine.checks.table import count
 from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
 
 
@@ -17,14 +17,9 @@ def shortened(kind: str, response: str, given: Arguments) -> str | None:
         return None
     for _, end in reversed(sentence_spans(response)):
         kept = _without_empty_item(response[:end])
-        text = Text(kept)
-        count = {
-            "words": lambda text=text: len(text.words),
-            "sentences": lambda text=text: len(text.sentences),
-            "characters": lambda text=text: len(text.stripped),
-        }[kind]()
-        if count <= bounds.most:
-            return kept if bounds.allow(count) and kept.strip() else None
+        num_kept = count(kind, kept)
+        if num_kept <= bounds.most:
+            return kept if bounds.allow(num_kept) and kept.strip() else None
     return None
 
 
@@ -75,7 +70,7 @@ def short_sentences(response: str, given: Arguments) -> str | None:
     text = response
     for start, end in reversed(sentence_spans(response)):
         sentence = response[start:end]
-        if len(Text(sentence).words) > most:
+        if count("words", sentence) > most:
             text = text[:start] + _split(sentence, most) + text[end:]
     return text
 
@@ -85,6 +80,6 @@ def _split(sentence: str, most: int) -> str:
         return f". {found[1].upper()}"
 
     split = re.sub(r", (?:and|but|so|while) ([a-z])", ended, sentence)
-    if max(len(Text(part).words) for part in split.split(". ")) > most:
+    if max(count("words", part) for part in split.split(". ")) > most:
         split = re.sub(r"(?:,|;)? (?:and|but|which|because|so that) ([a-z])", ended, sentence)
     return split

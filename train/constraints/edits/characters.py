@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from redraft.server.refine.checks.check import Arguments
+from redraft.server.refine.checks.table import count
 from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
 from redraft.train.constraints.wordings.kind import SPELLED
 
@@ -78,7 +79,7 @@ def title_case(response: str, _: Arguments) -> str:
     )
 
 
-def _marked(response: str, count: int, opening: str, closing: str) -> str | None:
+def _marked(response: str, missing: int, opening: str, closing: str) -> str | None:
     """So many more words of the response in marks: one of each sentence first."""
     places = [found.span() for found in _CONTENT_WORD.finditer(response)]
     lasts: dict[int, tuple[int, int]] = {}
@@ -86,30 +87,30 @@ def _marked(response: str, count: int, opening: str, closing: str) -> str | None
         within = [place for place in places if start <= place[0] < end]
         if within:
             lasts[number] = max(within, key=lambda place: place[1] - place[0])
-    chosen = [*lasts.values()][:count]
-    chosen += [place for place in places if place not in chosen][: count - len(chosen)]
-    if len(chosen) < count:
+    chosen = [*lasts.values()][:missing]
+    chosen += [place for place in places if place not in chosen][: missing - len(chosen)]
+    if len(chosen) < missing:
         return None
     for start, end in sorted(chosen, reverse=True):
         response = f"{response[:start]}{opening}{response[start:end]}{closing}{response[end:]}"
     return response
 
 
-def highlights(response: str, given: Arguments, num_found: int) -> str | None:
+def highlights(response: str, given: Arguments) -> str | None:
     if "at_most" in given:
         return response.replace("*", "")
-    return _marked(response, given["at_least"] - num_found, "*", "*")
+    return _marked(response, given["at_least"] - count("highlights", response), "*", "*")
 
 
-def placeholders(response: str, given: Arguments, num_found: int) -> str | None:
+def placeholders(response: str, given: Arguments) -> str | None:
     if "at_most" in given:
         return re.sub(r"\[([^\n\[\]]*)\]", r"\1", response)
-    return _marked(response, given["at_least"] - num_found, "[", "]")
+    return _marked(response, given["at_least"] - count("placeholders", response), "[", "]")
 
 
 def letter(response: str, given: Arguments) -> str | None:
     """Exclamation marks in place of full stops; hashtags of the response's own words."""
-    mark, missing = given["letter"], given["at_least"] - response.count(given["letter"])
+    mark, missing = given["letter"], given["at_least"] - count("letter", response, given)
     if mark == "#":
         words = dict.fromkeys(found[0].capitalize() for found in _CONTENT_WORD.finditer(response))
         tags = [f"#{word}" for word in words][:missing]

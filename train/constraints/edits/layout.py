@@ -7,6 +7,7 @@ import re
 
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments
+from redraft.server.refine.checks.splitting import Text
 from redraft.train.constraints.edits.parts import ITEM, grouped, joined, lowered_start, unmarked
 from redraft.train.constraints.edits.parts import units as units_of
 
@@ -72,7 +73,7 @@ def sections(response: str, given: Arguments) -> str | None:
 
 def paragraph_starts(response: str, given: Arguments) -> str | None:
     number, word = given["paragraph"], given["word"]
-    there = [part.strip() for part in re.split(r"\n\s*\n", response) if part.strip()]
+    there = Text(response).paragraphs
     if len(there) < number:
         groups = grouped(units_of(response), number)
         if groups is None:

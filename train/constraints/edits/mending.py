@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments, Check, Finding
-from redraft.server.refine.checks.splitting import Text
-from redraft.server.refine.checks.table import verify_all
+from redraft.server.refine.checks.splitting import split_sentences
+from redraft.server.refine.checks.table import count, verify_all
 from redraft.train.constraints.edits import amounts, characters, ends, layout
 
 _PASSES = 3  # an edit may undo another: a phrase that is added may have a comma
@@ -48,25 +48,24 @@ def needs(findings: Sequence[Finding], response: str) -> Needs:
     words = sentences = questions = 0
     with_words: list[str] = []
     second = False
-    text = Text(response)
+    lowered = response.lower()
     for finding in findings:
         if finding.passed:
             continue
         given, bounds = finding.check.arguments, Bounds.of(finding.check.arguments)
         kind = finding.check.kind
         if kind == "words":
-            words = max(words, bounds.missing(len(text.words)))
+            words = max(words, bounds.missing(count(kind, response)))
         elif kind == "sentences":
-            sentences = max(sentences, bounds.missing(len(text.sentences)))
+            sentences = max(sentences, bounds.missing(count(kind, response)))
         elif kind == "contains":
-            with_words += [each for each in given["texts"] if each.lower() not in text.lowered]
+            with_words += [each for each in given["texts"] if each.lower() not in lowered]
         elif kind == "contains_any":
             with_words.append(given["texts"][0])
         elif kind == "occurrences":
-            missing = bounds.missing(text.lowered.count(given["text"].lower()))
-            with_words += [given["text"]] * missing
+            with_words += [given["text"]] * bounds.missing(count(kind, response, given))
         elif kind == "questions":
-            questions += bounds.missing(sum(s.endswith("?") for s in text.sentences))
+            questions += bounds.missing(count(kind, response))
         elif kind == "ends" and given["text"] == "?":
             questions += 1
         elif kind == "two_responses":
@@ -123,10 +122,8 @@ _EDITS: dict[str, Edit] = {
     "parts": layout.parts,
     "lines": layout.lines,
     "sections": layout.sections,
-    "highlights": lambda response, given: characters.highlights(response, given, _marks(response)),
-    "placeholders": lambda response, given: characters.placeholders(
-        response, given, response.count("[")
-    ),
+    "highlights": characters.highlights,
+    "placeholders": characters.placeholders,
     "letter": characters.letter,
     "paragraph_starts": layout.paragraph_starts,
     "starts": ends.starts,
@@ -145,10 +142,6 @@ _ORDER = {kind: number for number, kind in enumerate((*_ADDED_FIRST, *_EDITS))}
 _ORDER |= {"titled": _ORDER["starts"], "two_responses": _ORDER["highlights"], "json": len(_ORDER)}
 
 
-def _marks(response: str) -> int:
-    return len([m for m in response.replace("**", "*").split("*")[1::2] if m.strip()])
-
-
 def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str | None:
     kind, given = check.kind, check.arguments
     bounds = Bounds.of(given)
@@ -156,7 +149,7 @@ def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str |
         return _with(response, texts.sentences)
     if kind == "questions" or (kind == "ends" and given["text"] == "?"):
         return _with(response, texts.questions)
-    if kind in ("words", "sentences") and bounds.missing(_count(kind, response)):
+    if kind in ("words", "sentences") and bounds.missing(count(kind, response)):
         return _grown(response, texts.continuation, kind, bounds)
     if kind == "titled":
         return ends.titled(response, title)
@@ -168,11 +161,6 @@ def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str |
         return _twice(response, texts.second)
     edit = _EDITS.get(kind)
     return edit(response, given) if edit else None
-
-
-def _count(kind: str, response: str) -> int:
-    text = Text(response)
-    return len(text.words if kind == "words" else text.sentences)
 
 
 def _with(response: str, sentences: Sequence[str]) -> str | None:
@@ -191,13 +179,13 @@ def joint(response: str) -> str:
 def _grown(response: str, continuation: str, kind: str, bounds: Bounds) -> str | None:
     """With as many sentences of the continuation as are missing."""
     text = response.rstrip()
-    for sentence in Text(continuation).sentences:
+    for sentence in split_sentences(continuation):
         if sentence in response:
             return None  # the model repeats itself
-        if not bounds.missing(_count(kind, text)):
+        if not bounds.missing(count(kind, text)):
             break
         text += (joint(response) if text == response.rstrip() else " ") + sentence
-    return text if bounds.allow(_count(kind, text)) else None
+    return text if bounds.allow(count(kind, text)) else None
 
 
 def _twice(response: str, second: str) -> str | None:
