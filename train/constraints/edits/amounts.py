@@ -36,8 +36,9 @@ def excludes(response: str, given: Arguments) -> str | None:
 
 def seldom(response: str, given: Arguments) -> str | None:
     """Without the sentences in which a word occurs once too often."""
+    most = Bounds.of(given).most
     pattern = re.compile(re.escape(given["text"]), re.IGNORECASE)
-    return _dropped(response, pattern, given["at_most"])
+    return None if most is None else _dropped(response, pattern, most)
 
 
 def _dropped(response: str, pattern: re.Pattern[str], allowed: int) -> str | None:
@@ -66,7 +67,9 @@ def no_repetition(response: str, _: Arguments) -> str:
 
 def short_sentences(response: str, given: Arguments) -> str | None:
     """Long sentences end at an "and" or "but" between clauses."""
-    most = given["at_most"]
+    most = Bounds.of(given).most
+    if most is None:
+        return None
     text = response
     for start, end in reversed(sentence_spans(response)):
         sentence = response[start:end]

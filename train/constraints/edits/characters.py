@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments
 from redraft.server.refine.checks.table import count
 from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
@@ -97,20 +98,22 @@ def _marked(response: str, missing: int, opening: str, closing: str) -> str | No
 
 
 def highlights(response: str, given: Arguments) -> str | None:
-    if "at_most" in given:
-        return response.replace("*", "")
-    return _marked(response, given["at_least"] - count("highlights", response), "*", "*")
+    if missing := Bounds.of(given).missing(count("highlights", response)):
+        return _marked(response, missing, "*", "*")
+    return response.replace("*", "")
 
 
 def placeholders(response: str, given: Arguments) -> str | None:
-    if "at_most" in given:
-        return re.sub(r"\[([^\n\[\]]*)\]", r"\1", response)
-    return _marked(response, given["at_least"] - count("placeholders", response), "[", "]")
+    if missing := Bounds.of(given).missing(count("placeholders", response)):
+        return _marked(response, missing, "[", "]")
+    return re.sub(r"\[([^\n\[\]]*)\]", r"\1", response)
 
 
 def letter(response: str, given: Arguments) -> str | None:
     """Exclamation marks in place of full stops; hashtags of the response's own words."""
-    mark, missing = given["letter"], given["at_least"] - count("letter", response, given)
+    mark, missing = given["letter"], Bounds.of(given).missing(count("letter", response, given))
+    if not missing:
+        return None  # there are too many
     if mark == "#":
         words = dict.fromkeys(found[0].capitalize() for found in _CONTENT_WORD.finditer(response))
         tags = [f"#{word}" for word in words][:missing]

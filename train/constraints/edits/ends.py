@@ -24,8 +24,8 @@ def ends(response: str, given: Arguments) -> str | None:
     return f"{body}\n\n{text}" if "\n" in body else f"{body} {text}"
 
 
-def repeats(response: str, given: Arguments) -> str:
-    return f"{given['text']}\n\n{response.lstrip()}"
+def repeats(response: str, text: str) -> str:
+    return f"{text}\n\n{response.lstrip()}"
 
 
 def quoted(response: str, _: Arguments) -> str:

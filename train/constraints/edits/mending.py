@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments, Check, Finding
 from redraft.server.refine.checks.splitting import split_sentences
-from redraft.server.refine.checks.table import count, verify_all
+from redraft.server.refine.checks.table import count, verify, verify_all
 from redraft.train.constraints.edits import amounts, characters, ends, layout
 
 _PASSES = 3  # an edit may undo another: a phrase that is added may have a comma
@@ -96,7 +96,9 @@ def mend(
             return text
         added = texts if number == 0 else ModelTexts()
         for check in sorted(failing, key=lambda check: _ORDER.get(check.kind, 0)):
-            edited = _edited(check, text, title, added)
+            if verify(check, text, instruction).passed:
+                continue  # an edit before has mended it
+            edited = _edited(check, text, instruction, title, added)
             if edited is None:
                 return None
             text = edited
@@ -128,7 +130,6 @@ _EDITS: dict[str, Edit] = {
     "paragraph_starts": layout.paragraph_starts,
     "starts": ends.starts,
     "ends": ends.ends,
-    "repeats": ends.repeats,
     "without": characters.without,
     "numbers": characters.without_digits,
     "lowercase": characters.lowercase,
@@ -139,18 +140,25 @@ _EDITS: dict[str, Edit] = {
 }
 _ADDED_FIRST = ("contains", "contains_any", "questions")
 _ORDER = {kind: number for number, kind in enumerate((*_ADDED_FIRST, *_EDITS))}
-_ORDER |= {"titled": _ORDER["starts"], "two_responses": _ORDER["highlights"], "json": len(_ORDER)}
+_ORDER |= {"titled": _ORDER["starts"], "two_responses": _ORDER["highlights"]}
+_ORDER |= {"repeats": _ORDER["ends"], "json": len(_ORDER)}
 
 
-def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str | None:
+def _edited(
+    check: Check, response: str, instruction: str, title: str, texts: ModelTexts
+) -> str | None:
     kind, given = check.kind, check.arguments
     bounds = Bounds.of(given)
-    if kind in ("contains", "contains_any") or (kind == "occurrences" and "at_least" in given):
+    if kind in ("contains", "contains_any"):
+        return _with(response, texts.sentences)
+    if kind == "occurrences" and bounds.missing(count(kind, response, given)):
         return _with(response, texts.sentences)
     if kind == "questions" or (kind == "ends" and given["text"] == "?"):
         return _with(response, texts.questions)
     if kind in ("words", "sentences") and bounds.missing(count(kind, response)):
         return _grown(response, texts.continuation, kind, bounds)
+    if kind == "repeats":
+        return ends.repeats(response, given.get("text", instruction))
     if kind == "titled":
         return ends.titled(response, title)
     if kind == "headings" and bounds.least:
