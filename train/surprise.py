@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from redraft.server.engine.base import EngineUnavailable
+from redraft.train import weights
 
 _MOST_BATCH_TOKENS = 16_384  # their logits over a large vocabulary take 5 GB
 
@@ -24,12 +25,7 @@ class Surprise:
 
     @classmethod
     def load(cls, directory: Path) -> Surprise:
-        from transformers import AutoModelForCausalLM
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
-        return cls(model.to(device).eval())
+        return cls(weights.ready(directory))
 
     async def of(self, prompt: tuple[int, ...], text: tuple[int, ...]) -> float:
         """The mean negative log likelihood of a token of ``text`` after the prompt, in nats."""
