@@ -73,21 +73,21 @@ class ChecksCritic:
     async def teach(self, example: Example, draft: str) -> Taught:
         checks, instruction = checks_of(example), example.messages[-1].content
         findings = verify_all(checks, draft, instruction)
-        said = feedback(findings)
+        feedback_text = feedback(findings)
         if all(finding.passed for finding in findings):
-            return Taught(said, draft.strip(), way="met" if checks else "nothing to check")
+            return Taught(feedback_text, draft.strip(), way="met" if checks else "nothing to check")
         for number in range(self.samples):
-            sampled = await self._sampled(example, draft, said, number)
+            sampled = await self._sampled(example, draft, feedback_text, number)
             passes = _all_pass(checks, sampled, instruction)
             if passes and not await self._objection(example, checks, draft, sampled):
-                return Taught(said, sampled, way="sampled")
+                return Taught(feedback_text, sampled, way="sampled")
         texts = await self._texts(example, draft, needs(findings, draft))
         edited = mend(draft, checks, instruction, _topic(example), texts)
         if edited is None:
-            return Taught(said, "", way="rejected: no edit passes the checks")
+            return Taught(feedback_text, "", way="rejected: no edit passes the checks")
         if reason := await self._objection(example, checks, draft, edited):
-            return Taught(said, "", way=f"rejected: {reason}")
-        return Taught(said, edited, way="edited")
+            return Taught(feedback_text, "", way=f"rejected: {reason}")
+        return Taught(feedback_text, edited, way="edited")
 
     async def score(self, example: Example, response: str) -> int | None:
         checks = checks_of(example)
@@ -112,11 +112,11 @@ class ChecksCritic:
             return "perplexity out of bounds"
         return ""
 
-    async def _sampled(self, example: Example, draft: str, said: str, number: int) -> str:
-        asked = _REQUEST.format(
-            instruction=example.messages[-1].content, response=draft, feedback=said
+    async def _sampled(self, example: Example, draft: str, feedback_text: str, number: int) -> str:
+        request = _REQUEST.format(
+            instruction=example.messages[-1].content, response=draft, feedback=feedback_text
         )
-        return await self._write(Chat((Message("user", asked),)), 512, f"{draft}/{number}")
+        return await self._write(Chat((Message("user", request),)), 512, f"{draft}/{number}")
 
     async def _texts(self, example: Example, draft: str, wanted: Needs) -> ModelTexts:
         if not wanted.anything:
@@ -124,8 +124,8 @@ class ChecksCritic:
         about = _topic(example) or example.meta.get("plain") or example.messages[-1].content
         sentences = []
         for number, word in enumerate(wanted.with_words):
-            asked = f'Write one sentence about {about} with the word "{word}" in it.'
-            sentences += await self._first(asked, f"{draft}/{number}", word)
+            request = f'Write one sentence about {about} with the word "{word}" in it.'
+            sentences += await self._first(request, f"{draft}/{number}", word)
         questions = []
         for number in range(wanted.questions):
             questions += await self._first(f"Write one question about {about}.", f"{number}", "?")
@@ -136,9 +136,9 @@ class ChecksCritic:
             await self._second(example) if wanted.second else "",
         )
 
-    async def _first(self, asked: str, seed: str, having: str) -> list[str]:
+    async def _first(self, request: str, seed: str, having: str) -> list[str]:
         """The first sentence of the model's answer that has the text; none: nothing."""
-        written = await self._write(Chat((Message("user", asked),)), 60, seed)
+        written = await self._write(Chat((Message("user", request),)), 60, seed)
         for sentence in split_sentences(written):
             if having.lower() in sentence.lower() and sentence[-1:] in ".!?":
                 return [sentence.strip('"“” ')]

@@ -116,23 +116,23 @@ async def measure(
     mender = Mender(drafter, tuned, srt_format, options)
     started = time.monotonic()
     judged = await asyncio.gather(*map(mender.drafted, examples))
-    found: dict[str, dict[str, Any]] = {}
+    by_file: dict[str, dict[str, Any]] = {}
     output = Path(options.output)
     for _ in range(options.iterations):
         await asyncio.gather(*map(mender.refined, judged))
         # After each: a run that is cut short has the iterations before.
-        found = {name: figures(group) for name, group in _by_file(judged).items()}
+        by_file = {name: figures(group) for name, group in _by_file(judged).items()}
         jsonl.write(output / "mending.jsonl", (each.to_json() for each in judged))
-        jsonl.write_json(output / "mending.json", found)
+        jsonl.write_json(output / "mending.json", by_file)
     print(f"mending: {len(judged)} instructions in {time.monotonic() - started:.0f} s")
     if options.perplexity:
         from redraft.train.surprise import Surprise
 
         surprise = Surprise(drafter.loaded)
         for name, group in _by_file(judged).items():
-            found[name]["perplexity_ratio"] = await _perplexity(surprise, drafter, group)
-        jsonl.write_json(output / "mending.json", found)
-    return found
+            by_file[name]["perplexity_ratio"] = await _perplexity(surprise, drafter, group)
+        jsonl.write_json(output / "mending.json", by_file)
+    return by_file
 
 
 def _by_file(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
@@ -163,8 +163,8 @@ def main(argv: Sequence[str]) -> int:
     source = instructions.read(options.data, limit=options.limit)
     print(source.summary())
     _require_checks(source.examples)
-    found = asyncio.run(measure(options, source.examples))
-    for name, figures_of_file in found.items():
+    by_file = asyncio.run(measure(options, source.examples))
+    for name, figures_of_file in by_file.items():
         _say(name, figures_of_file)
     return 0
 
@@ -178,9 +178,9 @@ def _require_checks(examples: Sequence[Example]) -> None:
             raise ConfigError(f"{example.origin}: {error}") from error
 
 
-def _say(name: str, found: Mapping[str, Any]) -> None:
-    for kind, counts in found["kinds"].items():
+def _say(name: str, of_file: Mapping[str, Any]) -> None:
+    for kind, counts in of_file["kinds"].items():
         print(f"mending: {kind}: {' -> '.join(map(str, counts['held']))} of {counts['of']}")
-    for figure, value in found.items():
+    for figure, value in of_file.items():
         if figure != "kinds":
             print(f"mending: {name}: {figure}: {value}")

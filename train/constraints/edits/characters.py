@@ -24,9 +24,9 @@ _REPLACEMENTS = {"!": ".", "?": ".", ";": ".", ":": "", "-": " ", "(": "", ")": 
 _CONTENT_WORD = re.compile(r"(?<![\w*\[#<'-])[A-Za-z][a-z]{4,}(?![\w*\]>'-])")
 
 
-def without(response: str, given: Arguments) -> str | None:
+def without(response: str, arguments: Arguments) -> str | None:
     """Characters taken out, or put in other words where that is usual."""
-    characters = given["characters"]
+    characters = arguments["characters"]
     if any(each.isalpha() for each in characters):
         return _without_letter(response, characters)
     text = response
@@ -48,7 +48,7 @@ def without(response: str, given: Arguments) -> str | None:
 
 def without_digits(response: str, _: Arguments) -> str:
     text = re.sub(r"^[^\S\n]*\d+[.)][^\S\n]*", "", response, flags=re.MULTILINE)
-    text = re.sub(r"\b\d{1,2}\b", lambda found: _spelled(int(found[0])), text)
+    text = re.sub(r"\b\d{1,2}\b", lambda number: _spelled(int(number[0])), text)
     return re.sub(r" *\d[\d,.]*(?=\D|$)", "", text)
 
 
@@ -76,13 +76,13 @@ def uppercase(response: str, _: Arguments) -> str:
 
 def title_case(response: str, _: Arguments) -> str:
     return re.sub(
-        r"(?:(?<=\s)|\A)([^\w\s]*)([a-z])", lambda found: found[1] + found[2].upper(), response
+        r"(?:(?<=\s)|\A)([^\w\s]*)([a-z])", lambda start: start[1] + start[2].upper(), response
     )
 
 
 def _marked(response: str, missing: int, opening: str, closing: str) -> str | None:
     """So many more words of the response in marks: one of each sentence first."""
-    places = [found.span() for found in _CONTENT_WORD.finditer(response)]
+    places = [word.span() for word in _CONTENT_WORD.finditer(response)]
     lasts: dict[int, tuple[int, int]] = {}
     for number, (start, end) in enumerate(sentence_spans(response)):
         within = [place for place in places if start <= place[0] < end]
@@ -97,25 +97,26 @@ def _marked(response: str, missing: int, opening: str, closing: str) -> str | No
     return response
 
 
-def highlights(response: str, given: Arguments) -> str | None:
-    if missing := Bounds.of(given).missing(count("highlights", response)):
+def highlights(response: str, arguments: Arguments) -> str | None:
+    if missing := Bounds.of(arguments).missing(count("highlights", response)):
         return _marked(response, missing, "*", "*")
     return response.replace("*", "")
 
 
-def placeholders(response: str, given: Arguments) -> str | None:
-    if missing := Bounds.of(given).missing(count("placeholders", response)):
+def placeholders(response: str, arguments: Arguments) -> str | None:
+    if missing := Bounds.of(arguments).missing(count("placeholders", response)):
         return _marked(response, missing, "[", "]")
     return re.sub(r"\[([^\n\[\]]*)\]", r"\1", response)
 
 
-def letter(response: str, given: Arguments) -> str | None:
+def letter(response: str, arguments: Arguments) -> str | None:
     """Exclamation marks in place of full stops; hashtags of the response's own words."""
-    mark, missing = given["letter"], Bounds.of(given).missing(count("letter", response, given))
+    mark = arguments["letter"]
+    missing = Bounds.of(arguments).missing(count("letter", response, arguments))
     if not missing:
         return None  # there are too many
     if mark == "#":
-        words = dict.fromkeys(found[0].capitalize() for found in _CONTENT_WORD.finditer(response))
+        words = dict.fromkeys(word[0].capitalize() for word in _CONTENT_WORD.finditer(response))
         tags = [f"#{word}" for word in words][:missing]
         return f"{response.rstrip()} {' '.join(tags)}" if len(tags) == missing else None
     if mark == "!":

@@ -52,21 +52,21 @@ def needs(findings: Sequence[Finding], response: str) -> Needs:
     for finding in findings:
         if finding.passed:
             continue
-        given, bounds = finding.check.arguments, Bounds.of(finding.check.arguments)
+        arguments, bounds = finding.check.arguments, Bounds.of(finding.check.arguments)
         kind = finding.check.kind
         if kind == "words":
             words = max(words, bounds.missing(count(kind, response)))
         elif kind == "sentences":
             sentences = max(sentences, bounds.missing(count(kind, response)))
         elif kind == "contains":
-            with_words += [each for each in given["texts"] if each.lower() not in lowered]
+            with_words += [each for each in arguments["texts"] if each.lower() not in lowered]
         elif kind == "contains_any":
-            with_words.append(given["texts"][0])
+            with_words.append(arguments["texts"][0])
         elif kind == "occurrences":
-            with_words += [given["text"]] * bounds.missing(count(kind, response, given))
+            with_words += [arguments["text"]] * bounds.missing(count(kind, response, arguments))
         elif kind == "questions":
             questions += bounds.missing(count(kind, response))
-        elif kind == "ends" and given["text"] == "?":
+        elif kind == "ends" and arguments["text"] == "?":
             questions += 1
         elif kind == "two_responses":
             second = True
@@ -114,12 +114,12 @@ _EDITS: dict[str, Edit] = {
     "excludes": amounts.excludes,
     "occurrences": amounts.seldom,
     "words_per_sentence": amounts.short_sentences,
-    "words": lambda response, given: amounts.shortened("words", response, given),
-    "sentences": lambda response, given: amounts.shortened("sentences", response, given),
-    "characters": lambda response, given: amounts.shortened("characters", response, given),
+    "words": lambda response, arguments: amounts.shortened("words", response, arguments),
+    "sentences": lambda response, arguments: amounts.shortened("sentences", response, arguments),
+    "characters": lambda response, arguments: amounts.shortened("characters", response, arguments),
     "headings": layout.no_headings,
-    "bullets": lambda response, given: layout.listed(response, given, numbered=False),
-    "numbered": lambda response, given: layout.listed(response, given, numbered=True),
+    "bullets": lambda response, arguments: layout.listed(response, arguments, numbered=False),
+    "numbered": lambda response, arguments: layout.listed(response, arguments, numbered=True),
     "paragraphs": layout.paragraphs,
     "parts": layout.parts,
     "lines": layout.lines,
@@ -147,18 +147,18 @@ _ORDER |= {"repeats": _ORDER["ends"], "json": len(_ORDER)}
 def _edited(
     check: Check, response: str, instruction: str, title: str, texts: ModelTexts
 ) -> str | None:
-    kind, given = check.kind, check.arguments
-    bounds = Bounds.of(given)
+    kind, arguments = check.kind, check.arguments
+    bounds = Bounds.of(arguments)
     if kind in ("contains", "contains_any"):
         return _with(response, texts.sentences)
-    if kind == "occurrences" and bounds.missing(count(kind, response, given)):
+    if kind == "occurrences" and bounds.missing(count(kind, response, arguments)):
         return _with(response, texts.sentences)
-    if kind == "questions" or (kind == "ends" and given["text"] == "?"):
+    if kind == "questions" or (kind == "ends" and arguments["text"] == "?"):
         return _with(response, texts.questions)
     if kind in ("words", "sentences") and bounds.missing(count(kind, response)):
         return _grown(response, texts.continuation, kind, bounds)
     if kind == "repeats":
-        return ends.repeats(response, given.get("text", instruction))
+        return ends.repeats(response, arguments.get("text", instruction))
     if kind == "titled":
         return ends.titled(response, title)
     if kind == "headings" and bounds.least:
@@ -168,7 +168,7 @@ def _edited(
     if kind == "two_responses":
         return _twice(response, texts.second)
     edit = _EDITS.get(kind)
-    return edit(response, given) if edit else None
+    return edit(response, arguments) if edit else None
 
 
 def _with(response: str, sentences: Sequence[str]) -> str | None:

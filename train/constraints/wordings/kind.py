@@ -56,10 +56,11 @@ def number(*choices: int) -> Callable[[Random], Slots]:
 def numbered(random: Random, count: int) -> Slots:
     spelled = random.random() < 0.4
 
-    def said(value: int) -> str:
+    def in_words(value: int) -> str:
         return SPELLED[value] if spelled and 0 <= value < len(SPELLED) else str(value)
 
-    return {"count": count, "n": said(count), "above": said(count + 1), "below": said(count - 1)}
+    above, below = in_words(count + 1), in_words(count - 1)
+    return {"count": count, "n": in_words(count), "above": above, "below": below}
 
 
 def words(least: int, most: int) -> Callable[[Random], Slots]:
