@@ -84,8 +84,9 @@ class Mender:
             return MendingStep(feedback.text, score, response, ids, self._held(example, response))
         prompt = self.srt_format.refinement_prompt(chat, ids, feedback.token_ids)
         refined = await self._ask(self.tuned, prompt, self.options.refinement_tokens, stops)
-        text, ids = refined.text.strip() or response, refined.token_ids
-        return MendingStep(feedback.text, score, text, ids, self._held(example, text))
+        if text := refined.text.strip():
+            response, ids = text, refined.token_ids
+        return MendingStep(feedback.text, score, response, ids, self._held(example, response))
 
     def _held(self, example: Example, response: str) -> tuple[bool, ...]:
         checks, instruction = checks_of(example), example.messages[-1].content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 
 from redraft.server import jsonl
+from redraft.server.engine.base import Message
+from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.options import ConfigError
-from redraft.train.data.records import read_lessons
+from redraft.train.data.records import Example, read_lessons
+from redraft.train.mending_figures import Judged
 from redraft.train.stages import collect, constraints, mending, sft
 from redraft.train.stages.sft import SftOptions
 from tests.support import tiny_model
@@ -106,3 +110,23 @@ def test_instructions_without_checks_are_told_before_a_model_is_loaded(
     jsonl.write(path, [{"instruction": "Say hello.", "meta": meta}])
     with pytest.raises(ConfigError, match=reason):
         mending.main(["--data", str(path), "--model", "none", "--output", str(tmp_path / "out")])
+
+
+def test_after_an_empty_refinement_the_response_before_is_judged_again() -> None:
+    feedback = "Weaknesses: a comma. Overall Score: [[5]]"
+    engine = ScriptedEngine("Once, long ago.", feedback, "", feedback, "Once long ago.")
+    options = mending.MendingOptions(("rows.jsonl",), "model", "out")
+    mender = mending.Mender(engine, engine, tiny_model.srt_format(), options)
+    meta = {"checks": [{"kind": "without", "characters": ","}]}
+    example = Example((Message("user", "Tell a story."),), meta=meta)
+
+    async def twice() -> Judged:
+        judged = await mender.drafted(example)
+        await mender.refined(judged)
+        await mender.refined(judged)
+        return judged
+
+    judged = asyncio.run(twice())
+    assert [step.response for step in judged.steps] == ["Once, long ago.", "Once long ago."]
+    first, second = (engine.history[number].prompt for number in (1, 3))
+    assert first == second
