@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.refine.checks import Check, CheckError, read_checks, verify_all
+from redraft.server.refine.checks.scoring import all_hold
 from redraft.server.refine.checks.splitting import split_sentences
 from redraft.train.constraints.edits import ModelTexts, Needs, joint, mend, needs
 from redraft.train.constraints.feedback import feedback, score
@@ -78,7 +79,7 @@ class ChecksCritic:
             return Taught(feedback_text, draft.strip(), way="met" if checks else "nothing to check")
         for number in range(self.samples):
             sampled = await self._sampled(example, draft, feedback_text, number)
-            passes = _all_pass(checks, sampled, instruction)
+            passes = all_hold(verify_all(checks, sampled, instruction))
             if passes and not await self._objection(example, checks, draft, sampled):
                 return Taught(feedback_text, sampled, way="sampled")
         texts = await self._texts(example, draft, needs(findings, draft))
@@ -183,7 +184,3 @@ def checks_of(example: Example) -> tuple[Check, ...]:
         return read_checks(example.meta["checks"])
     except CheckError as error:
         raise Refused(f"meta.checks cannot be read: {error}") from error
-
-
-def _all_pass(checks: tuple[Check, ...], response: str, instruction: str) -> bool:
-    return all(finding.passed for finding in verify_all(checks, response, instruction))
