@@ -114,12 +114,12 @@ def _course(record: Record) -> Course:
 
 def figures_of(courses: Sequence[Course]) -> dict[str, Interval | float]:
     """Shares in percent."""
-    asked = sum(course.attempts for course in courses)
+    attempts = sum(course.attempts for course in courses)
     unreadable = sum(not course.readable for course in courses)
     rejected = sum(course.unreadable_attempts for course in courses)
     return {
         "unreadable": wilson(unreadable, len(courses)).scaled(100),
-        "unreadable_attempts": wilson(rejected, asked).scaled(100),
+        "unreadable_attempts": wilson(rejected, attempts).scaled(100),
         "refined": wilson(sum(course.refined for course in courses), len(courses)).scaled(100),
         "feedback_tokens": fmean(course.feedback_tokens for course in courses),
     }
@@ -139,9 +139,9 @@ def _report(options: ReadableOptions, courses: Sequence[Course], failures: Count
     table = Table(f"Feedback that can be read, {options.model}", columns, (row,), note)
     about = "How often a model's feedback can be read, and the answer is a refinement."
     scores = Counter(course.score for course in courses if course.score is not None)
-    figures_told = {**figures, "scores": {score: scores[score] for score in sorted(scores)}}
+    all_figures = {**figures, "scores": {score: scores[score] for score in sorted(scores)}}
     samples = [asdict(course) for course in courses]
     publish(
-        Result("readable", about, asdict(options), figures_told, failures, (table,), (), samples),
+        Result("readable", about, asdict(options), all_figures, failures, (table,), (), samples),
         options.out,
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.refine.checks import Check, CheckError, read_checks, verify_all
+from redraft.server.refine.checks.scoring import all_hold
 from redraft.server.refine.checks.splitting import split_sentences
 from redraft.train.constraints.edits import ModelTexts, Needs, joint, mend, needs
 from redraft.train.constraints.feedback import feedback, score
@@ -72,26 +72,26 @@ class ChecksCritic:
     name: str = "checks"
 
     async def teach(self, example: Example, draft: str) -> Taught:
-        checks, instruction = _checks(example), example.messages[-1].content
+        checks, instruction = checks_of(example), example.messages[-1].content
         findings = verify_all(checks, draft, instruction)
-        said = feedback(findings)
+        feedback_text = feedback(findings)
         if all(finding.passed for finding in findings):
-            return Taught(said, draft.strip(), way="met" if checks else "nothing to check")
+            return Taught(feedback_text, draft.strip(), way="met" if checks else "nothing to check")
         for number in range(self.samples):
-            sampled = await self._sampled(example, draft, said, number)
-            passes = _all_pass(checks, sampled, instruction)
+            sampled = await self._sampled(example, draft, feedback_text, number)
+            passes = all_hold(verify_all(checks, sampled, instruction))
             if passes and not await self._objection(example, checks, draft, sampled):
-                return Taught(said, sampled, way="sampled")
+                return Taught(feedback_text, sampled, way="sampled")
         texts = await self._texts(example, draft, needs(findings, draft))
         edited = mend(draft, checks, instruction, _topic(example), texts)
         if edited is None:
-            return Taught(said, "", way="rejected: no edit passes the checks")
+            return Taught(feedback_text, "", way="rejected: no edit passes the checks")
         if reason := await self._objection(example, checks, draft, edited):
-            return Taught(said, "", way=f"rejected: {reason}")
-        return Taught(said, edited, way="edited")
+            return Taught(feedback_text, "", way=f"rejected: {reason}")
+        return Taught(feedback_text, edited, way="edited")
 
     async def score(self, example: Example, response: str) -> int | None:
-        checks = _checks(example)
+        checks = checks_of(example)
         return score(verify_all(checks, response, example.messages[-1].content))
 
     async def _objection(
@@ -113,11 +113,11 @@ class ChecksCritic:
             return "perplexity out of bounds"
         return ""
 
-    async def _sampled(self, example: Example, draft: str, said: str, number: int) -> str:
-        asked = _REQUEST.format(
-            instruction=example.messages[-1].content, response=draft, feedback=said
+    async def _sampled(self, example: Example, draft: str, feedback_text: str, number: int) -> str:
+        request = _REQUEST.format(
+            instruction=example.messages[-1].content, response=draft, feedback=feedback_text
         )
-        return await self._write(Chat((Message("user", asked),)), 512, f"{draft}/{number}")
+        return await self._write(Chat((Message("user", request),)), 512, f"{draft}/{number}")
 
     async def _texts(self, example: Example, draft: str, wanted: Needs) -> ModelTexts:
         if not wanted.anything:
@@ -125,8 +125,8 @@ class ChecksCritic:
         about = _topic(example) or example.meta.get("plain") or example.messages[-1].content
         sentences = []
         for number, word in enumerate(wanted.with_words):
-            asked = f'Write one sentence about {about} with the word "{word}" in it.'
-            sentences += await self._first(asked, f"{draft}/{number}", word)
+            request = f'Write one sentence about {about} with the word "{word}" in it.'
+            sentences += await self._first(request, f"{draft}/{number}", word)
         questions = []
         for number in range(wanted.questions):
             questions += await self._first(f"Write one question about {about}.", f"{number}", "?")
@@ -137,9 +137,9 @@ class ChecksCritic:
             await self._second(example) if wanted.second else "",
         )
 
-    async def _first(self, asked: str, seed: str, having: str) -> list[str]:
+    async def _first(self, request: str, seed: str, having: str) -> list[str]:
         """The first sentence of the model's answer that has the text; none: nothing."""
-        written = await self._write(Chat((Message("user", asked),)), 60, seed)
+        written = await self._write(Chat((Message("user", request),)), 60, seed)
         for sentence in split_sentences(written):
             if having.lower() in sentence.lower() and sentence[-1:] in ".!?":
                 return [sentence.strip('"“” ')]
@@ -176,19 +176,11 @@ def _topic(example: Example) -> str:
     return str(example.meta.get("topic") or "")
 
 
-def _checks(example: Example) -> tuple[Check, ...]:
-    return checks_of(example.meta)
-
-
-def checks_of(meta: Mapping[str, Any]) -> tuple[Check, ...]:
-    """The checks of a row; Refused when it has none to read."""
-    if "checks" not in meta:
+def checks_of(example: Example) -> tuple[Check, ...]:
+    """The checks that are told with an instruction; Refused when there are none to read."""
+    if "checks" not in example.meta:
         raise Refused("the instruction has no meta.checks; write it with 'constraints'")
     try:
-        return read_checks(meta["checks"])
+        return read_checks(example.meta["checks"])
     except CheckError as error:
         raise Refused(f"meta.checks cannot be read: {error}") from error
-
-
-def _all_pass(checks: tuple[Check, ...], response: str, instruction: str) -> bool:
-    return all(finding.passed for finding in verify_all(checks, response, instruction))

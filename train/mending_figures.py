@@ -64,15 +64,15 @@ def figures(judged: Sequence[Judged]) -> dict[str, Any]:
     """Shares in percent. Instructions without checks count for what is left alone only."""
     checked = [each for each in judged if each.draft_held]
     plain = [each for each in judged if not each.draft_held and each.steps]
-    found: dict[str, Any] = {"instructions": len(judged), "with_checks": len(checked)}
+    shares: dict[str, Any] = {"instructions": len(judged), "with_checks": len(checked)}
     if checked:
-        found |= _levels(checked)
+        shares |= _levels(checked)
     if checked and checked[0].steps:
-        found |= _first_step(checked)
+        shares |= _first_step(checked)
     if plain:
         unchanged = [each.steps[0].response == each.draft for each in plain]
-        found["unchanged_without_checks"] = _percent(unchanged)
-    return found | {"kinds": _kinds(checked)}
+        shares["unchanged_without_checks"] = _percent(unchanged)
+    return shares | {"kinds": _kinds(checked)}
 
 
 def _levels(checked: Sequence[Judged]) -> dict[str, Any]:

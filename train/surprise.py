@@ -9,6 +9,9 @@ from typing import Any
 
 import torch
 
+from redraft.server.engine.base import EngineUnavailable
+from redraft.train import weights
+
 _MOST_BATCH_TOKENS = 16_384  # their logits over a large vocabulary take 5 GB
 
 
@@ -22,12 +25,7 @@ class Surprise:
 
     @classmethod
     def load(cls, directory: Path) -> Surprise:
-        from transformers import AutoModelForCausalLM
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        model: Any = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype)
-        return cls(model.to(device).eval())
+        return cls(weights.ready(directory))
 
     async def of(self, prompt: tuple[int, ...], text: tuple[int, ...]) -> float:
         """The mean negative log likelihood of a token of ``text`` after the prompt, in nats."""
@@ -45,8 +43,15 @@ class Surprise:
             self._pending.sort(key=lambda pending: len(pending[0]), reverse=True)
             size = max(1, _MOST_BATCH_TOKENS // len(self._pending[0][0]))
             batch, self._pending = self._pending[:size], self._pending[size:]
-            found = await asyncio.to_thread(self._read, [(ids, count) for ids, count, _ in batch])
-            for (_, _, done), value in zip(batch, found, strict=True):
+            texts = [(ids, count) for ids, count, _ in batch]
+            try:
+                values = await asyncio.to_thread(self._read, texts)
+            except RuntimeError as error:  # torch: out of memory, device lost
+                for _, _, done in batch:
+                    if not done.done():
+                        done.set_exception(EngineUnavailable(f"reading failed: {error}"))
+                continue
+            for (_, _, done), value in zip(batch, values, strict=True):
                 if not done.done():
                     done.set_result(value)
 

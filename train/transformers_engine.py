@@ -11,8 +11,6 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from redraft.server.engine.base import (
     PLAIN,
     Call,
@@ -58,11 +56,7 @@ class TransformersEngine:
     @classmethod
     def load(cls, directory: Path, window: int | None, batch: int) -> TransformersEngine:
         """``directory`` holds whole weights, or an adapter that is folded into its base."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if device == "cuda" else torch.float32
-        # In 32 bits, so that folding an adapter in does not round it away.
-        model = weights.load(directory, torch.float32)
-        model = model.to(device, dtype).eval()
+        model = weights.ready(directory)
         longest = model.config.max_position_embeddings
         window = min(window or longest, longest)
         return cls(model, tokens.load(directory), str(directory), window, batch)

@@ -55,8 +55,8 @@ def checks_of(instruction: str, arguments: Arguments) -> Checks:
             f"instruction {instruction!r} is of no kind of IFEval's; expected one of "
             f"{', '.join(_READERS)}"
         )
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return tuple(read_check(content) for content in _READERS[instruction](given))
+    present = {name: value for name, value in arguments.items() if value is not None}
+    return tuple(read_check(content) for content in _READERS[instruction](present))
 
 
 def follows(row: IfevalRow, response: str) -> Followed:
@@ -88,11 +88,11 @@ def _bounded(relation: str, count: int) -> dict[str, int]:
 
 
 def _counted(kind: str, count: str) -> Callable[[Arguments], list[dict[str, Any]]]:
-    return lambda given: [{"kind": kind, **_bounded(given["relation"], given[count])}]
+    return lambda arguments: [{"kind": kind, **_bounded(arguments["relation"], arguments[count])}]
 
 
 def _at_least(kind: str, count: str) -> Callable[[Arguments], list[dict[str, Any]]]:
-    return lambda given: [{"kind": kind, "at_least": given[count]}]
+    return lambda arguments: [{"kind": kind, "at_least": arguments[count]}]
 
 
 def _plain(*checks: dict[str, Any]) -> Callable[[Arguments], list[dict[str, Any]]]:
@@ -100,71 +100,71 @@ def _plain(*checks: dict[str, Any]) -> Callable[[Arguments], list[dict[str, Any]
 
 
 _READERS: dict[str, Callable[[Arguments], list[dict[str, Any]]]] = {
-    "change_case:capital_word_frequency": lambda given: [
+    "change_case:capital_word_frequency": lambda arguments: [
         {
             "kind": "capital_words",
-            **_bounded(given["capital_relation"], given["capital_frequency"]),
+            **_bounded(arguments["capital_relation"], arguments["capital_frequency"]),
         }
     ],
     "change_case:english_capital": _plain({"kind": "uppercase"}, _ENGLISH),
     "change_case:english_lowercase": _plain({"kind": "lowercase"}, _ENGLISH),
-    "combination:repeat_prompt": lambda given: [
-        {"kind": "repeats", "text": given["prompt_to_repeat"]}
+    "combination:repeat_prompt": lambda arguments: [
+        {"kind": "repeats", "text": arguments["prompt_to_repeat"]}
     ],
     "combination:two_responses": _plain({"kind": "two_responses"}),
     "detectable_content:number_placeholders": _at_least("placeholders", "num_placeholders"),
-    "detectable_content:postscript": lambda given: [
-        {"kind": "postscript", "marker": given["postscript_marker"]}
+    "detectable_content:postscript": lambda arguments: [
+        {"kind": "postscript", "marker": arguments["postscript_marker"]}
     ],
     "detectable_format:constrained_response": _plain({"kind": "regex", "pattern": _ANSWER}),
     "detectable_format:json_format": _plain({"kind": "json"}),
-    "detectable_format:multiple_sections": lambda given: [
+    "detectable_format:multiple_sections": lambda arguments: [
         {
             "kind": "sections",
-            "marker": given["section_spliter"],
-            "at_least": given["num_sections"],
+            "marker": arguments["section_spliter"],
+            "at_least": arguments["num_sections"],
         }
     ],
-    "detectable_format:number_bullet_lists": lambda given: [
-        {"kind": "bullets", "exactly": given["num_bullets"]}
+    "detectable_format:number_bullet_lists": lambda arguments: [
+        {"kind": "bullets", "exactly": arguments["num_bullets"]}
     ],
     "detectable_format:number_highlighted_sections": _at_least("highlights", "num_highlights"),
     "detectable_format:title": _plain({"kind": "titled"}),
-    "keywords:existence": lambda given: [{"kind": "contains", "texts": given["keywords"]}],
-    "keywords:forbidden_words": lambda given: [
-        {"kind": "excludes", "texts": given["forbidden_words"]}
+    "keywords:existence": lambda arguments: [{"kind": "contains", "texts": arguments["keywords"]}],
+    "keywords:forbidden_words": lambda arguments: [
+        {"kind": "excludes", "texts": arguments["forbidden_words"]}
     ],
-    "keywords:frequency": lambda given: [
+    "keywords:frequency": lambda arguments: [
         {
             "kind": "occurrences",
-            "text": given["keyword"],
-            **_bounded(given["relation"], given["frequency"]),
+            "text": arguments["keyword"],
+            **_bounded(arguments["relation"], arguments["frequency"]),
         }
     ],
-    "keywords:letter_frequency": lambda given: [
+    "keywords:letter_frequency": lambda arguments: [
         {
             "kind": "letter",
-            "letter": given["letter"],
-            **_bounded(given["let_relation"], given["let_frequency"]),
+            "letter": arguments["letter"],
+            **_bounded(arguments["let_relation"], arguments["let_frequency"]),
         }
     ],
-    "language:response_language": lambda given: [
-        {"kind": "language", "language": given["language"]}
+    "language:response_language": lambda arguments: [
+        {"kind": "language", "language": arguments["language"]}
     ],
-    "length_constraints:nth_paragraph_first_word": lambda given: [
-        {"kind": "paragraphs", "exactly": given["num_paragraphs"]},
+    "length_constraints:nth_paragraph_first_word": lambda arguments: [
+        {"kind": "paragraphs", "exactly": arguments["num_paragraphs"]},
         {
             "kind": "paragraph_starts",
-            "paragraph": given["nth_paragraph"],
-            "word": given["first_word"],
+            "paragraph": arguments["nth_paragraph"],
+            "word": arguments["first_word"],
         },
     ],
-    "length_constraints:number_paragraphs": lambda given: [
-        {"kind": "paragraphs", "exactly": given["num_paragraphs"], "separator": "***"}
+    "length_constraints:number_paragraphs": lambda arguments: [
+        {"kind": "paragraphs", "exactly": arguments["num_paragraphs"], "separator": "***"}
     ],
     "length_constraints:number_sentences": _counted("sentences", "num_sentences"),
     "length_constraints:number_words": _counted("words", "num_words"),
     "punctuation:no_comma": _plain({"kind": "without", "characters": ","}),
-    "startend:end_checker": lambda given: [{"kind": "ends", "text": given["end_phrase"]}],
+    "startend:end_checker": lambda arguments: [{"kind": "ends", "text": arguments["end_phrase"]}],
     "startend:quotation": _plain({"kind": "quoted"}),
 }

@@ -48,23 +48,23 @@ class AnnotationSet:
 
 def load(path: Path) -> AnnotationSet:
     """FileError where two rows say different things of one instruction."""
-    found: dict[str, Annotation] = {}
+    distinct: dict[str, Annotation] = {}
     annotations = read_annotations(path)
     for each in annotations:
-        first = found.setdefault(each.instruction, each)
+        first = distinct.setdefault(each.instruction, each)
         if replace(each, row=first.row) != first:
             raise FileError(
                 f"{path} has two verdicts on one instruction, in rows {first.row + 1} and "
                 f"{each.row + 1}: preferences {first.preference} and {each.preference}; keep one "
                 "(a judge's journal holds those of all its runs: give each run its own --out)"
             )
-    return AnnotationSet(tuple(found.values()), len(annotations) - len(found))
+    return AnnotationSet(tuple(distinct.values()), len(annotations) - len(distinct))
 
 
 def load_all(paths: Sequence[Path]) -> dict[str, AnnotationSet]:
     """By the system's name; where two files have the same one, the end of its path goes with it."""
-    given = Counter(path.resolve() for path in paths)
-    if twice := [path for path in paths if given[path.resolve()] > 1]:
+    times = Counter(path.resolve() for path in paths)
+    if twice := [path for path in paths if times[path.resolve()] > 1]:
         raise ConfigError(f"{twice[0]} was given twice; give each annotation file once")
     sets = [load(path) for path in paths]
     names = [name_of(path) for path in paths]

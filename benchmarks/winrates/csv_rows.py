@@ -29,24 +29,24 @@ class CsvRow:
         except ValueError as error:
             raise self.error(f"a whole number in {column}", self.cells[column]) from error
 
-    def error(self, expected: str, found: object) -> jsonl.LineError:
-        return jsonl.LineError(f"{self.path}:{self.line} needs {expected}, got {found!r}")
+    def error(self, expected: str, got: object) -> jsonl.LineError:
+        return jsonl.LineError(f"{self.path}:{self.line} needs {expected}, got {got!r}")
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> Iterator[CsvRow]:
     """Every row of a file with at least these columns, gzipped or not."""
     reader = csv.DictReader(io.StringIO(jsonl.read_text(path), newline=""))
     try:
-        found = reader.fieldnames or ()
-        if missing := [name for name in columns if name not in found]:
-            has = ", ".join(found)[:200] or "nothing"
+        header = reader.fieldnames or ()
+        if missing := [name for name in columns if name not in header]:
+            has = ", ".join(header)[:200] or "nothing"
             raise jsonl.LineError(f"{path}:1 needs the column {missing[0]}, got {has}")
         for row in reader:
             if None in row or None in row.values():
-                given = sum(cell is not None for name, cell in row.items() if name is not None)
+                num_cells = sum(cell is not None for name, cell in row.items() if name is not None)
                 raise jsonl.LineError(
-                    f"{path}:{reader.line_num} needs {len(found)} cells, got "
-                    f"{'more' if None in row else given}"
+                    f"{path}:{reader.line_num} needs {len(header)} cells, got "
+                    f"{'more' if None in row else num_cells}"
                 )
             yield CsvRow(path, reader.line_num, row)
     except csv.Error as error:

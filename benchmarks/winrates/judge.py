@@ -56,13 +56,13 @@ def main(arguments: Sequence[str]) -> int:
 def _distinct(path: Path) -> list[SystemAnswer]:
     """The answers of a file, one to each instruction; copies are told and left out."""
     answers = read_answers(path)
-    found: dict[str, SystemAnswer] = {}
+    distinct: dict[str, SystemAnswer] = {}
     for number, answer in enumerate(answers, 1):
-        if found.setdefault(answer.instruction, answer).output != answer.output:
+        if distinct.setdefault(answer.instruction, answer).output != answer.output:
             raise FileError(
                 f"{path}, row {number} is a second, different answer to an instruction: "
                 f"{answer.instruction[:80]!r}; keep one"
             )
-    if copies := len(answers) - len(found):
+    if copies := len(answers) - len(distinct):
         print(f"{path}: {copies} rows are copies of others and count once", file=sys.stderr)
-    return list(found.values())
+    return list(distinct.values())

@@ -39,16 +39,16 @@ def draw(
     """The instruction with one to three constraints (or ``count``) that do not contradict one
     another."""
     chosen = _chosen(random, kinds, random.choice(_HOW_MANY) if count is None else count)
-    said, checks, names = [], [], []
+    sentences, checks, names = [], [], []
     last: tuple[ConstraintKind, Slots] | None = None
     for kind, slots in chosen:
         if kind.name == "repeats":  # it is about everything said before it
             last = kind, slots
             continue
-        said.append(_wording(kind, random, held_out_wordings).format(**slots))
+        sentences.append(_wording(kind, random, held_out_wordings).format(**slots))
         checks.append(kind.check(slots))
         names.append(kind.name)
-    text = _composed(plain.text, said, random)
+    text = _composed(plain.text, sentences, random)
     if last is not None:
         kind, slots = last
         checks.append({**kind.check(slots), "text": text})
@@ -78,11 +78,11 @@ def _chosen(
 
 
 def _words(slots: Slots) -> set[str]:
-    found: set[str] = set()
+    words: set[str] = set()
     for name in _WORD_SLOTS:
         value = slots.get(name, ())
-        found.update(value.split() if isinstance(value, str) else value)
-    return found
+        words.update(value.split() if isinstance(value, str) else value)
+    return words
 
 
 def _wording(kind: ConstraintKind, random: Random, held_out: bool) -> str:
@@ -92,24 +92,22 @@ def _wording(kind: ConstraintKind, random: Random, held_out: bool) -> str:
     return random.choice(kind.wordings[:-1] if len(kind.wordings) > 2 else kind.wordings)
 
 
-def _composed(instruction: str, said: Sequence[str], random: Random) -> str:
-    if not said:
+def _composed(instruction: str, sentences: Sequence[str], random: Random) -> str:
+    if not sentences:
         return instruction
     form = random.random()
     if form < 0.6:
-        return " ".join((instruction, *said))
+        return " ".join((instruction, *sentences))
     if form < 0.75:
-        return "\n".join((instruction, *said))
+        return "\n".join((instruction, *sentences))
     if form < 0.85:
-        return f"{instruction}\n\n{' '.join(said)}"
-    if form < 0.93 and not any("\n" in each for each in said):
-        rules = "\n".join(f"- {each}" for each in said)
+        return f"{instruction}\n\n{' '.join(sentences)}"
+    if any("\n" in each for each in sentences):
+        return "\n".join((instruction, *sentences))
+    if form < 0.93:
+        rules = "\n".join(f"- {each}" for each in sentences)
         return f"{instruction}\n\n{random.choice(_INTRODUCTIONS)}\n{rules}"
-    return (
-        " ".join((*said, instruction))
-        if "\n" not in "".join(said)
-        else ("\n".join((instruction, *said)))
-    )
+    return " ".join((*sentences, instruction))
 
 
 def row(drawn: Drawn, draft_for: str = "") -> Mapping[str, Any]:

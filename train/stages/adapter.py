@@ -9,22 +9,21 @@ The base drafts and the adapter gives feedback and refines, unless ``--drafts``.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
+from redraft.server.refine.adapters import PhaseAdapters
 from redraft.server.refine.srt_format import HIGHEST_SCORE
 from redraft.train.checkpoints import adapter_base
 from redraft.train.data import tokens
 from redraft.train.program import read
+from redraft.train.stages.merge import evaluation
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,21 @@ def ship(options: AdapterOptions) -> Path:
     named = adapter_base(source)
     if named is None:
         raise ConfigError(f"{source} has no {_CONFIG}: it holds no adapter; see merge")
+    figures = evaluation(options.evaluation)
+    base = Path(options.base_folder or named)
     output.mkdir(parents=True, exist_ok=True)
     _write_weights(source, output)
     config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
     jsonl.write_json(output / _CONFIG, config | {"base_model_name_or_path": options.base})
-    jsonl.write_json(output / manifest.NAME, _manifest(options, Path(options.base_folder or named)))
+    phases = PhaseAdapters("." if options.drafts else None, ".", ".")
+    manifest.write(
+        output,
+        tokens.load(base).srt_format(),
+        manifest.DefaultPolicy(options.max_iterations, options.good_enough, "last"),
+        evaluation=figures,
+        adapters=manifest.AdapterSection(options.base, phases),
+        base=base,
+    )
     return output
 
 
@@ -63,28 +72,6 @@ def _write_weights(source: Path, output: Path) -> None:
     weights = load_file(source / _WEIGHTS)
     halved = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
     save_file(halved, output / _WEIGHTS, metadata={"format": "pt"})
-
-
-def _manifest(options: AdapterOptions, base: Path) -> dict[str, Any]:
-    """That of the base's tokenizer, with who writes which phase."""
-    policy = manifest.DefaultPolicy(options.max_iterations, options.good_enough, "last")
-    with tempfile.TemporaryDirectory() as folder:
-        for name in _TOKENIZER:
-            if (base / name).is_file():
-                (Path(folder) / name).symlink_to((base / name).resolve())
-        srt_format = tokens.load(base).srt_format()
-        evaluation = _evaluation(options.evaluation)
-        path = manifest.write(Path(folder), srt_format, policy, (), evaluation)
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    phases = {"draft": "." if options.drafts else None, "feedback": ".", "refinement": "."}
-    return content | {"base": options.base, "adapters": phases}
-
-
-def _evaluation(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return content
 
 
 def main(argv: Sequence[str]) -> int:

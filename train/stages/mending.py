@@ -29,6 +29,7 @@ from redraft.train.critics import readable_score
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import Example
 from redraft.train.mending_figures import Judged, MendingStep, figures
+from redraft.train.paid_engine import Refused
 from redraft.train.program import read
 
 if TYPE_CHECKING:
@@ -83,11 +84,12 @@ class Mender:
             return MendingStep(feedback.text, score, response, ids, self._held(example, response))
         prompt = self.srt_format.refinement_prompt(chat, ids, feedback.token_ids)
         refined = await self._ask(self.tuned, prompt, self.options.refinement_tokens, stops)
-        text, ids = refined.text.strip() or response, refined.token_ids
-        return MendingStep(feedback.text, score, text, ids, self._held(example, text))
+        if text := refined.text.strip():
+            response, ids = text, refined.token_ids
+        return MendingStep(feedback.text, score, response, ids, self._held(example, response))
 
     def _held(self, example: Example, response: str) -> tuple[bool, ...]:
-        checks, instruction = checks_of(example.meta), example.messages[-1].content
+        checks, instruction = checks_of(example), example.messages[-1].content
         return tuple(finding.passed for finding in verify_all(checks, response, instruction))
 
     async def _ask(
@@ -115,23 +117,23 @@ async def measure(
     mender = Mender(drafter, tuned, srt_format, options)
     started = time.monotonic()
     judged = await asyncio.gather(*map(mender.drafted, examples))
-    found: dict[str, dict[str, Any]] = {}
+    by_file: dict[str, dict[str, Any]] = {}
     output = Path(options.output)
     for _ in range(options.iterations):
         await asyncio.gather(*map(mender.refined, judged))
         # After each: a run that is cut short has the iterations before.
-        found = {name: figures(group) for name, group in _by_file(judged).items()}
+        by_file = {name: figures(group) for name, group in _by_file(judged).items()}
         jsonl.write(output / "mending.jsonl", (each.to_json() for each in judged))
-        jsonl.write_json(output / "mending.json", found)
+        jsonl.write_json(output / "mending.json", by_file)
     print(f"mending: {len(judged)} instructions in {time.monotonic() - started:.0f} s")
     if options.perplexity:
         from redraft.train.surprise import Surprise
 
         surprise = Surprise(drafter.loaded)
         for name, group in _by_file(judged).items():
-            found[name]["perplexity_ratio"] = await _perplexity(surprise, drafter, group)
-        jsonl.write_json(output / "mending.json", found)
-    return found
+            by_file[name]["perplexity_ratio"] = await _perplexity(surprise, drafter, group)
+        jsonl.write_json(output / "mending.json", by_file)
+    return by_file
 
 
 def _by_file(judged: Sequence[Judged]) -> dict[str, list[Judged]]:
@@ -161,17 +163,25 @@ def main(argv: Sequence[str]) -> int:
     options = read(MendingOptions, "mending", argv)
     source = instructions.read(options.data, limit=options.limit)
     print(source.summary())
-    if not source.examples:
-        raise ConfigError(f"no instructions in {', '.join(options.data)}")
-    found = asyncio.run(measure(options, source.examples))
-    for name, figures_of_file in found.items():
+    _require_checks(source.examples)
+    by_file = asyncio.run(measure(options, source.examples))
+    for name, figures_of_file in by_file.items():
         _say(name, figures_of_file)
     return 0
 
 
-def _say(name: str, found: Mapping[str, Any]) -> None:
-    for kind, counts in found["kinds"].items():
+def _require_checks(examples: Sequence[Example]) -> None:
+    """Before a model is loaded and drafts."""
+    for example in examples:
+        try:
+            checks_of(example)
+        except Refused as error:
+            raise ConfigError(f"{example.origin}: {error}") from error
+
+
+def _say(name: str, of_file: Mapping[str, Any]) -> None:
+    for kind, counts in of_file["kinds"].items():
         print(f"mending: {kind}: {' -> '.join(map(str, counts['held']))} of {counts['of']}")
-    for figure, value in found.items():
+    for figure, value in of_file.items():
         if figure != "kinds":
             print(f"mending: {name}: {figure}: {value}")

@@ -53,7 +53,7 @@ def merge(options: MergeOptions) -> Path:
     if not source.is_dir():
         raise ConfigError(f"no model folder {source}")
     calibration = _calibration(options.calibration)
-    evaluation = _evaluation(options.evaluation)
+    figures = evaluation(options.evaluation)
     output.mkdir(parents=True, exist_ok=True)
     model = weights.load(source, options.dtype, options.base)
     tokenizer = tokens.load(source)
@@ -72,7 +72,7 @@ def merge(options: MergeOptions) -> Path:
         srt_format,
         manifest.DefaultPolicy(options.max_iterations, options.good_enough, options.keep),
         calibration,
-        evaluation,
+        figures,
     )
     return output
 
@@ -110,7 +110,8 @@ def _calibration(path: str | None) -> tuple[manifest.Calibration, ...]:
         raise jsonl.FileError(f"{path} needs a list of score, responses, right: {error}") from error
 
 
-def _evaluation(path: str | None) -> Mapping[str, Any]:
+def evaluation(path: str | None) -> Mapping[str, Any]:
+    """The figures of a file, for the manifest; none without a file."""
     figures = {} if path is None else jsonl.read_document(Path(path))
     if not isinstance(figures, Mapping):
         raise jsonl.FileError(f"{path} needs an object of figures, got {str(figures)[:80]}")

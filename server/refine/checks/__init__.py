@@ -13,6 +13,7 @@ from redraft.server.refine.checks.scoring import score_of
 from redraft.server.refine.checks.table import (
     KINDS,
     MOST_CHECKS,
+    count,
     read_check,
     read_checks,
     says,
@@ -27,6 +28,7 @@ __all__ = [
     "CheckError",
     "Finding",
     "Kind",
+    "count",
     "read_check",
     "read_checks",
     "says",

@@ -10,7 +10,7 @@ How to add a kind of check:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,7 @@ class Kind:
     arguments: tuple[Argument, ...] = ()
     bounded: bool = False  # takes at_least, at_most, exactly, between
     instruction: str = ""  # the one that right and wrong answer, where it matters
+    items: Callable[[Text, Arguments], Sequence[str]] | None = None  # what is counted
 
 
 def passed(found: str) -> Verified:

@@ -43,7 +43,7 @@ def count_kind(
             return failed(evidence, f"Remove {counted(excess, *nouns)}.")
         return passed(evidence)
 
-    return Kind(name, says, verify, example, right, wrong, arguments, bounded=True)
+    return Kind(name, says, verify, example, right, wrong, arguments, bounded=True, items=items)
 
 
 def _noun(noun: Noun, values: Arguments) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from redraft.server.refine.checks import bounds
 from redraft.server.refine.checks.arguments import CheckError, shown
 from redraft.server.refine.checks.case import CASE
-from redraft.server.refine.checks.check import Check, Finding, Json, Kind
+from redraft.server.refine.checks.check import Arguments, Check, Finding, Json, Kind
 from redraft.server.refine.checks.containing import CONTAINING
 from redraft.server.refine.checks.counts import COUNTS
 from redraft.server.refine.checks.formats import FORMATS
@@ -61,6 +61,14 @@ def verify_all(
     """What each check finds; the response is split once for all of them."""
     text = Text(response, instruction)
     return tuple(_verify(check, text) for check in checks)
+
+
+def count(kind: str, response: str, arguments: Arguments | None = None) -> int:
+    """How many a response has of what a kind counts; ValueError for a kind that counts nothing."""
+    items = KINDS[kind].items
+    if items is None:
+        raise ValueError(f"{kind!r} counts nothing")
+    return len(items(Text(response), arguments or {}))
 
 
 def says(check: Check) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from redraft.server.refine.checks import read_checks, verify_all
+from redraft.server.refine.checks import KINDS, Kind, read_checks, verify_all
 from redraft.train.constraints.edits import ModelTexts, Needs, mend, needs, title_of
 
 TEXT = """Tea is a drink, made of leaves, that many people like. Here's how it is made:
@@ -87,6 +87,17 @@ def test_a_response_that_fails_is_edited_until_it_passes(check: dict[str, Any]) 
     assert verify_all(read_checks([check]), after)[0].passed
 
 
+@pytest.mark.parametrize(
+    ("check", "response"),
+    [
+        ({"kind": "highlights", "at_least": 2}, "* It is about gardens.\n* It is about rivers."),
+        ({"kind": "placeholders", "at_least": 2}, "It opens with [ always. It is about gardens."),
+    ],
+)
+def test_edits_count_as_the_check_does(check: dict[str, Any], response: str) -> None:
+    assert mended(check, response=response) is not None
+
+
 def test_all_checks_hold_at_the_end_also_where_one_edit_undoes_another() -> None:
     checks: list[dict[str, Any]] = [
         {"kind": "without", "characters": ","},
@@ -142,3 +153,47 @@ def test_what_the_model_must_write_is_said_before_it_is_asked() -> None:
 def test_the_title_is_the_topic_or_the_first_words() -> None:
     assert title_of("the phases of the moon", "") == "Phases Of Moon"
     assert title_of("", "**Dear** friend, thank you very much.") == "Dear Friend Thank You Very"
+
+
+@pytest.mark.parametrize(
+    ("name", "response"),
+    [
+        ("highlights", "It is *very* old."),
+        ("placeholders", "Dear [name], hello."),
+        ("letter", "It is old."),
+        ("occurrences", "It is what it is."),
+        ("words_per_sentence", "It is very old."),
+        ("words", "It is old."),
+        ("bullets", "It is old."),
+        ("numbers", "It was 3 to 4."),
+        ("questions", "Is it old?"),
+    ],
+)
+@pytest.mark.parametrize(
+    "bounds", [{"at_least": 3}, {"at_most": 0}, {"exactly": 2}, {"between": [3, 4]}]
+)
+def test_bounds_of_every_form_are_mended_or_given_up(
+    name: str, response: str, bounds: dict[str, Any]
+) -> None:
+    needed: dict[str, Any] = {"letter": {"letter": "t"}, "occurrences": {"text": "it"}}
+    check = {"kind": name, **needed.get(name, {}), **bounds}
+    after = mended(check, response=response)
+    assert after is None or verify_all(read_checks([check]), after)[0].passed
+
+
+def test_what_an_edit_before_has_mended_is_left_alone() -> None:
+    checks: list[dict[str, Any]] = [
+        {"kind": "contains", "texts": ["winter"]},
+        {"kind": "contains_any", "texts": ["winter", "summer"]},
+        {"kind": "words", "at_least": 55},  # the sentence with the word is long enough
+    ]
+    assert mended(*checks) == f"{TEXT}\n\nWinter is a good time for tea."
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+def test_every_kind_is_mended_or_given_up_with_only_the_arguments_it_needs(kind: Kind) -> None:
+    optional = {argument.name for argument in kind.arguments if not argument.required}
+    needed = {name: value for name, value in kind.example.items() if name not in optional}
+    checks = read_checks([{"kind": kind.name, **needed}])
+    after = mend(kind.wrong, checks, kind.instruction, "", WRITTEN)
+    assert after is None or verify_all(checks, after, kind.instruction)[0].passed

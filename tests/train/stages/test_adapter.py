@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from redraft.server.jsonl import FileError
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import tokenizer_sha256
 from redraft.train.data import tokens
@@ -70,3 +71,10 @@ def test_whole_weights_are_not_shipped_as_an_adapter(folder: Path) -> None:
     given = ["--model", str(folder / "base"), "--output", str(folder / "out"), "--base", "x"]
     with pytest.raises(ConfigError, match="holds no adapter"):
         adapter.main(given)
+
+
+def test_figures_that_cannot_be_read_are_told_before_anything_is_written(folder: Path) -> None:
+    (folder / "figures.json").write_text("[0.4")
+    with pytest.raises(FileError, match="needs JSON"):
+        shipped(folder, "--evaluation", str(folder / "figures.json"))
+    assert not (folder / "out").exists()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from redraft.server import jsonl
+from redraft.server.engine.base import Message
+from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.options import ConfigError
-from redraft.train.data.records import read_lessons
+from redraft.train.data.records import Example, read_lessons
+from redraft.train.mending_figures import Judged
 from redraft.train.stages import collect, constraints, mending, sft
 from redraft.train.stages.sft import SftOptions
 from tests.support import tiny_model
@@ -96,20 +99,34 @@ def test_nothing_to_measure_is_an_error(folder: Path, tmp_path: Path) -> None:
         mending.main(["--data", str(tmp_path / "none.jsonl"), "--model", "m", "--output", "o"])
 
 
-def test_surprise_is_the_mean_loss_of_the_text_whatever_it_is_read_beside(folder: Path) -> None:
-    import torch
+@pytest.mark.parametrize(
+    ("meta", "reason"),
+    [({}, "has no meta.checks"), ({"checks": [{"kind": "wrods"}]}, "cannot be read")],
+)
+def test_instructions_without_checks_are_told_before_a_model_is_loaded(
+    meta: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "plain.jsonl"
+    jsonl.write(path, [{"instruction": "Say hello.", "meta": meta}])
+    with pytest.raises(ConfigError, match=reason):
+        mending.main(["--data", str(path), "--model", "none", "--output", str(tmp_path / "out")])
 
-    from redraft.train.surprise import Surprise
 
-    surprise = Surprise.load(folder / "model")
-    texts = [((10, 11, 12), tuple(range(20, 20 + n))) for n in (1, 5, 30)]
+def test_after_an_empty_refinement_the_response_before_is_judged_again() -> None:
+    feedback = "Weaknesses: a comma. Overall Score: [[5]]"
+    engine = ScriptedEngine("Once, long ago.", feedback, "", feedback, "Once long ago.")
+    options = mending.MendingOptions(("rows.jsonl",), "model", "out")
+    mender = mending.Mender(engine, engine, tiny_model.srt_format(), options)
+    meta = {"checks": [{"kind": "without", "characters": ","}]}
+    example = Example((Message("user", "Tell a story."),), meta=meta)
 
-    async def together() -> list[float]:
-        return await asyncio.gather(*(surprise.of(*text) for text in texts))
+    async def twice() -> Judged:
+        judged = await mender.drafted(example)
+        await mender.refined(judged)
+        await mender.refined(judged)
+        return judged
 
-    for (prompt, text), found in zip(texts, asyncio.run(together()), strict=True):
-        ids = torch.tensor([[*prompt, *text]])
-        labels = ids.clone()
-        labels[0, : len(prompt)] = -100
-        expected = float(surprise.model(input_ids=ids, labels=labels).loss.detach())
-        assert math.isclose(found, expected, rel_tol=1e-4)
+    judged = asyncio.run(twice())
+    assert [step.response for step in judged.steps] == ["Once, long ago.", "Once long ago."]
+    first, second = (engine.history[number].prompt for number in (1, 3))
+    assert first == second

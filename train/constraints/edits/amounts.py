@@ -6,25 +6,20 @@ import re
 
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments
-from redraft.server.refine.checks.splitting import Text
+from redraft.server.refine.checks.table import count
 from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
 
 
-def shortened(kind: str, response: str, given: Arguments) -> str | None:
+def shortened(kind: str, response: str, arguments: Arguments) -> str | None:
     """The response up to the last sentence that is within the bound; None: the first is not."""
-    bounds = Bounds.of(given)
+    bounds = Bounds.of(arguments)
     if bounds.most is None:
         return None
     for _, end in reversed(sentence_spans(response)):
         kept = _without_empty_item(response[:end])
-        text = Text(kept)
-        count = {
-            "words": lambda text=text: len(text.words),
-            "sentences": lambda text=text: len(text.sentences),
-            "characters": lambda text=text: len(text.stripped),
-        }[kind]()
-        if count <= bounds.most:
-            return kept if bounds.allow(count) and kept.strip() else None
+        num_kept = count(kind, kept)
+        if num_kept <= bounds.most:
+            return kept if bounds.allow(num_kept) and kept.strip() else None
     return None
 
 
@@ -33,26 +28,27 @@ def _without_empty_item(text: str) -> str:
     return re.sub(r"\n\s*(?:\d{1,3}[.)]|[*\-])\s*\Z", "", text.rstrip())
 
 
-def excludes(response: str, given: Arguments) -> str | None:
+def excludes(response: str, arguments: Arguments) -> str | None:
     """Without the sentences that have a forbidden word."""
-    pattern = "|".join(map(re.escape, given["texts"]))
+    pattern = "|".join(map(re.escape, arguments["texts"]))
     return _dropped(response, re.compile(rf"(?<!\w)(?:{pattern})(?!\w)", re.IGNORECASE), 0)
 
 
-def seldom(response: str, given: Arguments) -> str | None:
+def seldom(response: str, arguments: Arguments) -> str | None:
     """Without the sentences in which a word occurs once too often."""
-    pattern = re.compile(re.escape(given["text"]), re.IGNORECASE)
-    return _dropped(response, pattern, given["at_most"])
+    most = Bounds.of(arguments).most
+    pattern = re.compile(re.escape(arguments["text"]), re.IGNORECASE)
+    return None if most is None else _dropped(response, pattern, most)
 
 
 def _dropped(response: str, pattern: re.Pattern[str], allowed: int) -> str | None:
     spans, unwanted, seen = sentence_spans(response), [], 0
     for number, (start, end) in enumerate(spans):
-        found = len(pattern.findall(response[start:end]))
-        if found and seen + found > allowed:
+        num_occurrences = len(pattern.findall(response[start:end]))
+        if num_occurrences and seen + num_occurrences > allowed:
             unwanted.append(number)
         else:
-            seen += found
+            seen += num_occurrences
     if len(unwanted) > 0.6 * len(spans):
         return None  # little would be left
     return without_sentences(response, unwanted)
@@ -69,22 +65,24 @@ def no_repetition(response: str, _: Arguments) -> str:
     return without_sentences(response, unwanted)
 
 
-def short_sentences(response: str, given: Arguments) -> str | None:
+def short_sentences(response: str, arguments: Arguments) -> str | None:
     """Long sentences end at an "and" or "but" between clauses."""
-    most = given["at_most"]
+    most = Bounds.of(arguments).most
+    if most is None:
+        return None
     text = response
     for start, end in reversed(sentence_spans(response)):
         sentence = response[start:end]
-        if len(Text(sentence).words) > most:
+        if count("words", sentence) > most:
             text = text[:start] + _split(sentence, most) + text[end:]
     return text
 
 
 def _split(sentence: str, most: int) -> str:
-    def ended(found: re.Match[str]) -> str:
-        return f". {found[1].upper()}"
+    def ended(clause: re.Match[str]) -> str:
+        return f". {clause[1].upper()}"
 
     split = re.sub(r", (?:and|but|so|while) ([a-z])", ended, sentence)
-    if max(len(Text(part).words) for part in split.split(". ")) > most:
+    if max(count("words", part) for part in split.split(". ")) > most:
         split = re.sub(r"(?:,|;)? (?:and|but|which|because|so that) ([a-z])", ended, sentence)
     return split

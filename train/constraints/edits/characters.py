@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
+from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments
+from redraft.server.refine.checks.table import count
 from redraft.train.constraints.edits.parts import sentence_spans, without_sentences
+from redraft.train.constraints.wordings.kind import SPELLED
 
 _CONTRACTIONS = (
     (r"\bcan't\b", "cannot"),
@@ -17,14 +20,13 @@ _CONTRACTIONS = (
     (r"'m\b", " am"),
     (r"\b(it|that|there|he|she|what|let)'s\b", r"\1 is"),
 )
-_SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _REPLACEMENTS = {"!": ".", "?": ".", ";": ".", ":": "", "-": " ", "(": "", ")": ""}
 _CONTENT_WORD = re.compile(r"(?<![\w*\[#<'-])[A-Za-z][a-z]{4,}(?![\w*\]>'-])")
 
 
-def without(response: str, given: Arguments) -> str | None:
+def without(response: str, arguments: Arguments) -> str | None:
     """Characters taken out, or put in other words where that is usual."""
-    characters = given["characters"]
+    characters = arguments["characters"]
     if any(each.isalpha() for each in characters):
         return _without_letter(response, characters)
     text = response
@@ -46,12 +48,12 @@ def without(response: str, given: Arguments) -> str | None:
 
 def without_digits(response: str, _: Arguments) -> str:
     text = re.sub(r"^[^\S\n]*\d+[.)][^\S\n]*", "", response, flags=re.MULTILINE)
-    text = re.sub(r"\b\d{1,2}\b", lambda found: _spelled(int(found[0])), text)
+    text = re.sub(r"\b\d{1,2}\b", lambda number: _spelled(int(number[0])), text)
     return re.sub(r" *\d[\d,.]*(?=\D|$)", "", text)
 
 
 def _spelled(number: int) -> str:
-    return _SPELLED[number] if number < len(_SPELLED) else ""
+    return SPELLED[number] if number < len(SPELLED) else ""
 
 
 def _without_letter(response: str, letters: str) -> str | None:
@@ -74,44 +76,47 @@ def uppercase(response: str, _: Arguments) -> str:
 
 def title_case(response: str, _: Arguments) -> str:
     return re.sub(
-        r"(?:(?<=\s)|\A)([^\w\s]*)([a-z])", lambda found: found[1] + found[2].upper(), response
+        r"(?:(?<=\s)|\A)([^\w\s]*)([a-z])", lambda start: start[1] + start[2].upper(), response
     )
 
 
-def _marked(response: str, count: int, opening: str, closing: str) -> str | None:
+def _marked(response: str, missing: int, opening: str, closing: str) -> str | None:
     """So many more words of the response in marks: one of each sentence first."""
-    places = [found.span() for found in _CONTENT_WORD.finditer(response)]
+    places = [word.span() for word in _CONTENT_WORD.finditer(response)]
     lasts: dict[int, tuple[int, int]] = {}
     for number, (start, end) in enumerate(sentence_spans(response)):
         within = [place for place in places if start <= place[0] < end]
         if within:
             lasts[number] = max(within, key=lambda place: place[1] - place[0])
-    chosen = [*lasts.values()][:count]
-    chosen += [place for place in places if place not in chosen][: count - len(chosen)]
-    if len(chosen) < count:
+    chosen = [*lasts.values()][:missing]
+    chosen += [place for place in places if place not in chosen][: missing - len(chosen)]
+    if len(chosen) < missing:
         return None
     for start, end in sorted(chosen, reverse=True):
         response = f"{response[:start]}{opening}{response[start:end]}{closing}{response[end:]}"
     return response
 
 
-def highlights(response: str, given: Arguments, num_found: int) -> str | None:
-    if "at_most" in given:
-        return response.replace("*", "")
-    return _marked(response, given["at_least"] - num_found, "*", "*")
+def highlights(response: str, arguments: Arguments) -> str | None:
+    if missing := Bounds.of(arguments).missing(count("highlights", response)):
+        return _marked(response, missing, "*", "*")
+    return response.replace("*", "")
 
 
-def placeholders(response: str, given: Arguments, num_found: int) -> str | None:
-    if "at_most" in given:
-        return re.sub(r"\[([^\n\[\]]*)\]", r"\1", response)
-    return _marked(response, given["at_least"] - num_found, "[", "]")
+def placeholders(response: str, arguments: Arguments) -> str | None:
+    if missing := Bounds.of(arguments).missing(count("placeholders", response)):
+        return _marked(response, missing, "[", "]")
+    return re.sub(r"\[([^\n\[\]]*)\]", r"\1", response)
 
 
-def letter(response: str, given: Arguments) -> str | None:
+def letter(response: str, arguments: Arguments) -> str | None:
     """Exclamation marks in place of full stops; hashtags of the response's own words."""
-    mark, missing = given["letter"], given["at_least"] - response.count(given["letter"])
+    mark = arguments["letter"]
+    missing = Bounds.of(arguments).missing(count("letter", response, arguments))
+    if not missing:
+        return None  # there are too many
     if mark == "#":
-        words = dict.fromkeys(found[0].capitalize() for found in _CONTENT_WORD.finditer(response))
+        words = dict.fromkeys(word[0].capitalize() for word in _CONTENT_WORD.finditer(response))
         tags = [f"#{word}" for word in words][:missing]
         return f"{response.rstrip()} {' '.join(tags)}" if len(tags) == missing else None
     if mark == "!":

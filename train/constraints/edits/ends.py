@@ -8,12 +8,12 @@ from redraft.server.refine.checks.check import Arguments
 from redraft.train.constraints.edits.parts import lowered_start
 
 
-def starts(response: str, given: Arguments) -> str:
-    return f"{given['text']}, {lowered_start(response.lstrip())}"
+def starts(response: str, arguments: Arguments) -> str:
+    return f"{arguments['text']}, {lowered_start(response.lstrip())}"
 
 
-def ends(response: str, given: Arguments) -> str | None:
-    text = given["text"]
+def ends(response: str, arguments: Arguments) -> str | None:
+    text = arguments["text"]
     if text == "?":
         return None  # only a question of the model's own will do
     body = response.rstrip()
@@ -24,8 +24,8 @@ def ends(response: str, given: Arguments) -> str | None:
     return f"{body}\n\n{text}" if "\n" in body else f"{body} {text}"
 
 
-def repeats(response: str, given: Arguments) -> str:
-    return f"{given['text']}\n\n{response.lstrip()}"
+def repeats(response: str, text: str) -> str:
+    return f"{text}\n\n{response.lstrip()}"
 
 
 def quoted(response: str, _: Arguments) -> str:

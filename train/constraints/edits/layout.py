@@ -7,18 +7,19 @@ import re
 
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments
+from redraft.server.refine.checks.splitting import Text
 from redraft.train.constraints.edits.parts import ITEM, grouped, joined, lowered_start, unmarked
 from redraft.train.constraints.edits.parts import units as units_of
 
 
-def _wanted(given: Arguments) -> int:
-    bounds = Bounds.of(given)
+def _wanted(arguments: Arguments) -> int:
+    bounds = Bounds.of(arguments)
     return bounds.least if bounds.least is not None else bounds.most or 0
 
 
-def listed(response: str, given: Arguments, numbered: bool) -> str | None:
+def listed(response: str, arguments: Arguments, numbered: bool) -> str | None:
     """So many list items: those that are there, else the sentences in so many groups."""
-    count = _wanted(given)
+    count = _wanted(arguments)
     if count == 0:
         return "\n".join(unmarked(line) if line.strip() else "" for line in response.splitlines())
     lines = [line for line in response.splitlines() if line.strip()]
@@ -47,32 +48,32 @@ def _regrouped(response: str, count: int, between: str) -> str | None:
     return None if groups is None else between.join(map(joined, groups))
 
 
-def paragraphs(response: str, given: Arguments) -> str | None:
-    separator = given.get("separator")
+def paragraphs(response: str, arguments: Arguments) -> str | None:
+    separator = arguments.get("separator")
     between = "\n\n" if separator is None else f"\n\n{separator}\n\n"
-    return _regrouped(response, _wanted(given), between)
+    return _regrouped(response, _wanted(arguments), between)
 
 
-def parts(response: str, given: Arguments) -> str | None:
-    return _regrouped(response, _wanted(given), f"\n\n{given['separator']}\n\n")
+def parts(response: str, arguments: Arguments) -> str | None:
+    return _regrouped(response, _wanted(arguments), f"\n\n{arguments['separator']}\n\n")
 
 
-def lines(response: str, given: Arguments) -> str | None:
-    groups = grouped([unmarked(unit) for unit in units_of(response)], _wanted(given))
+def lines(response: str, arguments: Arguments) -> str | None:
+    groups = grouped([unmarked(unit) for unit in units_of(response)], _wanted(arguments))
     return None if groups is None else "\n".join(map(" ".join, groups))
 
 
-def sections(response: str, given: Arguments) -> str | None:
-    groups = grouped(units_of(response), _wanted(given))
+def sections(response: str, arguments: Arguments) -> str | None:
+    groups = grouped(units_of(response), _wanted(arguments))
     if groups is None:
         return None
-    marker = given["marker"]
+    marker = arguments["marker"]
     return "\n\n".join(f"{marker} {n}\n{joined(group)}" for n, group in enumerate(groups, 1))
 
 
-def paragraph_starts(response: str, given: Arguments) -> str | None:
-    number, word = given["paragraph"], given["word"]
-    there = [part.strip() for part in re.split(r"\n\s*\n", response) if part.strip()]
+def paragraph_starts(response: str, arguments: Arguments) -> str | None:
+    number, word = arguments["paragraph"], arguments["word"]
+    there = Text(response).paragraphs
     if len(there) < number:
         groups = grouped(units_of(response), number)
         if groups is None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from redraft.server.refine.checks.bounds import Bounds
 from redraft.server.refine.checks.check import Arguments, Check, Finding
-from redraft.server.refine.checks.splitting import Text
-from redraft.server.refine.checks.table import verify_all
+from redraft.server.refine.checks.splitting import split_sentences
+from redraft.server.refine.checks.table import count, verify, verify_all
 from redraft.train.constraints.edits import amounts, characters, ends, layout
 
 _PASSES = 3  # an edit may undo another: a phrase that is added may have a comma
@@ -48,26 +48,25 @@ def needs(findings: Sequence[Finding], response: str) -> Needs:
     words = sentences = questions = 0
     with_words: list[str] = []
     second = False
-    text = Text(response)
+    lowered = response.lower()
     for finding in findings:
         if finding.passed:
             continue
-        given, bounds = finding.check.arguments, Bounds.of(finding.check.arguments)
+        arguments, bounds = finding.check.arguments, Bounds.of(finding.check.arguments)
         kind = finding.check.kind
         if kind == "words":
-            words = max(words, bounds.missing(len(text.words)))
+            words = max(words, bounds.missing(count(kind, response)))
         elif kind == "sentences":
-            sentences = max(sentences, bounds.missing(len(text.sentences)))
+            sentences = max(sentences, bounds.missing(count(kind, response)))
         elif kind == "contains":
-            with_words += [each for each in given["texts"] if each.lower() not in text.lowered]
+            with_words += [each for each in arguments["texts"] if each.lower() not in lowered]
         elif kind == "contains_any":
-            with_words.append(given["texts"][0])
+            with_words.append(arguments["texts"][0])
         elif kind == "occurrences":
-            missing = bounds.missing(text.lowered.count(given["text"].lower()))
-            with_words += [given["text"]] * missing
+            with_words += [arguments["text"]] * bounds.missing(count(kind, response, arguments))
         elif kind == "questions":
-            questions += bounds.missing(sum(s.endswith("?") for s in text.sentences))
-        elif kind == "ends" and given["text"] == "?":
+            questions += bounds.missing(count(kind, response))
+        elif kind == "ends" and arguments["text"] == "?":
             questions += 1
         elif kind == "two_responses":
             second = True
@@ -97,7 +96,9 @@ def mend(
             return text
         added = texts if number == 0 else ModelTexts()
         for check in sorted(failing, key=lambda check: _ORDER.get(check.kind, 0)):
-            edited = _edited(check, text, title, added)
+            if verify(check, text, instruction).passed:
+                continue  # an edit before has mended it
+            edited = _edited(check, text, instruction, title, added)
             if edited is None:
                 return None
             text = edited
@@ -113,25 +114,22 @@ _EDITS: dict[str, Edit] = {
     "excludes": amounts.excludes,
     "occurrences": amounts.seldom,
     "words_per_sentence": amounts.short_sentences,
-    "words": lambda response, given: amounts.shortened("words", response, given),
-    "sentences": lambda response, given: amounts.shortened("sentences", response, given),
-    "characters": lambda response, given: amounts.shortened("characters", response, given),
+    "words": lambda response, arguments: amounts.shortened("words", response, arguments),
+    "sentences": lambda response, arguments: amounts.shortened("sentences", response, arguments),
+    "characters": lambda response, arguments: amounts.shortened("characters", response, arguments),
     "headings": layout.no_headings,
-    "bullets": lambda response, given: layout.listed(response, given, numbered=False),
-    "numbered": lambda response, given: layout.listed(response, given, numbered=True),
+    "bullets": lambda response, arguments: layout.listed(response, arguments, numbered=False),
+    "numbered": lambda response, arguments: layout.listed(response, arguments, numbered=True),
     "paragraphs": layout.paragraphs,
     "parts": layout.parts,
     "lines": layout.lines,
     "sections": layout.sections,
-    "highlights": lambda response, given: characters.highlights(response, given, _marks(response)),
-    "placeholders": lambda response, given: characters.placeholders(
-        response, given, response.count("[")
-    ),
+    "highlights": characters.highlights,
+    "placeholders": characters.placeholders,
     "letter": characters.letter,
     "paragraph_starts": layout.paragraph_starts,
     "starts": ends.starts,
     "ends": ends.ends,
-    "repeats": ends.repeats,
     "without": characters.without,
     "numbers": characters.without_digits,
     "lowercase": characters.lowercase,
@@ -142,22 +140,25 @@ _EDITS: dict[str, Edit] = {
 }
 _ADDED_FIRST = ("contains", "contains_any", "questions")
 _ORDER = {kind: number for number, kind in enumerate((*_ADDED_FIRST, *_EDITS))}
-_ORDER |= {"titled": _ORDER["starts"], "two_responses": _ORDER["highlights"], "json": len(_ORDER)}
+_ORDER |= {"titled": _ORDER["starts"], "two_responses": _ORDER["highlights"]}
+_ORDER |= {"repeats": _ORDER["ends"], "json": len(_ORDER)}
 
 
-def _marks(response: str) -> int:
-    return len([m for m in response.replace("**", "*").split("*")[1::2] if m.strip()])
-
-
-def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str | None:
-    kind, given = check.kind, check.arguments
-    bounds = Bounds.of(given)
-    if kind in ("contains", "contains_any") or (kind == "occurrences" and "at_least" in given):
+def _edited(
+    check: Check, response: str, instruction: str, title: str, texts: ModelTexts
+) -> str | None:
+    kind, arguments = check.kind, check.arguments
+    bounds = Bounds.of(arguments)
+    if kind in ("contains", "contains_any"):
         return _with(response, texts.sentences)
-    if kind == "questions" or (kind == "ends" and given["text"] == "?"):
+    if kind == "occurrences" and bounds.missing(count(kind, response, arguments)):
+        return _with(response, texts.sentences)
+    if kind == "questions" or (kind == "ends" and arguments["text"] == "?"):
         return _with(response, texts.questions)
-    if kind in ("words", "sentences") and bounds.missing(_count(kind, response)):
+    if kind in ("words", "sentences") and bounds.missing(count(kind, response)):
         return _grown(response, texts.continuation, kind, bounds)
+    if kind == "repeats":
+        return ends.repeats(response, arguments.get("text", instruction))
     if kind == "titled":
         return ends.titled(response, title)
     if kind == "headings" and bounds.least:
@@ -167,12 +168,7 @@ def _edited(check: Check, response: str, title: str, texts: ModelTexts) -> str |
     if kind == "two_responses":
         return _twice(response, texts.second)
     edit = _EDITS.get(kind)
-    return edit(response, given) if edit else None
-
-
-def _count(kind: str, response: str) -> int:
-    text = Text(response)
-    return len(text.words if kind == "words" else text.sentences)
+    return edit(response, arguments) if edit else None
 
 
 def _with(response: str, sentences: Sequence[str]) -> str | None:
@@ -191,13 +187,13 @@ def joint(response: str) -> str:
 def _grown(response: str, continuation: str, kind: str, bounds: Bounds) -> str | None:
     """With as many sentences of the continuation as are missing."""
     text = response.rstrip()
-    for sentence in Text(continuation).sentences:
+    for sentence in split_sentences(continuation):
         if sentence in response:
             return None  # the model repeats itself
-        if not bounds.missing(_count(kind, text)):
+        if not bounds.missing(count(kind, text)):
             break
         text += (joint(response) if text == response.rstrip() else " ") + sentence
-    return text if bounds.allow(_count(kind, text)) else None
+    return text if bounds.allow(count(kind, text)) else None
 
 
 def _twice(response: str, second: str) -> str | None:

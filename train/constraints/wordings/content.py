@@ -227,7 +227,7 @@ CONTENT = (
         "no_letter",
         "letter",
         one_of("letter", ("x", "z", "q", "j", "k", "v")),
-        lambda s: {"kind": "without", "characters": s["letter"] + s["letter"].upper()},
+        lambda s: _without(s["letter"] + s["letter"].upper()),
         "Do not use the letter {letter}.",
         "No word may contain the letter {letter}.",
         'The letter "{letter}" is forbidden.',

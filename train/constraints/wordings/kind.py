@@ -12,7 +12,7 @@ from redraft.train.constraints.topics import WORDS
 Slots = Mapping[str, Any]  # what a wording is filled with
 Json = dict[str, Any]
 
-_SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+SPELLED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,6 @@ class ConstraintKind:
     wordings: tuple[str, ...]  # the last is never trained on, where there are more than two
     aspects: frozenset[str]
     weight: float = 1.0
-    is_first: bool = False  # its wording must stand before the others: it is about what follows
 
 
 def kind(
@@ -57,10 +56,11 @@ def number(*choices: int) -> Callable[[Random], Slots]:
 def numbered(random: Random, count: int) -> Slots:
     spelled = random.random() < 0.4
 
-    def said(value: int) -> str:
-        return _SPELLED[value] if spelled and 0 <= value < len(_SPELLED) else str(value)
+    def in_words(value: int) -> str:
+        return SPELLED[value] if spelled and 0 <= value < len(SPELLED) else str(value)
 
-    return {"count": count, "n": said(count), "above": said(count + 1), "below": said(count - 1)}
+    above, below = in_words(count + 1), in_words(count - 1)
+    return {"count": count, "n": in_words(count), "above": above, "below": below}
 
 
 def words(least: int, most: int) -> Callable[[Random], Slots]:

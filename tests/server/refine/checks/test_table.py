@@ -17,6 +17,7 @@ from redraft.server.refine.checks import (
     Check,
     CheckError,
     Kind,
+    count,
     read_check,
     read_checks,
     verify,
@@ -48,6 +49,13 @@ def test_a_finding_has_its_evidence_before_its_verdict_and_is_short(kind: Kind) 
         assert finding.line().endswith(("Met.", "Not met."))
         assert "\n" not in finding.line()
         assert len(finding.found) < 170
+
+
+def test_what_a_kind_counts_can_be_asked_for() -> None:
+    assert count("questions", 'They asked: "Do you drink tea?"') == 1
+    assert count("letter", "See!", {"letter": "E"}) == 2
+    with pytest.raises(ValueError, match="'json' counts nothing"):
+        count("json", "{}")
 
 
 @every_kind
