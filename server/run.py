@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import multiprocessing
 import os
 import signal
@@ -44,6 +45,7 @@ from redraft.server.telemetry.metrics import Metrics
 from redraft.server.telemetry.traces import TraceStore
 
 CANNOT_START = 2
+TRY = "Write two sentences about the sea without any commas."
 QUIT_AT_ONCE = 130
 IDLE_S = 75  # longer than load balancers keep an idle connection
 DELIVERY_S = 5  # for answers to reach their clients once their loops have ended
@@ -220,11 +222,13 @@ def announce(
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     url = f"http://{host}:{port}{config.root_path}"
     model = built.model
+    examples = model.manifest.evaluation.get("examples", ()) if model.manifest else ()
+    prompt = next((example for example in examples if "'" not in example), TRY)
     say(
         f"{model.name} ({model.style}) is ready after {seconds:.1f} s\n\n"
         f"  page  {url}/\n"
         f"  try   curl {url}/v1/refine -H 'content-type: application/json' \\\n"
-        f"""          -d '{{"prompt": "What is the total of 25, 8, 34, 22?"}}'\n"""
+        f"          -d '{json.dumps({'prompt': prompt})}'\n"
     )
 
 
