@@ -122,7 +122,8 @@ class ServerConfig(ServiceOptions):
         "vllm",
     )
     engine_stall_s: float = option(
-        "an engine that gives no output for so long, with requests running, is replaced; 0: never",
+        "an engine that gives no output for so long, with requests running, is replaced; more than "
+        "it takes to read the longest prompt; 0: never",
         VllmSettings.engine_stall_s,
         "vllm",
         least=0,
