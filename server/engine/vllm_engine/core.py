@@ -154,7 +154,9 @@ class Core:
     ) -> AsyncGenerator[Chunk, None]:
         if self._markers is not None and (sampling.min_p or sampling.logit_bias):
             raise EngineRefused(UNVERIFIED)
-        if not any(message.has_media for message in chat.messages):
+        if any(message.has_media for message in chat.messages):
+            self.prompts.check_chat(chat.messages, self.window)
+        else:
             room = self._room(await self.ids_of(chat))
             sampling = replace(sampling, max_tokens=min(sampling.max_tokens or room, room))
         headers = {}
@@ -249,11 +251,10 @@ class Core:
         if not isinstance(prompt, Chat):
             return list(prompt.ids)
         options = self.chats.as_rendered(prompt.options)
-        characters = sum(len(message.content) for message in prompt.messages)
-        self.prompts.check_length(characters, self.window)
-        if characters < LONG_TEXT:
-            return self.prompts.encode_chat(prompt.messages, options)
-        return await asyncio.to_thread(self.prompts.encode_chat, prompt.messages, options)
+        encode, messages = self.prompts.encode_chat, prompt.messages
+        if self.prompts.check_chat(messages, self.window) < LONG_TEXT:
+            return encode(messages, options)
+        return await asyncio.to_thread(encode, messages, options)
 
     async def encode(self, text: str) -> list[int]:
         self.prompts.check_length(len(text), self.window)

@@ -52,6 +52,12 @@ class Prompts:
         if characters > max(window * self._longest, SHORTEST_REFUSED):
             raise too_many_characters(window, characters)
 
+    def check_chat(self, messages: tuple[Message, ...], window: int) -> int:
+        """Check the text of all messages; returns its length."""
+        characters = sum(len(message.content) for message in messages)
+        self.check_length(characters, window)
+        return characters
+
     def encode(self, text: str) -> list[int]:
         """The tokens of text, no special token recognised or added."""
         return _ids(self._plain, text)

@@ -256,6 +256,8 @@ async def longest_stall(work: Callable[[], Awaitable[object]]) -> float:
 
 def test_a_text_that_cannot_fit_is_refused_without_being_encoded(running: Running) -> None:
     vast = "the sum of the second column is wrong " * 100_000
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}
+    wire = {"role": "user", "content": [{"type": "text", "text": vast}, image]}
 
     async def refused() -> float:
         started = time.perf_counter()
@@ -263,6 +265,7 @@ def test_a_text_that_cannot_fit_is_refused_without_being_encoded(running: Runnin
             running.engine.encode(vast),
             running.engine.encode_chat((Message("user", vast),)),
             complete(running.engine, Chat((Message("user", vast),)), FREE, Call("vast")),
+            complete(running.engine, Chat((Message("user", vast, wire=wire),)), FREE, Call("seen")),
         ):
             with pytest.raises(PromptTooLong, match=f"have {len(vast)} characters"):
                 await work
@@ -273,7 +276,7 @@ def test_a_text_that_cannot_fit_is_refused_without_being_encoded(running: Runnin
         await running.engine.encode(vast[:40_000])
         return time.perf_counter() - started
 
-    # A hundredth of the text takes longer to encode than all of it to refuse three times.
+    # A hundredth of the text takes longer to encode than all of it to refuse four times.
     assert running.run(refused()) < running.run(encoded())
 
 
