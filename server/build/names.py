@@ -1,7 +1,7 @@
 """Which model a name stands for, and where its files are: the one place that reads such names.
 
 a directory          as it is
-redraft-workbench    a shipped model
+redraft-workbench    a shipped model or adapter
 smollm2              an alias: made once, in redraft's own cache
 OWNER/NAME           a model of the hub, in the hub's cache; OWNER/NAME@REVISION
 """
@@ -35,7 +35,7 @@ class ModelFiles:
 
 
 def shipped() -> list[str]:
-    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+    return sorted(path.parent.name for path in SHIPPED.glob("*/redraft.json"))
 
 
 def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> ModelFiles:

