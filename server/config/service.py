@@ -26,7 +26,7 @@ class ServiceOptions:
 
     model: str = option(
         "a directory, a name of the hub (OWNER/NAME@REVISION) or one that redraft models lists; "
-        "off: the shipped redraft-workbench",
+        "off: the shipped redraft-smollm2",
         "",
         "model",
         positional="MODEL",

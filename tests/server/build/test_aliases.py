@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def alias_of(wheel: Path) -> Alias:
         member=MEMBER,
         member_sha256=hashlib.sha256(member).hexdigest(),
         made_bytes=1_000_000,
+        sampling={"temperature": 0.5},
     )
 
 
@@ -85,7 +87,7 @@ def test_it_is_made_once_and_nothing_else_stays(alias: Alias, tmp_path: Path) ->
 @pytest.mark.slow
 def test_what_a_killed_attempt_left_is_no_model(alias: Alias, tmp_path: Path) -> None:
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path), *map(str, dataclasses.astuple(alias))],
+        [sys.executable, "-c", KILLED, str(tmp_path), json.dumps(dataclasses.asdict(alias))],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         check=False,
         timeout=120,
@@ -100,15 +102,13 @@ def test_what_a_killed_attempt_left_is_no_model(alias: Alias, tmp_path: Path) ->
 
 
 MAKE = """
-import sys
+import json, sys
 from pathlib import Path
 from redraft.server.build.aliases import Alias, fetch
 from redraft.server.build.fetching import Fetching
 
-cache, *fields = sys.argv[1:]
-for number in (3, 7):
-    fields[number] = int(fields[number])
-fetch(Alias(*fields), Path(cache), Fetching(print))
+cache, alias = sys.argv[1:]
+fetch(Alias(**json.loads(alias)), Path(cache), Fetching(print))
 """
 
 # Ends as by kill -9 when all of the model but its weights is there.
@@ -128,7 +128,7 @@ sys.addaudithook(at)
 
 @pytest.mark.slow
 def test_two_processes_make_it_once(alias: Alias, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", MAKE, str(tmp_path), *map(str, dataclasses.astuple(alias))]
+    command = [sys.executable, "-c", MAKE, str(tmp_path), json.dumps(dataclasses.asdict(alias))]
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     both = [
         subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) for _ in range(2)
@@ -137,6 +137,21 @@ def test_two_processes_make_it_once(alias: Alias, tmp_path: Path) -> None:
     assert [process.returncode for process in both] == [0, 0]
     assert said.count("downloading") == 1
     assert names_in(tmp_path / "models") == [alias.directory(tmp_path).name]
+
+
+def test_what_its_makers_advise_is_the_default_of_its_sampling(
+    alias: Alias, tmp_path: Path
+) -> None:
+    directory = fetch(alias, tmp_path, Fetching(print))
+    written = json.loads((directory / "generation_config.json").read_text())
+    assert (written["do_sample"], written["temperature"]) == (True, 0.5)
+
+
+def test_everyone_who_may_read_its_config_may_read_its_weights(
+    alias: Alias, tmp_path: Path
+) -> None:
+    directory = fetch(alias, tmp_path, Fetching(print))
+    assert len({path.stat().st_mode for path in directory.iterdir()}) == 1
 
 
 def test_a_stopped_task_leaves_nothing(alias: Alias, tmp_path: Path) -> None:
@@ -187,9 +202,9 @@ def test_the_cache_is_where_the_user_has_it(
 def test_without_the_library_that_reads_it_nothing_is_downloaded(
     alias: Alias, tmp_path: Path, root: Path
 ) -> None:
-    fields = map(str, dataclasses.astuple(alias))
+    described = json.dumps(dataclasses.asdict(alias))
     ended = subprocess.run(
-        [sys.executable, "-c", MAKE, str(tmp_path / "cache"), *fields],
+        [sys.executable, "-c", MAKE, str(tmp_path / "cache"), described],
         env={**os.environ, **without_extras(tmp_path, root)},
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ import pytest
 from redraft.server import config, options
 from redraft.server.build.aliases import ALIASES
 from redraft.server.build.fetching import size
-from redraft.server.build.names import DEFAULT, SHIPPED
+from redraft.server.build.names import DEFAULT, FALLBACK, SHIPPED
 from redraft.server.build.repository import HubName
 from redraft.server.cli import COMMANDS
 from redraft.server.cli.doctor import DoctorOptions
@@ -58,16 +58,17 @@ def test_every_name_of_the_table_is_one_that_is_taken() -> None:
         assert f"a {size(alias.wheel_bytes)} wheel" in PAGE
         assert f"{size(alias.made_bytes)}." in PAGE.replace("\n", " ")
     assert f"| `{DEFAULT}`, or no name |" in PAGE
+    assert f"| `{FALLBACK}` |" in PAGE
     assert HubName.parse("OWNER/NAME@REVISION") == HubName("OWNER/NAME", "REVISION")
 
 
 def test_what_the_shipped_model_takes_is_as_the_table_says() -> None:
-    if not (SHIPPED / DEFAULT).is_dir():
-        pytest.skip(f"there is no model {DEFAULT} yet")
-    described = json.loads((SHIPPED / DEFAULT / "config.json").read_text())
+    if not (SHIPPED / FALLBACK).is_dir():
+        pytest.skip(f"there is no model {FALLBACK} yet")
+    described = json.loads((SHIPPED / FALLBACK / "config.json").read_text())
     per_token, window = kv_bytes_per_token(described), window_of(described)
     assert per_token
     assert (
-        f"| {DEFAULT} | {per_token:,} bytes | {size(64 * 1024 * per_token)} | "
+        f"| {FALLBACK} | {per_token:,} bytes | {size(64 * 1024 * per_token)} | "
         f"{size(window_bytes(per_token, window))} of {window:,} tokens |"
     ) in PAGE

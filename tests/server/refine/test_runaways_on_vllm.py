@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from redraft.server.build.names import DEFAULT, SHIPPED
+from redraft.server.build.names import FALLBACK, SHIPPED
 from redraft.server.refine import manifest
 from redraft.server.refine.asking import SrtAsker
 from redraft.server.refine.limits import feedback_tokens, response_tokens
@@ -24,9 +24,9 @@ BRIEF = Brief.text("Sort these words: pear, fig, apple")
 
 
 def test_no_seed_makes_the_shipped_model_run_away() -> None:
-    recorded = manifest.read(SHIPPED / DEFAULT)
+    recorded = manifest.read(SHIPPED / FALLBACK)
     assert recorded is not None
-    with running_engine(SHIPPED / DEFAULT) as running:
+    with running_engine(SHIPPED / FALLBACK) as running:
         engine = running.engine
         window = engine.window
 
