@@ -23,6 +23,7 @@ COPY . .
 ENV OMP_NUM_THREADS=1
 USER redraft
 ENV PATH=/redraft/.venv/bin:$PATH REDRAFT_HOST=0.0.0.0
+RUN redraft fetch
 EXPOSE 8000
 HEALTHCHECK --start-period=120s CMD ["python", "-c", \
     "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health')"]
@@ -34,6 +35,7 @@ RUN python -m redraft.install --venv .venv cuda
 COPY . .
 USER redraft
 ENV PATH=/redraft/.venv/bin:$PATH REDRAFT_HOST=0.0.0.0
+RUN redraft fetch
 EXPOSE 8000
 HEALTHCHECK --start-period=300s CMD ["python", "-c", \
     "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health')"]

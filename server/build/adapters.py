@@ -102,8 +102,8 @@ async def _local(
 ) -> Lineup:
     loaded = _Loaded(places)
     base, directory = model, model.directory
-    if _is_adapter(directory):
-        base = await _base_of(directory, find)
+    if is_adapter(directory):
+        base = await base_of(directory, find)
         main = loaded.main(config.served_name or model.name, directory, base.directory)
     else:
         main = loaded.variant("", directory, directory, NO_ADAPTERS)
@@ -152,11 +152,11 @@ class _Loaded:
         return self._used.setdefault(path, self._names.get(path, path.name))
 
 
-def _is_adapter(directory: Path) -> bool:
+def is_adapter(directory: Path) -> bool:
     return (directory / CONFIG).is_file()
 
 
-async def _base_of(directory: Path, find: Find) -> ModelFiles:
+async def base_of(directory: Path, find: Find) -> ModelFiles:
     """The files of an adapter's base."""
     named = manifest.read_adapters(directory).base or _trained_on(directory)
     if not named:
@@ -168,7 +168,7 @@ async def _base_of(directory: Path, find: Find) -> ModelFiles:
         base = _beside(directory, named) or await find(named)
     except EngineError as error:
         raise EngineError(f"the base of the adapter {directory}: {error}") from error
-    if _is_adapter(base.directory):
+    if is_adapter(base.directory):
         raise EngineError(f"the base of the adapter {directory} is an adapter, too: {base.name}")
     return base
 
@@ -191,7 +191,7 @@ def _upstream(model: ModelFiles | None, loras: Mapping[str, str]) -> Lineup:
     if model is None:
         main = Variant("")
     else:
-        directory, adapter = model.directory, _is_adapter(model.directory)
+        directory, adapter = model.directory, is_adapter(model.directory)
         phases = manifest.read_adapters(directory).adapters or (ITSELF if adapter else NO_ADAPTERS)
         names = {t: loras.get(t) or (directory / t).resolve().name for t in phases.names}
         name = model.name if adapter else ""

@@ -27,6 +27,7 @@ class Command:
 COMMANDS = {
     "serve": Command("redraft.server.run", "serve a model behind the OpenAI API", "cpu"),
     "models": Command("redraft.server.cli.models", "list the models at hand"),
+    "fetch": Command("redraft.server.cli.fetch", "fetch a model, and print its directory", "cpu"),
     "doctor": Command("redraft.server.cli.doctor", "say whether a model can be served here"),
     "chat": Command("redraft.clients.chat", "talk to a running server in the terminal"),
     "train": Command(

@@ -18,6 +18,7 @@ from redraft.server.build.names import DEFAULT, FALLBACK, SHIPPED
 from redraft.server.build.repository import HubName
 from redraft.server.cli import COMMANDS
 from redraft.server.cli.doctor import DoctorOptions
+from redraft.server.cli.fetch import FetchOptions
 from redraft.server.cli.models import ListOptions
 from redraft.server.config import ServerConfig
 from redraft.server.engine.vllm_engine.memory import kv_bytes_per_token, window_bytes, window_of
@@ -32,7 +33,11 @@ OURS = [line for line in LINES if line.startswith("redraft ")]
 
 def test_every_command_is_one_of_ours_or_of_llama_cpp() -> None:
     assert {line.split()[0] for line in LINES} == {"redraft", "llama-server"}
-    assert {line.split()[1] for line in OURS} == {"serve", "models", "doctor"} <= COMMANDS.keys()
+    assert (
+        {line.split()[1] for line in OURS}
+        == {"serve", "models", "fetch", "doctor"}
+        <= COMMANDS.keys()
+    )
 
 
 @pytest.mark.parametrize("command", OURS)
@@ -41,7 +46,7 @@ def test_every_command_of_ours_is_made_of_options_that_exist(command: str) -> No
     if program == "serve":
         config.read(arguments, {})
     else:
-        table = {"models": ListOptions, "doctor": DoctorOptions}[program]
+        table = {"models": ListOptions, "fetch": FetchOptions, "doctor": DoctorOptions}[program]
         options.read(table, f"redraft {program}", arguments, {})
 
 
