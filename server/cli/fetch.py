@@ -20,7 +20,7 @@ from redraft.server.refine.manifest import ManifestError
 class FetchOptions:
     """Fetches a model, and prints the directory that holds it, for whatever takes directories:
 
-    redraft train run smollm2 --set base=$(redraft fetch smollm2)
+    redraft train run smollm2 --set "base=$(redraft fetch smollm2)"
 
     What redraft serve takes is taken here; of an adapter its base is fetched, too, so that it can
     be served where there is no network.
