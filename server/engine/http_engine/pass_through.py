@@ -1,10 +1,10 @@
 """Direct mode over HTTP: forwards OpenAI requests to the upstream, and its answers back.
 
 An ASGI application for POST /v1/chat/completions and /v1/completions. A model the upstream does not
-list is replaced by the one it is asked for, and the caller's credentials are not passed on; an
-upstream's errors come back in OpenAI's shape. When the client leaves, the upstream's connection is
-closed at once. An upstream that is lost, before it answers or in the middle, raises
-EngineUnavailable.
+list is replaced by the one it is asked for, and the caller's credentials are not passed on; special
+tokens that a chat spells out stay text, where the upstream shows its tokens; an upstream's errors
+come back in OpenAI's shape. When the client leaves, the upstream's connection is closed at once. An
+upstream that is lost, before it answers or in the middle, raises EngineUnavailable.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from redraft.server.engine.http_engine.answer import UpstreamError
 from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
 from redraft.server.engine.http_engine.upstream import Upstream
 
 Scope = dict[str, Any]
@@ -37,9 +38,10 @@ class PassThrough:
         upstream: Upstream,
         model: str,
         listed: Collection[str] = (),  # models a request may name; any other becomes ``model``
+        spelled: SpelledTokens | None = None,  # of an upstream that shows its tokens
     ) -> None:
         self._connection, self._upstream, self._model = connection, upstream, model
-        self._listed = listed
+        self._listed, self._spelled = listed, spelled
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = next((p for p in _PATHS if scope["path"].endswith(f"/v1{p}")), None)
@@ -59,6 +61,8 @@ class PassThrough:
             return await _send_error(send, 400, UpstreamError(message, "invalid_request_error"))
         if request.get("model") not in self._listed:
             request["model"] = self._model
+        if self._spelled is not None and path == "/chat/completions":
+            request = await self._spelled.request_without(request)
         await self._until_client_leaves(
             self._forward(path, request, _forwarded(scope), send), receive
         )
