@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": Command("redraft.server.run", "serve a model behind the OpenAI API", "cpu"),
     "models": Command("redraft.server.cli.models", "list the models at hand"),
     "doctor": Command("redraft.server.cli.doctor", "say whether a model can be served here"),
+    "keys": Command("redraft.server.cli.keys", "make API keys for a server"),
     "chat": Command("redraft.clients.chat", "talk to a running server in the terminal"),
     "train": Command(
         "redraft.train.__main__", "teach a model to give itself feedback and refine", "train"

@@ -31,7 +31,7 @@ async def score_of(client: httpx.AsyncClient, model: str, injection: Injection) 
     answer = await client.post("/v1/feedback", json=body)
     if answer.status_code != 200:
         return None
-    score: int | None = answer.json()["feedback"]["score"]
+    score: int | None = answer.json()["score"]
     return score
 
 
