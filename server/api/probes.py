@@ -105,7 +105,7 @@ async def _problem(engine: Engine) -> str | None:
         async with asyncio.timeout(CHECK_S):
             await engine.check()
     except EngineUnavailable as error:
-        return str(error)
+        return error.told
     except TimeoutError:
         return f"engine {engine.name!r} did not answer within {CHECK_S:g} s"
     return None

@@ -70,6 +70,19 @@ class HttpEngine:
     async def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
+        try:
+            async with aclosing(self._generate(prompt, sampling, call)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except EngineError as error:
+            if error.detail:
+                log.warning("call %s: %s", call.request_id, error)
+                error.tells_all = self._upstream.tells_errors
+            raise
+
+    async def _generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
         prompt = await self._rendered(prompt)
         sampling = self._within_window(prompt, sampling)
         patience = Patience(self._upstream, call.timeout_s)
@@ -112,7 +125,7 @@ class HttpEngine:
             url = f"{self._upstream.api}/models"
             await self._connection.ask("GET", url, None, self._upstream.connect_s)
         except EngineRefused as error:
-            raise EngineUnavailable(str(error)) from error
+            raise EngineUnavailable(error.message, error.detail) from error
 
     async def close(self) -> None:
         await self._connection.close()
