@@ -22,6 +22,7 @@ from redraft.server.api import (
 from redraft.server.api.edge import Edge
 from redraft.server.api.keyring import Keyring
 from redraft.server.api.keys import ApiKey
+from redraft.server.api.openapi import App
 from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
@@ -41,7 +42,7 @@ def build_app(
 ) -> FastAPI:
     """The app of one service. Without ``keys`` every caller is admitted."""
     keyring = keys if isinstance(keys, Keyring) else Keyring(keys)
-    app = FastAPI(
+    app = App(
         title="Redraft",
         version=__version__,
         description="A model that checks its own work before it answers, behind OpenAI's API.",

@@ -39,12 +39,6 @@ _VALIDATION_CODES = {
     "json_invalid": "invalid_json",
 }
 
-# The errors of a route, for /docs.
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorBody},
-    "5XX": {"model": ErrorBody},
-}
-
 
 class ApiError(Exception):
     """An error in OpenAI's shape."""
