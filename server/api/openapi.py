@@ -63,7 +63,7 @@ def events_of(*kinds: type, end: str = "") -> Json:
         "properties": {"data": data, "event": {"type": "string"}},
         "required": ["data"],
     }
-    return {"text/event-stream": {"schema": {"type": "string"}, "itemSchema": event}}
+    return {"text/event-stream": {"itemSchema": event}}
 
 
 class App(FastAPI):
