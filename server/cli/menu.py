@@ -40,6 +40,8 @@ COMMANDS = {
         ("datasets", "peft", "tqdm", "torch", "transformers", "trl", "yaml"),
     ),
     "install": Command("redraft.install", "bring the libraries that a command needs"),
+    "sbom": Command("redraft.sbom", "list what is installed, as CycloneDX"),
+    "audit": Command("redraft.audit", "compare what is installed with advisories", "dev"),
 }
 
 

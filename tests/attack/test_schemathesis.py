@@ -30,7 +30,7 @@ schemathesis: Any = pytest.importorskip(
 conformance: Any = importlib.import_module("schemathesis.specs.openapi.checks")
 
 ANSWER_S = 60
-FEW, MANY = 25, int(os.environ.get("ATTACK_EXAMPLES", "1000"))
+FEW, MANY = 25, int(os.environ.get("ATTACK_EXAMPLES", "4000"))
 UNHURRIED = list(HealthCheck)  # the machine may be busy
 # Not among them: whether a request is taken. An instruction can be refused for what no schema says,
 # and unknown fields are taken with a warning.
