@@ -12,7 +12,7 @@ TESTS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 RECIPE := pyproject.toml redraft/install.py $(wildcard constraints/*.txt)
-UNIT := not vllm and not browser and not train and not slow
+UNIT := not vllm and not browser and not train and not slow and not attack
 
 # Compiled files make every later start 10 s faster. One thread per process: threads that wait for
 # each other on busy cores are far slower than one.
@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test check lint types unit coverage clients format clean
+.PHONY: help serve test check lint types unit coverage attack clients format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -45,6 +45,9 @@ unit: $(VENV)/.test ## the fast tests
 
 coverage: $(VENV)/.test ## lines of the loop and the API that the fast tests run: 92% at least
 	@$(PY) -m pytest -q -n 3 --cov -m "$(UNIT)" $(TESTS) $(ARGS)
+
+attack: $(VENV)/.test ## very much that is wrong, against real processes: within an hour
+	@timeout 3600 $(PY) -m pytest -q -m attack tests/attack $(ARGS)
 
 clients: $(VENV)/.test ## other people's clients against this server: writes docs/clients.md
 	@$(PY) -m tests.clients.matrix

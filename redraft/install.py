@@ -1,7 +1,8 @@
 """Installs what a command needs: ``redraft install train``.
 
 In a checkout it installs the project itself, editable; elsewhere the requirements of the extras,
-read from the metadata of the installed package. Both take the exact versions in constraints/.
+read from the metadata of the installed package. Both take the exact versions in constraints/, and
+no file whose hash is not in constraints/hashes.txt.
 ``make`` calls it as ``python3 -m redraft.install --venv .venv cpu`` before there is an environment,
 so it needs the standard library only. A failure ends with one line that says what to do.
 
@@ -167,11 +168,13 @@ def requirements(extras: Sequence[str]) -> list[str]:
 
 
 def arguments_for(
-    extras: Sequence[str], platform: str, environment: Path, python: Path
+    extras: Sequence[str], platform: str, environment: Path, python: Path, verify: bool = True
 ) -> list[str]:
     """The arguments of uv."""
     command = ["pip", "install", "--python", str(python), "--compile-bytecode"]
     command += ["--constraints", str(CONSTRAINTS / f"{platform}.txt")]
+    if verify:
+        command += ["--constraints", str(CONSTRAINTS / "hashes.txt")]
     excludes = CONSTRAINTS / f"{platform}-excludes.txt"
     if excludes.exists():
         command += ["--excludes", str(excludes)]
@@ -203,6 +206,11 @@ def diagnose(output: str) -> str:
     """One line about a failed installer: what happened and what to do."""
     if re.search(r"no space left|disk quota", output, re.IGNORECASE):
         return "the disk is full; free some space and run again"
+    if re.search(r"hash mismatch", output, re.IGNORECASE):
+        return (
+            "a package is not the one that was pinned: its hash is another; find out where it came "
+            "from (PIP_FIND_LINKS?), or take it with --no-verify"
+        )
     if re.search(r"externally[- ]managed", output, re.IGNORECASE):
         return (
             "this Python belongs to the operating system; make an environment (python3 -m venv "
@@ -237,6 +245,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("extras", nargs="*", metavar="EXTRA", help="see below")
+    parser.add_argument(
+        "--no-verify", action="store_true", help="take files of other hashes: wheels of your own"
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--venv", type=Path, help="make this environment and install into it")
     mode.add_argument("--dry-run", action="store_true", help="print the command, install nothing")
@@ -259,7 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_disk(chosen.extras, platform, environment)
         if chosen.venv:
             make_venv(environment)
-        command = arguments_for(chosen.extras, platform, environment, python)
+        command = arguments_for(
+            chosen.extras, platform, environment, python, verify=not chosen.no_verify
+        )
         if chosen.dry_run:
             print(shlex.join(["uv", *command]))
         else:

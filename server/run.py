@@ -6,6 +6,8 @@
 The port is bound before the engine is built, so that a port in use is reported at once and not
 after a model has been loaded. Requests that arrive meanwhile wait until the engine is ready.
 
+SIGHUP reads the API keys again; when the terminal has been closed it stops the server.
+
 Exit codes: 0 after SIGINT or SIGTERM, 1 when the engine cannot be brought back and
 --exit-when-down is given, 2 when it cannot start (one line says why), 130 after a second SIGINT,
 which does not wait for running requests.
@@ -23,7 +25,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
@@ -33,7 +35,8 @@ from redraft import __version__
 from redraft.server import build
 from redraft.server.admission import Admission, RateLimits
 from redraft.server.api.app import build_app
-from redraft.server.api.keys import ApiKey, check_access, read_keys
+from redraft.server.api.keyring import Keyring
+from redraft.server.api.protocol import HttpProtocol
 from redraft.server.config import ServerConfig, read
 from redraft.server.engine.base import EngineError
 from redraft.server.model import ServedModel
@@ -54,13 +57,12 @@ DELIVERY_S = 5  # for answers to reach their clients once their loops have ended
 def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config = read(sys.argv[1:] if arguments is None else arguments)
-        keys = read_keys(config)
-        check_access(config, keys)
+        keyring = Keyring.open(config)
         with listen(config.host, config.port) as listener:
             traces = trace_store(config)
             logs.configure(config.log_level, config.log_format)
             with asyncio.Runner(loop_factory=event_loop) as runner:
-                return runner.run(serve(config, keys, listener, traces))
+                return runner.run(serve(config, keyring, listener, traces))
     except (ConfigError, ManifestError, EngineError) as error:
         print(f"redraft serve: {error}", file=sys.stderr)
         return CANNOT_START
@@ -77,11 +79,11 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 async def serve(
     config: ServerConfig,
-    keys: Sequence[ApiKey],
+    keyring: Keyring,
     listener: socket.socket,
     traces: TraceStore | None,
 ) -> int:
-    stop = StopSignal()
+    stop = StopSignal(on_hangup=keyring.reload)
     began = time.monotonic()
     say(f"Redraft {__version__}: starting engine {config.engine!r}")
     building = asyncio.create_task(build.build(config, lambda line: say(f"  {line}")))
@@ -95,9 +97,15 @@ async def serve(
     try:
         admission, rates = Admission(config), RateLimits(config)
         service = Service(
-            built.model, built.critics, admission, Metrics(), traces, rates, others=built.others
+            built.model,
+            built.critics,
+            admission,
+            Metrics(names_clients=config.name_clients),
+            traces,
+            rates,
+            others=built.others,
         )
-        server = Server(build_app(config, service, keys))
+        server = Server(build_app(config, service, keyring))
         freeze_start_up_objects()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)
@@ -148,13 +156,23 @@ async def first_of(*awaited: asyncio.Future[Any]) -> None:
 
 
 class StopSignal:
-    """SIGINT and SIGTERM: the first requests a stop, a second SIGINT ends the process at once."""
+    """SIGINT and SIGTERM: the first requests a stop, a second SIGINT ends the process at once.
+    SIGHUP: calls ``on_hangup``, unless the terminal is gone; then it requests a stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_hangup: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         self.requested: asyncio.Future[None] = loop.create_future()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._receive, number)
+        self._on_hangup = on_hangup
+        self._had_terminal = has_terminal()
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self._had_terminal and not has_terminal():
+            self._receive(signal.SIGHUP)
+        else:
+            self._on_hangup()
 
     def _receive(self, number: signal.Signals) -> None:
         if not self.requested.done():
@@ -163,6 +181,14 @@ class StopSignal:
             for child in multiprocessing.active_children():
                 child.kill()
             os._exit(QUIT_AT_ONCE)
+
+
+def has_terminal() -> bool:
+    """Whether the standard input is one, and still there."""
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
 
 
 class Server(uvicorn.Server):
@@ -175,6 +201,8 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=HttpProtocol,
+            ws="none",
             server_header=False,
             timeout_keep_alive=IDLE_S,
         )

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from redraft.server.engine.base import Chat, Message, Sampling, Tokens
 from redraft.server.refine.asking import instruction_text
-from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_HEADING
+from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_HEADING, asking_for_feedback
 from redraft.server.refine.srt_format import (
     FormatError,
     SrtFormat,
@@ -210,4 +210,4 @@ def phase_sampling(srt_format: SrtFormat, max_tokens: int) -> Sampling:
 
 def _request(template: str, example: Example, response: str) -> Chat:
     instruction = instruction_text(Instruction(example.messages))
-    return Chat((Message("user", template.format(instruction=instruction, response=response)),))
+    return Chat((Message("user", asking_for_feedback(template, instruction, response)),))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from redraft.benchmarks.load.endpoint import CallFailed, Session
 from redraft.benchmarks.load.timing import Load, Timing
-from redraft.server.refine.requests import FEEDBACK_REQUEST, REFINEMENT_REQUEST
+from redraft.server.refine.requests import Requests
 
 Messages = list[dict[str, str]]
 
@@ -190,12 +190,12 @@ class ClientLoop(_ClientSideLoop):
 
     @staticmethod
     def feedback(instruction: str, answer: str) -> Messages:
-        return [message("user", FEEDBACK_REQUEST.format(instruction=instruction, response=answer))]
+        return [message("user", Requests().for_feedback(instruction, answer))]
 
     @staticmethod
     def refinement(instruction: str, answer: str, feedback: str) -> Messages:
         begun = [message("user", instruction), message("assistant", answer)]
-        return [*begun, message("user", REFINEMENT_REQUEST.format(feedback=feedback))]
+        return [*begun, message("user", Requests().for_refinement(instruction, answer, feedback))]
 
 
 class ClientChat(_ClientSideLoop):

@@ -20,7 +20,9 @@ from redraft.server.api import (
     warnings,
 )
 from redraft.server.api.edge import Edge
+from redraft.server.api.keyring import Keyring
 from redraft.server.api.keys import ApiKey
+from redraft.server.api.openapi import App
 from redraft.server.config import ServerConfig
 from redraft.server.service import Service
 
@@ -35,9 +37,12 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = ()) -> FastAPI:
+def build_app(
+    config: ServerConfig, service: Service, keys: Keyring | Sequence[ApiKey] = ()
+) -> FastAPI:
     """The app of one service. Without ``keys`` every caller is admitted."""
-    app = FastAPI(
+    keyring = keys if isinstance(keys, Keyring) else Keyring(keys)
+    app = App(
         title="Redraft",
         version=__version__,
         description="A model that checks its own work before it answers, behind OpenAI's API.",
@@ -50,7 +55,7 @@ def build_app(config: ServerConfig, service: Service, keys: Sequence[ApiKey] = (
     errors.add_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_middleware(Edge, config=config, metrics=service.metrics, keys=keys)
+    app.add_middleware(Edge, config=config, metrics=service.metrics, keyring=keyring)
     if config.cors_origins:  # outside of Edge: a browser's preflight has no API key
         app.add_middleware(
             CORSMiddleware,

@@ -28,13 +28,14 @@ from redraft.server.api.chat_stream import ChatStream
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
 from redraft.server.api.direct import forward
-from redraft.server.api.errors import RESPONSES
+from redraft.server.api.openapi import refusals
 from redraft.server.api.running_usage import running_usage
 from redraft.server.api.schema.answers import (
     ChatAnswerMessage,
     ChatChoice,
     ChatCompletion,
     ChatCompletionChunk,
+    ErrorBody,
 )
 from redraft.server.api.schema.examples import CHAT
 from redraft.server.api.schema.requests import ChatRequest
@@ -51,7 +52,7 @@ router = APIRouter(tags=["OpenAI"])
     "/v1/chat/completions",
     summary="Answer a chat; the model checks its own work first",
     response_model=ChatCompletion,
-    responses={200: streamed(ChatCompletionChunk), **RESPONSES},
+    responses={200: streamed(ChatCompletionChunk, ErrorBody, end="[DONE]"), **refusals()},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": CHAT}}}},
 )
 async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:

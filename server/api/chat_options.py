@@ -9,9 +9,23 @@ from redraft.server.api.schema.requests import ChatRequest
 from redraft.server.api.schema.tools import Tool
 from redraft.server.engine.base import PLAIN, ChatOptions, Engine
 
+# What renders a chat, which is the server's affair; chat_template_kwargs are the template's own
+# variables.
+RENDERING = frozenset(
+    {
+        *("messages", "conversation", "tools", "chat_template", "tokenizer_kwargs"),
+        *("add_generation_prompt", "continue_final_message"),
+        *("tokenize", "padding", "truncation", "max_length"),
+        *("return_tensors", "return_dict", "return_assistant_tokens_mask"),
+    }
+)
+
 
 def options_of(request: ChatRequest, engine: Engine, effort: str | None) -> ChatOptions:
     """``effort``: what the model itself is told about how much to think."""
+    if taken := sorted(RENDERING & (request.chat_template_kwargs or {}).keys()):
+        message = f"{taken[0]} is no variable of the chat template; leave it out"
+        raise invalid(f"chat_template_kwargs.{taken[0]}", message)
     tools = tuple(tool.model_dump(exclude_unset=True) for tool in request.tools or ())
     options = ChatOptions(
         tools=tools,

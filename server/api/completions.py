@@ -15,9 +15,10 @@ from redraft.server.api import choices, decide, fields, instruction, logprobs, o
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import Context, ContextDep
 from redraft.server.api.direct import forward
-from redraft.server.api.errors import RESPONSES, invalid
+from redraft.server.api.errors import invalid
+from redraft.server.api.openapi import refusals
 from redraft.server.api.running_usage import running_usage
-from redraft.server.api.schema.answers import TextCompletion
+from redraft.server.api.schema.answers import ErrorBody, TextCompletion
 from redraft.server.api.schema.examples import COMPLETION
 from redraft.server.api.schema.requests import CompletionRequest
 from redraft.server.api.shortfalls import warn_of
@@ -38,7 +39,7 @@ CONTINUED_TOKENS = 16  # OpenAI's default for this API: a continued text may hav
     "/v1/completions",
     summary="Continue a text; or, when asked to refine, answer it",
     response_model=TextCompletion,
-    responses={200: streamed(TextCompletion), **RESPONSES},
+    responses={200: streamed(TextCompletion, ErrorBody, end="[DONE]"), **refusals()},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": COMPLETION}}}},
 )
 async def completions(body: CompletionRequest, context: ContextDep) -> Response:

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import time
-from collections.abc import Sequence
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -21,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.api import warnings
 from redraft.server.api.errors import ApiError, describe
-from redraft.server.api.keys import ApiKey, client_of
+from redraft.server.api.keyring import Keyring
 from redraft.server.config import ServerConfig
 from redraft.server.telemetry.metrics import Metrics
 
@@ -35,6 +34,7 @@ PROBES = frozenset(
 # Everything else needs an API key, where keys are configured.
 OPEN = PROBES | {"/", "/docs", "/openapi.json"}
 OPEN_BELOW = ("/page/", "/docs/")
+GUARDED = {"metrics": ("/metrics",), "docs": ("/docs", "/docs/", "/openapi.json")}
 LONGEST_LOGGED = 200  # characters of a path
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -42,9 +42,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 class Edge:
     def __init__(
-        self, app: ASGIApp, config: ServerConfig, metrics: Metrics, keys: Sequence[ApiKey]
+        self, app: ASGIApp, config: ServerConfig, metrics: Metrics, keyring: Keyring
     ) -> None:
-        self.app, self.config, self.metrics, self.keys = app, config, metrics, keys
+        self.app, self.config, self.metrics, self.keyring = app, config, metrics, keyring
+        guarded = {path for page in config.guard for path in GUARDED[page]}
+        self._open = OPEN - guarded
+        self._open_below = tuple(path for path in OPEN_BELOW if path not in guarded)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,8 +72,9 @@ class Edge:
 
     async def _pass(self, passage: _Passage) -> None:
         scope = passage.scope
-        if self.keys and not _open(scope):
-            scope["redraft.client"] = client_of(scope, self.keys)
+        self.keyring.refresh()
+        if self.keyring.keys and not self._is_open(scope["path"]):
+            scope["redraft.client"] = self.keyring.client_of(scope)
         if scope["method"] in ("POST", "PUT", "PATCH"):
             try:
                 async with asyncio.timeout(self.config.body_timeout_s):
@@ -80,6 +84,9 @@ class Edge:
                 message = f"the request body did not arrive within {seconds}"
                 raise ApiError(408, message, code="request_timeout") from None
         await self.app(scope, passage.receive, passage.send)
+
+    def _is_open(self, path: str) -> bool:
+        return path in self._open or path.startswith(self._open_below)
 
     def _record(self, passage: _Passage) -> None:
         """The access log's line and the request's metrics."""
@@ -169,11 +176,6 @@ class _Passage:
         elif not message.get("more_body", False):
             self._complete = True
         await self._send(message)
-
-
-def _open(scope: Scope) -> bool:
-    path: str = scope["path"]
-    return path in OPEN or path.startswith(OPEN_BELOW)
 
 
 def _has_lone_surrogate(body: bytes) -> bool:

@@ -39,12 +39,6 @@ _VALIDATION_CODES = {
     "json_invalid": "invalid_json",
 }
 
-# The errors of a route, for /docs.
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorBody},
-    "5XX": {"model": ErrorBody},
-}
-
 
 class ApiError(Exception):
     """An error in OpenAI's shape."""
@@ -102,11 +96,11 @@ def describe(error: BaseException, prompt_param: str = "messages") -> ApiError:
         case PromptTooLong():
             return invalid(prompt_param, str(error), "context_length_exceeded")
         case EngineRefused():
-            return invalid(None, str(error), "unsupported_by_engine")
+            return invalid(None, error.told, "unsupported_by_engine")
         case EngineUnavailable():
-            return _later(503, str(error), "engine_unavailable", RETRY_AFTER_S)
+            return _later(503, error.told, "engine_unavailable", RETRY_AFTER_S)
         case EngineError():
-            return ApiError(502, str(error), code="upstream_error")
+            return ApiError(502, error.told, code="upstream_error")
         case NoDraft():
             return _no_draft(error)
         case HTTPException():

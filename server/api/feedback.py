@@ -16,8 +16,9 @@ from fastapi.responses import JSONResponse, Response
 from redraft.server.api import instruction, outcome
 from redraft.server.api.decide import Requested, decide
 from redraft.server.api.depends import Context, ContextDep
-from redraft.server.api.errors import RESPONSES, ApiError, describe, invalid
+from redraft.server.api.errors import ApiError, describe, invalid
 from redraft.server.api.models import read_name
+from redraft.server.api.openapi import refusals
 from redraft.server.api.schema.answers import FeedbackObject
 from redraft.server.api.schema.examples import FEEDBACK
 from redraft.server.api.schema.refine import FeedbackRequest
@@ -35,7 +36,7 @@ router = APIRouter(tags=["refine"])
     "/v1/feedback",
     summary="Say what is weak about a response, and how good it is",
     response_model=FeedbackObject,
-    responses=RESPONSES,
+    responses=refusals(),
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": FEEDBACK}}}},
 )
 async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 
 from redraft.server.api.depends import ContextDep
-from redraft.server.api.errors import RESPONSES, ApiError
+from redraft.server.api.errors import ApiError
+from redraft.server.api.openapi import READING
 from redraft.server.api.schema.answers import Model, ModelList
 from redraft.server.config import ServerConfig
 from redraft.server.model import ServedModel
@@ -44,13 +45,13 @@ class ModelName:
     suffix: Suffix | None = None
 
 
-@router.get("/v1/models")
+@router.get("/v1/models", responses=READING)
 async def list_models(context: ContextDep) -> ModelList:
     """The served models, each by its name and with each suffix there is."""
     return {"object": "list", "data": list(_cards(context.service, context.config))}
 
 
-@router.get("/v1/models/{model_id:path}", responses=RESPONSES)
+@router.get("/v1/models/{model_id:path}", responses=READING)
 async def show_model(model_id: str, context: ContextDep) -> Model:
     """One name of the list."""
     service, config = context.service, context.config

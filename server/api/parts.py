@@ -68,7 +68,7 @@ async def _named(
         except EngineRefused as error:
             part = f"{path} is of type {kind[:_LONGEST_TYPE]!r}"
             message = (
-                f"{part}, and the engine refused this chat: {error}; leave the part out, or ask a "
-                f"model that takes it"
+                f"{part}, and the engine refused this chat: {error.told}; leave the part out, or "
+                f"ask a model that takes it"
             )
             raise invalid(path, message, "unsupported_by_engine") from error

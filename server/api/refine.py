@@ -4,8 +4,9 @@
         -d '{"prompt": "Sort these words: pear, fig, apple", "stream": true}'
 
 Every event of a stream has ``type`` and ``sequence_number``. How to add one: a case in
-``EventWriter.write``, a test in tests/server/api/test_refine_stream.py and, if the playground
-should show it, a case in server/page/manuscript.js.
+``EventWriter.write``, a declaration in schema/refine_events.py, a test in
+tests/server/api/test_refine_stream.py and, if the playground should show it, a case in
+server/page/manuscript.js.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
-from pydantic import TypeAdapter
 
 from redraft.server.api import decide, instruction, outcome, parts
 from redraft.server.api.decide import Decision
 from redraft.server.api.depends import ContextDep
-from redraft.server.api.errors import RESPONSES, ApiError
-from redraft.server.api.schema.answers import Head, RefineEvent, RefineObject
+from redraft.server.api.errors import ApiError
+from redraft.server.api.openapi import refusals
+from redraft.server.api.schema.answers import Head, RefineObject
 from redraft.server.api.schema.examples import REFINE
 from redraft.server.api.schema.refine import RefineRequest
+from redraft.server.api.schema.refine_events import REFINE_EVENTS
 from redraft.server.api.shortfalls import warn_of
-from redraft.server.api.sse import EventStream, data, finished
+from redraft.server.api.sse import EventStream, data, finished, streamed
 from redraft.server.config import ServerConfig
 from redraft.server.refine.events import (
     Delta,
@@ -46,14 +48,13 @@ from redraft.server.refine.trace_json import candidate_json, feedback_json, resp
 from redraft.server.service import Service
 
 router = APIRouter(tags=["refine"])
-_STREAM = {"text/event-stream": {"schema": TypeAdapter(RefineEvent).json_schema()}}
 
 
 @router.post(
     "/v1/refine",
     summary="Answer an instruction and show how the answer came about",
     response_model=RefineObject,
-    responses={200: {"content": _STREAM}, **RESPONSES},
+    responses={200: streamed(*REFINE_EVENTS), **refusals()},
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": REFINE}}}},
 )
 async def refine(body: RefineRequest, context: ContextDep) -> Response:

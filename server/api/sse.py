@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from redraft.server.api.errors import ApiError, describe
+from redraft.server.api.openapi import events_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.refine.events import Delta, DraftDone, Event, Finished, Thought, ToolCallsDelta
@@ -47,10 +48,11 @@ def failed(error: ApiError) -> bytes:
     return data(error.body()) + DONE
 
 
-def streamed(chunk: type) -> dict[str, Any]:
+def streamed(*kinds: type, end: str = "") -> dict[str, Any]:
     """The documentation of a route's answer, streamed or not."""
-    events = f"With `stream`, events whose data is a {chunk.__name__}; the last says [DONE]."
-    return {"description": f"The answer. {events}", "content": {"text/event-stream": {}}}
+    last = f"; the last says {end}" if end else ""
+    text = f"The answer. With `stream`, events{last}."
+    return {"description": text, "content": events_of(*kinds, end=end)}
 
 
 class Connected:

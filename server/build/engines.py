@@ -179,6 +179,7 @@ def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstrea
         first_token_s=config.upstream_first_token_s,
         between_s=config.upstream_between_s,
         retries=config.upstream_retries,
+        tells_errors=config.upstream_errors,
     )
 
 

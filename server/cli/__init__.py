@@ -3,6 +3,7 @@
 menu            the list of commands, and the program that runs one of them
 models          redraft models: what is at hand
 fetch           redraft fetch: a model, and where it is
+keys            redraft keys: a new API key and its line in a key file
 doctor          redraft doctor: whether a model can be served, and what to do where it cannot
 machine         what the doctor finds on the machine
 fitness         what it finds in the model

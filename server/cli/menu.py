@@ -29,6 +29,7 @@ COMMANDS = {
     "models": Command("redraft.server.cli.models", "list the models at hand"),
     "fetch": Command("redraft.server.cli.fetch", "fetch a model, and print its directory", "cpu"),
     "doctor": Command("redraft.server.cli.doctor", "say whether a model can be served here"),
+    "keys": Command("redraft.server.cli.keys", "make API keys for a server"),
     "chat": Command("redraft.clients.chat", "talk to a running server in the terminal"),
     "train": Command(
         "redraft.train.__main__", "teach a model to give itself feedback and refine", "train"
@@ -40,6 +41,8 @@ COMMANDS = {
         ("datasets", "peft", "tqdm", "torch", "transformers", "trl", "yaml"),
     ),
     "install": Command("redraft.install", "bring the libraries that a command needs"),
+    "sbom": Command("redraft.sbom", "list what is installed, as CycloneDX"),
+    "audit": Command("redraft.audit", "compare what is installed with advisories", "dev"),
 }
 
 

@@ -56,6 +56,11 @@ class ServerConfig(ServiceOptions):
     upstream_retries: int = option(
         "tries again when they fail before the first token", Upstream.retries, "engine", least=0
     )
+    upstream_errors: bool = option(
+        "tell clients the upstream's or a critic's own words about an error; off: the log alone",
+        Upstream.tells_errors,
+        "engine",
+    )
     critic: tuple[str, ...] = option(
         "NAME=URL or NAME=URL|MODEL a request may name as its critic; repeat it",
         (),

@@ -9,6 +9,7 @@ from redraft.server.engine.vllm_engine import VllmSettings
 from redraft.server.options import option, secret
 
 Effort = Literal["refine", "think", "both"]
+Page = Literal["metrics", "docs"]
 ReasoningField = Literal["both", "reasoning", "reasoning_content", "none", "inline_think"]
 
 
@@ -142,13 +143,20 @@ class ServiceOptions:
     )
 
     api_keys_file: str = option(
-        "file of API keys, one NAME:KEY a line; off: no key asked for", "", "access"
+        "file of API keys, one NAME:KEY a line (see redraft keys), read again when it changes and "
+        "on SIGHUP; off: no key asked for",
+        "",
+        "access",
     )
     api_keys: str = secret("the API keys themselves, NAME:KEY,NAME:KEY", "access")
+    guard: tuple[Page, ...] = option(
+        "pages that ask for an API key, too: metrics, docs; repeat it", (), "access", repeat=True
+    )
     open_access: bool = option(
         "serve without API keys on an address others can reach", False, "access"
     )
 
+    name_clients: bool = option("name the clients of API keys in /metrics", True, "records")
     log_level: Literal["debug", "info", "warning", "error"] = option("log level", "info", "records")
     log_format: Literal["text", "json"] = option("log lines for people or tools", "text", "records")
     traces: str = option("directory to append every trace to, as JSON lines", "", "records")

@@ -15,6 +15,10 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from redraft.server.engine.failures import EngineError as EngineError
+from redraft.server.engine.failures import EngineRefused as EngineRefused
+from redraft.server.engine.failures import EngineUnavailable as EngineUnavailable
+from redraft.server.engine.failures import PromptTooLong as PromptTooLong
 from redraft.server.engine.tool_calls import ToolCall, ToolCalls
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -205,22 +209,6 @@ class Completion:
     thought: str = ""
     tool_calls: tuple[ToolCall, ...] = ()  # whole
     logprobs: tuple[Json, ...] = ()
-
-
-class EngineError(Exception):
-    """An engine could not serve a call; the message says what to do."""
-
-
-class EngineUnavailable(EngineError):
-    """The engine is dead, unreachable, overloaded or shutting down; a later call may succeed."""
-
-
-class PromptTooLong(EngineError):
-    """The prompt does not fit the model's window."""
-
-
-class EngineRefused(EngineError):
-    """The engine cannot serve this call: an invalid grammar, an unsupported parameter."""
 
 
 class Engine(Protocol):

@@ -11,12 +11,14 @@ from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
 from redraft.server.refine.feedback_form import FeedbackForm
+from redraft.server.refine.fence import fence_of
 from redraft.server.refine.media import with_media
 from redraft.server.refine.requests import REFINEMENT_HEADING, UNADVISED_REQUEST, Requests
 from redraft.server.refine.srt_format import COMPONENTS, SrtFormat
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 
 Style = Literal["srt", "prompted"]
+HEADING_LINE = f"\n{REFINEMENT_HEADING}"  # within a line it may be quoted
 ECHO = 40  # characters of feedback that no response begins with by chance
 
 
@@ -116,7 +118,7 @@ class PromptedAsker:
         instruction = instruction_text(self._instruction)
         words = Message("user", self._requests.for_feedback(instruction, response.text))
         request = with_media(words, self._instruction.messages)
-        return Ask(Chat((request,)), stop=(REFINEMENT_HEADING,), form=FeedbackForm())
+        return Ask(Chat((request,)), stop=(HEADING_LINE,), form=FeedbackForm())
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         if feedback.text:
@@ -132,11 +134,16 @@ class PromptedAsker:
 
 
 def instruction_text(instruction: Instruction) -> str:
-    """A conversation as one text; a single message is its content."""
+    """A conversation as one text; a single message is its content. No message can pass for
+    several: the roles are named in lines that none contains."""
     messages = instruction.messages
     if len(messages) == 1:
         return messages[0].content
-    return "\n\n".join(f"[{m.role}]\n{_words(m)}" for m in messages)
+    texts = [_words(m) for m in messages]
+    fence = fence_of(*texts)
+    return "\n\n".join(
+        f"[{m.role} {fence}]\n{text}" for m, text in zip(messages, texts, strict=True)
+    )
 
 
 def _words(message: Message) -> str:

@@ -130,5 +130,5 @@ class Drafting:
         except Stop as stop:
             self.stopped = stop.reason
         except EngineError as error:  # the others may still get their scores
-            self.failure = str(error)
+            self.failure = error.told
         return None

@@ -102,8 +102,15 @@ class FormReader:
         return self._shown[len(shown) :]
 
     def rest(self) -> str:
-        """What is left when the completion has ended: everything, where no member was found."""
-        return "" if self.verbatim or self._shown else self._as_it_is()
+        """What is left when the completion has ended: the score, which comes last wherever its
+        member stood; everything, where no member was found."""
+        if self.verbatim:
+            return ""
+        scores = [member["score"] for member in _MEMBERS.finditer(self._written) if member["score"]]
+        if not (scores or self._shown):
+            return self._as_it_is()
+        line = f"{SCORE} [[{scores[-1]}]]" if scores else ""
+        return f"\n{line}" if line and self._shown else line
 
     def _as_it_is(self) -> str:
         self.verbatim = True
@@ -111,13 +118,11 @@ class FormReader:
 
 
 def _readable(written: str) -> str:
-    lines = []
-    for member in _MEMBERS.finditer(written):
-        if member["score"]:
-            lines.append(f"{SCORE} [[{member['score']}]]")
-        else:
-            lines.append(f"{_HEADINGS[member['name']]} {_unescaped(member['text'])}")
-    return "\n".join(lines)
+    return "\n".join(
+        f"{_HEADINGS[member['name']]} {_unescaped(member['text'])}"
+        for member in _MEMBERS.finditer(written)
+        if member["name"]
+    )
 
 
 def _unescaped(text: str) -> str:

@@ -230,7 +230,7 @@ class _Iterations:
             return
         # The model's window is a token budget, too.
         self._reason = "token_budget" if isinstance(end, PromptTooLong) else "engine_failure"
-        self._failure = str(end)
+        self._failure = end.told
 
     def trace(self) -> Trace:
         chosen = stopping.kept(self._policy.keep, self.responses, self.scores)

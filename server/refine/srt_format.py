@@ -119,7 +119,7 @@ class FeedbackParts:
 
 
 # "Overall Score: [[7]]", "### Overall Score: 7/10", "**Overall Score**: [[7]]", "Score - 7".
-# The last number of the text counts: earlier ones may quote the instruction.
+# The last one that begins a line counts, else the last: others may be quotations.
 # Repeats in both patterns are possessive (*+), so that no text takes more than one pass.
 _SCORE = re.compile(
     r"(?:overall\s++)?(?:score|rating)[\s*_`#]*+[:=-]?[\s*_`]*+"
@@ -128,6 +128,8 @@ _SCORE = re.compile(
     r"(?:[\s*_`]*+(?:/|out\s++of)\s*+(?P<scale>\d++))?+",
     re.IGNORECASE,
 )
+_INDENT = re.compile(r"[ \t]*+(?:\d{1,3}[.)])?+[#*_`> \t-]*+")
+LONGEST_INDENT = 40  # characters between the beginning of a line and its score
 _HEADING = re.compile(
     r"^[ \t]*+(?:\d++[.)]\s*+)?+[#*_ \t]*+"
     r"(?P<name>(?:identify\s++)?weakness(?:es)?|(?:actionable\s++|offer\s++actionable\s++)?"
@@ -180,7 +182,8 @@ def parse_score(text: str) -> int:
     mentions = list(_SCORE.finditer(text))
     if not mentions:
         raise FormatError(f"no 'Overall Score: [[1-10]]' in feedback {_shown(text)}")
-    last = mentions[-1]
+    leading = [mention for mention in mentions if _begins_line(text, mention.start())]
+    last = (leading or mentions)[-1]
     value = float(last["boxed"] or last["bare"])
     scale = float(last["scale"] or HIGHEST_SCORE)
     if scale != HIGHEST_SCORE:
@@ -188,6 +191,13 @@ def parse_score(text: str) -> int:
     if not LOWEST_SCORE <= value <= HIGHEST_SCORE:
         raise FormatError(f"score is {value:g}, expected 1 to 10, in {_shown(text)}")
     return round(value)
+
+
+def _begins_line(text: str, at: int) -> bool:
+    before = text[max(0, at - LONGEST_INDENT) : at]
+    if "\n" not in before and at > LONGEST_INDENT:
+        return False
+    return _INDENT.fullmatch(before.rpartition("\n")[2]) is not None
 
 
 def _shown(text: str) -> str:

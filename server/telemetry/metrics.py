@@ -100,8 +100,10 @@ _of_registry: WeakKeyDictionary[CollectorRegistry, _Families] = WeakKeyDictionar
 class Metrics:
     """The metrics in one registry; all instances for a registry share them."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._registry = registry
+    def __init__(
+        self, registry: CollectorRegistry = REGISTRY, *, names_clients: bool = True
+    ) -> None:
+        self._registry, self._names_clients = registry, names_clients
         if registry not in _of_registry:
             _of_registry[registry] = _Families(registry)
         self._families = _of_registry[registry]
@@ -117,6 +119,7 @@ class Metrics:
 
     def client(self, name: str, tokens: int) -> None:
         """Count a finished loop of a client, whose name the operator chose."""
+        name = name if self._names_clients else "all"
         self._families.client_requests.labels(name).inc()
         self._families.client_tokens.labels(name).inc(tokens)
 

@@ -13,8 +13,9 @@ import pytest
 
 from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
+from redraft.server.engine.base import EngineRefused
 from redraft.server.engine.http_engine import HttpEngine, Upstream
-from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.model import ServedModel
 from redraft.server.service import Service
 from tests.server.api.test_disconnect import connection
@@ -29,8 +30,8 @@ MESSAGES = [{"role": "user", "content": "Capital of France?"}]
 class Front:
     """The app in front. Its engine connects on the event loop that will use it."""
 
-    def __init__(self, behind: Served) -> None:
-        self._upstream = Upstream(behind.v1, model="scripted:direct", tokens=False)
+    def __init__(self, behind: Served, **options: Any) -> None:
+        self._upstream = Upstream(behind.v1, model="scripted:direct", tokens=False, **options)
         self._app: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -48,8 +49,9 @@ class Front:
 
 
 @contextmanager
-def chained(engine: ScriptedEngine) -> Iterator[tuple[Served, Served]]:
-    with answering(engine) as behind, serving(Front(behind), lifespan="on") as front:
+def chained(engine: ScriptedEngine, **options: Any) -> Iterator[tuple[Served, Served]]:
+    """``options`` are those of Upstream."""
+    with answering(engine) as behind, serving(Front(behind, **options), lifespan="on") as front:
         yield front, behind
 
 
@@ -64,6 +66,24 @@ def test_the_loop_runs_in_front_and_the_text_comes_from_behind() -> None:
     assert usage["completion_tokens"] == sum(
         phase["completion_tokens"] for phase in told["refine"]["usage"].values()
     )
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_what_goes_wrong_behind_is_told_in_front_if_the_operator_says_so(
+    tells: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "no GPU on node-17"
+    engine = ScriptedEngine(Fail(EngineRefused(words)), "Lyon", Fail(EngineRefused(words)))
+    with chained(engine, tells_errors=tells) as (front, _), caplog.at_level("WARNING"):
+        refused = httpx.post(front.url + CHAT, json={"messages": MESSAGES}, timeout=60)
+        asked = {"messages": MESSAGES, "refine": {"trace": True}}
+        failed = httpx.post(front.url + CHAT, json=asked, timeout=60)
+    assert (refused.status_code, failed.status_code) == (400, 200)
+    assert refused.json()["error"]["code"] == "unsupported_by_engine"
+    assert (words in refused.text) is tells
+    assert failed.json()["refine"]["stop_reason"] == "engine_failure"
+    assert (words in failed.text) is tells
+    assert caplog.text.count(words) >= 2
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -64,6 +65,39 @@ def test_a_signal_ends_an_idle_server_with_code_0(number: signal.Signals) -> Non
         program.signal(number)
         assert program.wait() == 0
         assert program.output.rstrip().endswith("stopped")
+
+
+def test_a_hangup_reads_the_keys_again_and_loses_no_request(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("alice:a")
+    with running("--engine", "scripted", "--api-keys-file", str(keys)) as program:
+        bob = {"Authorization": "Bearer b"}
+        assert httpx.get(f"{program.url}/v1/models", headers=bob, timeout=60).status_code == 401
+        keys.write_text("alice:a\nbob:b")
+        program.signal(signal.SIGHUP)
+        program.until("read again, 1 before and 2 now")
+        assert httpx.get(f"{program.url}/v1/models", headers=bob, timeout=60).status_code == 200
+        program.signal(signal.SIGTERM)
+        assert program.wait() == 0
+
+
+def test_a_hangup_of_a_terminal_that_was_closed_stops_the_server(root: Path) -> None:
+    terminal, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "redraft.server", "--port", "0", "--engine", "scripted"],
+        cwd=root,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        os.close(theirs)
+        assert server.stdout
+        next(line for line in server.stdout if "-d" in line)
+        os.close(terminal)
+        server.send_signal(signal.SIGHUP)
+        assert server.wait(120) == 0
 
 
 def test_a_server_nobody_reads_along_with_ends_well_too(root: Path) -> None:

@@ -89,7 +89,8 @@ def answer(body: dict[str, Any]) -> str:
     said = body["messages"][-1]["content"]
     if body["model"] == "base":
         return f"A draft on {hashlib.sha256(said.encode()).hexdigest()[:6]}"
-    response = said.split("### Response\n")[1].split("\n\n### Requirements")[0]
+    quoted = said.split("### Response\n")[1].split("\n\n### Requirements")[0]
+    response = quoted.partition("\n")[2].rpartition("\n")[0]
     better = response.startswith("Better")
     score = 9 if better else 2 + sum(response.encode()) % 4
     score -= body["model"] == "other"

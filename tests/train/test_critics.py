@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from redraft.server.engine.base import Chat, Message, Tokens
 from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.refine.requests import asking_for_feedback
 from redraft.train.critics import (
     TABLE_1,
     ExactCritic,
@@ -54,8 +56,8 @@ def test_what_cannot_be_read_is_kept_as_it_is_for_the_filter_to_count() -> None:
 
 
 def test_the_request_is_the_papers_with_all_four_steps() -> None:
-    asked = TABLE_1.format(instruction="I", response="R")
-    assert asked.startswith("### Instruction\nI\n\n### Response\nR")
+    asked = asking_for_feedback(TABLE_1, "I", "R")
+    assert re.match(r"### Instruction\n\[begin (\w+)]\nI\n\[end \1]\n\n### Response\n", asked)
     steps = ("1. Weak", "2. Sugg", "3. Overall Score", "[[n]]", "4. Improved Response", "### Feedb")
     places = [asked.index(step) for step in steps]
     assert places == sorted(places)

@@ -20,6 +20,7 @@ from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.model import ServedModel
 from redraft.server.refine.asking import PromptedAsker
+from redraft.server.refine.requests import asking_for_feedback
 from redraft.server.refine.srt_format import parse_feedback, parse_score
 from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 from redraft.server.service import Service
@@ -137,14 +138,14 @@ def test_of_a_conversation_the_last_message_is_the_instruction(served: Served) -
 
 
 def test_the_trainers_request_gets_both_in_one_completion(served: Served) -> None:
-    asked = critics.TABLE_1.format(instruction=ASKED, response=WRONG)
+    asked = asking_for_feedback(critics.TABLE_1, ASKED, WRONG)
     feedback, better = critics.split(said(chat(served, Message("user", asked))))
     assert parse_feedback(feedback).score == 6
     assert better == RIGHT
 
 
 def test_a_completion_that_is_too_long_is_cut_and_says_so(served: Served) -> None:
-    asked = critics.TABLE_1.format(instruction=ASKED, response=WRONG)
+    asked = asking_for_feedback(critics.TABLE_1, ASKED, WRONG)
     reply = chat(served, Message("user", asked), max_tokens=3)
     assert len(said(reply).split()) == reply["usage"]["completion_tokens"] == 3
     assert reply["choices"][0]["finish_reason"] == "length"

@@ -69,14 +69,14 @@ def _review(pattern: re.Pattern[str], text: str, feedback: bool, refinement: boo
     if not match:
         raise NotUnderstood(_shown(text))
     # Of a conversation, its last user message is the instruction.
-    instruction = match["instruction"].rpartition("[user]\n")[2]
+    *_, instruction = _USER.split(match["instruction"])
     return ReviewRequest(instruction, match["response"], feedback, refinement)
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """A pattern that matches what ``template.format(...)`` writes."""
+    """A pattern that matches what the server writes from this template."""
     parts = re.split(r"\{(\w+)\}", template.strip())
-    texts = (f"(?P<{p}>.*?)" if place % 2 else re.escape(p) for place, p in enumerate(parts))
+    texts = (_GROUPS[p] if place % 2 else re.escape(p) for place, p in enumerate(parts))
     return re.compile("".join(texts), re.DOTALL)
 
 
@@ -84,6 +84,13 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else f"{text[:80]}...")
 
 
+_USER = re.compile(r"^\[user [0-9a-f]+\]\n", re.MULTILINE)
+_GROUPS = {
+    "instruction": r"\[begin (?P<fence>[0-9a-f]+)\]\n(?P<instruction>.*?)\n\[end (?P=fence)\]",
+    "response": r"\[begin (?P=fence)\]\n(?P<response>.*?)\n\[end (?P=fence)\]",
+    "feedback": "(?P<feedback>.*?)",
+    "fence": "(?P=fence)",
+}
 _FEEDBACK, _TABLE_1 = _pattern(FEEDBACK_REQUEST), _pattern(TABLE_1)
 _REFINEMENT = _pattern(REFINEMENT_REQUEST)
 _COMPARISON = re.compile(

@@ -255,13 +255,6 @@ class RefineObject(Head, LoopSummary):
     usage: RefineUsage
 
 
-class RefineEvent(Extensible):
-    """One event of a streamed ``/v1/refine``; each type has fields of its own beside these."""
-
-    type: str
-    sequence_number: int
-
-
 @with_config(ConfigDict(extra="forbid"))
 class FeedbackObject(Head):
     """What ``/v1/feedback`` answers. Without a score when the model wrote something that cannot

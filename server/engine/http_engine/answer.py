@@ -30,16 +30,16 @@ _MISCONFIGURED = frozenset({401, 403, 404, 405})
 class Retryable(EngineUnavailable):
     """Nothing was generated yet and the same call may work a little later."""
 
-    def __init__(self, message: str, after_s: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, detail: str = "", after_s: float | None = None) -> None:
+        super().__init__(message, detail)
         self.after_s = after_s  # what the upstream asked for
 
 
 class Unsupported(EngineRefused):
     """The upstream does not know one parameter, and might do without it."""
 
-    def __init__(self, message: str, param: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, detail: str, param: str) -> None:
+        super().__init__(message, detail)
         self.param = param
 
 
@@ -109,7 +109,7 @@ class Answer:
             return Heard(self._released(piece), piece.thought, piece.tool_calls, piece.logprobs)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             shown = event[:120].decode("utf-8", "replace")
-            raise EngineUnavailable(f"the upstream sent a malformed event: {shown!r}") from error
+            raise EngineUnavailable("the upstream sent a malformed event", repr(shown)) from error
 
     def _released(self, piece: Piece) -> Released:
         count = len(piece.token_ids) or bool(piece)
@@ -150,7 +150,7 @@ class Answer:
                 thoughts=self._thoughts,
             )
         except (ValueError, TypeError, AttributeError) as error:
-            raise EngineUnavailable(f"the upstream sent malformed usage: {counts!r}") from error
+            raise EngineUnavailable("the upstream sent malformed usage", repr(counts)) from error
 
 
 def _finish_reason(reason: str, has_tool_calls: bool) -> FinishReason:
@@ -207,13 +207,14 @@ def error_from(
 ) -> EngineError:
     """The EngineError for an upstream's error."""
     error = UpstreamError.read(body)
-    message = f"the upstream answered {status} {where}: {error.message or 'no reason given'}"
+    message, detail = f"the upstream answered {status} {where}", error.message or "no reason given"
     if status >= 500 or status in RETRIED_STATUS:
-        return Retryable(message, after_s)
+        return Retryable(message, detail, after_s)
     if status == 400 and error.param and (error.code or "").startswith("unsupported_"):
-        return Unsupported(message, error.param)
+        return Unsupported(message, detail, error.param)
     if overflow := in_openais_words(error.message, error.code):
         return PromptTooLong(overflow)
     if status in _MISCONFIGURED:
-        return EngineUnavailable(f"{message} (check the upstream's URL, model and API key)")
-    return EngineRefused(message)
+        hint = "check the upstream's URL, model and API key"
+        return EngineUnavailable(message, f"{detail} ({hint})")
+    return EngineRefused(message, detail)

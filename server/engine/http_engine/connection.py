@@ -58,7 +58,7 @@ class Connection:
         except TimeoutError:
             raise Retryable(f"the upstream did not answer within {wait_s:g} s") from None
         except httpx.HTTPError as error:
-            raise Retryable(f"cannot reach the upstream: {_reason(error)}") from error
+            raise Retryable("cannot reach the upstream", _reason(error)) from error
         try:
             yield response
         finally:
@@ -72,7 +72,8 @@ class Connection:
         try:
             return json.loads(content)
         except ValueError as error:
-            raise EngineUnavailable(f"the upstream answered no JSON: {content[:120]!r}") from error
+            shown = repr(content[:120])
+            raise EngineUnavailable("the upstream answered no JSON", shown) from error
 
     async def events(
         self, url: str, body: Any, headers: Mapping[str, str], wait_s: Wait
@@ -84,8 +85,8 @@ class Connection:
             if response.status_code >= 400 or not kind.startswith("text/event-stream"):
                 content = await self._whole(response, "to a completion")
                 raise EngineUnavailable(
-                    f"the upstream answered {response.status_code} with {kind}, which is no "
-                    f"stream: {content[:120]!r}"
+                    f"the upstream answered {response.status_code}, and no stream",
+                    f"{kind}, {content[:120]!r}",
                 )
             events = EventReader()
             async with aclosing(self.pieces(response, wait_s)) as pieces:
@@ -115,7 +116,7 @@ class Connection:
             except TimeoutError:
                 raise Retryable(f"the upstream sent nothing for {longest:g} s") from None
             except (httpx.HTTPError, httpx.StreamError) as error:
-                raise Retryable(f"lost the upstream: {_reason(error)}") from error
+                raise Retryable("lost the upstream", _reason(error)) from error
             if piece is None:
                 return
             yield piece
@@ -130,9 +131,13 @@ class Connection:
                     raise EngineUnavailable(f"the upstream's answer {where} has no end")
         if response.status_code < 400:
             return content
-        if self._upstream.api_key:  # some quote it: "Incorrect API key provided: ..."
-            content = content.replace(self._upstream.api_key.encode(), b"***")
+        content = self.without_key(content)
         raise error_from(response.status_code, content, where, retry_after_s(response.headers))
+
+    def without_key(self, content: bytes) -> bytes:
+        """Some quote it: "Incorrect API key provided: ..." """
+        key = (self._upstream.api_key or "").encode()
+        return content.replace(key, b"***") if key else content
 
 
 def _reason(error: Exception) -> str:

@@ -70,6 +70,19 @@ class HttpEngine:
     async def generate(
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
+        try:
+            async with aclosing(self._generate(prompt, sampling, call)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except EngineError as error:
+            if error.detail:
+                log.warning("call %s: %s", call.request_id, error)
+                error.tells_all = self._upstream.tells_errors
+            raise
+
+    async def _generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
         prompt = await self._rendered(prompt)
         sampling = self._within_window(prompt, sampling)
         patience = Patience(self._upstream, call.timeout_s)
@@ -103,6 +116,7 @@ class HttpEngine:
         self._need_tokens()
         if options == PLAIN:
             return await self._spelled.encode_chat(messages)
+        options = await self._spelled.options_without(options)
         fields = chat_body.template_fields(options, self._switches)
         return await SpelledTokens(partial(self._tokenize, fields=fields)).encode_chat(messages)
 
@@ -111,7 +125,7 @@ class HttpEngine:
             url = f"{self._upstream.api}/models"
             await self._connection.ask("GET", url, None, self._upstream.connect_s)
         except EngineRefused as error:
-            raise EngineUnavailable(str(error)) from error
+            raise EngineUnavailable(error.message, error.detail) from error
 
     async def close(self) -> None:
         await self._connection.close()
@@ -158,11 +172,14 @@ class HttpEngine:
         in what a user wrote."""
         if isinstance(prompt, Tokens):
             self._need_tokens()
-        elif self.has_tokens and (spelled := await self._spelled.in_chat(prompt.messages)):
+        elif self.has_tokens:
+            spelled = await self._spelled.in_chat(prompt.messages, prompt.options)
+            if not spelled:
+                return prompt
             # As tokens, a thinking model's thoughts would come back among its text.
             if prompt.is_plain and not (self.thinks or self._has_thought):
                 return Tokens(await self.encode_chat(prompt.messages))
-            return replace(prompt, messages=without(prompt.messages, spelled))
+            return without(prompt, spelled)
         return prompt
 
     def _within_window(self, prompt: Prompt, sampling: Sampling) -> Sampling:
@@ -197,7 +214,10 @@ class HttpEngine:
         self.has_tokens = await self._supports_tokens() if tokens is None else tokens
         self._forms = Forms(vllm=self.has_tokens)
         self._dialect = Dialect(self.model, self.has_tokens, self._switches)
-        self.direct = PassThrough(self._connection, self._upstream, self.model, self.listed)
+        spelled = self._spelled if self.has_tokens else None
+        self.direct = PassThrough(
+            self._connection, self._upstream, self.model, self.listed, spelled
+        )
 
     async def _supports_tokens(self) -> bool:
         try:

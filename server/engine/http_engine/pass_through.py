@@ -1,23 +1,30 @@
 """Direct mode over HTTP: forwards OpenAI requests to the upstream, and its answers back.
 
 An ASGI application for POST /v1/chat/completions and /v1/completions. A model the upstream does not
-list is replaced by the one it is asked for, and the caller's credentials are not passed on; an
-upstream's errors come back in OpenAI's shape. When the client leaves, the upstream's connection is
-closed at once. An upstream that is lost, before it answers or in the middle, raises
-EngineUnavailable.
+list is replaced by the one it is asked for, and the caller's credentials are not passed on; special
+tokens that a chat spells out stay text, where the upstream shows its tokens; an upstream's errors
+come back in OpenAI's shape. When the client leaves, the upstream's connection is closed at once. An
+upstream that is lost, before it answers or in the middle, raises EngineUnavailable.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
+from redraft.server.engine.base import EngineError
 from redraft.server.engine.http_engine.answer import UpstreamError
 from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
 from redraft.server.engine.http_engine.upstream import Upstream
+from redraft.server.engine.overflow import in_openais_words
+
+log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -26,6 +33,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _PATHS = ("/chat/completions", "/completions")
 _FORWARDED = ("x-request-id", "x-session-id", "traceparent", "tracestate")
 _RETURNED = ("content-type", "retry-after", "x-request-id")
+_ERROR_EVENT = b'data: {"error"'
 _LONGEST_ERROR = 65_536  # bytes
 WHOLE_ANSWER_S = 600.0
 
@@ -37,9 +45,10 @@ class PassThrough:
         upstream: Upstream,
         model: str,
         listed: Collection[str] = (),  # models a request may name; any other becomes ``model``
+        spelled: SpelledTokens | None = None,  # of an upstream that shows its tokens
     ) -> None:
         self._connection, self._upstream, self._model = connection, upstream, model
-        self._listed = listed
+        self._listed, self._spelled = listed, spelled
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = next((p for p in _PATHS if scope["path"].endswith(f"/v1{p}")), None)
@@ -59,9 +68,15 @@ class PassThrough:
             return await _send_error(send, 400, UpstreamError(message, "invalid_request_error"))
         if request.get("model") not in self._listed:
             request["model"] = self._model
-        await self._until_client_leaves(
-            self._forward(path, request, _forwarded(scope), send), receive
-        )
+        if self._spelled is not None and path == "/chat/completions":
+            request = await self._spelled.request_without(request)
+        try:
+            await self._until_client_leaves(
+                self._forward(path, request, _forwarded(scope), send), receive
+            )
+        except EngineError as error:
+            error.tells_all |= self._upstream.tells_errors
+            raise
 
     async def _forward(
         self, path: str, request: dict[str, Any], headers: Mapping[str, str], send: Send
@@ -73,12 +88,30 @@ class PassThrough:
             pieces = self._connection.pieces(response, lambda: wait_s)
             async with aclosing(pieces):
                 if response.status_code >= 400:
-                    error = UpstreamError.read(await _beginning(pieces))
+                    error = self._error(response.status_code, await _beginning(pieces))
                     return await _send_error(send, response.status_code, error, response.headers)
                 await _start(send, response.status_code, response.headers)
                 async for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    part = self._event(piece) if piece.startswith(_ERROR_EVENT) else piece
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
+
+    def _error(self, status: int, body: bytes) -> UpstreamError:
+        """The upstream's error as a client may read it."""
+        error = UpstreamError.read(self._connection.without_key(body))
+        if overflow := in_openais_words(error.message, error.code):
+            return replace(error, message=overflow)
+        if self._upstream.tells_errors:
+            return error
+        log.warning("direct mode: the upstream answered %d: %s", status, error.message)
+        told = f"the upstream answered {status}; the server's log has the reason"
+        return replace(error, message=told)
+
+    def _event(self, piece: bytes) -> bytes:
+        """The event of an error in a stream, likewise."""
+        event, end, rest = piece.partition(b"\n\n")
+        error = self._error(500, event.removeprefix(b"data: "))
+        return b"data: " + json.dumps(_shape(error)).encode() + end + rest
 
     async def _until_client_leaves(self, work: Awaitable[None], receive: Receive) -> None:
         working = asyncio.ensure_future(work)

@@ -29,6 +29,7 @@ class Upstream:
     first_token_s: float = 120.0  # the wait in the upstream's queue included
     between_s: float = 30.0  # between any two events after that
     retries: int = 3
+    tells_errors: bool = False  # its own words about them reach clients
     backoff_s: float = 0.5  # doubled at each retry
 
     def __post_init__(self) -> None:

@@ -98,7 +98,7 @@ class Chats:
 
     def _request(self, chat: Chat, sampling: Sampling, call: Call) -> dict[str, Any]:
         messages = tuple(map(self._prompts.without_special, chat.messages))
-        options = _strict(chat.options)
+        options = self._prompts.options_without_special(_strict(chat.options))
         if not self._has_budgets:
             options = replace(options, think_tokens=None)
         fields = {

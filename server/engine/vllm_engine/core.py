@@ -35,7 +35,7 @@ from redraft.server.engine.forms import held
 from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
-from redraft.server.engine.vllm_engine.direct import build_direct
+from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
 from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
@@ -96,9 +96,10 @@ class Core:
         with vllm_errors():
             async for _ in self._llm.generate(prompt, first, "first"):
                 pass
-        self.direct = await build_direct(self._llm, self._args)
-        self._adapters = self.direct.state.openai_serving_models.lora_requests
-        serving = self.direct.state.openai_serving_chat
+        app = await build_direct(self._llm, self._args)
+        self.direct = SpelledChats(app, self.prompts)
+        self._adapters = app.state.openai_serving_models.lora_requests
+        serving = app.state.openai_serving_chat
         thinking = self._llm.vllm_config.reasoning_config
         budgets = thinking is not None and thinking.enabled
         self.chats = Chats(serving, self._args, self.prompts, budgets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize")
+from redraft.server.engine.vllm_engine.prompts import Prompts
+
+CHATS = "/v1/chat/completions"
+PATHS = (CHATS, "/v1/completions", "/tokenize", "/detokenize")
 
 
 async def build_direct(llm: Any, args: Namespace) -> Any:
@@ -22,3 +26,36 @@ async def build_direct(llm: Any, args: Namespace) -> Any:
     # vLLM's handlers set should_exit when the engine is dead; VllmEngine restarts it instead.
     app.state.server = SimpleNamespace(should_exit=False)
     return app
+
+
+class SpelledChats:
+    """The application, given chats in which no special token is spelled out: it would recognise
+    them, whoever wrote them. The prompts of completions are the caller's own, token for token."""
+
+    def __init__(self, app: Any, prompts: Prompts) -> None:
+        self._app, self._prompts = app, prompts
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] != CHATS:
+            await self._app(scope, receive, send)
+            return
+        message = await receive()  # the body comes in one piece
+        try:
+            request = json.loads(message.get("body", b""))
+        except ValueError:  # the application answers with an error of its own
+            request = None
+        if isinstance(request, dict):
+            body = json.dumps(self._prompts.request_without_special(request)).encode()
+            message = {**message, "body": body}
+            scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
+        asked = [message]
+
+        async def receive_again() -> Any:
+            return asked.pop() if asked else await receive()
+
+        await self._app(scope, receive_again, send)
+
+
+def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    others = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    return [*others, (b"content-length", str(length).encode())]

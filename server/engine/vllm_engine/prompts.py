@@ -15,10 +15,10 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
-from redraft.server.engine.base import PLAIN, ChatOptions, EngineError, EngineRefused, Message
+from redraft.server.engine.base import PLAIN, ChatOptions, EngineError, EngineRefused, Json, Message
 from redraft.server.engine.chat_body import THINKING, template_kwargs
 from redraft.server.engine.overflow import too_many_characters
-from redraft.server.engine.spelling import broken, rewritten
+from redraft.server.engine.spelling import broken, rewritten, rewritten_options, rewritten_request
 
 SHORTEST_REFUSED = 100_000  # characters; encoding so many takes a tenth of a second
 
@@ -71,17 +71,23 @@ class Prompts:
     def without_special(self, message: Message) -> Message:
         """The message with the special tokens that it spells out broken, for vLLM's own renderer,
         which would recognise them."""
+        return rewritten(message, self._break)
 
-        def change(text: str) -> str:
-            return self._spelled.sub(lambda match: broken(match[0]), text)
+    def options_without_special(self, options: ChatOptions) -> ChatOptions:
+        return rewritten_options(options, self._break)
 
-        return rewritten(message, change)
+    def request_without_special(self, request: Json) -> dict[str, Any]:
+        """The same for a chat request as clients send it."""
+        return rewritten_request(request, self._break)
+
+    def _break(self, text: str) -> str:
+        return self._spelled.sub(lambda match: broken(match[0]), text)
 
     def encode_chat(self, messages: tuple[Message, ...], options: ChatOptions = PLAIN) -> list[int]:
         """The tokens of the chat, with the beginning of the assistant's next message."""
         hidden = _Hidden(self._spelled)
         records = [_record(rewritten(message, hidden.hide)) for message in messages]
-        rendered = self._render(records, options)
+        rendered = self._render(records, rewritten_options(options, hidden.hide))
         if not hidden.words:
             return _ids(self.tokenizer, rendered)
         return self._encode_with(rendered, hidden)

@@ -10,7 +10,8 @@ from pathlib import Path
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine.adapters import Adapter
 
-WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+WEIGHTS = "*.safetensors"
+PICKLES = ("*.bin", "*.pt", "*.pth")  # weights as PyTorch saves them: they can hold code
 MIB = 1 << 20
 
 
@@ -88,9 +89,14 @@ def what_is_missing(files: Iterable[str]) -> str | None:
         return "is not a model: it has no config.json"
     if "tokenizer.json" not in names:
         return "has no tokenizer.json, which token-exact phases need"
-    if not any(Path(name).match(pattern) for name in names for pattern in WEIGHTS):
-        return f"has no weights ({', '.join(WEIGHTS)})"
-    return None
+    if any(Path(name).match(WEIGHTS) for name in names):
+        return None
+    if any(Path(name).match(pattern) for name in names for pattern in PICKLES):
+        return (
+            f"has its weights as pickles, which can hold code, and not as {WEIGHTS}; load it with "
+            f"transformers where you trust it and save_pretrained() writes them so"
+        )
+    return f"has no weights ({WEIGHTS})"
 
 
 def _shards(model: Path) -> set[str]:
@@ -105,5 +111,4 @@ def _shards(model: Path) -> set[str]:
 
 
 def weight_bytes(model: Path) -> int:
-    files = (path for pattern in WEIGHTS for path in model.glob(pattern))
-    return sum(path.stat().st_size for path in files)
+    return sum(path.stat().st_size for path in model.glob(WEIGHTS))

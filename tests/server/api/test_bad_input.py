@@ -67,6 +67,9 @@ CHAT_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"refine": {"trace": "yes"}}, "refine.trace"),
     # ranges
     ({"messages": []}, "messages"),
+    ({"chat_template_kwargs": {"chat_template": "{{ 1 }}"}}, "chat_template_kwargs.chat_template"),
+    ({"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs.tokenize"),
+    ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
     ({"messages": [USER] * 21}, "messages"),
     ({"temperature": -0.1}, "temperature"),
     ({"temperature": 2.1}, "temperature"),

@@ -43,3 +43,15 @@ def test_the_files_name_no_other_address_and_insert_no_markup() -> None:
 def test_a_file_the_page_does_not_have_is_an_error_in_openais_shape(path: str) -> None:
     response = answer(path)
     assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_url")
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js"])
+def test_the_reference_runs_its_own_scripts_and_no_others(path: str) -> None:
+    response = answer(path)
+    assert response.status_code == 200
+    policy = response.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "<script>" not in answer("/docs").text

@@ -152,6 +152,22 @@ def test_probes_ask_for_no_key(path: str) -> None:
     assert get(path, service(), keys=keys).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("page", "paths"),
+    [
+        ("metrics", ["/metrics"]),
+        ("docs", ["/docs", "/docs/start.js", "/openapi.json"]),
+    ],
+)
+def test_a_guarded_page_asks_for_a_key_and_the_others_do_not(page: str, paths: list[str]) -> None:
+    keys, config = [ApiKey.of("somebody", "secret")], ServerConfig(guard=(page,))  # type: ignore[arg-type]
+    key = {"Authorization": "Bearer secret"}
+    for path in ("/metrics", "/docs", "/docs/start.js", "/openapi.json", "/", "/health", "/ready"):
+        bare = get(path, service(), config=config, keys=keys).status_code
+        assert bare == (401 if path in paths else 200), path
+        assert get(path, service(), config=config, keys=keys, headers=key).status_code == 200
+
+
 def test_probes_stay_out_of_the_access_log(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "redraft.access"):
         for path in ("/health", "/ready", "/metrics", "/version"):

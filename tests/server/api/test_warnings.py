@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from redraft.server.api import warnings
 from redraft.server.api.edge import Edge
+from redraft.server.api.keyring import Keyring
 from redraft.server.config import ServerConfig
 from redraft.server.telemetry.metrics import Metrics
 from tests.support.asgi import send_to
@@ -26,7 +27,7 @@ def header_after(*messages: str) -> str | None:
             warnings.warn(request, message)
         return Response()
 
-    app: Any = Edge(Starlette(routes=[Route("/", route)]), ServerConfig(), Metrics(), ())
+    app: Any = Edge(Starlette(routes=[Route("/", route)]), ServerConfig(), Metrics(), Keyring())
     answer = asyncio.run(send_to(app, "GET", "/"))
     header: str | None = answer.headers.get("redraft-warning")
     return header

@@ -99,8 +99,9 @@ def test_what_is_needed_is_fetched_once_and_nothing_else(
     assert said == []
 
 
-def test_weights_of_the_old_kind_are_fetched_where_there_are_no_others(fetch: Fetch) -> None:
-    assert (fetch("acme/old") / "pytorch_model.bin").is_file()
+def test_weights_that_can_hold_code_are_not_fetched(fetch: Fetch) -> None:
+    with pytest.raises(EngineError, match="as pickles, which can hold code"):
+        fetch("acme/old")
 
 
 @pytest.mark.parametrize("revision", ["v1", COMMIT])

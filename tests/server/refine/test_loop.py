@@ -211,7 +211,7 @@ def test_prompted_style_asks_any_model_by_chat() -> None:
     assert trace.answer.text == "Paris"
     _, feedback_call, refinement_call = engine.history
     assert "Overall Score: [[n]]" in feedback_call.text
-    assert "### Improved Response" in feedback_call.sampling.stop
+    assert "\n### Improved Response" in feedback_call.sampling.stop
     assert refinement_call.text.startswith(engine.history[0].text + "Lyon")
     assert feedback(3) in refinement_call.text
 

@@ -17,7 +17,10 @@ def test_braces_in_the_texts_stay_text() -> None:
 
 def test_braces_that_are_no_placeholder_stay_text() -> None:
     requests = Requests(feedback='Answer {"a": {}} to {instruction}: {response}')
-    assert requests.for_feedback("Go", "Gone") == 'Answer {"a": {}} to Go: Gone'
+    asked = requests.for_feedback("Go", "Gone")
+    assert asked.startswith('Answer {"a": {}} to [begin ')
+    assert "\nGo\n" in asked
+    assert "\nGone\n" in asked
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import pytest
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -252,3 +253,13 @@ def test_a_text_that_repeats_itself_is_counted_by_phase_and_told() -> None:
     assert told[0]["refine"]["repeated"] == 1
     assert value(scraped, "redraft_repetitions_total", phase="draft") == 1
     assert value(scraped, "redraft_repetitions_total", phase="refinement") == 0
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_names_of_clients_can_be_left_out(named: bool) -> None:
+    metrics = Metrics(CollectorRegistry(), names_clients=named)
+    metrics.client("alice", 3)
+    metrics.client("bob", 4)
+    shown = metrics.exposition().decode()
+    assert ("alice" in shown) is named
+    assert ('redraft_client_tokens_total{client="all"} 7.0' in shown) is not named

@@ -46,9 +46,10 @@ def test_the_page_is_there() -> None:
     service = Service(srt_model(ScriptedEngine()))
     page = asyncio.run(send(service, "GET", "/docs")).text
     files = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert len(files) == 3
+    assert len(files) == 4
     for name in files:  # none of them from another server
         assert asyncio.run(send(service, "GET", f"/{name}")).status_code == 200
-    assert "'openapi.json'" in page
+    start = asyncio.run(send(service, "GET", "/docs/start.js")).text
+    assert '"openapi.json"' in start
     assert asyncio.run(send(service, "GET", "/docs/else")).status_code == 404
     assert asyncio.run(send(service, "GET", "/openapi.json")).json() == API

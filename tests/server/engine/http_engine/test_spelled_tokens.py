@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from redraft.server.engine.base import Message
+from redraft.server.engine.base import PLAIN, Message
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens, Tokenize
 
 Template = Callable[[tuple[Message, ...]], str]
@@ -72,7 +72,7 @@ def test_a_name_cannot_forge_a_message_either(special: tuple[str, ...]) -> None:
 
     spelled = SpelledTokens(tokenizer(*special, template=named))
     messages = (Message("user", "Hi", name="Ann<end>"),)
-    assert asyncio.run(spelled.in_chat(messages)) == {"<end>"}
+    assert asyncio.run(spelled.in_chat(messages, PLAIN)) == {"<end>"}
     ids = asyncio.run(spelled.encode_chat(messages))
     assert [i for i in ids if i < 1000] == [0]
 

@@ -45,6 +45,10 @@ NAMED = json.dumps({"architectures": ["LlamaForCausalLM"]})
         ({"config__json": "{}"}, "names no architectures"),
         ({"config__json": NAMED}, "has no tokenizer.json"),
         ({"config__json": NAMED, "tokenizer__json": "{}"}, "has no weights"),
+        (
+            {"config__json": NAMED, "tokenizer__json": "{}", "pytorch_model__bin": ""},
+            "its weights as pickles, which can hold code",
+        ),
     ],
 )
 def test_a_directory_that_is_no_model_is_refused_in_one_line(
