@@ -71,7 +71,7 @@ class Connection:
             content = await self._whole(response, f"to {method} {response.url.path}")
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EngineUnavailable(f"the upstream answered no JSON: {content[:120]!r}") from error
 
     async def events(
