@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.api import warnings
+from redraft.server.api.connections import check_head
 from redraft.server.api.errors import ApiError, describe
 from redraft.server.api.keys import ApiKey, client_of
 from redraft.server.config import ServerConfig
@@ -69,6 +70,7 @@ class Edge:
 
     async def _pass(self, passage: _Passage) -> None:
         scope = passage.scope
+        check_head(scope, self.config)
         if self.keys and not _open(scope):
             scope["redraft.client"] = client_of(scope, self.keys)
         if scope["method"] in ("POST", "PUT", "PATCH"):
