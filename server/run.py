@@ -35,15 +35,15 @@ from redraft import __version__
 from redraft.server import build
 from redraft.server.admission import Admission, RateLimits
 from redraft.server.api.app import build_app
+from redraft.server.api.connections import ConnectionBounds, bounded
 from redraft.server.api.keyring import Keyring
-from redraft.server.api.protocol import HttpProtocol
 from redraft.server.config import ServerConfig, read
 from redraft.server.engine.base import EngineError
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
 from redraft.server.refine.manifest import ManifestError
 from redraft.server.service import Service
-from redraft.server.telemetry import logs
+from redraft.server.telemetry import descriptors, logs
 from redraft.server.telemetry.metrics import Metrics
 from redraft.server.telemetry.traces import TraceStore
 
@@ -105,15 +105,18 @@ async def serve(
             rates,
             others=built.others,
         )
-        server = Server(build_app(config, service, keyring))
+        bounds = ConnectionBounds.of(config, descriptors.raise_limit())
+        server = Server(build_app(config, service, keyring), bounds)
         freeze_start_up_objects()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)
         announce(config, built, listener, time.monotonic() - began)
         down = asyncio.create_task(given_up(config, built.model))
+        watching = asyncio.create_task(descriptors.watch())
         await first_of(stop.requested, serving, down)
         status = int(down.done())
         down.cancel()
+        watching.cancel()
         await end(server, service, config.grace_s)
         await serving
     finally:
@@ -194,17 +197,19 @@ def has_terminal() -> bool:
 class Server(uvicorn.Server):
     """uvicorn's server, with signals left to StopSignal and a future for when it listens."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, bounds: ConnectionBounds) -> None:
         # log_config: logs are configured already. lifespan: ``serve`` builds and closes engines.
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             lifespan="off",
-            http=HttpProtocol,
             ws="none",
             server_header=False,
             timeout_keep_alive=IDLE_S,
+            http=bounded(bounds),
+            # More than Bounded lets pass: its refusal says what is wrong.
+            h11_max_incomplete_event_size=bounds.max_header_bytes + 2**20,
         )
         super().__init__(config)
         self.listening: asyncio.Future[None] = asyncio.get_running_loop().create_future()

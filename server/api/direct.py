@@ -25,8 +25,10 @@ from redraft.server.api.sse import HEADERS, ClientStream, Connected, data, faile
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Direct
 from redraft.server.engine.overflow import in_openais_words
+from redraft.server.engine.surrogates import whole
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
+from redraft.server.retry import retry_after_s
 from redraft.server.service import Service
 
 OURS = ("refine", "reasoning", "reasoning_effort")  # decided here; the engine's layer knows none
@@ -164,7 +166,7 @@ class _Exchange:
             if self._stream_to is None or self.status >= 400:
                 self.body += part
             else:
-                await self._stream_to.write(_reshaped_event(part))
+                await self._stream_to.write(_reshaped_events(part))
         self._complete = not message.get("more_body", False)
 
     def _scope(self, path: str) -> Scope:
@@ -193,7 +195,7 @@ def reshaped(
     status: int, body: bytes, headers: Mapping[str, str] | None = None, path: str = ""
 ) -> ApiError:
     """The error of another server, in our form."""
-    later = (headers or {}).get("retry-after")
+    later = _later(headers or {})
     try:
         error = json.loads(body)["error"]
         message, param, theirs = str(error["message"]), error.get("param"), error.get("code")
@@ -207,15 +209,26 @@ def reshaped(
     code = "upstream_error" if status >= 500 else code
     return ApiError(
         status,
-        message,
+        whole(message),
         code=code,
         param=param if isinstance(param, str) else None,
-        headers={"Retry-After": later} if later else None,
+        headers=None if later is None else {"Retry-After": str(later)},
     )
 
 
-def _reshaped_event(part: bytes) -> bytes:
-    if not part.startswith(_ERROR_EVENT):
+def _later(headers: Mapping[str, str]) -> int | None:
+    """The wait another server asks for, as ours does: 1 to 120 seconds."""
+    seconds = retry_after_s(headers)
+    return None if seconds is None else round(min(120.0, max(1.0, seconds)))
+
+
+def _reshaped_events(part: bytes) -> bytes:
+    if _ERROR_EVENT not in part:
         return part
-    event, end, rest = part.partition(b"\n\n")
-    return data(reshaped(500, event.removeprefix(b"data: ")).body()) + (rest if end else b"")
+    events = part.split(b"\n\n")
+    return b"\n\n".join(
+        data(reshaped(500, event.removeprefix(b"data: ")).body()).rstrip()
+        if event.startswith(_ERROR_EVENT)
+        else event
+        for event in events
+    )

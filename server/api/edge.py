@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from redraft.server.api import warnings
+from redraft.server.api.connections import check_head
 from redraft.server.api.errors import ApiError, describe
 from redraft.server.api.keyring import Keyring
 from redraft.server.config import ServerConfig
@@ -72,6 +73,7 @@ class Edge:
 
     async def _pass(self, passage: _Passage) -> None:
         scope = passage.scope
+        check_head(scope, self.config)
         self.keyring.refresh()
         if self.keyring.keys and not self._is_open(scope["path"]):
             scope["redraft.client"] = self.keyring.client_of(scope)

@@ -184,6 +184,10 @@ class ServerConfig(ServiceOptions):
         return int(self.max_body_mib * 2**20)
 
     @property
+    def max_header_bytes(self) -> int:
+        return int(self.max_header_kib * 2**10)
+
+    @property
     def critics(self) -> tuple[CriticAddress, ...]:
         return tuple(CriticAddress.parse(critic) for critic in self.critic)
 

@@ -128,6 +128,14 @@ class ServiceOptions:
         "read and written, of one API key likewise", None, "limits", least=1
     )
     queue_timeout_s: float = option("longest wait for a place", 30.0, "limits", least=0)
+    max_connections: int = option(
+        "connections open at once; more get a 503", 1000, "limits", least=1
+    )
+    max_header_kib: float = option("largest head of a request", 64.0, "limits", least=1)
+    max_headers: int = option("most headers of a request", 100, "limits", least=1)
+    header_timeout_s: float = option(
+        "for a request's headers to arrive", 10.0, "limits", least=0.001
+    )
     max_body_mib: float = option("largest request body", 4.0, "limits", least=0)
     max_messages: int = option("most messages of one chat", 1000, "limits", least=1)
     max_deadline_s: float = option("longest a loop may take; 0: no limit", 600.0, "limits", least=0)

@@ -1,12 +1,22 @@
-"""Reads the choices and the usage of OpenAI's completions and chat completions, streamed."""
+"""Reads the choices and the usage of OpenAI's completions and chat completions, streamed.
+
+Nothing in them is taken for what it should be: text that is no text, or a token that is no number,
+is an error here, where an engine can tell whose it is.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from redraft.server.engine.base import FinishReason, Json, Usage
+from redraft.server.engine.surrogates import whole
 from redraft.server.engine.tool_calls import ToolCall
+
+MOST_TOKENS = 10_000_000  # of one call; a larger count is none
+LEAST_LOGPROB = -9999.0  # for minus infinity, which JSON has no word for; as vLLM has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +64,30 @@ class Trimmed:
 def read_piece(choice: Json) -> Piece:
     """ValueError, TypeError, AttributeError or LookupError for a choice in another shape."""
     delta = choice.get("delta") or choice
-    text: str = delta.get("content" if "delta" in choice else "text") or ""
     return Piece(
-        text=text,
-        token_ids=tuple(int(i) for i in choice.get("token_ids") or ()),
+        text=_text(delta.get("content" if "delta" in choice else "text")),
+        token_ids=tuple(map(_token_id, choice.get("token_ids") or ())),
         # Servers use either name, and some send both.
-        thought=str(delta.get("reasoning") or delta.get("reasoning_content") or ""),
+        thought=_text(delta.get("reasoning") or delta.get("reasoning_content")),
         tool_calls=tuple(dict(call) for call in delta.get("tool_calls") or ()),
         logprobs=tuple(_entries(choice.get("logprobs") or {})),
-        finish_reason=choice.get("finish_reason"),
+        finish_reason=_text(choice.get("finish_reason")) or None,
         by_string=isinstance(choice.get("stop_reason"), str),
     )
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {value!r}")
+    return value
+
+
+def _token_id(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise TypeError(f"expected a token id, got {value!r}")
+    return value
 
 
 def finish_reason(sent: str, *, has_tool_calls: bool) -> FinishReason:
@@ -74,22 +97,35 @@ def finish_reason(sent: str, *, has_tool_calls: bool) -> FinishReason:
 
 
 def read_usage(counts: Json, *, prompt_tokens: int, generated: int, thoughts: int) -> Usage:
-    """The server's counts, or our own where it sent none."""
-    prompt = counts.get("prompt_tokens_details") or {}
-    completion = counts.get("completion_tokens_details") or {}
+    """The server's counts, or our own where it sent none that can be true."""
+    prompt = _count(counts.get("prompt_tokens"), prompt_tokens)
+    completion = _count(counts.get("completion_tokens"), generated)
     return Usage(
-        int(counts.get("prompt_tokens") or prompt_tokens),
-        int(counts.get("completion_tokens") or generated),
-        int(prompt.get("cached_tokens") or 0),
+        prompt,
+        completion,
+        min(prompt, _count(_detail(counts, "prompt", "cached_tokens"), 0)),
         calls=1,
-        thought_tokens=int(completion.get("reasoning_tokens") or thoughts),
+        thought_tokens=min(
+            completion, _count(_detail(counts, "completion", "reasoning_tokens"), thoughts)
+        ),
     )
+
+
+def _detail(counts: Json, kind: str, name: str) -> Any:
+    details = counts.get(f"{kind}_tokens_details")
+    return details.get(name) if isinstance(details, dict) else None
+
+
+def _count(sent: Any, otherwise: int) -> int:
+    return sent if type(sent) is int and 0 < sent <= MOST_TOKENS else otherwise
 
 
 def _entries(logprobs: Json) -> Iterator[Json]:
     """The entries of a chat; those of a completion, which come in columns, in the same shape."""
     if "tokens" not in logprobs:
-        yield from logprobs.get("content") or ()
+        for sent in logprobs.get("content") or ():
+            alternatives = [_entry(**_named(top)) for top in sent.get("top_logprobs") or ()]
+            yield {**_entry(**_named(sent)), "top_logprobs": alternatives}
         return
     tokens, values = logprobs["tokens"], logprobs["token_logprobs"]
     tops = logprobs.get("top_logprobs") or [{}] * len(tokens)
@@ -98,5 +134,17 @@ def _entries(logprobs: Json) -> Iterator[Json]:
         yield {**_entry(token, value), "top_logprobs": alternatives}
 
 
-def _entry(token: str, logprob: float) -> Json:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
+def _named(sent: Json) -> dict[str, Any]:
+    return {name: sent.get(name) for name in ("token", "logprob", "bytes")}
+
+
+def _entry(token: Any, logprob: Any, bytes: Any = None) -> Json:
+    if not isinstance(token, str) or type(logprob) not in (int, float) or math.isnan(logprob):
+        raise TypeError(f"expected a token and its logprob, got {token!r} and {logprob!r}")
+    token = whole(token)
+    of_token = isinstance(bytes, list) and all(type(b) is int and 0 <= b < 256 for b in bytes)
+    return {
+        "token": token,
+        "logprob": min(0.0, max(LEAST_LOGPROB, logprob)),
+        "bytes": bytes if of_token else list(token.encode()),
+    }

@@ -48,6 +48,7 @@ class Stream:
     data: bytes = b""
     then: str = "end"  # or "cut", or "hang"
     content_type: str = "text/event-stream"
+    status: int = 200
 
 
 @dataclass
@@ -72,11 +73,12 @@ class Scene:
     ) -> None:
         self.replies, self.vllm, self.endless, self.reply = list(replies), vllm, endless, reply
         self.listed = (MODEL, *listed)
-        self.next: list[Refuse | Stream] = []  # instead of a reply
+        self.next: list[Refuse | Stream | None] = []  # instead of a reply; None: the reply
         self.asked: list[Asked] = []
         self.generating = 0
         self.words = Words()
         self.usage_told = True
+        self.tokenized: Any = None  # the answer of /tokenize; None: a true one
         self.thinks_as = "reasoning"  # or "reasoning_content"
         self.stopped = threading.Event()  # once nothing is generated any more
 
@@ -103,6 +105,8 @@ class Scene:
 
     async def _tokenize(self, request: Request) -> Response:
         body = await request.json()
+        if self.tokenized is not None:
+            return JSONResponse(self.tokenized)
         if "prompt" in body:
             ids = self._recognising(body["prompt"])
         else:
@@ -128,7 +132,7 @@ class Scene:
         self.asked.append(
             Asked(tuple(request.client or ()), request.url.path, dict(request.headers), body)
         )
-        if not body.get("stream"):
+        if not body.get("stream") and ("return_token_ids" in body or not self.next):
             choice = {"text": "word", "token_ids": [1001], "finish_reason": "length", "index": 0}
             return JSONResponse({"choices": [choice]})
         act = self.next.pop(0) if self.next else None
@@ -138,7 +142,7 @@ class Scene:
         if isinstance(act, Refuse):
             return JSONResponse(act.body, act.status, act.headers)
         if isinstance(act, Stream):
-            return StreamingResponse(self._act(act), media_type=act.content_type)
+            return StreamingResponse(self._act(act), act.status, media_type=act.content_type)
         return StreamingResponse(self._reply(body), media_type="text/event-stream")
 
     async def _act(self, act: Stream) -> AsyncIterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redraft.server.engine.base import (
@@ -19,8 +19,10 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.chat_chunks import Piece, Trimmed, finish_reason, read_piece, read_usage
 from redraft.server.engine.overflow import in_openais_words
+from redraft.server.engine.sse import DONE
 from redraft.server.engine.stop_strings import Released, StopStrings
-from redraft.server.engine.tool_calls import ToolCall
+from redraft.server.engine.surrogates import Joined, whole, whole_in
+from redraft.server.engine.tool_calls import DeltaReader, ToolCall
 
 RETRIED_STATUS = frozenset({408, 409, 425, 429})  # and 5xx: the same request may work later
 # The operator's mistake, not the caller's: a wrong key, a wrong address, a model not served.
@@ -75,12 +77,14 @@ class Answer:
 
     def __init__(self, sampling: Sampling) -> None:
         self._stop = StopStrings(sampling.stop)
-        self._usage: dict[str, Any] | None = None
+        self._usage: dict[str, Any] = {}
         self._generated = self._thoughts = 0
         self._cut = False  # at a stop string
         self._has_ids = False
         self._beyond_text = False  # thoughts or tool calls came, whose ids are among the others
+        self._tool_calls = DeltaReader()
         self._calls_tools = False
+        self._joined = Joined()
         self._trimmed = Trimmed()
         self.finish_reason: FinishReason | None = None
         self.over = False  # at a stop string that the upstream missed; the rest is ignored
@@ -95,21 +99,45 @@ class Answer:
         return self._generated > 0
 
     def read(self, event: bytes) -> Heard:
-        """EngineError when the event reports a failure or is malformed."""
-        if event == b"[DONE]":
+        """EngineError when the event reports a failure or is malformed, unless the completion has
+        ended: nothing that follows can take it back."""
+        if event == DONE:
             return Heard()
+        try:
+            return self._heard(event)
+        except EngineError:
+            if self.finish_reason is None:
+                raise
+            return Heard()
+
+    def _heard(self, event: bytes) -> Heard:
         try:
             data = json.loads(event)
             if data.get("error"):
                 raise error_from(_status(data["error"]), data, "in the middle of a completion")
-            self._usage = data.get("usage") or self._usage
+            if isinstance(data.get("usage"), dict):
+                self._usage = data["usage"]
             choices = data.get("choices") or ()
-            piece = read_piece(choices[0]) if choices else Piece()
+            piece = self._whole(read_piece(choices[0])) if choices else Piece()
             piece = self._trimmed.of(piece)
             return Heard(self._released(piece), piece.thought, piece.tool_calls, piece.logprobs)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             shown = event[:120].decode("utf-8", "replace")
             raise EngineUnavailable("the upstream sent a malformed event", repr(shown)) from error
+
+    def _whole(self, piece: Piece) -> Piece:
+        """The piece without halves of characters, its tool calls as clients take them."""
+        calls = []
+        for call in map(self._tool_calls.read, piece.tool_calls):
+            arguments = call["function"].get("arguments") or ""
+            joined = self._joined.add(f"arguments of {call['index']}", arguments)
+            calls.append(whole_in({**call, "function": {**call["function"], "arguments": joined}}))
+        return replace(
+            piece,
+            text=self._joined.add("text", piece.text),
+            thought=self._joined.add("thought", piece.thought),
+            tool_calls=tuple(calls),
+        )
 
     def _released(self, piece: Piece) -> Released:
         count = len(piece.token_ids) or bool(piece)
@@ -137,20 +165,18 @@ class Answer:
             if self.begun:
                 raise EngineUnavailable("the upstream's stream ended in the middle of a completion")
             raise Retryable("the upstream's stream ended before the first token")
-        return self._stop.flush()
+        last = self._stop.push(self._joined.rest("text"), ())
+        withheld = self._stop.flush()
+        return Released(last.text + withheld.text, last.token_ids + withheld.token_ids)
 
     def usage(self, prompt_tokens: int) -> Usage:
         """The upstream's counts, or our own where it sent none."""
-        counts = self._usage or {}
-        try:
-            return read_usage(
-                counts,
-                prompt_tokens=prompt_tokens,
-                generated=self._generated,
-                thoughts=self._thoughts,
-            )
-        except (ValueError, TypeError, AttributeError) as error:
-            raise EngineUnavailable("the upstream sent malformed usage", repr(counts)) from error
+        return read_usage(
+            self._usage,
+            prompt_tokens=prompt_tokens,
+            generated=self._generated,
+            thoughts=self._thoughts,
+        )
 
 
 def _finish_reason(reason: str, has_tool_calls: bool) -> FinishReason:
@@ -165,7 +191,7 @@ def _finish_reason(reason: str, has_tool_calls: bool) -> FinishReason:
 def _status(error: Any) -> int:
     """The HTTP status an error event would have had."""
     code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, int) else 500
+    return code if isinstance(code, int) and 400 <= code < 600 else 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +212,19 @@ class UpstreamError:
             return cls(_clipped(str(error)))
         message = error.get("message") or error.get("detail") or json.dumps(error)
         fields = (error.get("type"), error.get("param"), error.get("code"))
-        kind, param, code = (None if f is None else str(f) for f in fields)
+        kind, param, code = (None if f is None else _clipped(str(f)) for f in fields)
         return cls(_clipped(str(message)), kind, param, code)
 
 
 def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode("utf-8", "replace")
 
 
 def _clipped(message: str) -> str:
-    message = " ".join(message.split())
+    message = whole(" ".join(message.split()))
     return message if len(message) <= 400 else f"{message[:400]}..."
 
 

@@ -71,7 +71,7 @@ class Connection:
             content = await self._whole(response, f"to {method} {response.url.path}")
         try:
             return json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             shown = repr(content[:120])
             raise EngineUnavailable("the upstream answered no JSON", shown) from error
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from redraft.server.engine import chat_body
 from redraft.server.engine.base import (
@@ -34,9 +34,12 @@ from redraft.server.engine.http_engine.request import Dialect
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens, without
 from redraft.server.engine.http_engine.upstream import Patience, Upstream, call_headers
 from redraft.server.engine.overflow import too_long
+from redraft.server.engine.surrogates import whole
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+USAGE_S = 5.0  # for the usage and the end of a stream, once the completion has ended
 UNKNOWN_WINDOW = 131_072  # upstreams that do not report theirs host large models
 
 
@@ -144,6 +147,8 @@ class HttpEngine:
         answer = Answer(sampling)
 
         def wait_s() -> float:
+            if answer.finish_reason is not None:
+                return min(USAGE_S, self._connection.between_s())
             return self._connection.between_s() if answer.begun else patience.wait_s()
 
         try:
@@ -159,11 +164,13 @@ class HttpEngine:
                         yield Chunk(fragment, ids)
                     if answer.over:
                         break
-            rest = answer.rest()
-        except Retryable as failure:
-            if answer.begun:
-                raise EngineUnavailable(str(failure)) from failure
-            raise
+        except EngineUnavailable as failure:
+            # An upstream that is lost after the end of a completion takes nothing of it away.
+            if answer.finish_reason is None:
+                if answer.begun and isinstance(failure, Retryable):
+                    raise EngineUnavailable(str(failure)) from failure
+                raise
+        rest = answer.rest()
         usage = answer.usage(len(prompt.ids) if isinstance(prompt, Tokens) else 0)
         yield Chunk(rest.text, rest.token_ids, answer.finish_reason, usage)
 
@@ -199,7 +206,7 @@ class HttpEngine:
     async def _discover(self) -> None:
         """Find out the model, its window, and whether the upstream takes token ids as vLLM does."""
         models = await self._ask("GET", f"{self._upstream.api}/models")
-        cards = {str(card["id"]): card for card in _cards(models)}
+        cards = {whole(card["id"]): card for card in _cards(models)}
         self.listed = tuple(cards)
         self.model = self._upstream.model or next(iter(cards), "")
         if not self.model:
@@ -208,7 +215,7 @@ class HttpEngine:
             names = ", ".join(list(cards)[:8])
             log.warning("the upstream does not list model %r; it lists %s", self.model, names)
         window = cards.get(self.model, {}).get("max_model_len")
-        if isinstance(window, int) and self._upstream.window is None:
+        if type(window) is int and window > 0 and self._upstream.window is None:
             self.window = window
         tokens = self._upstream.tokens
         self.has_tokens = await self._supports_tokens() if tokens is None else tokens
@@ -241,10 +248,12 @@ class HttpEngine:
             body["messages"] = [message.to_json() for message in text]
             body |= fields or {}
         answer = await self._ask("POST", f"{self._upstream.root}/tokenize", body)
-        try:
-            return [int(i) for i in answer["tokens"]], [str(s) for s in answer["token_strs"]]
-        except (LookupError, TypeError, ValueError) as error:
-            raise EngineUnavailable("the upstream's /tokenize answered no tokens") from error
+        fields = answer if isinstance(answer, dict) else {}
+        ids = _all(int, fields.get("tokens"))
+        names = _all(str, fields.get("token_strs"))
+        if ids is None or names is None or len(ids) != len(names):
+            raise EngineUnavailable("the upstream's /tokenize answered no tokens")
+        return ids, names
 
     async def _ask(self, method: str, url: str, body: Any = None) -> Any:
         patience = Patience(self._upstream)
@@ -255,7 +264,13 @@ class HttpEngine:
                 await patience.before_retry(failure)
 
 
+def _all(kind: type[T], values: Any) -> list[T] | None:
+    """The list, if it is one and everything in it is of this type."""
+    listed = isinstance(values, list) and all(type(value) is kind for value in values)
+    return values if listed else None
+
+
 def _cards(models: Any) -> list[dict[str, Any]]:
     data = models.get("data") if isinstance(models, dict) else None
     cards = data if isinstance(data, list) else []
-    return [card for card in cards if isinstance(card, dict) and "id" in card]
+    return [card for card in cards if isinstance(card, dict) and isinstance(card.get("id"), str)]

@@ -4,7 +4,8 @@ An ASGI application for POST /v1/chat/completions and /v1/completions. A model t
 list is replaced by the one it is asked for, and the caller's credentials are not passed on; special
 tokens that a chat spells out stay text, where the upstream shows its tokens; an upstream's errors
 come back in OpenAI's shape. When the client leaves, the upstream's connection is closed at once. An
-upstream that is lost, before it answers or in the middle, raises EngineUnavailable.
+upstream that is lost, before it answers or in the middle, raises EngineUnavailable, as does one
+whose answer no client could read; no event is passed on by half.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from redraft.server.engine.base import EngineError
+from redraft.server.engine.base import EngineError, EngineUnavailable
 from redraft.server.engine.http_engine.answer import UpstreamError
-from redraft.server.engine.http_engine.connection import Connection
+from redraft.server.engine.http_engine.connection import LONGEST_ANSWER, LONGEST_EVENT, Connection
 from redraft.server.engine.http_engine.spelled_tokens import SpelledTokens
 from redraft.server.engine.http_engine.upstream import Upstream
 from redraft.server.engine.overflow import in_openais_words
+from redraft.server.engine.sse import DONE, EventReader, WholeEvents
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ _FORWARDED = ("x-request-id", "x-session-id", "traceparent", "tracestate")
 _RETURNED = ("content-type", "retry-after", "x-request-id")
 _ERROR_EVENT = b'data: {"error"'
 _LONGEST_ERROR = 65_536  # bytes
+_SHOWN = 120  # of what is no answer
+_STREAM, _JSON = "text/event-stream", "application/json"
 WHOLE_ANSWER_S = 600.0
 
 
@@ -82,18 +86,32 @@ class PassThrough:
         self, path: str, request: dict[str, Any], headers: Mapping[str, str], send: Send
     ) -> None:
         # An answer that is not streamed begins when all of it has been generated.
-        wait_s = self._upstream.first_token_s if request.get("stream") else WHOLE_ANSWER_S
+        streamed = bool(request.get("stream"))
+        wait_s = self._upstream.first_token_s if streamed else WHOLE_ANSWER_S
         url, body = f"{self._upstream.api}{path}", json.dumps(request).encode()
         async with self._connection.send("POST", url, body, headers, wait_s) as response:
+            status, kind = response.status_code, response.headers.get("content-type", "nothing")
             pieces = self._connection.pieces(response, lambda: wait_s)
             async with aclosing(pieces):
-                if response.status_code >= 400:
-                    error = self._error(response.status_code, await _beginning(pieces))
-                    return await _send_error(send, response.status_code, error, response.headers)
-                await _start(send, response.status_code, response.headers)
-                async for piece in pieces:
-                    part = self._event(piece) if piece.startswith(_ERROR_EVENT) else piece
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
+                if status >= 400:
+                    error = self._error(status, await _beginning(pieces, _LONGEST_ERROR))
+                    status = status if status < 600 else 502
+                    return await _send_error(send, status, error, response.headers)
+                if status >= 300 or not kind.startswith(_STREAM if streamed else _JSON):
+                    shown = (await _beginning(pieces, _SHOWN))[:_SHOWN]
+                    raise EngineUnavailable(
+                        f"the upstream answered {status} with {kind}, which is no completion",
+                        repr(shown),
+                    )
+                if not streamed:
+                    content = await _whole(pieces)
+                    await _start(send, status, response.headers)
+                    return await send({"type": "http.response.body", "body": content})
+                await _start(send, status, response.headers)
+                async with aclosing(_events(pieces)) as events:
+                    async for whole in events:
+                        part = self._told(whole) if _ERROR_EVENT in whole else whole
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
     def _error(self, status: int, body: bytes) -> UpstreamError:
@@ -107,11 +125,16 @@ class PassThrough:
         told = f"the upstream answered {status}; the server's log has the reason"
         return replace(error, message=told)
 
-    def _event(self, piece: bytes) -> bytes:
-        """The event of an error in a stream, likewise."""
-        event, end, rest = piece.partition(b"\n\n")
-        error = self._error(500, event.removeprefix(b"data: "))
-        return b"data: " + json.dumps(_shape(error)).encode() + end + rest
+    def _told(self, events: bytes) -> bytes:
+        """The events of a stream, those of errors likewise."""
+        return b"".join(
+            self._event(line) if line.startswith(_ERROR_EVENT) else line
+            for line in events.splitlines(keepends=True)
+        )
+
+    def _event(self, line: bytes) -> bytes:
+        error = self._error(500, line.removeprefix(b"data: "))
+        return b"data: " + json.dumps(_shape(error)).encode() + b"\n"
 
     async def _until_client_leaves(self, work: Awaitable[None], receive: Receive) -> None:
         working = asyncio.ensure_future(work)
@@ -138,14 +161,57 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts)
 
 
-async def _beginning(pieces: AsyncIterator[bytes]) -> bytes:
-    """The beginning of an error's body; the rest is never shown."""
+async def _beginning(pieces: AsyncIterator[bytes], most: int) -> bytes:
+    """The beginning of a body; the rest is never shown."""
     content = b""
     async for piece in pieces:
         content += piece
-        if len(content) > _LONGEST_ERROR:
+        if len(content) > most:
             break
     return content
+
+
+async def _events(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The bytes of a stream, whole events at a time; EngineUnavailable for one that is none."""
+    events, reader, finished = WholeEvents(), EventReader(), False
+    async for piece in pieces:
+        whole = events.read(piece)
+        for event in reader.read(whole):
+            finished |= event == DONE or _finishes(event)
+        if events.num_unfinished > LONGEST_EVENT:
+            raise EngineUnavailable("the upstream sent an event without an end")
+        if whole:
+            yield whole
+    if not finished:
+        raise EngineUnavailable("the upstream's stream ended in the middle of a completion")
+
+
+async def _whole(pieces: AsyncIterator[bytes]) -> bytes:
+    """An answer in one piece; EngineUnavailable for one that is none."""
+    content = await _beginning(pieces, LONGEST_ANSWER)
+    if not isinstance(_json(content).get("choices"), list):
+        raise EngineUnavailable("the upstream answered no completion", repr(content[:_SHOWN]))
+    return content
+
+
+def _finishes(event: bytes) -> bool:
+    """Whether a stream may end after this event: it ends a completion, or reports a failure."""
+    data = _json(event)
+    choices = data.get("choices")
+    ended = isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") for choice in choices
+    )
+    return ended or bool(data.get("error"))
+
+
+def _json(content: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise EngineUnavailable("the upstream sent no JSON object", repr(content[:_SHOWN]))
+    return data
 
 
 async def _disconnect(receive: Receive) -> None:
@@ -159,7 +225,9 @@ def _forwarded(scope: Scope) -> dict[str, str]:
 
 
 async def _start(send: Send, status: int, headers: Mapping[str, str]) -> None:
-    returned = [(n.encode(), headers[n].encode("latin-1")) for n in _RETURNED if n in headers]
+    returned = [
+        (n.encode(), headers[n].encode("latin-1", "replace")) for n in _RETURNED if n in headers
+    ]
     await send({"type": "http.response.start", "status": status, "headers": returned})
 
 

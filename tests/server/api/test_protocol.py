@@ -1,4 +1,5 @@
-"""What is no HTTP, and what wants another protocol, is answered in OpenAI's shape."""
+"""What is no HTTP, and what wants another protocol, is answered in OpenAI's shape.
+Spans: server/api/connections"""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import httpx
 import pytest
 
 from redraft.server.api.app import build_app
-from redraft.server.api.protocol import HttpProtocol
+from redraft.server.api.connections import ConnectionBounds, bounded
 from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
@@ -24,7 +25,7 @@ UPGRADE = {"Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocke
 def served() -> Iterator[Served]:
     service = Service(srt_model(ScriptedEngine(reply=demo_reply)))
     app = build_app(ServerConfig(), service)
-    with serving(app, http=HttpProtocol, ws="none") as served:
+    with serving(app, http=bounded(ConnectionBounds.of(ServerConfig(), 1024)), ws="none") as served:
         yield served
 
 

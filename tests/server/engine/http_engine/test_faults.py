@@ -137,7 +137,6 @@ STOPPED = event({"choices": [{"delta": {"content": ""}, "finish_reason": "stop"}
             "end",
             "before the first token",
         ),
-        (STOPPED + event({"choices": [], "usage": {"prompt_tokens": "x"}}), "end", "usage"),
     ],
 )
 def test_a_broken_stream_is_an_unavailable_engine(data: bytes, then: str, told: str) -> None:
@@ -214,6 +213,49 @@ def test_an_upstream_that_counts_nothing_is_counted_for() -> None:
     scene.usage_told = False
     usage = ask(scene, Tokens((1001, 1002))).usage
     assert (usage.prompt_tokens, usage.completion_tokens) == (2, 4)
+
+
+@pytest.mark.parametrize("counts", [{"completion_tokens": -3}, {"completion_tokens": 10**30}])
+def test_counts_that_cannot_be_are_replaced_by_our_own(counts: dict[str, int]) -> None:
+    scene = Scene(vllm=False)
+    told = event({"choices": [], "usage": counts})
+    scene.next = [Stream(words_then(STOPPED + told, "Paris", " it", " is"))]
+    assert ask(scene).usage.completion_tokens == 3
+
+
+def test_tool_calls_without_an_index_are_told_apart_by_their_ids() -> None:
+    def delta(call_id: str, arguments: object) -> bytes:
+        call = {"id": call_id, "function": {"name": "look", "arguments": arguments}}
+        return event({"choices": [{"delta": {"tool_calls": [call]}}]})
+
+    scene = Scene(vllm=False)
+    scene.next = [Stream(delta("a", '{"at": 1}') + delta("b", {"at": 2}) + STOPPED)]
+    calls = ask(scene).tool_calls
+    assert [(call["id"], call["function"]["arguments"]) for call in calls] == [
+        ("a", '{"at": 1}'),
+        ("b", '{"at": 2}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "tokenized",
+    [
+        [],
+        {"tokens": [1, 2], "token_strs": ["a"]},
+        {"tokens": [1.5], "token_strs": ["a"]},
+        {"tokens": [1], "token_strs": [None]},
+        {"tokens": "12", "token_strs": "ab"},
+    ],
+)
+def test_tokens_that_are_none_are_an_unavailable_engine(tokenized: object) -> None:
+    scene = Scene()
+
+    async def encode(engine: HttpEngine) -> None:
+        scene.tokenized = tokenized
+        await engine.encode("word")
+
+    with pytest.raises(EngineUnavailable, match="answered no tokens"):
+        with_engine(scene, encode)
 
 
 def test_a_models_thinking_is_neither_text_nor_tokens_of_the_text() -> None:
