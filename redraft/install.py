@@ -2,7 +2,7 @@
 
 In a checkout it installs the project itself, editable; elsewhere the requirements of the extras,
 read from the metadata of the installed package. Both take the exact versions in constraints/, and
-no file whose hash is not in constraints/hashes.txt.
+no file whose hash is not there.
 ``make`` calls it as ``python3 -m redraft.install --venv .venv cpu`` before there is an environment,
 so it needs the standard library only. A failure ends with one line that says what to do.
 
@@ -174,7 +174,7 @@ def arguments_for(
     command = ["pip", "install", "--python", str(python), "--compile-bytecode"]
     command += ["--constraints", str(CONSTRAINTS / f"{platform}.txt")]
     if verify:
-        command += ["--constraints", str(CONSTRAINTS / "hashes.txt")]
+        command += ["--constraints", str(CONSTRAINTS / f"{platform}-hashes.txt")]
     excludes = CONSTRAINTS / f"{platform}-excludes.txt"
     if excludes.exists():
         command += ["--excludes", str(excludes)]

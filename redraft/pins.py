@@ -1,4 +1,4 @@
-"""The hashes of the packages that constraints/ pins: constraints/hashes.txt.
+"""The hashes of the packages that constraints/ pins: constraints/cpu-hashes.txt, cuda-hashes.txt.
 
     python -m redraft.pins             every pin has its hashes, and no other has any
     python -m redraft.pins --update    ask the package index for them, after a pin has changed
@@ -22,29 +22,27 @@ from typing import Any
 
 CONSTRAINTS = Path(__file__).resolve().parent / "constraints"
 PLATFORMS = ("cpu", "cuda")
-HASHES = CONSTRAINTS / "hashes.txt"
 OLDEST_PYTHON = "3.11"
 _PYTHONS = ("py3", "py2.py3", "cp311", "cp312", "cp313")
 
 Hashes = Mapping[str, Iterable[str]]  # of the files of a pin, by "name==version"
 
 
-def pinned() -> set[str]:
-    """Every pin of either platform."""
-    texts = [(CONSTRAINTS / f"{platform}.txt").read_text("utf-8") for platform in PLATFORMS]
-    return {line for text in texts for line in text.split()}
+def pins_of(platform: str) -> set[str]:
+    """The pins that every index has alike."""
+    lines = (CONSTRAINTS / f"{platform}.txt").read_text("utf-8").split()
+    return {pin for pin in lines if "+" not in pin}
 
 
-def hashed() -> set[str]:
-    """The pins that have hashes."""
-    lines = HASHES.read_text("utf-8").splitlines()
-    return {pin for pin, *hashes in map(str.split, lines) if hashes}
+def hashes_file(platform: str) -> Path:
+    return CONSTRAINTS / f"{platform}-hashes.txt"
 
 
-def problems() -> list[str]:
-    wanted, found = {pin for pin in pinned() if "+" not in pin}, hashed()
+def problems(platform: str) -> list[str]:
+    lines = hashes_file(platform).read_text("utf-8").splitlines()
+    wanted, found = pins_of(platform), {pin for pin, *hashes in map(str.split, lines) if hashes}
     missing = [f"{pin} has no hash" for pin in sorted(wanted - found)]
-    return missing + [f"{pin} has hashes and is pinned nowhere" for pin in sorted(found - wanted)]
+    return missing + [f"{pin} has hashes and is no pin" for pin in sorted(found - wanted)]
 
 
 def is_used(file: str) -> bool:
@@ -79,18 +77,16 @@ def update() -> None:
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     if uv is None:
         raise SystemExit("redraft.pins: there is no uv; run make test once, which brings it")
-    hashes: dict[str, set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for platform in PLATFORMS:
             lock = Path(folder) / f"pylock.{platform}.toml"
             pins = Path(folder) / f"{platform}.txt"
-            lines = (CONSTRAINTS / pins.name).read_text("utf-8").splitlines()
-            pins.write_text("\n".join(line for line in lines if "+" not in line), "utf-8")
+            pins.write_text("\n".join(sorted(pins_of(platform))), "utf-8")
             command = [uv, "pip", "compile", "--quiet", "--no-deps", "--universal"]
             command += ["--python-version", OLDEST_PYTHON, "--format", "pylock.toml"]
             subprocess.run([*command, "--output-file", str(lock), str(pins)], check=True)
-            hashes |= hashes_in(tomllib.loads(lock.read_text("utf-8")))
-    HASHES.write_text(written(hashes), "utf-8")
+            hashes = hashes_in(tomllib.loads(lock.read_text("utf-8")))
+            hashes_file(platform).write_text(written(hashes), "utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -98,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--update", action="store_true", help="write the file anew")
     if parser.parse_args(arguments).update:
         update()
-    found = problems()
+    found = [f"{platform}: {each}" for platform in PLATFORMS for each in problems(platform)]
     for problem in found:
         print(f"redraft.pins: {problem}; run python -m redraft.pins --update", file=sys.stderr)
     return int(bool(found))
