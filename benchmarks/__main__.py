@@ -28,6 +28,8 @@ COMMANDS = CommandTable(
         "workbench": "the shipped model through the API, and its model card",
         "winrate": "AlpacaEval 2.0: answers, a judge, win rates, comparisons",
         "tasks": "GSM8K, BBH and TyDiQA through lm-evaluation-harness",
+        "ifeval": "IFEval, and other constraints that programs verify",
+        "ifeval-instructions": "its prompts with their checks, for redraft train mending",
         "agreement": "feedback scores against people's preferences (HH-RLHF)",
         "readable": "how often a model's feedback can be read",
         "report": "one page of everything measured",

@@ -31,7 +31,8 @@ class CommandTable:
             print(f"usage: {self.program} NAME [options]; each has --help\n")
             if self.about:
                 print(f"{self.about.strip()}\n")
-            print("\n".join(f"  {each:14} {about}" for each, about in self.commands.items()))
+            width = max(map(len, self.commands))
+            print("\n".join(f"  {each:{width}} {about}" for each, about in self.commands.items()))
             return 0
         if name not in self.commands:
             known = ", ".join(self.commands)

@@ -8,3 +8,5 @@ GAMED = Path(__file__).with_name("alpaca_gamed_reconstructed.csv.gz")
 INSTRUCTIONS = Path(__file__).with_name("alpaca_instructions.csv.gz")
 # What experiments/languages.py made.
 LANGUAGES = Path(__file__).with_name("languages.jsonl")
+# IFEval's prompts, as published.
+IFEVAL = Path(__file__).with_name("ifeval.jsonl")

@@ -1,4 +1,4 @@
-"""IFEval: reads its rows as checks, and grades responses with them.
+"""Reads the instructions of IFEval as checks.
 
 Its instructions are of 25 kinds, each verified by a program; the checks of the loop know them all.
 docs/checks.md says where they and IFEval's own checkers differ.
@@ -7,45 +7,15 @@ docs/checks.md says where they and IFEval's own checkers differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from redraft.server.refine.checks import Check, read_check, verify_all
+from redraft.server.refine.checks import Check, read_check
 
 Checks = tuple[Check, ...]
 Arguments = Mapping[str, Any]
 
 _ENGLISH = {"kind": "language", "language": "en"}
 _ANSWER = r"My answer is (yes|no|maybe)\."
-
-
-@dataclass(frozen=True, slots=True)
-class IfevalRow:
-    """One prompt, and the checks of each of its instructions."""
-
-    key: int
-    prompt: str
-    instructions: tuple[str, ...]  # the kinds, in IFEval's words
-    checks: tuple[Checks, ...]  # of each instruction, which is followed when all of them hold
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """Which instructions of a row a response follows. ``loose`` forgives a first or last line too
-    many, and emphasis: it is what the best of eight versions of the response follows."""
-
-    strict: tuple[bool, ...]
-    loose: tuple[bool, ...]
-
-
-def read_row(content: Mapping[str, Any]) -> IfevalRow:
-    """A row of IFEval's input_data.jsonl; ValueError for an instruction of no known kind."""
-    instructions = tuple(content["instruction_id_list"])
-    checks = tuple(
-        checks_of(instruction, arguments or {})
-        for instruction, arguments in zip(instructions, content["kwargs"], strict=True)
-    )
-    return IfevalRow(content["key"], content["prompt"], instructions, checks)
 
 
 def checks_of(instruction: str, arguments: Arguments) -> Checks:
@@ -57,30 +27,6 @@ def checks_of(instruction: str, arguments: Arguments) -> Checks:
         )
     present = {name: value for name, value in arguments.items() if value is not None}
     return tuple(read_check(content) for content in _READERS[instruction](present))
-
-
-def follows(row: IfevalRow, response: str) -> Followed:
-    versions = loosened(response)
-    by_version = [_strictly(row, version) for version in versions]
-    return Followed(by_version[0], tuple(map(any, zip(*by_version, strict=True))))
-
-
-def loosened(response: str) -> tuple[str, ...]:
-    """The response, without its first line, its last, both; each with and without asterisks."""
-    lines = response.split("\n")
-    versions = ["\n".join(part).strip() for part in (lines[1:], lines[:-1], lines[1:-1])]
-    whole = [response, *versions]
-    return (*whole, *(version.replace("*", "") for version in whole))
-
-
-def _strictly(row: IfevalRow, response: str) -> tuple[bool, ...]:
-    """An empty response follows nothing."""
-    if not response.strip():
-        return (False,) * len(row.checks)
-    return tuple(
-        all(finding.passed for finding in verify_all(checks, response, row.prompt))
-        for checks in row.checks
-    )
 
 
 def _bounded(relation: str, count: int) -> dict[str, int]:

@@ -44,7 +44,7 @@ def voting(drafts: int) -> Way:
 # What a model does is an outcome and is scored: feedback that cannot be read, and a text that
 # leaves no room in the window, too. Its user gets the best response so far. Where a loop ended for
 # another reason there is no outcome.
-ENDS = ("max_iterations", "good_enough", "no_change", "no_gain")
+ENDS = ("max_iterations", "good_enough", "checks_passed", "no_change", "no_gain")
 OUTCOMES = (*ENDS, "malformed_feedback", "token_budget")
 
 
@@ -145,8 +145,7 @@ async def _refined(session: Session, body: dict[str, Any]) -> Record:
     started = time.perf_counter()
     reply = await session.post("refine", {**body, "trace": True})
     seconds = time.perf_counter() - started
-    if reply["stop_reason"] not in OUTCOMES:
-        raise CallFailed(f"stopped_by_{reply['stop_reason']}", reply["id"])
+    require_outcome(reply)
     used, trace = reply["usage"], reply["trace"]
     responses = list(_responses(trace))
     return {
@@ -160,6 +159,12 @@ async def _refined(session: Session, body: dict[str, Any]) -> Record:
         "scores": [iteration["feedback"]["score"] for iteration in trace["iterations"]],
         "feedback_tokens": used["phases"].get("feedback", {}).get("completion_tokens", 0),
     }
+
+
+def require_outcome(reply: Record) -> None:
+    """CallFailed where a loop ended for a reason that says nothing about the model."""
+    if reply["stop_reason"] not in OUTCOMES:
+        raise CallFailed(f"stopped_by_{reply['stop_reason']}", reply["id"])
 
 
 def _responses(trace: Record) -> Iterable[Record]:

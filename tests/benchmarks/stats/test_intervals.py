@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numpy", reason="the bench extra is not installed")
 
-from redraft.benchmarks.stats.intervals import mean_interval, median_interval, wilson
+from redraft.benchmarks.stats.intervals import (
+    mean_interval,
+    median_interval,
+    ratio_interval,
+    wilson,
+)
 
 
 def test_wilson_gives_the_textbook_values() -> None:
@@ -69,3 +74,13 @@ def test_too_few_values_give_their_whole_range_and_call_it_one() -> None:
     enough = median_interval([3.0, 1.0, 2.0, 5.0, 4.0, 6.0])
     assert enough.shown() == "3.5 [1.0, 6.0]"
     assert "is_range" not in enough.json()
+
+
+def test_a_ratio_is_of_sums_and_its_interval_over_items() -> None:
+    ratio = ratio_interval([1, 0, 2], [2, 1, 3])
+    assert ratio.estimate == 0.5
+    assert ratio.low <= ratio.estimate <= ratio.high
+    assert ratio.n == 3
+    # Items that are all alike leave nothing to chance.
+    assert ratio_interval([1] * 9, [2] * 9).low == ratio_interval([1] * 9, [2] * 9).high == 0.5
+    assert ratio_interval([], []).n == 0

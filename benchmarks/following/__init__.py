@@ -1,0 +1,1 @@
+"""How well answers follow the constraints of their prompts, before and after refining."""

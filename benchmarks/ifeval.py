@@ -1,0 +1,163 @@
+"""IFEval on any deployment, refinement on and off: constraints that programs verify.
+
+    redraft bench ifeval --url URL --model NAME
+    redraft bench ifeval --url URL --model NAME --checks given
+    redraft bench ifeval --url URL --model NAME --direct        any OpenAI-compatible server
+    redraft bench ifeval --recorded runs/ifeval/replies.jsonl   grade again, ask nothing
+
+One request for each prompt gives its draft, which is what a direct answer of the model would be,
+and the refined answer. Both are graded by IFEval's own checkers and by the checks of the loop.
+Another file than IFEval's has prompts with meta.checks, as ``redraft train constraints`` writes
+them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from redraft.benchmarks.commands.errors import MeasurementFailed
+from redraft.benchmarks.commands.options import LOCAL_URL, CallOptions, read
+from redraft.benchmarks.data import IFEVAL
+from redraft.benchmarks.following.asking import Courses, GivenChecks, RefineSettings, ask, recorded
+from redraft.benchmarks.following.figures import figures_of
+from redraft.benchmarks.following.graded import CHECKS, PUBLISHED, GradedCourse, grade
+from redraft.benchmarks.following.tables import tables
+from redraft.benchmarks.grading.constrained import (
+    ConstrainedPrompt,
+    Grader,
+    by_checks,
+    read_prompts,
+)
+from redraft.benchmarks.grading.published_ifeval import PublishedIfeval
+from redraft.benchmarks.output.results import Result, publish
+from redraft.server.options import ConfigError, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class IfevalOptions(CallOptions):
+    url: str = option("of the server, /v1 included", LOCAL_URL)
+    model: str = option("its name on the server; none: the server's first", "")
+    recorded: Path | None = option("grade these replies; nothing is asked", None)
+    direct: bool = option("ask for a plain chat completion, of any server", False)
+    iterations: int | None = option("of refinement; none: the model's own", None, least=0)
+    checks: GivenChecks = option("given: the prompt's; auto: the model reads them", "none")
+    drafts: int = option("drafts, the best of which is refined", 1, least=1)
+    refine: str = option("further options of /v1/refine, as JSON", "{}")
+    max_tokens: int = option("most tokens of a response", 1280, least=1)
+    temperature: float = option("of drafts", 0.0, least=0)
+    seed: int = option("of drafts and of resampling", 0)
+    data: Path | None = option("prompts; none: IFEval's 541", None)
+    limit: int | None = option("only so many prompts, from the start", None, least=1)
+    max_failed: float = option("share of calls that may fail", 0.01)
+    out: Path = option("folder for the results", Path("runs/ifeval"))
+
+    def __post_init__(self) -> None:
+        if self.drafts > 1 and not self.temperature:
+            raise ConfigError("--drafts above 1 needs --temperature: at 0 all drafts are the same")
+        self.settings()  # so that what cannot be used is said before anything is asked
+
+    def settings(self) -> RefineSettings:
+        try:
+            refine: Any = json.loads(self.refine)
+        except ValueError as error:
+            raise ConfigError(f"--refine: expected a JSON object, got {self.refine!r}") from error
+        if not isinstance(refine, dict):
+            raise ConfigError(f"--refine: expected a JSON object, got {self.refine!r}")
+        refine |= {} if self.iterations is None else {"max_iterations": self.iterations}
+        refine |= {"drafts": self.drafts} if self.drafts > 1 else {}
+        if self.direct and (refine or self.checks != "none"):
+            raise ConfigError("--direct asks for no refinement: leave its options out")
+        return RefineSettings(
+            self.direct, self.checks, self.max_tokens, self.temperature, self.seed, refine
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = read(IfevalOptions, "ifeval", arguments, __doc__)
+    prompts = read_prompts(options.data or IFEVAL)[: options.limit]
+    graders = _graders(prompts)
+    failures: Counter[str] = Counter()
+    if options.recorded:
+        courses = recorded(prompts, options.recorded)
+    else:
+        courses, failures = _asked(options, prompts)
+    graded = grade(courses, graders)
+    _report(options, graded, failures)
+    return 1 if failures.total() > options.max_failed * len(prompts) else 0
+
+
+def _graders(prompts: Sequence[ConstrainedPrompt]) -> dict[str, Grader]:
+    """The checks, and IFEval's own checkers where they are installed and know the prompts."""
+    if not all(prompt.arguments for prompt in prompts):
+        return {CHECKS: by_checks}
+    try:
+        return {PUBLISHED: PublishedIfeval(), CHECKS: by_checks}
+    except ImportError as error:
+        print(
+            f"IFEval's own checkers are not installed ({error}): what follows is judged by "
+            "Redraft's checks alone; the bench extra has them",
+            file=sys.stderr,
+        )
+        return {CHECKS: by_checks}
+
+
+def _asked(
+    options: IfevalOptions, prompts: Sequence[ConstrainedPrompt]
+) -> tuple[Courses, Counter[str]]:
+    endpoint = options.endpoint(options.url, options.model)
+    path = options.out / "replies.jsonl"
+    courses, failures = ask(prompts, options.settings(), endpoint, path, options.concurrency)
+    if not courses:
+        raise MeasurementFailed(f"no prompt was answered: {dict(failures)}")
+    return courses, failures
+
+
+def _report(
+    options: IfevalOptions, graded: Sequence[GradedCourse], failures: Mapping[str, int]
+) -> None:
+    figures = figures_of(graded, options.seed)
+    what = options.data.stem if options.data else "IFEval"
+    about = f"{what}: constraints that programs verify, met by drafts and by refined answers."
+    publish(
+        Result(
+            "ifeval",
+            about,
+            asdict(options),
+            figures,
+            failures,
+            tables(figures, " of ".join(filter(None, (what, options.model)))),
+            samples=[_sample(each) for each in graded],
+            headline=_headline(figures),
+        ),
+        options.out,
+    )
+
+
+def _headline(figures: Mapping[str, Any]) -> dict[str, Any]:
+    first = next(iter(figures["graders"].values()))
+    return {key: figures[key] for key in ("prompts", "constraints")} | {
+        key: first[key] for key in ("shares", "gains")
+    }
+
+
+def _sample(each: GradedCourse) -> dict[str, Any]:
+    """What each grader says of the draft and of the answer."""
+    course = each.course
+    return {
+        "prompt": each.prompt.text,
+        "kinds": each.prompt.kinds,
+        **{
+            f"{stage} by {grader}": met[text].strict
+            for grader, met in each.met.items()
+            for stage, text in (("draft", course.draft), ("answer", course.answer))
+        },
+        "stop_reason": course.stop_reason,
+        "score": course.first_score,
+        "tokens": course.tokens,
+    }

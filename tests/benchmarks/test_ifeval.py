@@ -1,0 +1,160 @@
+"""IFEval through a real server whose model is known: it shouts, and lowers its voice when it
+refines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("aiohttp", reason="the bench extra is not installed")
+
+from redraft.benchmarks.__main__ import main as bench
+from redraft.server.engine.base import Sampling
+from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.model import ServedModel
+from redraft.server.service import Service
+from tests.support.loops import feedback
+from tests.support.published_ifeval import published_ifeval
+from tests.support.serving import Served, answering
+
+QUIET = [
+    {"prompt": f"{topic} in lower case", "meta": {"checks": [{"kind": "lowercase"}]}}
+    for topic in ("Rain", "Snow", "Fog")
+]
+asked: list[str] = []
+
+
+def reply(prompt: str, sampling: Sampling) -> str:
+    asked.append(prompt)
+    if "### Improved Response" in prompt:
+        return "quiet, at last"
+    if "### Feedback" in prompt:
+        return feedback(10 if "quiet" in prompt.rpartition("### Feedback")[0] else 2)
+    return "LOUD"
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    asked.clear()
+    engine = ScriptedEngine(reply=reply)
+    with answering(engine, Service(ServedModel(engine))) as server:
+        yield server
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Path:
+    path = tmp_path / "quiet.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in QUIET))
+    return path
+
+
+def measure(out: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    code = bench(["ifeval", "--out", str(out), "--retries", "0", *arguments])
+    result: dict[str, Any] = json.loads((out / "ifeval.json").read_text())
+    return code, result
+
+
+def strict(result: dict[str, Any], stage: str, grader: str = "checks") -> float:
+    share: float = result["figures"]["graders"][grader]["shares"][stage]["prompt strict"][
+        "estimate"
+    ]
+    return share
+
+
+def test_one_request_gives_the_draft_and_the_refined_answer(
+    served: Served, quiet: Path, tmp_path: Path
+) -> None:
+    code, result = measure(tmp_path, "--url", served.v1, "--data", str(quiet), "--iterations", "1")
+    assert code == 0
+    assert (strict(result, "draft"), strict(result, "answer")) == (0, 100)
+    assert len(asked) == 3 * len(QUIET)
+    assert result["figures"]["graders"]["checks"]["flips"]["numbers"]["wrong_to_right"] == 3
+
+
+def test_an_interrupted_run_goes_on_and_what_is_there_is_graded_again_without_asking(
+    served: Served, quiet: Path, tmp_path: Path
+) -> None:
+    arguments = ("--url", served.v1, "--data", str(quiet))
+    measure(tmp_path, *arguments, "--limit", "2")
+    before = len(asked)
+    _, whole = measure(tmp_path, *arguments)
+    assert len(asked) == before * 3 // 2
+    recorded = str(tmp_path / "replies.jsonl")
+    nowhere = ("--url", "http://127.0.0.1:9/v1")
+    _, again = measure(tmp_path, *nowhere, "--data", str(quiet), "--recorded", recorded)
+    assert again["figures"] == whole["figures"]
+    assert len(asked) == before * 3 // 2
+
+
+def test_given_checks_are_the_feedback(served: Served, quiet: Path, tmp_path: Path) -> None:
+    options = ("--url", served.v1, "--data", str(quiet), "--checks", "given")
+    _, result = measure(tmp_path, *options)
+    assert strict(result, "answer") == 100
+    assert not any(prompt.endswith("### Feedback\n") for prompt in asked)
+    assert result["figures"]["loop"]["stop_reasons"] == {"checks_passed": 3}
+
+
+def test_any_option_of_the_loop_can_be_given(served: Served, quiet: Path, tmp_path: Path) -> None:
+    refine = json.dumps({"feedback_by": "off", "max_iterations": 2})
+    options = ("--url", served.v1, "--data", str(quiet), "--refine", refine)
+    _, result = measure(tmp_path, *options)
+    assert not any(prompt.endswith("### Feedback\n") for prompt in asked)
+    assert strict(result, "answer") == 100
+
+
+def test_a_server_that_is_not_redraft_is_asked_directly(
+    served: Served, quiet: Path, tmp_path: Path
+) -> None:
+    options = ("--url", served.v1, "--data", str(quiet), "--direct", "--model", "scripted:direct")
+    _, result = measure(tmp_path, *options)
+    assert list(result["figures"]["graders"]["checks"]["shares"]) == ["draft"]
+    assert len(asked) == len(QUIET)
+
+
+def test_ifevals_own_checkers_grade_its_prompts_beside_the_checks(
+    served: Served, tmp_path: Path
+) -> None:
+    published_ifeval()
+    code, result = measure(tmp_path, "--url", served.v1, "--limit", "6")
+    assert code == 0
+    assert list(result["figures"]["graders"]) == ["published", "checks"]
+    assert result["figures"]["agreement"]
+    assert [table["title"] for table in result["tables"]][-1] == "Where the graders differ"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--drafts", "2"), "--drafts above 1 needs --temperature"),
+        (("--refine", "[1]"), "--refine: expected a JSON object"),
+        (("--direct", "--iterations", "1"), "--direct asks for no refinement"),
+        (("--recorded", "nowhere.jsonl"), "there is no nowhere.jsonl"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert bench(["ifeval", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_replies_of_several_runs_are_refused(
+    served: Served, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for tokens in ("100", "200"):
+        measure(tmp_path, "--url", served.v1, "--data", str(quiet), "--max-tokens", tokens)
+    recorded = str(tmp_path / "replies.jsonl")
+    assert bench(["ifeval", "--data", str(quiet), "--recorded", recorded]) == 2
+    assert "replies of several runs" in capsys.readouterr().err
+
+
+def test_the_prompts_become_instructions_for_the_trainer(tmp_path: Path) -> None:
+    path = tmp_path / "ifeval.jsonl"
+    assert bench(["ifeval-instructions", "--output", str(path)]) == 0
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == 541
+    assert rows[1]["meta"]["kinds"] == ["no_comma"]
