@@ -11,6 +11,7 @@ import pytest
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.engine.scripted_engine import Fail
 from tests.support.asgi import post
+from tests.support.faults import fault
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
 ASKED: dict[str, Any] = {
@@ -66,6 +67,13 @@ LARGE: dict[str, tuple[dict[str, Any], str]] = {
 NOT_ASKED = Fail(EngineUnavailable("the engine was asked"))
 
 
+@fault(
+    "Clients",
+    "A schema, grammar or list of choices above a limit",
+    sees="an error, 400",
+    lost="nothing of others",
+    recovers="refuses it before an engine is asked",
+)
 @pytest.mark.parametrize("path", ASKED)
 @pytest.mark.parametrize(("fields", "told"), LARGE.values(), ids=LARGE)
 def test_a_form_above_a_limit_is_refused(path: str, fields: dict[str, Any], told: str) -> None:

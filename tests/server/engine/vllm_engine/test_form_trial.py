@@ -21,6 +21,7 @@ from redraft.server.engine.base import (
     Sampling,
     complete,
 )
+from tests.support.faults import fault
 from tests.support.tiny_engine import ASK, FREE, Running, ask, changed, running_engine
 
 pytestmark = pytest.mark.vllm
@@ -43,6 +44,13 @@ def choices(*words: str) -> Sampling:
     return Sampling(max_tokens=8, constraint=Constraint("choice", json.dumps(words)))
 
 
+@fault(
+    "Clients",
+    "A form that xgrammar compiles or follows for ever",
+    sees="an error, 400",
+    lost="nothing of others",
+    recovers="tries it in a process of its own, which is ended after `--form-compile-s`",
+)
 def test_a_form_that_takes_too_long_is_refused_and_the_next_one_is_served(
     running: Running,
 ) -> None:
