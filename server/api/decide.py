@@ -15,6 +15,7 @@ from redraft.server.api.constraint import constraint_of
 from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.feedback_source import CHECKED_ITERATIONS, FeedbackSource, read_source
+from redraft.server.api.form_limits import check_forms
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
 from redraft.server.config import ServerConfig
@@ -283,11 +284,13 @@ def _refused(at: str, name: str, message: str) -> ApiError:
 
 def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:
     bias = sorted((int(token), value) for token, value in (request.logit_bias or {}).items())
+    constraint = constraint_of(request)
+    check_forms(request, constraint)
     default = Sampling(
         max_tokens=config.default_max_tokens or None,
         logit_bias=tuple(bias),
         stop_token_ids=tuple(request.stop_token_ids or ()),
-        constraint=constraint_of(request),
+        constraint=constraint,
         logprobs=request.num_logprobs,
     )
     return _over(default, request)

@@ -227,6 +227,7 @@ def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
         in_process=config.in_process,
         warm_up=config.warm_up,
         engine_stall_s=config.engine_stall_s,
+        form_compile_s=config.form_compile_s,
         max_restarts=config.max_restarts,
         reasoning_parser=config.reasoning_parser,
         tool_call_parser=config.tool_call_parser,

@@ -133,6 +133,13 @@ class ServerConfig(ServiceOptions):
         "vllm",
         least=0,
     )
+    form_compile_s: float = option(
+        "longest a schema, grammar or list of choices may take to compile, in a processor's time; "
+        "0: no limit",
+        VllmSettings.form_compile_s,
+        "vllm",
+        least=0,
+    )
     max_restarts: int = option(
         "attempts at once to bring a dead engine back; after them /health fails, and the next wait",
         VllmSettings.max_restarts,

@@ -22,6 +22,7 @@ from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.refine import manifest
 from redraft.server.run import event_loop, main
 from tests.support import tiny_model
+from tests.support.faults import fault
 from tests.support.loops import FORMAT
 from tests.support.program import Program, running
 from tests.support.serving import Pause, Served, answering
@@ -137,6 +138,13 @@ def held_in_its_feedback(*more: str) -> Iterator[tuple[Program, Pause, Served]]:
             yield program, pause, behind
 
 
+@fault(
+    "Server",
+    "SIGTERM while a loop runs",
+    sees="its answer; who comes now an error, 503 with `Retry-After`",
+    lost="nothing",
+    recovers="ends with code 0 when running loops have ended",
+)
 def test_sigterm_lets_a_running_loop_finish_and_takes_no_new_one() -> None:
     with (
         held_in_its_feedback("--grace-s", "600") as (program, pause, behind),
@@ -157,6 +165,13 @@ def test_sigterm_lets_a_running_loop_finish_and_takes_no_new_one() -> None:
         assert program.wait() == 0
 
 
+@fault(
+    "Server",
+    "SIGTERM, and a loop that outlasts `--grace-s`",
+    sees="its best, with `stop_reason` `draining`",
+    lost="the phases that were to come",
+    recovers="ends with code 0",
+)
 def test_at_the_grace_limit_a_running_loop_answers_with_its_best() -> None:
     with (
         held_in_its_feedback("--grace-s", "0.1") as (program, pause, _),
@@ -170,6 +185,37 @@ def test_at_the_grace_limit_a_running_loop_answers_with_its_best() -> None:
         assert program.wait() == 0
 
 
+@fault(
+    "Server",
+    "A second SIGTERM while it stops",
+    sees="its answer, as after the first",
+    lost="nothing",
+    recovers="ends with code 0 when running loops have ended, at the latest at `--grace-s`",
+)
+def test_a_second_sigterm_changes_nothing() -> None:
+    with (
+        held_in_its_feedback("--grace-s", "600") as (program, pause, behind),
+        httpx.Client(timeout=60) as client,
+    ):
+        with ask(program.url, client) as response:
+            pause.wait_reached()
+            program.signal(signal.SIGTERM)
+            program.until("stopping: 1 running")
+            program.signal(signal.SIGTERM)
+            assert client.get(f"{program.url}/health").status_code == 200
+            pause.release(behind)
+            rest = list(response.iter_lines())
+        assert any("max_iterations" in line for line in rest), rest[-5:]
+        assert program.wait() == 0
+
+
+@fault(
+    "Server",
+    "A second SIGINT while it stops",
+    sees="a broken connection",
+    lost="what was running",
+    recovers="does not: it ends at once, with code 130",
+)
 def test_a_second_sigint_does_not_wait() -> None:
     slow = ("--engine", "scripted", "--tokens-per-second", "0.01", "--keep-alive-s", "0.1")
     with (
@@ -272,6 +318,13 @@ def kill_the_engine(program: Program) -> None:
         child.kill()
 
 
+@fault(
+    "Engine",
+    "The engine's process dies again and again",
+    sees="its best; without a draft an error, 503 with `Retry-After`",
+    lost="the phases that were to come",
+    recovers="is started again after longer and longer waits; `/health` fails meanwhile",
+)
 @pytest.mark.vllm
 def test_health_fails_while_the_engine_does_not_come_back(tmp_path: Path) -> None:
     model = tiny_model.build(tmp_path)
@@ -286,6 +339,13 @@ def test_health_fails_while_the_engine_does_not_come_back(tmp_path: Path) -> Non
         assert program.wait() == 0
 
 
+@fault(
+    "Engine",
+    "The same, with `--exit-when-down`",
+    sees="its best, then a closed port",
+    lost="the phases that were to come",
+    recovers="ends with code 1, for an orchestrator to start it again",
+)
 @pytest.mark.vllm
 def test_the_process_ends_for_an_engine_that_does_not_come_back_if_asked(tmp_path: Path) -> None:
     model = tiny_model.build(tmp_path)

@@ -76,10 +76,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: Any, **options: Any) -> Iterator[Served]:
-    """``options`` go to uvicorn.Config."""
+def serving(app: Any, at: int = 0, **options: Any) -> Iterator[Served]:
+    """``at``: the port; 0: a free one. ``options`` go to uvicorn.Config."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", at))
     port = listener.getsockname()[1]
     settings: dict[str, Any] = {"log_level": "warning", "access_log": False}
     settings |= {"timeout_keep_alive": 300, "timeout_graceful_shutdown": 60}

@@ -18,6 +18,7 @@
     progress       whether a running engine still gives output, and the end of one that does not
     errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core
+    form_trial     whether a required form can be used in time, tried in a process of its own
     worker         our code in vLLM's worker processes
     speculation    guesses refinements from their drafts, in the worker
     aligned_draft  the place of a refinement in its draft, and the guess that follows

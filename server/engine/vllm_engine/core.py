@@ -146,6 +146,8 @@ class Core:
         self, prompt: Prompt, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
         sampling = held(sampling, self.constrains)
+        if sampling.constraint in sampling.forms:
+            self._llm.trial.trust(sampling.constraint)
         if isinstance(prompt, Chat) and self.chats.take(prompt, sampling):
             return self._chat(prompt, sampling, call)
         return self._completion(prompt, sampling, call)

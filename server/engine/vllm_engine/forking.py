@@ -93,6 +93,14 @@ def show_output() -> None:
 def _in_forked_child() -> None:
     if not _forking.engine:
         return
+    leave_server()
+    if _forking.log is not None:
+        _redirect_output(_forking.log)
+
+
+def leave_server() -> None:
+    """In a forked child: have nothing to do with the server's connections and signals, and end when
+    it ends."""
     if sys.platform == "linux":
         # "Parent" means the forking thread; asyncio keeps that thread until its loop is closed.
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -100,8 +108,6 @@ def _in_forked_child() -> None:
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
             _close_connection(int(name))
-    if _forking.log is not None:
-        _redirect_output(_forking.log)
 
 
 def _redirect_output(log: int) -> None:

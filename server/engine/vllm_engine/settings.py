@@ -48,6 +48,7 @@ class VllmSettings:
     adapters: tuple[Adapter, ...] = ()  # what ``Call.adapter`` may name
     warm_up: bool = True  # use once, in the background, what is compiled or loaded at first use
     engine_stall_s: float = 120.0  # no output for so long while completions run; 0: never
+    form_compile_s: float = 10.0  # of a processor's time, for one required form; 0: no limit
     max_restarts: int = 3  # attempts at once to bring a dead engine back; the next ones wait
     first_wait_s: float = 30.0  # before those, doubled at each
     extra_args: tuple[str, ...] = ()  # as vLLM's own command line spells them; they win

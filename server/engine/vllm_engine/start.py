@@ -90,6 +90,7 @@ def build(settings: VllmSettings, report: Report) -> Core:
 
         progress = Progress()
         llm = async_llm.from_vllm_config(config, stat_loggers=[progress.logger])
+        llm.trial.compile_s = settings.form_compile_s
     from redraft.server.engine.vllm_engine.core import Core
 
     try:
@@ -143,12 +144,13 @@ def _import_vllm() -> tuple[Any, Any]:
     warnings.filterwarnings("ignore", module=r"vllm\.")
     import torch
     from vllm.engine.arg_utils import AsyncEngineArgs
-    from vllm.v1.engine.async_llm import AsyncLLM
+
+    from redraft.server.engine.vllm_engine.form_trial import TryingLLM
 
     if on_cpu() and (threads := os.environ.get("OMP_NUM_THREADS")):
         torch.set_num_threads(int(threads))  # torch may have been imported before it was set
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # a CPU needs no triton
-    return AsyncLLM, AsyncEngineArgs
+    return TryingLLM, AsyncEngineArgs
 
 
 def _import_model_classes(architectures: list[str]) -> None:

@@ -15,6 +15,7 @@ from redraft.server.engine.base import EngineUnavailable, PromptTooLong
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.service import Service
 from tests.support.asgi import check_shape, post, srt_model
+from tests.support.faults import fault
 from tests.support.loops import feedback
 from tests.support.serving import Pause, answering
 
@@ -218,6 +219,13 @@ def test_a_late_failure_after_a_comment_is_still_told() -> None:
         assert events("".join(pieces))[-1]["error"]["code"] == "engine_unavailable"
 
 
+@fault(
+    "Clients",
+    "A reader takes nothing for `--stall-s`",
+    sees="a broken connection",
+    lost="the rest of its answer",
+    recovers="ends the engine's work for it",
+)
 def test_a_reader_who_takes_nothing_is_let_go() -> None:
     engine = ScriptedEngine(reply=lambda prompt, sampling: "word " * 50 + "x" * 5000, window=10**9)
     endless = body(ignore_eos=True, model="scripted:direct", max_tokens=10**8)

@@ -21,6 +21,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
+from tests.support.faults import fault
 from tests.support.serving import Pause, Served, serving
 
 
@@ -68,6 +69,13 @@ def refusal(said: bytes) -> tuple[int, str]:
     return int(head.split()[1]), error["code"]
 
 
+@fault(
+    "Clients",
+    "Headers without an end",
+    sees="an error, 431",
+    lost="nothing of others",
+    recovers="closes the connection",
+)
 @both
 def test_headers_without_an_end_are_refused_when_they_are_too_large(protocol: Any) -> None:
     sent = 0
@@ -109,6 +117,13 @@ def test_an_address_counts_among_the_headers(protocol: Any) -> None:
         assert refusal(until_closed(client)) == (431, "headers_too_large")
 
 
+@fault(
+    "Clients",
+    "Headers that arrive too slowly, or never",
+    sees="an error, 408",
+    lost="nothing of others",
+    recovers="closes the connection after `--header-timeout-s`",
+)
 @both
 @pytest.mark.parametrize("begun", [HEAD, b"G"])
 def test_headers_that_do_not_arrive_are_not_waited_for(protocol: Any, begun: bytes) -> None:
@@ -162,6 +177,13 @@ def test_a_long_body_is_no_head(protocol: Any) -> None:
             assert answer.status_code == 415  # it was read whole
 
 
+@fault(
+    "Clients",
+    "More connections than `--max-connections`",
+    sees="an error, 503 with `Retry-After`, on those above it",
+    lost="nothing of others",
+    recovers="takes new ones as others end",
+)
 @both
 def test_a_connection_above_the_bound_is_refused_and_those_below_are_served(
     protocol: Any, caplog: pytest.LogCaptureFixture

@@ -17,6 +17,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
+from tests.support.faults import fault
 from tests.support.loops import feedback
 from tests.support.serving import Pause, Served, answering
 
@@ -42,6 +43,13 @@ def idle(service: Service, engine: ScriptedEngine) -> bool:
     return not (engine.running or service.running or service.admission.waiting)
 
 
+@fault(
+    "Clients",
+    "A client leaves, in any phase",
+    sees="nothing",
+    lost="its answer",
+    recovers="ends the engine's work for it at once",
+)
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("phase", PHASES)
 def test_leaving_a_chat_stops_the_engine(phase: str, stream: bool) -> None:

@@ -17,6 +17,7 @@ from redraft.server.model import ServedModel
 from redraft.server.refine.manifest import DefaultPolicy, Manifest
 from redraft.server.service import Service
 from tests.support.asgi import send_to
+from tests.support.faults import fault
 from tests.support.http_stage import STAGE, stage, with_engine
 from tests.support.loops import FORMAT, feedback
 from tests.support.odd_answers import BEGINNING, ODD, ODD_WHOLE, Odd
@@ -138,6 +139,13 @@ def check(odd: Odd, asked: Asked) -> None:
 each_odd = pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.name)
 
 
+@fault(
+    "Upstream",
+    "The upstream answers oddly (tests/support/odd_answers.py), in any phase and dialect",
+    sees="its best, with `stop_reason` `engine_failure`; without a draft an error, 503 or 400",
+    lost="the phases that were to come; nothing where the answer can be understood",
+    recovers="asks on with the next request",
+)
 @each_odd
 def test_an_odd_answer_costs_nothing_but_itself_in_any_phase_and_dialect(odd: Odd) -> None:
     requests = [
@@ -172,6 +180,13 @@ def test_feedback_alone_is_given_or_is_an_error(odd: Odd) -> None:
 DIRECT: dict[str, Any] = {**DIALECTS["/v1/chat/completions"], "n": 2, "reasoning_effort": "none"}
 
 
+@fault(
+    "Upstream",
+    "The same in direct mode, streamed",
+    sees="whole events, then an error event",
+    lost="the rest of the answer",
+    recovers="asks on with the next request",
+)
 @each_odd
 def test_direct_mode_streams_what_a_client_can_read_or_an_error(odd: Odd) -> None:
     requests: list[tuple[Phase, str, Any]]

@@ -12,11 +12,19 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.support.faults import fault
 from tests.support.program import running
 
 ASKED = {"prompt": "Capital of France?"}
 
 
+@fault(
+    "Server",
+    "No file descriptor is left",
+    sees="a closed connection, where it is new; its answer, where it is not",
+    lost="new connections, said in the log",
+    recovers="takes connections again as soon as there are some",
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
 def test_out_of_descriptors_is_logged_and_survived() -> None:
     with running("--engine", "scripted") as program:

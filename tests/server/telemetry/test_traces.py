@@ -29,6 +29,7 @@ from redraft.server.refine.trace import (
 from redraft.server.telemetry.metrics import Metrics
 from redraft.server.telemetry.traces import TraceStore
 from redraft.train.data.records import read_traces
+from tests.support.faults import fault
 from tests.support.stored import stored_lines
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -120,6 +121,13 @@ def test_a_restarted_store_goes_on_where_the_last_one_ended(tmp_path: Path) -> N
     assert [stored["id"] for stored in stored_lines(tmp_path)] == ["0", "1", "2"]
 
 
+@fault(
+    "Disk",
+    "A line of the trace store is torn by a crash",
+    sees="nothing",
+    lost="that trace",
+    recovers="passes it over and begins a new line",
+)
 def test_a_line_torn_by_a_crash_is_passed_over_and_never_continued(tmp_path: Path) -> None:
     store = TraceStore(tmp_path)
     store.append("whole", "small", trace())
@@ -134,6 +142,13 @@ def test_a_line_torn_by_a_crash_is_passed_over_and_never_continued(tmp_path: Pat
     assert [stored["id"] for stored in stored_lines(tmp_path)] == ["whole", "after"]
 
 
+@fault(
+    "Server",
+    "kill -9 of the server",
+    sees="a broken connection",
+    lost="what was running, and traces not yet written",
+    recovers="is started again by its supervisor; stored traces are whole",
+)
 def test_what_was_stored_survives_the_death_of_the_process(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys, time\n"
@@ -163,6 +178,13 @@ def count(registry: CollectorRegistry, outcome: str) -> float:
     return registry.get_sample_value("redraft_traces_total", {"outcome": outcome}) or 0
 
 
+@fault(
+    "Disk",
+    "The folder of `--traces` cannot be written to",
+    sees="its answers, as ever",
+    lost="traces, counted in `redraft_traces_total` and said once in the log",
+    recovers="makes it again as soon as it can",
+)
 def test_a_disk_that_refuses_loses_traces_not_requests(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -185,6 +207,13 @@ def test_a_disk_that_refuses_loses_traces_not_requests(
     assert count(registry, "stored") == 2
 
 
+@fault(
+    "Disk",
+    "The file or folder of the trace store is removed",
+    sees="its answers, as ever",
+    lost="what was in it",
+    recovers="notices, makes it again and says so once",
+)
 @pytest.mark.parametrize("removed", ["file", "directory", "file replaced"])
 def test_a_store_that_was_removed_is_made_again(
     tmp_path: Path, removed: str, caplog: pytest.LogCaptureFixture

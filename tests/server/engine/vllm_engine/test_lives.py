@@ -15,6 +15,7 @@ import pytest
 from redraft.server.engine.base import Call, Completion, EngineUnavailable, complete
 from tests.server.engine.vllm_engine.test_direct import chat_body, direct
 from tests.support import tiny_model
+from tests.support.faults import fault
 from tests.support.tiny_engine import ASK, Running, ask, changed, engine_processes, running_engine
 
 pytestmark = pytest.mark.vllm
@@ -98,6 +99,13 @@ def asked_twice(running: Running) -> str:
     return ask(running).text
 
 
+@fault(
+    "Engine",
+    "kill -9 of the engine's process",
+    sees="its best, with `stop_reason` `engine_failure`; without a draft an error, 503",
+    lost="the phases that were to come",
+    recovers="is started again at once; `/ready` fails meanwhile",
+)
 def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
     before = asked_twice(running)
 
@@ -132,6 +140,13 @@ def test_an_engine_that_keeps_dying_is_said_to_be_down_and_tried_again(model: Pa
         assert ask(running).usage.completion_tokens == 40
 
 
+@fault(
+    "Engine",
+    "The engine's process hangs (SIGSTOP)",
+    sees="its best, after `--engine-stall-s`; without a draft an error, 503",
+    lost="the phases that were to come",
+    recovers="is ended and started again",
+)
 def test_an_engine_that_hangs_is_replaced(model: Path) -> None:
     already = engine_processes()
 
