@@ -122,5 +122,6 @@ def _access(config: ServerConfig) -> Diagnosis:
     except ConfigError as error:
         return Diagnosis.of_error("api keys", error)
     if keys:
-        return Diagnosis("api keys", f"{len(keys)}: {', '.join(key.client for key in keys)}")
+        names = (f"{key.client} (expired)" if key.expired else key.client for key in keys)
+        return Diagnosis("api keys", f"{len(keys)}: {', '.join(names)}")
     return Diagnosis("api keys", "none; everyone who reaches the address is served")

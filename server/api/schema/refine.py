@@ -14,6 +14,7 @@ from redraft.server.api.schema.requests import (
     ChatMessage,
     ChatRequest,
     Checks,
+    FeedbackBy,
     MinP,
     PhaseSampling,
     RefineOptions,
@@ -91,7 +92,9 @@ class RefineRequest(Instructed, RefineOptions):
 
 class FeedbackRequest(Instructed):
     response: Text = Field(description="what the feedback is about")
-    feedback_by: str | None = Field(None, description="model, checks, or the name of a critic")
+    feedback_by: FeedbackBy | None = Field(
+        None, description="model, checks, or the name of a critic"
+    )
     critic: str | None = Field(None, description="a critic by name")
     checks: Checks | Literal["auto"] | None = Field(
         None, description="what a program verifies; its findings are the feedback"

@@ -34,6 +34,7 @@ StopString = Annotated[str, Field(min_length=1, max_length=1000)]
 StopSequences = StopString | Annotated[list[StopString], Field(max_length=16)]
 
 
+FeedbackBy = Annotated[str, Field(min_length=1)]
 Checks = Annotated[list[dict[str, Any]], Field(json_schema_extra=checks_schema())]
 
 
@@ -70,7 +71,7 @@ class RefineOptions(Closed):
     feedback: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="your own feedback, for the first iteration"
     )
-    feedback_by: Annotated[str, Field(min_length=1)] | None = Field(
+    feedback_by: FeedbackBy | None = Field(
         default=None,
         description="who gives feedback: model, checks, off (nobody), or the name of a critic; "
         "left out: checks where there are any, else the model",

@@ -121,3 +121,9 @@ def test_a_wrong_request_is_told_which_field_is_wrong(body: dict[str, Any], para
     detail = answer.json()["error"]
     assert answer.status_code in (400, 404), detail
     assert detail["param"] == param, detail
+
+
+@pytest.mark.parametrize("options", [{}, {"checks": []}, {"deadline_ms": 1}])
+def test_an_empty_word_for_who_gives_feedback_is_refused_by_name(options: dict[str, Any]) -> None:
+    answer = post("/v1/feedback", {**RESPONSE, "feedback_by": "", **options})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "feedback_by")
