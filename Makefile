@@ -12,7 +12,7 @@ TESTS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 RECIPE := pyproject.toml redraft/install.py $(wildcard constraints/*.txt)
-UNIT := not vllm and not browser and not train and not slow and not attack
+UNIT := not vllm and not browser and not train and not slow
 
 # Compiled files make every later start 10 s faster. One thread per process: threads that wait for
 # each other on busy cores are far slower than one.

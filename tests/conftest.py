@@ -40,7 +40,11 @@ MISSING = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "attack" not in config.option.markexpr:  # minutes and hours, only when asked for
+        attacks = [item for item in items if item.get_closest_marker("attack")]
+        items[:] = [item for item in items if item not in attacks]
+        config.hook.pytest_deselected(items=attacks)
     for item in items:
         for marker, reason in MISSING.items():
             if reason and item.get_closest_marker(marker):

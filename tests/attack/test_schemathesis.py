@@ -80,10 +80,16 @@ def requests_to(draw: st.DrawFn, path: str, method: str) -> Any:
 
 
 def attack(path: str, method: str, program: Program, examples: int) -> None:
-    """So many requests to one route."""
+    """So many requests to one route; a few are the same in every run, many are new ones."""
 
     @given(case=requests_to(path, method))
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=UNHURRIED)
+    @settings(
+        max_examples=examples,
+        derandomize=examples == FEW,
+        deadline=None,
+        database=None,
+        suppress_health_check=UNHURRIED,
+    )
     def holds(case: Any) -> None:
         response = case.call(base_url=program.url, timeout=ANSWER_S)
         if response.status_code >= 500:
