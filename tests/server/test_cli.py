@@ -29,7 +29,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_unknown_command_is_told_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["server"]) == 2
-    known = "serve, models, doctor, keys, chat, train, bench, install, sbom, audit"
+    known = "serve, models, fetch, doctor, keys, chat, train, bench, install, sbom, audit"
     assert capsys.readouterr().err == f"redraft: unknown command 'server'; known: {known}\n"
 
 

@@ -11,6 +11,7 @@ from tests.support.faults import fault
 ROOT = Path(__file__).resolve().parents[2]
 # Where the time of day is told, and why; everything else uses a monotonic clock.
 TELLS_THE_TIME = {
+    "server/api/keys.py": "when a key expires",
     "server/api/outcome.py": "created, in answers",
     "server/api/models.py": "created, of models",
     "server/telemetry/traces.py": "the time of a trace",
