@@ -196,7 +196,7 @@ def test_the_shipped_model_is_found_from_an_empty_folder(environment: Path, tmp_
     code = """
 from redraft.server.build import names
 from redraft.server.build.fetching import Fetching
-print(names.find("", "", Fetching(print)).directory)
+print(names.find(names.FALLBACK, "", Fetching(print)).directory)
 """
     directory = Path(run(environment, tmp_path, "python", "-c", code).stdout.strip())
     assert directory.is_relative_to(environment)
