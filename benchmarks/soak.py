@@ -1,4 +1,4 @@
-"""Whether memory stays flat: constant load for minutes, the memory of the server's processes.
+"""Whether memory and descriptors stay flat: constant load for minutes on the server's processes.
 
     redraft bench soak                              # an engine that takes no time: most requests
     redraft bench soak --model DIR --minutes 10     # with vLLM
@@ -6,7 +6,8 @@
 Answers direct and refined, whole and streamed, of changing lengths; every fifth client leaves in
 the middle of its stream. What is measured is the growth of memory over the whole run, from where
 a server that has just started has settled. The exit code is 0 if memory is shown to be flat, the
-whole interval of its growth below --max-growth, and nothing failed.
+whole interval of its growth below --max-growth, if no more descriptors are open at the end than a
+few above those of the first answers, and if nothing failed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import count, cycle
 from pathlib import Path
 from statistics import median
@@ -42,9 +43,10 @@ KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
 PROMPT_TOKENS = (20, 200, 60, 400)
 MIB = 1 << 20
 WINDOWS = 10  # the run is cut into so many; their medians are nearly independent
+SPARE_DESCRIPTORS = 16  # connections that are kept for the next request
 T_OF_WINDOWS = 2.306  # 97.5% point of Student's t with WINDOWS - 2 degrees of freedom
 
-Sample = tuple[float, int]  # seconds since the start, bytes
+Sample = tuple[float, int]  # seconds since the start, bytes or descriptors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(options: SoakOptions) -> int:
     with _server(options) as server:
-        answered, failures, samples = asyncio.run(soak(options, server))
-    return _report(options, answered, failures, samples)
+        soaked = asyncio.run(soak(options, server))
+    return _report(options, soaked)
 
 
 def _server(options: SoakOptions) -> AbstractContextManager[Running]:
@@ -77,13 +79,18 @@ def _server(options: SoakOptions) -> AbstractContextManager[Running]:
     return servers.redraft(options.model, servers.EngineSettings(options.kv_cache_mib), logs)
 
 
-async def soak(
-    options: SoakOptions, server: Running
-) -> tuple[Counter[str], Counter[str], list[Sample]]:
-    """Numbers of answers and failures by kind, and the samples of memory."""
-    answered: Counter[str] = Counter()
-    failures: Counter[str] = Counter()
-    samples: list[Sample] = []
+@dataclass
+class Soaked:
+    """Numbers of answers and failures by kind, and the looks at the server."""
+
+    answered: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    memory: list[Sample] = field(default_factory=list)
+    descriptors: list[Sample] = field(default_factory=list)
+
+
+async def soak(options: SoakOptions, server: Running) -> Soaked:
+    soaked = Soaked()
     start = time.monotonic()
     end = start + 60 * options.minutes
     texts = zip(cycle(PROMPT_TOKENS), count(), strict=False)
@@ -98,20 +105,22 @@ async def soak(
             body = {**fields, "model": name + fields["model"], "messages": [message]}
             try:
                 await _ask(session, body | {"max_tokens": options.max_tokens}, kind)
-                answered[kind] += 1
+                soaked.answered[kind] += 1
             except CallFailed as failed:
-                failures[f"{kind}: {failed.reason}"] += 1
+                soaked.failures[f"{kind}: {failed.reason}"] += 1
 
     async def watcher() -> None:
         while time.monotonic() < end:
-            samples.append((time.monotonic() - start, server.memory_bytes()))
+            now = time.monotonic() - start
+            soaked.memory.append((now, server.memory_bytes()))
+            soaked.descriptors.append((now, server.descriptors()))
             await asyncio.sleep(options.every_s)
 
     async with Endpoint(server.url, name).session() as session, asyncio.TaskGroup() as tasks:
         tasks.create_task(watcher())
         for _ in range(options.concurrency):
             tasks.create_task(caller(session))
-    return answered, failures, samples
+    return soaked
 
 
 async def _ask(session: Session, body: dict[str, Any], kind: str) -> None:
@@ -144,17 +153,27 @@ def growth(samples: Sequence[Sample], settle: float) -> Interval:
     return Interval(slope * run, (slope - reach) * run, (slope + reach) * run, WINDOWS)
 
 
-def _report(
-    options: SoakOptions, answered: Counter[str], failures: Counter[str], samples: Sequence[Sample]
-) -> int:
+def opened(samples: Sequence[Sample], settle: float) -> int:
+    """Descriptors gained: the median of the last window over that of the first after settling."""
+    kept = [number for at, number in samples if at >= settle * samples[-1][0]]
+    window = max(1, len(kept) // WINDOWS)
+    return round(median(kept[-window:]) - median(kept[:window]))
+
+
+def _report(options: SoakOptions, soaked: Soaked) -> int:
+    answered, failures, samples = soaked.answered, soaked.failures, soaked.memory
+    gained_descriptors = opened(soaked.descriptors, options.settle)
     gained = growth(samples, options.settle)
     held = median(size for _, size in samples)
     share = gained.scaled(1 / held)
-    flat = share.high <= options.max_growth
+    flat = share.high <= options.max_growth and gained_descriptors <= SPARE_DESCRIPTORS
     minutes = [(at / 60, Interval(size / MIB, size / MIB, size / MIB, 1)) for at, size in samples]
     step = max(1, len(minutes) // 200)
     plot = lines(options.out / "soak.svg", {"": minutes[::step]}, ("minutes", "memory, MiB"))
-    columns = ("minutes", "requests", "failed", "memory, MiB", "growth, MiB", "growth, %", "flat")
+    columns = (
+        *("minutes", "requests", "failed", "memory, MiB", "growth, MiB", "growth, %"),
+        *("descriptors gained", "flat"),
+    )
     row = (
         options.minutes,
         answered.total(),
@@ -162,6 +181,7 @@ def _report(
         f"{held / MIB:.0f}",
         gained.scaled(1 / MIB).shown(2),
         share.scaled(100).shown(2),
+        gained_descriptors,
         "yes" if flat else "no",
     )
     kinds = ", ".join(f"{number} {kind}" for kind, number in answered.items())
@@ -173,10 +193,14 @@ def _report(
         "growth_bytes": gained,
         "growth_share": share,
         "memory_bytes": held,
+        "descriptors_gained": gained_descriptors,
         "flat": flat,
         "answered": dict(answered),
     }
-    looks = [{"seconds": round(at, 2), "bytes": size} for at, size in samples]
+    looks = [
+        {"seconds": round(at, 2), "bytes": size, "descriptors": number}
+        for (at, size), (_, number) in zip(samples, soaked.descriptors, strict=True)
+    ]
     about = "Memory of the server's processes under constant load."
     table = Table("Memory under load", columns, (row,), note)
     config = asdict(options)

@@ -51,6 +51,16 @@ class Running:
                 total += _own_memory(process)
         return total
 
+    def descriptors(self) -> int:
+        """Open files and sockets of all processes."""
+        import psutil
+
+        total = 0
+        for process in (*self._servers(), *self._children()):
+            with suppress(psutil.NoSuchProcess):
+                total += process.num_fds()
+        return total
+
     def _servers(self) -> list[psutil.Process]:
         import psutil
 

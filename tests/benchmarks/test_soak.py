@@ -45,6 +45,20 @@ def test_what_a_server_takes_at_its_start_is_left_out() -> None:
     assert soak.growth(samples, settle=0.0).estimate > 50 * MIB
 
 
+def test_descriptors_that_are_not_closed_are_seen() -> None:
+    leaking = [(float(second), 100 + second // 10) for second in range(600)]
+    wavering = [(float(second), 100 + second % 7) for second in range(600)]
+    assert soak.opened(leaking, settle=0.2) > soak.SPARE_DESCRIPTORS
+    assert abs(soak.opened(wavering, settle=0.2)) <= 1
+
+
+def test_open_files_are_counted(tmp_path: Path) -> None:
+    process = Running("", (os.getpid(),))
+    before = process.descriptors()
+    with (tmp_path / "file").open("w"):
+        assert process.descriptors() == before + 1
+
+
 def test_too_few_looks_are_refused() -> None:
     with pytest.raises(ValueError, match="4 looks at the memory; 10 are needed"):
         soak.growth([(float(second), MIB) for second in range(5)], settle=0.2)
@@ -70,6 +84,7 @@ def test_a_soak_asks_in_every_way_and_keeps_every_look(tmp_path: Path) -> None:
     assert result["failures"] == {}
     assert set(result["figures"]["answered"]) == {kind for kind, _ in soak.KINDS}
     assert result["figures"]["memory_bytes"] > 10 * MIB
+    assert result["figures"]["descriptors_gained"] <= soak.SPARE_DESCRIPTORS
     looks = (tmp_path / "soak.samples.jsonl").read_text().splitlines()
     assert len(looks) >= soak.WINDOWS
     assert (tmp_path / "soak.svg").is_file()
