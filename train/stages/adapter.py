@@ -72,6 +72,8 @@ def _write_weights(source: Path, output: Path) -> None:
     weights = load_file(source / _WEIGHTS)
     halved = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
     save_file(halved, output / _WEIGHTS, metadata={"format": "pt"})
+    # save_file lets its user alone read them.
+    (output / _WEIGHTS).chmod((source / _CONFIG).stat().st_mode)
 
 
 def main(argv: Sequence[str]) -> int:
