@@ -30,6 +30,7 @@ COMMANDS = CommandTable(
         "tasks": "GSM8K, BBH and TyDiQA through lm-evaluation-harness",
         "ifeval": "IFEval, and other constraints that programs verify",
         "ifeval-instructions": "its prompts with their checks, for redraft train mending",
+        "card": "the card of the shipped adapter, from recorded runs",
         "agreement": "feedback scores against people's preferences (HH-RLHF)",
         "readable": "how often a model's feedback can be read",
         "report": "one page of everything measured",

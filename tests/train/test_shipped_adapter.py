@@ -1,15 +1,26 @@
-"""The shipped adapter: its size, and a card and manifest that say what was measured.
-Spans: train, models"""
+"""The shipped adapter: its size, and a card and manifest that say what was recorded.
+Spans: models, benchmarks/card, benchmarks/adapter_card"""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from redraft.benchmarks import card
+from redraft.benchmarks.adapter_card import traces
+from redraft.benchmarks.following.figures import figures_of
+from redraft.benchmarks.following.graded import GradedCourse
+from redraft.benchmarks.output.results import plain
 from redraft.server.build.names import SHIPPED, shipped
+from tests.support.published_ifeval import published_ifeval
 
 ADAPTER = SHIPPED / "redraft-smollm2"
+
+
+def text_of(name: str) -> str:
+    return (ADAPTER / name).read_text(encoding="utf-8")
 
 
 def test_it_is_served_by_its_name_and_small() -> None:
@@ -19,20 +30,34 @@ def test_it_is_served_by_its_name_and_small() -> None:
     assert not [*ADAPTER.glob("*.bin"), *ADAPTER.glob("*.pt")]
 
 
+def test_the_card_is_what_its_command_writes() -> None:
+    assert text_of("README.md") == card.card(ADAPTER)
+
+
 def test_the_manifest_says_what_was_measured() -> None:
-    measured = json.loads((ADAPTER / "mending.json").read_text())["ifeval"]
-    stated = json.loads((ADAPTER / "redraft.json").read_text())["evaluation"]["ifeval"]
-    for level in ("prompt_level", "instruction_level"):
-        assert [*stated[f"{level}_strict"].values()] == measured[level]
-    assert [stated["mended"]] == measured["mended"]
-    assert [stated["spoiled"]] == measured["spoiled"]
-    assert stated["feedback_readable"] == measured["readable"]
+    assert json.loads(text_of("redraft.json")) == card.with_evaluation(ADAPTER)
 
 
-@pytest.mark.parametrize("file", ["ifeval", "test", "unseen"])
-def test_the_card_says_what_was_measured(file: str) -> None:
-    measured = json.loads((ADAPTER / "mending.json").read_text())[file]
-    card = (ADAPTER / "README.md").read_text()
-    draft, refined = measured["prompt_level"]
-    assert f"| {draft}% | {refined}% |" in card
-    assert str(measured["mended"][0]) in card
+@pytest.fixture(scope="module")
+def graded() -> tuple[list[GradedCourse], Any]:
+    pytest.importorskip("numpy", reason="the bench extra is not installed")
+    published_ifeval()
+    return card.graded_replies(ADAPTER / card.REPLIES)
+
+
+@pytest.mark.slow
+def test_the_figures_are_those_of_the_recorded_replies(
+    graded: tuple[list[GradedCourse], Any],
+) -> None:
+    courses, _ = graded
+    assert len(courses) == 541
+    assert json.loads(text_of("ifeval.json")) == json.loads(json.dumps(plain(figures_of(courses))))
+
+
+@pytest.mark.slow
+def test_the_traces_are_drawn_by_seed_from_all_of_them(
+    graded: tuple[list[GradedCourse], Any],
+) -> None:
+    page = text_of("TRACES.md")
+    assert page == traces.page(*graded, count=20, seed=0)
+    assert page.count("\n## ") == 20

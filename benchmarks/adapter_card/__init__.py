@@ -1,0 +1,1 @@
+"""The card of the shipped adapter, from what was recorded of it."""

@@ -1,0 +1,124 @@
+"""Fills the card's template with recorded figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from redraft.benchmarks.following.graded import CHECKS, PUBLISHED
+
+_TEMPLATE = Path(__file__).with_name("card.md")
+Json = Mapping[str, Any]
+
+LEVELS = {
+    "prompt strict": "every constraint of a prompt, strict",
+    "prompt loose": "every constraint of a prompt, loose",
+    "constraint strict": "a constraint, strict",
+    "constraint loose": "a constraint, loose",
+}
+# Kinds of IFEval like those of train/constraints/wordings/unseen.py, which no lesson shows.
+UNTRAINED = (
+    "change_case:capital_word_frequency",
+    "detectable_content:postscript",
+    "detectable_format:constrained_response",
+    "keywords:letter_frequency",
+    "language:response_language",
+)
+_HELD_OUT = {
+    "test": "instructions and wordings ({with_checks} with constraints)",
+    "unseen": "kinds of constraints that no lesson showed",
+}
+
+
+def render(ifeval: Json, mending: Json) -> str:
+    """The text of README.md. ``ifeval``: figures of redraft bench ifeval; ``mending``: of redraft
+    train mending, by file."""
+    text = _TEMPLATE.read_text(encoding="utf-8")
+    for name, value in _parts(ifeval, mending):
+        text = text.replace(f"<!-- {name} -->", value)
+    assert "<!--" not in text, "the template names a figure that there is not"
+    return text
+
+
+def _parts(ifeval: Json, mending: Json) -> Iterator[tuple[str, str]]:
+    published, own = (ifeval["graders"][name] for name in (PUBLISHED, CHECKS))
+    loop, test = ifeval["loop"], mending["test"]
+    yield "asked", "all 541" if ifeval["prompts"] == 541 else str(ifeval["prompts"])
+    yield "levels", "\n".join(_levels(published))
+    yield "flips", _flips(published)
+    yield "readable", f"{percent(loop['readable'])} of cases"
+    yield "length", f"{loop['length_ratio']['estimate'] / 100:.2f} times"
+    yield "tokens", f"{loop['tokens']['estimate']:.0f}"
+    yield "draft_tokens", f"{loop['draft_tokens']['estimate']:.0f}"
+    yield "own_draft", percent(own["shares"]["draft"]["prompt strict"])
+    yield "own_answer", percent(own["shares"]["answer"]["prompt strict"])
+    yield "held_out", "\n".join(_held_out(mending))
+    plain = test["instructions"] - test["with_checks"]
+    changed = round(plain * (1 - test["unchanged_without_checks"] / 100))
+    yield "plain", str(plain)
+    yield "plain_changed", str(changed or "none")
+    yield "kinds", "\n".join(_kinds(published["kinds"]))
+    yield "good_left_alone", percent(published["verdict"]["good_left_alone"])
+    yield "wrong_found", percent(published["verdict"]["wrong_found"])
+    yield "balanced", percent(published["verdict"]["balanced_accuracy"])
+    yield "test_good_left_alone", f"{test['good_left_alone']}%"
+    for kind, counts in mending["unseen"]["kinds"].items():
+        draft, refined = counts["held"]
+        yield f"unseen {kind}", f"{draft} to {refined} of {counts['of']}"
+    draft, refined = mending["ifeval"]["prompt_level"]
+    yield "mending_ifeval", f"{draft}% and {refined}% of prompts"
+
+
+def percent(interval: Json) -> str:
+    return f"{interval['estimate']:.1f}% ({_range(interval)})"
+
+
+def _range(interval: Json) -> str:
+    return f"{interval['low']:.1f} to {interval['high']:.1f}"
+
+
+def _levels(published: Json) -> Iterator[str]:
+    draft, answer = (published["shares"][stage] for stage in ("draft", "answer"))
+    yield "| holds | draft (the base) | refined once | gain, points |"
+    yield "|---|---|---|---|"
+    for level, label in LEVELS.items():
+        gain = published["gains"]["answer"][level]
+        shown = f"{gain['estimate']:.1f} ({_range(gain)})"
+        yield f"| {label} | {percent(draft[level])} | {percent(answer[level])} | {shown} |"
+    averages = [
+        sum(stage[level]["estimate"] for level in ("prompt strict", "constraint strict")) / 2
+        for stage in (draft, answer)
+    ]
+    before, after = averages
+    yield f"| average of both, strict | {before:.1f} | {after:.1f} | {after - before:.1f} |"
+
+
+def _flips(published: Json) -> str:
+    flips = published["flips"]
+    numbers = flips["numbers"]
+    return (
+        f"{numbers['wrong_to_right']} answers were mended and {numbers['right_to_wrong']} spoiled "
+        f"({_range(flips['spoiled'])}% of all)."
+    )
+
+
+def _held_out(mending: Json) -> Iterator[str]:
+    for file, label in _HELD_OUT.items():
+        of_file = mending[file]
+        draft, refined = of_file["prompt_level"]
+        counts = f"{of_file['mended'][0]}, {of_file['spoiled'][0]}"
+        what = label.format(**of_file)
+        yield f"| {what} | {of_file['with_checks']} | {draft}% | {refined}% | {counts} |"
+
+
+def _kinds(kinds: Json) -> Iterator[str]:
+    yield "| kind | of | draft | refined once |"
+    yield "|---|---|---|---|"
+    trained = {kind: counts for kind, counts in kinds.items() if kind not in UNTRAINED}
+    untrained = {kind: counts for kind, counts in kinds.items() if kind in UNTRAINED}
+    for label, group in (("trained", trained), ("never trained", untrained)):
+        for kind, counts in group.items():
+            yield f"| {kind} | {counts['of']} | {counts['draft']} | {counts['answer']} |"
+        sums = (str(sum(each[key] for each in group.values())) for key in ("of", "draft", "answer"))
+        yield f"| **all that were {label}** | {' | '.join(sums)} |"

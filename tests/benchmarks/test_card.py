@@ -1,0 +1,58 @@
+"""The card of an adapter, from replies that were recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numpy", reason="the bench extra is not installed")
+
+from redraft.benchmarks import card
+from redraft.benchmarks.__main__ import main as bench
+from redraft.server import jsonl
+from redraft.server.build.names import SHIPPED
+from tests.support.published_ifeval import published_ifeval
+
+ADAPTER = SHIPPED / "redraft-smollm2"
+FEW = 60
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    for name in ("mending.json", "redraft.json"):
+        shutil.copy(ADAPTER / name, folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_replies_become_a_card_traces_and_figures_and_the_same_again(
+    adapter: Path, tmp_path: Path
+) -> None:
+    published_ifeval()
+    replies = tmp_path / "replies.jsonl"
+    rows = list(jsonl.read(ADAPTER / card.REPLIES))[:FEW]
+    jsonl.write(replies, [*reversed(rows), {"prompt": "not of IFEval", "reply": {}}])
+    model = ("--model", str(adapter), "--traces", "3")
+    assert bench(["card", *model, "--replies", str(replies)]) == 0
+    written = {path.name: path.read_bytes() for path in adapter.iterdir()}
+    assert list(jsonl.read(adapter / card.REPLIES)) == rows
+    assert f"IFEval, {FEW} prompts" in written["README.md"].decode()
+    assert written["TRACES.md"].decode().count("\n## ") == 3
+    stated = json.loads(written["redraft.json"])["evaluation"]
+    assert stated["ifeval"]["instructions"] == FEW
+    assert stated["about"]  # what the server's page says stays
+    assert bench(["card", *model]) == 0
+    assert {path.name: path.read_bytes() for path in adapter.iterdir()} == written
+
+
+def test_a_folder_without_replies_is_named(
+    adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published_ifeval()
+    assert bench(["card", "--model", str(adapter)]) == 2
+    assert "ifeval.jsonl.gz" in capsys.readouterr().err
