@@ -33,6 +33,7 @@ class RefineOptions(TypedDict, total=False):
     feedback_by: str  # "model", "checks", "off", or the name of a critic
     critic: str  # an engine the server knows by this name
     checks: list[dict[str, Any]] | Literal["auto"]  # what a program verifies on each response
+    feedback_votes: int  # feedbacks on each response; the majority decides
     token_budget: int
     deadline_ms: int
     draft: SamplingOptions

@@ -12,9 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 from redraft.server.api.constraint import constraint_of
+from redraft.server.api.contradictions import check_consistent, check_limits, with_scores
 from redraft.server.api.depends import Context
-from redraft.server.api.errors import ApiError, invalid
-from redraft.server.api.feedback_source import CHECKED_ITERATIONS, FeedbackSource, read_source
+from redraft.server.api.feedback_source import CHECKED_ITERATIONS, read_source
 from redraft.server.api.form_limits import check_forms
 from redraft.server.api.models import Suffix, read_name
 from redraft.server.api.schema.requests import Generation, RefineOptions, SamplingFields
@@ -116,7 +116,7 @@ def _effort(request: Generation) -> str | None:
 
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
     options = requested.refine or RefineOptions()
-    _check_limits(requested.at, options, config)
+    check_limits(requested.at, options, config)
     model = requested.model or service.model
     default = model.policy(config)
     source = read_source(requested.at, options, service)
@@ -124,15 +124,17 @@ def decide(requested: Requested, service: Service, config: ServerConfig) -> Deci
         iterations = max(default.max_iterations, CHECKED_ITERATIONS)
         default = replace(default, max_iterations=iterations, keep="best")
     policy = _policy(requested, options, default, _iterations(requested, default, config))
+    writer = service.critics[source.critic] if source.critic else model
+    scored = source.by == "model" and source.scores(writer)
+    policy = _with_votes(policy, options, config.feedback_votes if scored else 1)
     policy = replace(
         policy, feedback_by=source.by, checks=source.checks, extract_checks=source.extracts
     )
     policy = _with_limits(policy, model, config)
     policy = _with_thinking(policy, requested, options, config)
-    _check_consistent(requested.at, options, source, policy)
-    writer = service.critics[source.critic] if source.critic else model
+    check_consistent(requested.at, options, source, policy)
     return Decision(
-        policy=_with_scores(requested.at, options, source, policy, writer),
+        policy=with_scores(requested.at, options, source, policy, writer),
         model=model,
         critic=source.critic,
         deadline_ms=options.deadline_ms or int(config.max_deadline_s * 1000) or None,
@@ -186,6 +188,15 @@ def _policy(
     )
 
 
+def _with_votes(policy: Policy, options: RefineOptions, default: int) -> Policy:
+    """Votes are sampled, unless the request says how: greedy ones would all be the same."""
+    votes = options.feedback_votes or default
+    feedback = _over(Sampling(), options.feedback_sampling)
+    if votes == 1 or (options.feedback_votes is None and feedback.temperature == 0):
+        return policy
+    return replace(policy, feedback_votes=votes, feedback=feedback)
+
+
 def _with_limits(policy: Policy, model: ServedModel, config: ServerConfig) -> Policy:
     """For phases that the request does not limit."""
     window = model.engine.window
@@ -216,70 +227,6 @@ def _over(default: Sampling, fields: SamplingFields | None) -> Sampling:
         stop = values["stop"]
         values["stop"] = (stop,) if isinstance(stop, str) else tuple(stop)
     return replace(default, **values)
-
-
-def _check_limits(at: str, options: RefineOptions, config: ServerConfig) -> None:
-    most_ms = int(config.max_deadline_s * 1000)
-    limits = {
-        "max_iterations": config.max_iterations_cap,
-        "drafts": config.max_drafts_cap,
-        **({"deadline_ms": most_ms} if most_ms else {}),
-    }
-    for name, most in limits.items():
-        value = getattr(options, name)
-        if value is not None and value > most:
-            raise _refused(at, name, f"is {value}; this server allows {most} at most")
-
-
-def _check_consistent(
-    at: str, options: RefineOptions, source: FeedbackSource, policy: Policy
-) -> None:
-    if policy.drafts > 1 and policy.draft.temperature == 0:
-        message = "above 1 needs a temperature above 0, or all drafts are the same"
-        raise _refused(at, "drafts", message)
-    if options.feedback is not None and policy.max_iterations == 0:
-        raise _refused(
-            at, "feedback", "has no effect without iterations; allow max_iterations of 1"
-        )
-    if options.feedback is not None and policy.drafts > 1:
-        raise _refused(at, "feedback", "is about one response; leave out drafts")
-    if source.critic is not None and not policy.refines:
-        name = "critic" if options.critic else "feedback_by"
-        raise _refused(at, name, "has no effect without iterations; allow max_iterations of 1")
-    if options.feedback is not None and source.by == "off":
-        raise _refused(at, "feedback", "is given, and feedback_by is 'off'; leave one of them out")
-    for name in ("draft", "refinement"):
-        sampling: Sampling = getattr(policy, name)
-        low, high = sampling.min_tokens, sampling.max_tokens
-        if low is not None and high is not None and low > high:
-            raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
-
-
-def _with_scores(
-    at: str, options: RefineOptions, source: FeedbackSource, policy: Policy, writer: ServedModel
-) -> Policy:
-    """Without scores no response can be good enough or, without checks, the best: an error when
-    the request asks for either; a default of either is dropped."""
-    if source.scores(writer) or not policy.refines:
-        return policy
-    needing = {
-        "good_enough": options.good_enough is not None,
-        "keep": options.keep == "best" and not source.verifies,
-        "drafts": policy.drafts > 1 and not source.verifies,
-    }
-    whose = "model" if source.by == "model" else "request"
-    for name, requested in needing.items():
-        if requested:
-            message = (
-                f"needs scores, and the feedback of this {whose} has none; leave it out, or name "
-                f"a critic of this server"
-            )
-            raise _refused(at, name, message)
-    return replace(policy, good_enough=None, keep=policy.keep if source.verifies else "last")
-
-
-def _refused(at: str, name: str, message: str) -> ApiError:
-    return invalid(at + name, f"{at}{name} {message}")
 
 
 def _sampling_of(request: Generation, config: ServerConfig) -> Sampling:

@@ -63,6 +63,8 @@ async def feedback(body: FeedbackRequest, context: ContextDep) -> Response:
         "score": written.score,
         "usage": outcome.usage_with_phases(trace),
     }
+    if written.votes:
+        answer["votes"] = outcome.votes_of(written)
     if trace.verified:
         answer["checks"] = outcome.checks_of(trace)[0]
     return JSONResponse(answer)

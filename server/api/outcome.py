@@ -16,11 +16,17 @@ from redraft.server.api.schema.answers import (
     RefineUsage,
     TraceJson,
     UsageAnswer,
+    VoteJson,
 )
 from redraft.server.engine.base import Usage
 from redraft.server.refine.loop import NoDraft
-from redraft.server.refine.trace import Phase, Trace
-from redraft.server.refine.trace_json import findings_json, trace_json, usage_by_phase
+from redraft.server.refine.trace import Feedback, Phase, Trace
+from redraft.server.refine.trace_json import (
+    feedback_json,
+    findings_json,
+    trace_json,
+    usage_by_phase,
+)
 from redraft.server.service import Job
 
 
@@ -66,6 +72,10 @@ def checks_of(trace: Trace) -> list[list[FindingJson]]:
     """What the checks found in each response."""
     findings = [findings_json(response.findings) for response in trace.responses]
     return cast(list[list[FindingJson]], findings)
+
+
+def votes_of(feedback: Feedback) -> list[VoteJson]:
+    return cast(list[VoteJson], [feedback_json(vote) for vote in feedback.votes])
 
 
 def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:

@@ -82,6 +82,8 @@ class ReasoningText:
         """Feedback without a phase: the caller's, or that of the draft that was picked."""
         streamed, self._streamed = self._streamed, False
         ranked = any(feedback is each for each in self._ranking)
+        if streamed and feedback.votes and feedback.text != feedback.votes[0].text:
+            return self._under(_voted(feedback), feedback.text)
         if (streamed and feedback.source) or ranked or not feedback.text:
             return ""
         return self._under(_heading("feedback", iteration), feedback.text)
@@ -131,7 +133,8 @@ def _as_events(trace: Trace) -> Iterator[Event]:
     for number, iteration in enumerate(trace.iterations, start=1):
         feedback = iteration.feedback
         if feedback.source and all(feedback is not ranked for ranked in ranking):
-            yield from _phase("feedback", number, feedback)
+            seen = feedback.votes[0] if feedback.votes else feedback
+            yield from _phase("feedback", number, seen)
         yield FeedbackDone(number, feedback)
         last = number == len(trace.iterations) and trace.kept == len(trace.responses) - 1
         if iteration.refinement is not None:
@@ -151,6 +154,12 @@ def _phase(
 
 def _thoughts(phase: Phase, iteration: int) -> str:
     return "Thoughts" if phase == "draft" else f"Thoughts on {_heading(phase, iteration).lower()}"
+
+
+def _voted(feedback: Feedback) -> str:
+    """The first vote is seen while it is written; this is the one that was followed."""
+    scores = ", ".join("void" if v.score is None else str(v.score) for v in feedback.votes)
+    return f"Feedback in the middle of {len(feedback.votes)} votes ({scores})"
 
 
 def _heading(phase: Phase, iteration: int) -> str:

@@ -166,6 +166,11 @@ class ServerConfig(ServiceOptions):
                 f"max_iterations is {self.max_iterations}, more than the max_iterations_cap of "
                 f"{self.max_iterations_cap}; raise the cap"
             )
+        if self.feedback_votes > self.max_votes_cap:
+            raise ConfigError(
+                f"feedback_votes is {self.feedback_votes}, more than the max_votes_cap of "
+                f"{self.max_votes_cap}; raise the cap"
+            )
         if self.max_share > 1:
             raise ConfigError(f"max_share is {self.max_share:g}; it goes from 0 to 1")
         if self.engine == "http" and not self.upstream:

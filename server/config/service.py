@@ -95,6 +95,13 @@ class ServiceOptions:
     )
     max_iterations_cap: int = option("most iterations a request may ask", 8, "refinement", least=0)
     max_drafts_cap: int = option("most drafts a request may ask for", 8, "refinement", least=1)
+    feedback_votes: int = option(
+        "feedbacks on each response when a request does not say; the majority decides",
+        1,
+        "refinement",
+        least=1,
+    )
+    max_votes_cap: int = option("most feedback votes a request may ask", 8, "refinement", least=1)
     max_choices_cap: int = option(
         "most choices (n) a request may ask for; each takes a place of its own",
         8,

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 from redraft.server.engine.base import EngineError
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
-from redraft.server.refine.checks.report import beside, feedback_of
+from redraft.server.refine.checks.report import feedback_of
 from redraft.server.refine.events import DraftDone, Event, PhaseStarted
-from redraft.server.refine.feedback import read_feedback
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import Candidate, Feedback, ResponseText, StopReason
 from redraft.server.refine.verifying import Verifying
+from redraft.server.refine.voting import Voting
 
 
 class Drafting:
@@ -27,7 +27,6 @@ class Drafting:
     ) -> None:
         self._asker, self._critic = asker, critic
         self._policy, self._phases, self._verifying = policy, phases, verifying
-        self._side_by_side: list[asyncio.Task[tuple[int, Candidate]]] = []
         self.drafts: list[Candidate] = []
         self.picked = 0
         self.stopped: StopReason | None = None
@@ -58,11 +57,6 @@ class Drafting:
             self.stopped = "tool_calls"
         yield DraftDone(self.drafts[0])
 
-    async def close(self) -> None:
-        for task in self._side_by_side:
-            task.cancel()
-        await asyncio.gather(*self._side_by_side, return_exceptions=True)
-
     def _step(self, live: bool = False) -> Step:
         refines = self._policy.refines
         share = 3 if refines else 1  # leave room for feedback and refinement
@@ -71,20 +65,20 @@ class Drafting:
     async def _many(self) -> AsyncIterator[Event]:
         """Several drafts side by side, an event for each when it is done: without deltas, which
         would mix."""
-        indexes = range(self._policy.drafts)
-        self._side_by_side = [asyncio.create_task(self._candidate(i)) for i in indexes]
         candidates: dict[int, Candidate] = {}
         failures: list[EngineError] = []
-        for ready in asyncio.as_completed(self._side_by_side):
-            try:
-                index, candidate = await ready
-            except EngineError as error:
-                failures.append(error)
-            except Stop as stop:
-                self.stopped = stop.reason
-            else:
-                candidates[index] = candidate
-                yield DraftDone(candidate, index)
+        with self._phases.split(self._policy.drafts, drafts=True) as shares:
+            tasks = [share.spawn(self._candidate(i, share)) for i, share in enumerate(shares)]
+            for ready in asyncio.as_completed(tasks):
+                try:
+                    index, candidate = await ready
+                except EngineError as error:
+                    failures.append(error)
+                except Stop as stop:
+                    self.stopped = stop.reason
+                else:
+                    candidates[index] = candidate
+                    yield DraftDone(candidate, index)
         if candidates:
             self._pick([candidates[index] for index in sorted(candidates)])
         elif self.stopped is None:
@@ -96,12 +90,11 @@ class Drafting:
         if calling:
             self.picked, self.stopped = calling[0], "tool_calls"
             return
-        scores = [c.feedback.score if c.feedback else None for c in drafts]
+        scores = [c.feedback.rating if c.feedback else None for c in drafts]
         if self._policy.checks or any(score is not None for score in scores):
             self.picked = stopping.kept("best", [c.response for c in drafts], scores)
 
-    async def _candidate(self, index: int) -> tuple[int, Candidate]:
-        phases = self._phases.beside(index)
+    async def _candidate(self, index: int, phases: Phases) -> tuple[int, Candidate]:
         try:
             ask = await self._asker.draft()
             response = await phases.whole(self._asker.engine, ask, self._step())
@@ -121,14 +114,16 @@ class Drafting:
     async def _feedback(self, phases: Phases, response: ResponseText) -> Feedback | None:
         """The critic's, beside what the checks find; None when it failed."""
         step = Step("feedback", self._policy.feedback, iteration=1, fair_share=2)
+        voting = Voting(self._critic, phases, response, self._policy.feedback_votes)
         try:
-            ask = await self._critic.feedback(response)
-            written = await phases.whole(self._critic.engine, ask, step)
-            return beside(response.findings, read_feedback(written, self._critic.components))
+            return await voting.whole(step)
         except FormatError:
-            self.malformed += 1
+            pass
         except Stop as stop:
             self.stopped = stop.reason
         except EngineError as error:  # the others may still get their scores
             self.failure = error.told
+        finally:
+            self.malformed += voting.malformed
+            self.failure = voting.failure or self.failure
         return None

@@ -27,7 +27,7 @@ from redraft.server.refine.events import (
     RefinementDone,
 )
 from redraft.server.refine.extracting import with_extracted
-from redraft.server.refine.feedback import callers_feedback, read_feedback
+from redraft.server.refine.feedback import callers_feedback
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
@@ -44,6 +44,7 @@ from redraft.server.refine.trace import (
     Trace,
 )
 from redraft.server.refine.verifying import Verifying
+from redraft.server.refine.voting import Voting
 
 
 class NoDraft(Exception):
@@ -106,7 +107,9 @@ async def refine(
                     raise Stop(reason)
                 async for event in loop.feedback(iteration):
                     yield event
-                if reason := stopping.after_feedback(policy, loop.scores, loop.findings):
+                if reason := stopping.after_feedback(
+                    policy, loop.scores, loop.findings, loop.votes
+                ):
                     raise Stop(reason)
                 async for event in loop.refinement(iteration):
                     yield event
@@ -120,7 +123,6 @@ async def refine(
         except (Stop, EngineError) as end:
             loop.ended(end)
     finally:  # closing the generator ends the engines' work
-        await drafting.close()
         await phases.close()
     yield Finished(loop.trace())
 
@@ -145,7 +147,7 @@ class _Iterations:
         self._draft = drafting.drafts[drafting.picked]
         self._iterations: list[Iteration] = []
         self.responses: list[ResponseText] = [self._draft.response]
-        self.scores: list[int | None] = [None]  # one for each of responses
+        self.scores: list[float | None] = [None]  # one for each of responses
         self._reason: StopReason = "max_iterations"
         self._malformed = drafting.malformed
         self._failure = drafting.failure
@@ -155,6 +157,11 @@ class _Iterations:
     def findings(self) -> tuple[Finding, ...]:
         """Of the checks, in the last response."""
         return self.responses[-1].findings
+
+    @property
+    def votes(self) -> tuple[int | None, ...]:
+        """The scores of each vote on the last response, where the majority decides."""
+        return tuple(vote.score for vote in self._iterations[-1].feedback.votes)
 
     async def feedback(self, iteration: int) -> AsyncIterator[Event]:
         """Feedback on the last response; retried once when it is malformed."""
@@ -166,20 +173,23 @@ class _Iterations:
             if self.findings and attempt == 1:
                 yield Delta("feedback", iteration, f"{lines_of(self.findings)}\n\n")
             step = Step("feedback", self._policy.feedback, iteration, attempt, fair_share=2)
-            ask = await self._critic.feedback(self.responses[-1])
-            async for delta in self._phases.stream(self._critic.engine, ask, step):
-                yield delta
+            voting = Voting(
+                self._critic, self._phases, self.responses[-1], self._policy.feedback_votes
+            )
+            async with voting.votes(step) as first:
+                async for delta in first:
+                    yield delta
             try:
-                feedback = read_feedback(self._phases.written, self._critic.components)
-                feedback = beside(self.findings, feedback)
+                feedback = voting.feedback()
             except FormatError as error:
-                self._malformed += 1
-                self._phases.check_budget()
-                yield FeedbackRejected(iteration, self._phases.written.text, str(error))
+                yield FeedbackRejected(iteration, voting.seen, str(error))
                 if attempt == 2:
                     raise Stop("malformed_feedback") from error
+            finally:
+                self._malformed += voting.malformed
+                self._failure = voting.failure or self._failure
         self._iterations.append(Iteration(feedback))
-        self.scores[-1] = feedback.score
+        self.scores[-1] = feedback.rating
         yield FeedbackDone(iteration, feedback)
 
     def _ready_feedback(self, iteration: int) -> Feedback | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from redraft.server.engine.base import (
     Call,
@@ -21,11 +24,18 @@ from redraft.server.refine import limits
 from redraft.server.refine.asking import Ask
 from redraft.server.refine.events import Delta, Thought, ToolCallsDelta
 from redraft.server.refine.interrupt import Interrupt
-from redraft.server.refine.policy import PAPER_DRAFT_TEMPERATURE, RETRY_TEMPERATURE, Policy
+from redraft.server.refine.policy import (
+    PAPER_DRAFT_TEMPERATURE,
+    RETRY_TEMPERATURE,
+    VOTE_TEMPERATURE,
+    Policy,
+)
 from redraft.server.refine.repetition import Repetition
 from redraft.server.refine.so_far import SoFar
 from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import Phase, PhaseTotals, ResponseText
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +46,13 @@ class Step:
     sampling: Sampling
     iteration: int = 0
     attempt: int = 1
+    vote: int = 0  # among several feedbacks on one response
     fair_share: int = 1  # without max_tokens, the call gets 1/fair_share of the window's rest
     live: bool = False  # its text is certain to be part of the answer
 
 
 class Phases:
-    """One call at a time; ``beside`` makes another for calls that run side by side."""
+    """One call at a time; ``split`` makes several for calls that run side by side."""
 
     def __init__(
         self,
@@ -61,9 +72,26 @@ class Phases:
         self._budget, self._total = policy.token_budget, policy.total_tokens
         self._budget_cut = False
         self._source: AsyncGenerator[Chunk, None] | None = None
+        self._shares: list[Phases] = []
+        self._tasks: list[asyncio.Task[Any]] = []
 
-    def beside(self, candidate: int) -> Phases:
-        """For one of several drafts: an equal share of the limits, the same totals."""
+    @contextmanager
+    def split(self, number: int, *, drafts: bool = False) -> Iterator[list[Phases]]:
+        """For so many calls, or drafts with their feedback, side by side: each has an equal share
+        of what the limits leave, and what it does not spend is left for later."""
+        if number == 1:
+            yield [self]
+            return
+        self._shares = [
+            self._share(number, i if drafts else self._candidate) for i in range(number)
+        ]
+        try:
+            yield self._shares
+        finally:
+            self._spent += sum(share._spent for share in self._shares)
+            self._generated += sum(share._generated for share in self._shares)
+
+    def _share(self, number: int, candidate: int) -> Phases:
         share = Phases(
             self._policy,
             self._interrupt,
@@ -73,12 +101,16 @@ class Phases:
             self._traceparent,
         )
         if self._budget is not None:
-            share._budget = self._budget // self._policy.drafts
-            self._spent += share._budget
+            share._budget = max(0, self._budget - self._spent) // number
         if self._total is not None:
-            share._total = self._total // self._policy.drafts
-            self._generated += share._total
+            share._total = max(0, self._total - self._generated) // number
         return share
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run ``work`` side by side with others; ``close`` ends it."""
+        task = asyncio.create_task(work)
+        self._tasks.append(task)
+        return task
 
     async def stream(
         self, engine: Engine, ask: Ask, step: Step
@@ -130,7 +162,12 @@ class Phases:
             raise Stop("token_budget")
 
     async def close(self) -> None:
-        """End the call that is running, if there is one."""
+        """End the calls that are running, if there are any."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for share in self._shares:
+            await share.close()
         if self._source is not None:
             await self._source.aclose()
 
@@ -145,6 +182,7 @@ class Phases:
     def _call(self, step: Step, ask: Ask) -> Call:
         parts = [self._request_id, step.phase, str(step.iteration)]
         parts += [f"d{self._candidate}"] if self._policy.drafts > 1 else []
+        parts += [f"v{step.vote}"] if step.vote else []
         parts += [f"a{step.attempt}"] if step.attempt > 1 else []
         # Later phases go first: a running loop holds memory until it has finished.
         priority = -2 * step.iteration - (step.phase == "refinement")
@@ -161,6 +199,8 @@ class Phases:
         temperature = step.sampling.temperature
         if step.phase == "draft" and self._policy.drafts > 1 and temperature is None:
             temperature = PAPER_DRAFT_TEMPERATURE
+        if step.phase == "feedback" and self._policy.feedback_votes > 1 and temperature is None:
+            temperature = VOTE_TEMPERATURE
         if step.attempt > 1:
             temperature = max(temperature or 0.0, RETRY_TEMPERATURE)
         max_tokens = await self._max_tokens(engine, ask, step)
@@ -168,7 +208,9 @@ class Phases:
             step.sampling,
             temperature=temperature,
             max_tokens=max_tokens,
-            seed=self._policy.seed_for(step.phase, step.iteration, self._candidate, step.attempt),
+            seed=self._policy.seed_for(
+                step.phase, step.iteration, self._candidate, step.attempt, step.vote
+            ),
         )
         if sampling.ignore_eos:  # asks for an exact number of tokens: markers do not end it either
             return sampling

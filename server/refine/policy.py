@@ -17,6 +17,7 @@ FeedbackBy = Literal["model", "checks", "off"]
 
 PAPER_DRAFT_TEMPERATURE = 0.7  # SRT section 4.1; feedback and refinements are greedy there
 RETRY_TEMPERATURE = 0.7  # a greedy model would write the same malformed feedback again
+VOTE_TEMPERATURE = 0.7  # all votes of a greedy model would be the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Policy:
     feedback_by: FeedbackBy = "model"
     checks: tuple[Check, ...] = ()  # the loop ends when a response passes all of them
     extract_checks: bool = False  # the model reads them out of the instruction
+    feedback_votes: int = 1  # feedbacks on one response, of which the majority decides
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
     response_tokens: int | None = None  # most of a draft or refinement whose sampling names none
@@ -48,6 +50,8 @@ class Policy:
             raise ValueError(f"max_iterations is {self.max_iterations}; it starts at 0")
         if self.drafts < 1:
             raise ValueError(f"drafts is {self.drafts}; at least one is needed")
+        if self.feedback_votes < 1:
+            raise ValueError(f"feedback_votes is {self.feedback_votes}; at least one is needed")
         if self.good_enough is not None and not 1 <= self.good_enough <= 10:
             raise ValueError(f"good_enough is {self.good_enough}; scores go from 1 to 10")
         if self.token_budget is not None and self.token_budget < 0:
@@ -77,9 +81,12 @@ class Policy:
             return self.think == "all"
         return bool(self.think) or None if phase == "draft" else False
 
-    def seed_for(self, phase: Phase, iteration: int, candidate: int, attempt: int) -> int | None:
+    def seed_for(
+        self, phase: Phase, iteration: int, candidate: int, attempt: int, vote: int = 0
+    ) -> int | None:
         """A different seed for each engine call: with the same seed all drafts would be equal."""
         if self.seed is None:
             return None
-        name = f"{self.seed}/{phase}/{iteration}/{candidate}/{attempt}".encode()
-        return int.from_bytes(blake2b(name, digest_size=4).digest(), "big") & 0x7FFFFFFF
+        name = f"{self.seed}/{phase}/{iteration}/{candidate}/{attempt}"
+        name += f"/{vote}" if vote else ""
+        return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big") & 0x7FFFFFFF

@@ -32,24 +32,34 @@ def before_feedback(policy: Policy, findings: Sequence[Finding]) -> StopReason |
 
 
 def after_feedback(
-    policy: Policy, scores: Sequence[int | None], findings: Sequence[Finding] = ()
+    policy: Policy,
+    scores: Sequence[float | None],
+    findings: Sequence[Finding] = (),
+    votes: Sequence[int | None] = (),
 ) -> StopReason | None:
-    """``scores[-1]`` and ``findings`` are of the response that would be refined next."""
+    """``scores[-1]``, ``findings`` and ``votes`` are of the response that would be refined next."""
     score = scores[-1]
     if policy.feedback_only:
         return "good_enough"
+    good = policy.good_enough is not None and reaches(policy.good_enough, votes or scores[-1:])
     if policy.checks:  # until all of them hold
-        good = policy.good_enough is None or (score or 0) >= policy.good_enough
+        good = good or policy.good_enough is None
         return "checks_passed" if good and all_hold(findings) else None
     if score is None:  # the caller's own feedback, or a model's that has no scores
         return None
-    if policy.good_enough is not None and score >= policy.good_enough:
+    if good:
         return "good_enough"
     if policy.keep == "best" and len(scores) > 1:
         before = scores[-2]
         if before is not None and score <= before:
             return "no_gain"
     return None
+
+
+def reaches(score: int, votes: Sequence[float | None]) -> bool:
+    """Whether most votes give this score or more; void ones do not count."""
+    counted = [vote for vote in votes if vote is not None]
+    return 2 * sum(vote >= score for vote in counted) > len(counted)
 
 
 def after_refinement(responses: Sequence[ResponseText]) -> StopReason | None:
@@ -59,13 +69,13 @@ def after_refinement(responses: Sequence[ResponseText]) -> StopReason | None:
     return "no_change" if last in earlier or not last else None
 
 
-def needs_scoring(policy: Policy, scores: Sequence[int | None]) -> bool:
+def needs_scoring(policy: Policy, scores: Sequence[float | None]) -> bool:
     """Whether the last response still needs a score for the best to be kept."""
     scored = policy.feedback_by == "model"
     return scored and policy.keep == "best" and len(scores) > 1 and scores[-1] is None
 
 
-def kept(keep: Keep, responses: Sequence[ResponseText], scores: Sequence[int | None]) -> int:
+def kept(keep: Keep, responses: Sequence[ResponseText], scores: Sequence[float | None]) -> int:
     """The index of the answer: the last response, or the one that passes most checks and, among
     those, has the best score.
 

@@ -61,6 +61,13 @@ class Feedback:
     weaknesses: str = ""
     suggestions: str = ""
     thought: str = ""
+    votes: tuple[Feedback, ...] = ()  # where several were asked for; those without score are void
+
+    @property
+    def rating(self) -> float | None:
+        """The score, unrounded where it is the mean of votes."""
+        counted = [vote.score for vote in self.votes if vote.score is not None]
+        return sum(counted) / len(counted) if counted else self.score
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class Trace:
     stop_reason: StopReason
     totals: Mapping[Phase, PhaseTotals] = field(default_factory=dict)
     malformed: int = 0  # feedback texts that could not be read, retried ones included
-    failure: str | None = None  # the engine's message, when stop_reason is engine_failure
+    failure: str | None = None  # what the engine said to a call that it failed
     verified: bool = False  # its responses have findings: checks were asked for, if none was found
 
     @property

@@ -90,6 +90,8 @@ def feedback_json(feedback: Feedback, token_ids: bool = False) -> Json:
         "score": feedback.score,
     }
     content |= {"thought": feedback.thought} if feedback.thought else {}
+    if feedback.votes:
+        content["votes"] = [feedback_json(vote, token_ids) for vote in feedback.votes]
     return content | ({"token_ids": list(feedback.token_ids)} if token_ids else {})
 
 
@@ -157,4 +159,5 @@ def _feedback(content: Mapping[str, Any]) -> Feedback:
         weaknesses=content.get("weaknesses", ""),
         suggestions=content.get("suggestions", ""),
         thought=content.get("thought", ""),
+        votes=tuple(map(_feedback, content.get("votes", ()))),
     )

@@ -94,12 +94,18 @@ class RefineUsage(UsageAnswer):
     phases: dict[Phase, PhaseUsage]
 
 
-class FeedbackJson(Exact):
+class VoteJson(Exact):
     text: str
     weaknesses: str
     suggestions: str
     score: int | None
     thought: NotRequired[str]
+
+
+class FeedbackJson(VoteJson):
+    """Of several votes: the text of the one in the middle, and their mean score, rounded."""
+
+    votes: NotRequired[list[VoteJson]]
 
 
 class FindingJson(Exact):
@@ -266,4 +272,5 @@ class FeedbackObject(Head):
     suggestions: str
     score: int | None
     checks: NotRequired[list[FindingJson]]
+    votes: NotRequired[list[VoteJson]]
     usage: RefineUsage

@@ -99,6 +99,7 @@ class FeedbackRequest(Instructed):
     checks: Checks | Literal["auto"] | None = Field(
         None, description="what a program verifies; its findings are the feedback"
     )
+    feedback_votes: Tokens | None = Field(None, description="so many feedbacks, as in refine")
     deadline_ms: Tokens | None = None
     feedback_sampling: PhaseSampling | None = None
 
@@ -107,6 +108,7 @@ class FeedbackRequest(Instructed):
             feedback_by=self.feedback_by,
             critic=self.critic,
             checks=self.checks,
+            feedback_votes=self.feedback_votes,
             deadline_ms=self.deadline_ms,
             feedback_sampling=self.feedback_sampling,
         )

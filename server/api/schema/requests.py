@@ -84,6 +84,11 @@ class RefineOptions(Closed):
         description="constraints that a program verifies on each response, until all of them "
         "hold; docs/checks.md has their kinds; auto: the model reads them out of the instruction",
     )
+    feedback_votes: Tokens | None = Field(
+        default=None,
+        description="so many feedbacks on each response: good enough is what most of them say, "
+        "the score is their mean, the text that of the one in the middle",
+    )
     token_budget: NonNegativeInt | None = Field(
         default=None, description="most completion tokens beyond the first draft"
     )

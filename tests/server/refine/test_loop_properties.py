@@ -40,6 +40,7 @@ policies = st.builds(
     good_enough=st.one_of(st.none(), st.integers(1, 10)),
     keep=st.sampled_from(["best", "last"]),
     drafts=st.integers(1, 3),
+    feedback_votes=st.sampled_from([1, 1, 2, 3]),
     token_budget=st.one_of(st.none(), st.integers(0, 60)),
     seed=st.one_of(st.none(), st.integers(0, 9)),
     draft=samplings,
@@ -115,7 +116,7 @@ def test_usage_adds_up_and_the_budget_holds(case: Case) -> None:
     assert trace.usage.calls == len(engine.history)
     assert trace.usage.prompt_tokens == sum(map(prompt_tokens, engine.history))
     assert 0 <= trace.answer.tokens <= trace.usage.completion_tokens
-    if policy.token_budget is not None and policy.drafts == 1:
+    if policy.token_budget is not None:
         extra = sum(t.usage.completion_tokens for p, t in trace.totals.items() if p != "draft")
         assert extra <= policy.token_budget
 

@@ -19,6 +19,7 @@ from redraft.server.refine.trace import (
 )
 from redraft.server.refine.trace_json import read_trace, record_json, trace_json
 
+VOTES = (Feedback("Hm.", (9,)), Feedback("A lake.", (5,), score=3))
 TRACE = Trace(
     Instruction((Message("system", "Be brief."), Message("user", "A river?", "ann"))),
     drafts=(
@@ -28,7 +29,7 @@ TRACE = Trace(
     picked=1,
     iterations=(
         Iteration(
-            Feedback("A lake.", (5,), score=3, weaknesses="w", suggestions="s"),
+            Feedback("A lake.", (5,), score=3, weaknesses="w", suggestions="s", votes=VOTES),
             ResponseText("The Elbe.", (6, 7), tokens=3),
         ),
         Iteration(Feedback("Good.", (8,), score=9)),
