@@ -34,6 +34,13 @@ def test_the_card_is_what_its_command_writes() -> None:
     assert text_of("README.md") == card.card(ADAPTER)
 
 
+def test_the_readme_of_the_product_says_the_same() -> None:
+    lines = (SHIPPED.parent.parent / "README.md").read_text(encoding="utf-8").splitlines()
+    stated = [line for line in lines if line.endswith(" |") and ", strict |" in line]
+    assert len(stated) == 2
+    assert set(stated) <= set(text_of("README.md").splitlines())
+
+
 def test_the_manifest_says_what_was_measured() -> None:
     assert json.loads(text_of("redraft.json")) == card.with_evaluation(ADAPTER)
 
