@@ -13,7 +13,7 @@ import pytest
 
 from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
-from redraft.server.engine.base import EngineRefused
+from redraft.server.engine.base import EngineRefused, EngineUnavailable
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.model import ServedModel
@@ -84,6 +84,18 @@ def test_what_goes_wrong_behind_is_told_in_front_if_the_operator_says_so(
     assert failed.json()["refine"]["stop_reason"] == "engine_failure"
     assert (words in failed.text) is tells
     assert caplog.text.count(words) >= 2
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_likewise_what_goes_wrong_in_the_middle_of_a_completion(tells: bool) -> None:
+    words = "no GPU on node-17"
+    engine = ScriptedEngine(*LOOP[:2], Fail(EngineUnavailable(words), "It is"))
+    with chained(engine, tells_errors=tells) as (front, _):
+        asked = {"messages": MESSAGES, "refine": {"trace": True}}
+        failed = httpx.post(front.url + CHAT, json=asked, timeout=60)
+    assert failed.json()["refine"]["stop_reason"] == "engine_failure"
+    assert "in the middle of a completion" in failed.text
+    assert (words in failed.text) is tells
 
 
 @pytest.mark.parametrize("stream", [False, True])

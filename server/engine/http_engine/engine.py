@@ -168,7 +168,7 @@ class HttpEngine:
             # An upstream that is lost after the end of a completion takes nothing of it away.
             if answer.finish_reason is None:
                 if answer.begun and isinstance(failure, Retryable):
-                    raise EngineUnavailable(str(failure)) from failure
+                    raise EngineUnavailable(failure.message, failure.detail) from failure
                 raise
         rest = answer.rest()
         usage = answer.usage(len(prompt.ids) if isinstance(prompt, Tokens) else 0)
