@@ -25,7 +25,7 @@ COMMANDS = CommandTable(
         "compute": "right answers against tokens: refining, re-ranking, voting",
         "pilot": "whether a model should refine on given work, and how often",
         "experiments": "the paper's experiments and the open questions",
-        "workbench": "the shipped model through the API, and its model card",
+        "workbench": "redraft-workbench through the API, and its model card",
         "winrate": "AlpacaEval 2.0: answers, a judge, win rates, comparisons",
         "tasks": "GSM8K, BBH and TyDiQA through lm-evaluation-harness",
         "ifeval": "IFEval, and other constraints that programs verify",

@@ -2,7 +2,7 @@
 
     locust -f clients/locustfile.py --headless -u 8 -r 8 -t 30s -H http://127.0.0.1:8000
 
-The instructions are of kinds the shipped model was trained on; a long chat has several earlier
+The instructions are of kinds that redraft-workbench was trained on; a long chat has several earlier
 turns. The API key comes from OPENAI_API_KEY. A stream counts as one request, with rows of its own
 for its first text and for the first text of its answer. ``--tags direct``, ``refine`` or
 ``stream`` runs one kind alone. locust comes with: redraft install bench

@@ -1,4 +1,4 @@
-"""The shipped model, measured through the server's API, and its model card."""
+"""The shipped redraft-workbench, measured through the server's API, and its model card."""
 
 from __future__ import annotations
 

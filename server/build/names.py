@@ -1,7 +1,8 @@
 """Which model a name stands for, and where its files are: the one place that reads such names.
 
 a directory          as it is
-redraft-workbench    a shipped model or adapter; without a name the default
+redraft-workbench    a shipped model or adapter
+no name              the shipped one that is the default
 smollm2              an alias: made once, in redraft's own cache
 OWNER/NAME           a model of the hub, in the hub's cache; OWNER/NAME@REVISION
 """
