@@ -27,7 +27,7 @@ from itertools import islice, product
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.peers import PeerOptions, peers
-from redraft.benchmarks.load.systems import SYSTEMS, System
+from redraft.benchmarks.load.systems import SYSTEMS, WITHOUT_ITERATIONS, System
 from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing
 from redraft.benchmarks.load.usage import Running
 from redraft.benchmarks.load.workload import arrivals, prompts
@@ -107,8 +107,7 @@ def turns(
     """The order of batches. Every repeat goes through all cells, which spreads slow phases of the
     machine over them; within a cell another system is first in each repeat."""
     for repeat, cell in product(range(repeats), cells):
-        # optillm has no iterations; it is compared with one iteration only.
-        fitting = [s for s in systems if s.name != "optillm" or cell.iterations == 1]
+        fitting = [s for s in systems if cell.iterations == 1 or s.name not in WITHOUT_ITERATIONS]
         first = repeat % max(1, len(fitting))
         for system in (*fitting[first:], *fitting[:first]):
             yield repeat, cell, system

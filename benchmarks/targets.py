@@ -1,16 +1,16 @@
 """Every performance target beside what is measured here, met or missed.
 
-    redraft bench targets --out runs/targets              # all of it: about 65 minutes
+    redraft bench targets --out runs/targets              # all of it: about 70 minutes
     redraft bench targets --out runs/targets --steps large report
 
 Makes models whose phases are equally long, of 5 and of 114 million parameters, and measures them:
 the small one in every setting; both, where the targets are, against one uninterrupted generation
-and against the peers; the large one also with refinements that repeat most of their drafts and are
-guessed from them; then the guessing and the server alone, and memory for ten minutes. Each step is
-a measurement of its own with its result, samples and plots in a folder of its own; a step whose
-result is there is not run again. The machine should do nothing else: two processor cores are
-enough. The exit code says only whether everything was measured; a target that is missed is a figure
-like any other.
+and against the peers, one of which merges several drafts; the large one also with refinements that
+repeat most of their drafts and are guessed from them; then the guessing and the server alone, and
+memory for ten minutes. Each step is a measurement of its own with its result, samples and plots in
+a folder of its own; a step whose result is there is not run again. The machine should do nothing
+else: two processor cores are enough. The exit code says only whether everything was measured; a
+target that is missed is a figure like any other.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def steps() -> dict[str, TargetStep]:
     # A difference of a few percent shows in many short turns, not in few long ones.
     floor: Changes = {**REFINED_ONCE, "systems": FLOOR, "concurrency": (1, 32)}
     small: Changes = {**REFINED_ONCE, "systems": (*PEERS, "optillm"), "requests": 4, "repeats": 6}
+    fusion: Changes = {**REFINED_ONCE, "systems": ("candidates", "fusion"), "requests": 2}
     of_large: Changes = {**REFINED_ONCE, "requests": 1, "kv_cache_mib": 1024}  # 32 need 700 MiB
     large = {**of_large, "concurrency": (32,), "repeats": 6}
     kept = {"systems": ("redraft", "client-chat"), "serve_options": "--speculate draft"}
@@ -80,6 +81,7 @@ def steps() -> dict[str, TargetStep]:
         "floor-small": _latency("floor-small", "small", {**floor, "requests": 2, "repeats": 20}),
         "floor-large": _latency("floor-large", "large", {**floor, **of_large, "repeats": 8}),
         "small": _latency("small", "small", small),
+        "fusion": _latency("fusion", "small", {**fusion, "concurrency": (1, 32), "repeats": 6}),
         "large": _latency("large", "large", {**large, "systems": PEERS}),
         "kept": _latency("kept", "kept", {**large, **kept}),
         "open": TargetStep("latency-open", "latency", latency.run, _open_loop),

@@ -16,9 +16,11 @@ from redraft.server.options import ConfigError, option
 
 UPSTREAM = {
     "redraft": "redraft",
+    "candidates": "redraft",
     "floor": "redraft",
     "client-loop": "vllm",
     "client-chat": "vllm",
+    "fusion": "vllm",
     "optillm": "optillm",
 }
 

@@ -7,9 +7,10 @@ and ``SystemName``, and a case in tests/benchmarks/test_latency.py.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from redraft.benchmarks.load.endpoint import CallFailed, Session
 from redraft.benchmarks.load.timing import Load, Timing
@@ -17,6 +18,8 @@ from redraft.server.refine.requests import Requests
 
 Messages = list[dict[str, str]]
 
+# Compared with one iteration alone: they have none of their own.
+WITHOUT_ITERATIONS = ("candidates", "fusion", "optillm")
 # A loop that ends for one of these did what it was asked; for any other, it was cut off.
 DECIDED = ("max_iterations", "good_enough", "no_change", "no_gain")
 # In a line each: the least that a client can ask in words.
@@ -24,6 +27,8 @@ SHORT_FEEDBACK_REQUEST = (
     "Give feedback on this answer: weaknesses, suggestions, overall score of 10."
 )
 SHORT_REFINEMENT_REQUEST = "Write the answer again, improved by this feedback. Only the answer."
+MERGE_REQUEST = "Write one answer from the best of these answers. Only the answer."
+PANEL = 3  # drafts of one answer, where several are combined
 
 
 def message(role: str, content: str) -> dict[str, str]:
@@ -104,6 +109,8 @@ class RefiningServer(System):
 
     name = "redraft"
 
+    more: ClassVar[dict[str, Any]] = {}  # refine options
+
     async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
         body = {
             "messages": [message("user", instruction)],
@@ -113,6 +120,7 @@ class RefiningServer(System):
                 "keep": "last",
                 "feedback_sampling": self._sampling,
                 "refinement": self._sampling,
+                **self.more,
             },
         }
         call = await self._stream("chat/completions", body, due)
@@ -122,6 +130,13 @@ class RefiningServer(System):
             )
         used = call.refine.get("usage") or {}
         return call.timing({phase: float(spent["seconds"]) for phase, spent in used.items()})
+
+
+class CombiningServer(RefiningServer):
+    """The same request for one answer from several drafts, the first of which is streamed."""
+
+    name = "candidates"
+    more: ClassVar = {"drafts": PANEL, "combine": "candidates", "feedback_by": "off"}
 
 
 class Floor(System):
@@ -138,7 +153,17 @@ class Floor(System):
         return timing
 
 
-class _ClientSideLoop(System):
+class _Caller(System):
+    """Makes calls of a plain server."""
+
+    async def _call(self, messages: Messages, due: float) -> Streamed:
+        body = {"messages": messages, **self._sampling, "ignore_eos": True}
+        call = await self._stream("chat/completions", body, due)
+        call.finish()
+        return call
+
+
+class _ClientSideLoop(_Caller):
     """Self-Refine written by the client over a plain server: a streamed call for each phase.
 
     Each iteration starts from the last response, as in Redraft; Self-Refine itself (Madaan et al.
@@ -175,12 +200,6 @@ class _ClientSideLoop(System):
             phases=phases,
         )
 
-    async def _call(self, messages: Messages, due: float) -> Streamed:
-        body = {"messages": messages, **self._sampling, "ignore_eos": True}
-        call = await self._stream("chat/completions", body, due)
-        call.finish()
-        return call
-
 
 class ClientLoop(_ClientSideLoop):
     """A separate prompt for each phase, as published: the request of the paper's Table 1, which
@@ -215,6 +234,35 @@ class ClientChat(_ClientSideLoop):
         return [*begun, message("assistant", feedback), message("user", SHORT_REFINEMENT_REQUEST)]
 
 
+class Fusion(_Caller):
+    """Answers merged by a client, as the routers that sell it do: several drafts side by side over
+    a plain server, collected whole, then one request that quotes them, whose answer is streamed.
+    It generates as much as ``candidates``."""
+
+    name = "fusion"
+
+    async def answer(self, instruction: str, iterations: int, due: float) -> Timing:
+        asked = [message("user", instruction)]
+        drafts = await asyncio.gather(*(self._call(asked, due) for _ in range(PANEL)))
+        quoted = "\n\n".join(f"Answer {n}:\n{each.text}" for n, each in enumerate(drafts, 1))
+        merged = await self._call(
+            [message("user", f"{instruction}\n\n{quoted}\n\n{MERGE_REQUEST}")], due
+        )
+        calls = [*drafts, merged]
+        return Timing(
+            first_token_s=merged.first - due,  # of the drafts, its caller sees nothing
+            first_answer_s=merged.first_answer - due,
+            total_s=merged.last - due,
+            tokens=sum(call.completion_tokens for call in calls),
+            prompt_tokens=sum(call.prompt_tokens for call in calls),
+            cached_tokens=sum(call.cached_tokens for call in calls),
+            phases={
+                "draft": max(each.seconds for each in drafts),
+                "refinement": merged.seconds,
+            },
+        )
+
+
 class Optillm(System):
     """optillm's mixture of agents, its nearest approach: three drafts, feedback on them, an answer
     made from both. It has no iterations and generates five texts where one iteration of Redraft
@@ -230,11 +278,15 @@ class Optillm(System):
         return call.timing({}, tokens=5 * self._load.phase_tokens)
 
 
-SystemName = Literal["redraft", "floor", "client-loop", "client-chat", "optillm"]
+SystemName = Literal[
+    "redraft", "candidates", "floor", "client-loop", "client-chat", "fusion", "optillm"
+]
 SYSTEMS: dict[str, type[System]] = {
     "redraft": RefiningServer,
+    "candidates": CombiningServer,
     "floor": Floor,
     "client-loop": ClientLoop,
     "client-chat": ClientChat,
+    "fusion": Fusion,
     "optillm": Optillm,
 }

@@ -90,6 +90,10 @@ class Batch:
         return median_interval([timing.first_token_s for timing in self.timings]).estimate
 
     @property
+    def answer_s(self) -> float:
+        return median_interval([timing.total_s for timing in self.timings]).estimate
+
+    @property
     def tokens(self) -> int:
         return sum(timing.tokens for timing in self.timings)
 

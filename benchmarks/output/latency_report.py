@@ -14,6 +14,8 @@ from redraft.benchmarks.output.results import Cell, Result, Table, publish
 from redraft.benchmarks.stats.intervals import MEDIANS, NOTHING, Interval, median_interval
 
 OURS = "redraft"
+# Ours with which a system is compared, where it is not a loop's.
+COUNTERPARTS = {"fusion": "candidates"}
 SETTING = ("prompt", "iterations", "at once")
 PHASES = ("draft", "feedback", "refinement")
 
@@ -89,12 +91,16 @@ def _grouped(cells: Sequence[LoadCell], batches: Sequence[Batch]) -> Sequence[Ce
 
 def against(measured: Sequence[CellBatches]) -> dict[str, dict[str, Interval]]:
     """The ratios of one cell by other system: our time per token over theirs, our answers a
-    second over theirs, their time to the first token over ours."""
+    second over theirs, their time to the first token and to the answer over ours."""
     systems = {each.system: each.batches for each in measured}
-    ours = systems.pop(OURS, ())
+    pairs = {
+        system: (systems.get(COUNTERPARTS.get(system, OURS), ()), theirs)
+        for system, theirs in systems.items()
+        if system not in (OURS, *COUNTERPARTS.values())
+    }
     return {
         system: _compared(ours, theirs)
-        for system, theirs in systems.items()
+        for system, (ours, theirs) in pairs.items()
         if len(theirs) == len(ours)
     }
 
@@ -108,6 +114,9 @@ def _compared(ours: Sequence[Batch], theirs: Sequence[Batch]) -> dict[str, Inter
         "answers_per_s": ours_over_theirs(lambda batch: batch.answers_per_s),
         "their_first_token": ratio(
             [batch.first_token_s for batch in theirs], [batch.first_token_s for batch in ours]
+        ),
+        "their_answer": ratio(
+            [batch.answer_s for batch in theirs], [batch.answer_s for batch in ours]
         ),
         "cpu_per_token": ours_over_theirs(lambda batch: batch.cpu_per_token),
         "server_cpu_per_token": ours_over_theirs(lambda batch: batch.server_cpu_per_token),
@@ -135,7 +144,8 @@ def _ratios(
         for system, compared in ratios[cell.name].items():
             rows.append((*cell.columns, system, *map(_digits, compared.values())))
     figures: tuple[str, ...] = ("our time per token / theirs", "our answers per s / theirs")
-    figures += ("their first token / ours", "our CPU per token / theirs", "without the engine")
+    figures += ("their first token / ours", "their whole answer / ours")
+    figures += ("our CPU per token / theirs", "without the engine")
     note = f"Ratios of batches of the same repeat, over repeats. {MEDIANS}"
     columns = (*SETTING, "against", *figures)
     return Table("Redraft against the others", columns, tuple(rows), note)

@@ -179,6 +179,20 @@ TARGETS: tuple[Target, ...] = (
         compared("optillm", "their_first_token", MANY),
     ),
     _at_least(
+        10.0,
+        "time to the first token, a buffered fusion loop's over vLLM / that of combined drafts",
+        f"small model, {MANY} at once",
+        "latency-fusion",
+        compared("fusion", "their_first_token", MANY),
+    ),
+    _at_least(
+        1.0,
+        "time to the answer, a buffered fusion loop's over vLLM / that of combined drafts",
+        f"small model, {MANY} at once",
+        "latency-fusion",
+        compared("fusion", "their_answer", MANY),
+    ),
+    _at_least(
         500.0,
         "direct requests per second of processor time",
         "an engine that takes no time",

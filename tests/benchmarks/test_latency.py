@@ -22,6 +22,7 @@ from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
 from redraft.benchmarks.load.systems import SYSTEMS, ClientChat, ClientLoop, message
 from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing, goodput, ratio, summarise
 from redraft.benchmarks.load.workload import arrivals, prompts
+from redraft.benchmarks.output.latency_report import CellBatches, against
 from redraft.benchmarks.phased_model import ASSISTANT, END, FEEDBACK, REFINEMENT, successors
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
@@ -90,6 +91,36 @@ def test_a_client_side_loop_makes_a_call_for_each_phase(served: Served, system: 
     assert result.tokens == 5 * 50
     assert result.first_token_s < result.first_answer_s
     assert set(result.phases) == {"draft", "feedback", "refinement"}
+
+
+def test_drafts_are_combined_in_one_request(served: Served) -> None:
+    before = next(number)
+    result = answer(served, "candidates", iterations=1)
+    assert next(number) - before - 1 == 4
+    assert result.phases.keys() == {"draft", "refinement"}
+    assert 0 < result.first_token_s <= result.first_answer_s <= result.total_s
+
+
+def test_a_fusion_loop_generates_as_much_and_shows_its_answer_alone(served: Served) -> None:
+    before = next(number)
+    result = answer(served, "fusion", iterations=1, model="scripted:direct")
+    assert next(number) - before - 1 == 4
+    assert result.tokens == 4 * 50
+    assert result.first_token_s == result.first_answer_s > result.phases["draft"]
+
+
+def test_a_fusion_loop_is_compared_with_combined_drafts() -> None:
+    cell = LoadCell(10, 1, 1)
+    seconds = {"redraft": 1.0, "candidates": 2.0, "fusion": 6.0, "floor": 3.0}
+    measured = [
+        CellBatches(cell, name, [one], summarise([one]))
+        for name, s in seconds.items()
+        for one in [Batch(name, cell.name, 0, s, (Timing(s, s, s, 10),))]
+    ]
+    ratios = against(measured)
+    assert ratios.keys() == {"fusion", "floor"}
+    assert ratios["fusion"]["their_answer"].estimate == 3.0
+    assert ratios["floor"]["their_first_token"].estimate == 3.0
 
 
 def test_one_chat_goes_on_from_what_was_sent_and_own_prompts_begin_anew() -> None:
