@@ -18,6 +18,10 @@ def taken() -> list[Kind]:
     return [Kind("words", lambda _: "words", _polite, {}, "", "")]
 
 
+def twice() -> list[Kind]:
+    return [*checks(), *checks()[:1]]
+
+
 def other() -> list[str]:
     return ["words"]
 

@@ -29,8 +29,11 @@ def load(name: str) -> tuple[str, ...]:
             raise ValueError(f"{name} gives {kind!r}, expected a Kind of redraft's checks")
         if kind.name in KINDS:
             raise ValueError(f"{name} gives a check {kind.name!r}, and there is one of that name")
+    names = [kind.name for kind in kinds]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{name} gives two checks of one name: {', '.join(twice)}")
     KINDS.update({kind.name: replace(kind, verify=_guarded(kind)) for kind in kinds})
-    return tuple(kind.name for kind in kinds)
+    return tuple(names)
 
 
 def _kinds(name: str) -> list[Kind]:
