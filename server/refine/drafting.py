@@ -37,6 +37,7 @@ class Drafting:
         """The draft as it is written, or ``response`` in its place."""
         if response is not None:
             self.drafts = [Candidate(await self._verifying.verified(ResponseText(response)))]
+            self.stopped = self._verifying.stopped
             yield DraftDone(self.drafts[0])
             return
         if self._policy.drafts > 1:
@@ -53,6 +54,7 @@ class Drafting:
             if not (self._phases.written.text or self._phases.written.tool_calls):
                 return
         self.drafts = [Candidate(await self._verifying.verified(self._phases.written))]
+        self.stopped = self.stopped or self._verifying.stopped
         if self.stopped is None and self._phases.written.tool_calls:
             self.stopped = "tool_calls"
         yield DraftDone(self.drafts[0])
@@ -106,6 +108,9 @@ class Drafting:
         if response.tool_calls:
             return index, Candidate(response)
         response = await self._verifying.verified(response)
+        if self._verifying.stopped:
+            self.stopped = self._verifying.stopped
+            return index, Candidate(response)
         if self._policy.feedback_by != "model":
             by_checks = self._policy.feedback_by == "checks"
             return index, Candidate(response, feedback_of(response.findings) if by_checks else None)
