@@ -22,6 +22,10 @@ def twice() -> list[Kind]:
     return [*checks(), *checks()[:1]]
 
 
+def failing() -> list[Kind]:
+    raise KeyError("no such word")
+
+
 def other() -> list[str]:
     return ["words"]
 
