@@ -61,7 +61,8 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     fields.check(body)
     fields.warn_of_unknown(context.request, body)
     instruction.check_length(body.messages, config)
-    options = chat_options.options_of(body, service.model.engine, decide.told_effort(body, config))
+    told = decide.told_effort(body, config)
+    options = chat_options.options_of(body, service.model.engine, told)
     requested = decide.requested_by(body, service, config)
     requested = replace(requested, total_tokens=body.max_completion_tokens)
     decision = decide.decide(requested, service, config)
@@ -72,7 +73,7 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     if field is not None:
         if decision.policy.refines:
             raise unsupported.refused(field, decision.model.name)
-        return await forward(context.request, service, config, context.client, decision, field)
+        return await forward(context, decision, field, told)
     brief = Brief(instruction.of_chat(body.messages, options), feedback=decision.feedback)
     job = decision.job("chat", brief, context, live=bool(body.stream))
     jobs = choices.jobs_of(job, body.n)

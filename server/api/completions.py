@@ -54,7 +54,7 @@ async def completions(body: CompletionRequest, context: ContextDep) -> Response:
     if field := _needs_direct(body, decision):
         if decision.policy.refines:
             raise unsupported.refused(field, decision.model.name)
-        return await forward(context.request, service, config, context.client, decision, field)
+        return await forward(context, decision, field)
     with instruction.came_in("prompt"):
         job = await _job(body, context, decision)
         jobs = choices.jobs_of(job, body.n)

@@ -58,7 +58,7 @@ def check_consistent(
         raise _refused(at, name, "has no effect without iterations; allow max_iterations of 1")
     if options.feedback is not None and source.by == "off":
         raise _refused(at, "feedback", "is given, and feedback_by is 'off'; leave one of them out")
-    _check_votes(at, source, policy)
+    _check_votes(at, options, source, policy)
     if policy.combine == "candidates" and policy.max_iterations == 0:
         raise _refused(at, "combine", "has no effect without iterations; allow max_iterations of 1")
     for name in ("draft", "refinement"):
@@ -68,11 +68,14 @@ def check_consistent(
             raise _refused(at, name, f"min_tokens is {low}, more than max_tokens {high}")
 
 
-def _check_votes(at: str, source: FeedbackSource, policy: Policy) -> None:
+def _check_votes(at: str, options: RefineOptions, source: FeedbackSource, policy: Policy) -> None:
     if policy.feedback_votes == 1:
         return
     if source.by != "model":
         message = f"above 1 is about a model's feedback, and feedback_by is {source.by!r}"
+        raise _refused(at, "feedback_votes", message)
+    if options.feedback_votes is not None and not policy.refines:
+        message = "above 1 has no effect without iterations; allow max_iterations of 1"
         raise _refused(at, "feedback_votes", message)
     if policy.feedback.temperature == 0:
         message = "above 1 needs a temperature above 0 in feedback_sampling, or all votes are equal"

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from redraft.server.api import unsupported
 from redraft.server.api.decide import Decision
+from redraft.server.api.depends import Context
 from redraft.server.api.errors import ApiError, invalid
 from redraft.server.api.sse import HEADERS, ClientStream, Connected, data, failed, failure_of
 from redraft.server.config import ServerConfig
@@ -39,19 +40,17 @@ LEAVING_S = 2.0  # for the layer to stop when it is told that its client has lef
 
 
 async def forward(
-    request: Request,
-    service: Service,
-    settings: ServerConfig,
-    client: str,
-    decision: Decision,
-    needed_by: str,
+    context: Context, decision: Decision, needed_by: str, effort: str | None = None
 ) -> Response:
-    """The answer of the engine's own application; ``needed_by`` is the field that needs it."""
+    """The answer of the engine's own application; ``needed_by`` is the field that needs it.
+    ``effort``: what the model itself is told about how much to think."""
     if decision.model.direct is None:
         raise unsupported.no_layer(needed_by)
-    payload = {k: v for k, v in (await request.json()).items() if k not in OURS}
+    payload = {k: v for k, v in (await context.request.json()).items() if k not in OURS}
     payload["model"] = decision.model.direct_name
-    return Forwarded(service, settings, client, decision, payload)
+    if effort is not None:
+        payload["reasoning_effort"] = effort
+    return Forwarded(context.service, context.config, context.client, decision, payload)
 
 
 class Forwarded(Response):

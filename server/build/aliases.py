@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from redraft.server.build.fetching import Fetching, free_disk, size
 from redraft.server.engine.base import EngineError
 
 CONVERTER = 2  # another number makes every model again
+INDEX_S = 60
 WAIT_S = 0.2
 
 
@@ -84,6 +86,22 @@ def check_reader(alias: Alias) -> None:
             f"{alias.name} is made with the library gguf, which is not installed; run: redraft "
             f"install cpu (with an NVIDIA GPU: redraft install cuda)"
         ) from error
+
+
+def check_index(alias: Alias) -> None:
+    """Raise where pip finds no wheel of it; nothing is downloaded."""
+    name, _, version = alias.requirement.partition("==")
+    command = python_module("pip", "index", "versions", "--disable-pip-version-check", name)
+    try:
+        asked = subprocess.run(
+            command, capture_output=True, text=True, timeout=INDEX_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EngineError(_explained(alias, "timed out")) from error
+    if "No module named pip" in asked.stderr:
+        raise EngineError(_explained(alias, asked.stderr))
+    if version not in re.findall(r"[\w.]+", asked.stdout):
+        raise EngineError(_explained(alias, "from versions: none"))
 
 
 def fetch(alias: Alias, cache: Path, fetching: Fetching) -> Path:

@@ -20,6 +20,7 @@ from redraft.server.build.requests import requests_of
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
+from redraft.server.engine.http_engine.critic_address import CriticAddress
 from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
 from redraft.server.engine.vllm_engine.arguments import words_of
 from redraft.server.model import ServedModel
@@ -59,10 +60,8 @@ async def build(config: ServerConfig, progress: Progress) -> Engines:
     requests = requests_of(config)
     async with AsyncExitStack() as started:
         critics = {}
-        key = read_key(config.critic_key, config.critic_key_file)
         for critic in config.critics:
-            address = upstream_at(config, critic.url, critic.model, key)
-            engine: Engine = await _connect(dataclasses.replace(address, name=critic.name))
+            engine = await connect_critic(config, critic)
             started.push_async_callback(engine.close)
             critics[critic.name] = ServedModel(engine, requests=requests)
             progress(f"critic {critic.name!r} is {engine.model}")
@@ -181,6 +180,12 @@ def upstream_at(config: ServerConfig, url: str, model: str, key: str) -> Upstrea
         retries=config.upstream_retries,
         tells_errors=config.upstream_errors,
     )
+
+
+async def connect_critic(config: ServerConfig, critic: CriticAddress) -> Engine:
+    key = read_key(config.critic_key, config.critic_key_file)
+    address = upstream_at(config, critic.url, critic.model, key)
+    return await _connect(dataclasses.replace(address, name=critic.name))
 
 
 async def _connect(address: Upstream) -> Engine:

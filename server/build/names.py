@@ -69,6 +69,7 @@ def look(name: str, cache: str, fetching: Fetching, *, on_cpu: bool = True) -> M
         if alias.is_made(folder):
             return ModelFiles(alias.directory(folder), name)
         aliases.check_reader(alias)
+        aliases.check_index(alias)
         return ModelFiles(alias.directory(folder), name, bytes_to_come=alias.wheel_bytes)
     hub_name = _hub_name(name)
     most = memory.whole_bytes() if on_cpu else None

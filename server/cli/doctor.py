@@ -13,7 +13,7 @@ import asyncio
 import dataclasses
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from redraft.server.build.engines import vllm_settings
 from redraft.server.build.fetching import Fetching
 from redraft.server.build.names import ModelFiles
 from redraft.server.cli.adapters import adapter_findings
+from redraft.server.cli.beside import beside_findings
 from redraft.server.cli.diagnosis import Diagnosis, page
 from redraft.server.cli.fitness import model_findings
 from redraft.server.cli.machine import machine_findings, version_of
@@ -52,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"redraft doctor: {error}", file=sys.stderr)
         return 2
     machine = list(machine_findings(config))
-    model = list(_model(config))
+    name, model = _model(config)
+    model += beside_findings(config)
     wrong = [finding for finding in (*machine, *model) if finding.wrong]
-    name = config.model or (names.DEFAULT if config.engine == "vllm" else config.engine)
     if config.json:
         report = {
             "model": name,
@@ -70,23 +71,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _model(config: ServerConfig) -> Iterator[Diagnosis]:
-    try:
-        if config.engine != "vllm":
-            yield from asyncio.run(_elsewhere(config))
-            return
-        on_cpu = version_of("vllm") is None or start.on_cpu()
-        to_come: dict[Path, int] = {}
+def _model(config: ServerConfig) -> tuple[str, list[Diagnosis]]:
+    """The name of what is served, and what is found about it."""
+    if config.engine != "vllm":
+        return config.engine, list(_in_findings(lambda: asyncio.run(_elsewhere(config))))
+    on_cpu = version_of("vllm") is None or start.on_cpu()
+    to_come: dict[Path, int] = {}
+    served = config.model or names.DEFAULT
+    said: list[str] = []
 
-        def look(name: str) -> ModelFiles:
-            files = names.look(name, config.cache_dir, Fetching(_quiet), on_cpu=on_cpu)
-            to_come[files.directory.resolve()] = files.bytes_to_come
-            return files
+    def look(name: str) -> ModelFiles:
+        files = names.look(name, config.cache_dir, Fetching(said.append), on_cpu=on_cpu)
+        to_come[files.directory.resolve()] = files.bytes_to_come
+        return files
 
-        async def find(name: str) -> ModelFiles:
-            return look(name)
+    async def find(name: str) -> ModelFiles:
+        return look(name)
 
+    def findings() -> Iterator[Diagnosis]:
+        nonlocal served
         files = look(config.model)
+        if not config.model and files.name != names.DEFAULT:
+            served = files.name
+            yield _instead(said)
         try:
             lineup = asyncio.run(adapters.read(config, files, find))
         except ManifestError:
@@ -98,6 +105,15 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
         if (base := lineup.base) is not None:
             yield from model_findings(base, config, vllm_settings(config, base), on_cpu)
             yield from adapter_findings(lineup, base.directory, to_come)
+
+    found = list(_in_findings(findings))
+    return served, found
+
+
+def _in_findings(look: Callable[[], Iterable[Diagnosis]]) -> Iterator[Diagnosis]:
+    """What it finds; an error is the last of it."""
+    try:
+        yield from look()
     except (ConfigError, EngineError, ManifestError) as error:
         yield Diagnosis.of_error("model", error)
     except ModuleNotFoundError as error:
@@ -105,9 +121,18 @@ def _model(config: ServerConfig) -> Iterator[Diagnosis]:
         yield Diagnosis("model", missing, "run: redraft install cpu", wrong=True)
 
 
+def _instead(said: Sequence[str]) -> Diagnosis:
+    """Why another model than the default is served; what to do comes after the semicolon."""
+    why, _, remedy = said[-1].partition("; ")
+    return Diagnosis("served", why, remedy)
+
+
 async def _elsewhere(config: ServerConfig) -> list[Diagnosis]:
     """An engine that runs elsewhere is asked what it has."""
-    engines = await build(config, _quiet)
+    alone = dataclasses.replace(
+        config, checks=(), critic=(), feedback_request="", refinement_request=""
+    )
+    engines = await build(alone, _quiet)
     try:
         engine = engines.model.engine
         window = f"{engine.window} tokens" if engine.window else "unknown"
@@ -116,7 +141,6 @@ async def _elsewhere(config: ServerConfig) -> list[Diagnosis]:
             Diagnosis("model", engine.model),
             Diagnosis("window", window),
             Diagnosis("phases", f"{tokens}; style {engines.model.style}"),
-            *(Diagnosis("critic", name) for name in engines.critics),
         ]
     finally:
         await engines.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 from redraft.server.build.fetching import size
@@ -14,12 +13,14 @@ from redraft.server.cli.machine import installed
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine import VllmSettings, memory
+from redraft.server.engine.vllm_engine.arguments import chat_template
+from redraft.server.engine.vllm_engine.families import parsers
 from redraft.server.engine.vllm_engine.settings import (
     check_model_directory,
     weight_bytes,
     what_is_missing,
 )
-from redraft.server.engine.vllm_engine.start import parsers, unknown_architectures
+from redraft.server.engine.vllm_engine.start import unknown_architectures
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest, ManifestError
 
@@ -124,22 +125,12 @@ def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -
 
 def _templates(files: ModelFiles, settings: VllmSettings) -> Iterator[Diagnosis]:
     try:
-        chosen = _chosen_template(settings.extra_args)
+        chosen = chat_template(settings.extra_args)
     except OSError as error:
         text, remedy = f"cannot read {error.filename}: {error.strerror}", "name a file with one"
         yield Diagnosis("template", text, remedy, wrong=True)
     else:
         yield from template_findings(files.directory, chosen)
-
-
-def _chosen_template(engine_args: Iterable[str]) -> str | None:
-    """The text of the file that an argument of vLLM names, in any form vLLM takes."""
-    words = iter(engine_args)
-    for word in words:
-        name, equals, file = word.partition("=")
-        if name.replace("_", "-") == "--chat-template":
-            return Path(file if equals else next(words, "")).read_text(encoding="utf-8")
-    return None
 
 
 def _parsers(settings: VllmSettings) -> Iterator[Diagnosis]:

@@ -95,6 +95,10 @@ class Chat:
         """Whether it is words that ask for words."""
         return self.options == PLAIN and all(message.wire is None for message in self.messages)
 
+    @property
+    def has_media(self) -> bool:
+        return any(message.has_media for message in self.messages)
+
 
 Prompt = Tokens | Chat
 

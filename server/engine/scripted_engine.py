@@ -162,9 +162,10 @@ class ScriptedEngine:
                 return
             written.ids.append(token)
             released = written.stop.push(word, (token,))
-            if released.text:
+            entries = logprobs(word, sampling)  # at once, as vLLM's, though text is withheld
+            if released.text or entries:
                 chunk = self._chunk(released.text, released.token_ids)
-                yield replace(chunk, logprobs=logprobs(word, sampling))
+                yield replace(chunk, logprobs=entries)
             if released.fragment:
                 yield self._chunk(released.fragment, self._words.encode(released.fragment))
             if written.stop.found:

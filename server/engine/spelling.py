@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from redraft.server.engine import strict_json
 from redraft.server.engine.base import ChatOptions, EngineRefused, Json, Message
 
 Change = Callable[[str], str]
@@ -97,7 +98,7 @@ def _member(key: str, value: Any, change: Change) -> Any:
     if key != "arguments" or not isinstance(value, str):
         return _changed(value, change)
     try:
-        arguments = json.loads(value)
+        arguments = strict_json.loads(value)
     except ValueError:  # a model may have written no JSON
         return change(value)
     after = _changed(arguments, change)

@@ -148,6 +148,9 @@ class Candidates:
         if not response.tool_calls:
             response = await self._verifying.verified(response)
         self._written[index] = Candidate(response)
+        if self._verifying.stopped:
+            self._stops.append(self._verifying.stopped)
+            return
         feedback: Feedback | None = None
         if response.tool_calls or self._policy.feedback_by == "off":
             return

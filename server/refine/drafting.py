@@ -33,6 +33,7 @@ class Drafting:
         """The draft as it is written, or ``response`` in its place."""
         if response is not None:
             self.drafts = [Candidate(await self._verifying.verified(ResponseText(response)))]
+            self.stopped = self._verifying.stopped
             yield DraftDone(self.drafts[0])
             return
         if self._policy.drafts > 1:
@@ -49,6 +50,7 @@ class Drafting:
             if not (self._phases.written.text or self._phases.written.tool_calls):
                 return
         self.drafts = [Candidate(await self._verifying.verified(self._phases.written))]
+        self.stopped = self.stopped or self._verifying.stopped
         if self.stopped is None and self._phases.written.tool_calls:
             self.stopped = "tool_calls"
         yield DraftDone(self.drafts[0])

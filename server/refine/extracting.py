@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 from redraft.server.engine.base import Chat, Constraint, Engine, Message, PromptTooLong, Sampling
+from redraft.server.engine.strict_json import refuse
 from redraft.server.refine.asking import Ask, instruction_text
 from redraft.server.refine.checks import KINDS, Check, CheckError, read_check, says
 from redraft.server.refine.checks.schema import NOT_READ, extraction_schema
@@ -75,7 +76,7 @@ def read(text: str) -> tuple[Check, ...]:
 
 def _objects(text: str) -> list[object]:
     """The elements of the list "checks"; those before the cut when the text was cut short."""
-    decoder, contents = json.JSONDecoder(strict=False), []
+    decoder, contents = json.JSONDecoder(strict=False, parse_constant=refuse), []
     at = text.find("[") + 1
     while at and (start := text.find("{", at)) >= 0:
         try:

@@ -37,7 +37,7 @@ async def prompt_tokens(engine: Engine, prompt: Prompt) -> int:
     """How long a prompt is; 0 where only the engine knows."""
     if isinstance(prompt, Tokens):
         return len(prompt.ids)
-    if not engine.has_tokens or any(message.has_media for message in prompt.messages):
+    if not engine.has_tokens or prompt.has_media:
         return 0
     with suppress(EngineError):  # where the engine is elsewhere; a count is not worth a failure
         return len(await engine.encode_chat(prompt.messages, prompt.options))

@@ -87,13 +87,12 @@ async def refine(
     ``live``: the answer is streamed, so the deltas of a refinement that nothing can follow are
     part of it, and it stays the answer even when it is cut short. ``totals`` is filled while the
     loop runs, so that its cost is known even if it is cancelled."""
-    phases = Phases(
-        policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
-    )
+    interrupt = interrupt or Interrupt()
+    phases = Phases(policy, interrupt, request_id, totals=totals, traceparent=traceparent)
     critic = critic or asker
     if policy.extract_checks:
         policy = await with_extracted(policy, asker.engine, phases, brief.instruction)
-    verifying = Verifying(policy.checks, brief.instruction)
+    verifying = Verifying(policy.checks, brief.instruction, interrupt)
     drafting = Drafting(asker, critic, policy, phases, verifying)
     try:
         async for event in drafting.events(brief.response, live):
@@ -240,6 +239,8 @@ class _Iterations:
         refinement = await self._verifying.verified(self._phases.written)
         self._add(refinement)
         yield RefinementDone(iteration, refinement)
+        if self._verifying.stopped:
+            raise Stop(self._verifying.stopped)
         self._phases.check_budget()
 
     async def _candidates(self, iteration: int, combining: Combining) -> AsyncIterator[Event]:

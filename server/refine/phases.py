@@ -134,11 +134,11 @@ class Phases:
             with self._interrupt.watch() as watch:
                 while so_far.last is None:
                     chunk = await watch.wait(anext(source))
-                    piece = so_far.add(chunk)
+                    piece, logprobs = so_far.add(chunk)
                     if chunk.thought:
                         yield Thought(phase, iteration, chunk.thought)
-                    if piece or (live and chunk.logprobs):
-                        yield Delta(phase, iteration, piece, live, chunk.logprobs)
+                    if piece or (live and logprobs):
+                        yield Delta(phase, iteration, piece, live, logprobs)
                     if chunk.tool_calls:
                         yield ToolCallsDelta(chunk.tool_calls, "".join(so_far.text))
                     if so_far.last is None and repetition and repetition.add(chunk.thought + piece):

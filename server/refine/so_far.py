@@ -6,6 +6,7 @@ from redraft.server.engine.base import Chunk, Engine, Json, Tokens, Usage
 from redraft.server.engine.tool_calls import ToolCalls
 from redraft.server.refine import limits
 from redraft.server.refine.asking import Ask
+from redraft.server.refine.spelled import Spelled
 from redraft.server.refine.trace import ResponseText
 
 
@@ -22,11 +23,12 @@ class SoFar:
         self._ids: list[int] = []
         self._thoughts: list[str] = []
         self._calls = ToolCalls()
+        self._spelled = Spelled()
         self._logprobs: list[Json] = []
         self._others = 0  # chunks that are neither text nor a thought
 
-    def add(self, chunk: Chunk) -> str:
-        """Returns the text that the chunk adds."""
+    def add(self, chunk: Chunk) -> tuple[str, tuple[Json, ...]]:
+        """Returns the text that the chunk adds, and the log probabilities of its tokens."""
         piece = self._reader.push(chunk.text) if self._reader else chunk.text
         if chunk.finish_reason is not None:
             self.last = chunk
@@ -39,8 +41,11 @@ class SoFar:
             self._calls.add(chunk.tool_calls)
             self._others += 1
         self._ids.extend(chunk.token_ids)
-        self._logprobs.extend(chunk.logprobs)
-        return piece
+        logprobs = self._spelled.add(piece, chunk.logprobs)
+        if self.last is not None:
+            logprobs += self._spelled.rest()
+        self._logprobs += logprobs
+        return piece, logprobs
 
     async def end_repetition(self, engine: Engine) -> None:
         """Repetition ends it here; the engine will not say how many tokens it read."""

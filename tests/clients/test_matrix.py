@@ -10,7 +10,9 @@ import pytest
 from tests.clients.matrix import page, results
 from tests.clients.matrix.clients import CLIENTS, Client
 from tests.clients.matrix.environments import Unavailable
+from tests.clients.matrix.real_server import environment as real_environment
 from tests.clients.matrix.server import environment
+from tests.support import smollm2
 
 
 def test_the_page_shows_what_was_recorded() -> None:
@@ -38,3 +40,29 @@ def test_a_client_does_what_was_recorded(client: Client, servers: dict[str, str]
     (recorded,) = (each for each in results.read() if each["client"] == client.name)
     found = {name: cell["works"] for name, cell in row["cells"].items()}
     assert found == {name: cell["works"] for name, cell in recorded["cells"].items()}, row["cells"]
+
+
+STRUCTURED = [client for client in CLIENTS if client.structure]
+
+
+@pytest.fixture(scope="module")
+def real_server() -> Iterator[dict[str, str]]:
+    smollm2.or_skip()
+    with real_environment() as chosen:
+        yield chosen
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+@pytest.mark.parametrize("client", STRUCTURED, ids=lambda client: client.name)
+def test_a_client_parses_an_object_that_smollm2_wrote(
+    client: Client, real_server: dict[str, str]
+) -> None:
+    try:
+        cells = results.run_structure(client, real_server)
+    except Unavailable as error:
+        pytest.skip(f"{client.name}: {error}")
+    assert {name: cell["works"] for name, cell in cells.items()} == {
+        "refined": True,
+        "direct": True,
+    }, cells

@@ -16,7 +16,7 @@ import pytest
 from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Call, Chat, ChatOptions, Message, Sampling, complete
-from redraft.server.engine.vllm_engine.start import parsers
+from redraft.server.engine.vllm_engine.families import parsers
 from redraft.server.model import ServedModel
 from redraft.server.service import Service
 from tests.support import thinker

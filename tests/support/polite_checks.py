@@ -18,6 +18,14 @@ def taken() -> list[Kind]:
     return [Kind("words", lambda _: "words", _polite, {}, "", "")]
 
 
+def twice() -> list[Kind]:
+    return [*checks(), *checks()[:1]]
+
+
+def failing() -> list[Kind]:
+    raise KeyError("no such word")
+
+
 def other() -> list[str]:
     return ["words"]
 

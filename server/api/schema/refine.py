@@ -6,9 +6,10 @@ refused.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from redraft.server.api.schema.requests import (
     ChatMessage,
@@ -30,6 +31,11 @@ from redraft.server.api.schema.structure import ResponseFormat
 
 Messages = Annotated[list[ChatMessage], Field(min_length=1)]
 Text = Annotated[str, Field(min_length=1)]
+_OF_TOOLS = ("tools", "tool_choice", "parallel_tool_calls", "functions", "function_call")
+_WHERE_TOOLS_ARE = (
+    "only /v1/chat/completions takes tools: a draft that calls one is the answer there, and with "
+    '"refine": {"trace": true} it tells what this route tells'
+)
 _SAMPLING = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "stop", "seed")
 _SHARED = frozenset(["model", *_SAMPLING, "response_format"])
 
@@ -41,6 +47,16 @@ class Instructed(Closed):
     messages: Messages | None = Field(None, description="a chat whose last user turn is answered")
     prompt: Text | None = Field(None, description="the instruction itself, instead of messages")
     seed: Seed | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_tools(cls, value: Any) -> Any:
+        for name in _OF_TOOLS if isinstance(value, dict) else ():
+            if name in value:
+                raise PydanticCustomError(
+                    "unknown_field", "{known}", {"field": name, "known": _WHERE_TOOLS_ARE}
+                )
+        return value
 
     @model_validator(mode="after")
     def _one_instruction(self) -> Instructed:

@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from redraft.server.engine.base import EngineError
@@ -43,6 +44,20 @@ def _split(value: str) -> list[str]:
         return shlex.split(value)
     except ValueError:  # a quotation mark that is part of the value
         return [value]
+
+
+def chat_template(words: Iterable[str]) -> str | None:
+    """The text of the chat template that ``words`` name, a file or the text itself; None when they
+    name none. OSError when the file cannot be read."""
+    value = None
+    rest = iter(words)
+    for word in rest:
+        name, equals, here = word.partition("=")
+        if name.replace("_", "-") == "--chat-template":  # of several vLLM takes the last
+            value = here if equals else next(rest, "")
+    if value is None or any(sign in value for sign in "{}\n"):  # as vLLM tells text from files
+        return value
+    return Path(value).read_text(encoding="utf-8")
 
 
 def with_config_file(words: Sequence[str], read: Callable[[str], Sequence[str]]) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Chats:
     def take(self, chat: Chat, sampling: Sampling) -> bool:
         """Whether a chat needs vLLM's own layer."""
         beyond_text = self.thinks or chat.options.calls_tools or sampling.logprobs is not None
-        return beyond_text or any(message.has_media for message in chat.messages)
+        return beyond_text or chat.has_media
 
     async def generate(
         self, chat: Chat, sampling: Sampling, call: Call, headers: Mapping[str, str]

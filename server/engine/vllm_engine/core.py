@@ -26,7 +26,6 @@ from redraft.server.engine.base import (
     EngineError,
     EngineRefused,
     EngineUnavailable,
-    FinishReason,
     Prompt,
     Sampling,
     Usage,
@@ -36,9 +35,9 @@ from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
-from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
+from redraft.server.engine.vllm_engine.errors import vllm_errors
 from redraft.server.engine.vllm_engine.prompts import Prompts
-from redraft.server.engine.vllm_engine.sampling import sampling_params
+from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
 from redraft.server.engine.vllm_engine.token_text import TokenText
 from redraft.server.engine.vllm_engine.warm_up import warm_up
@@ -157,20 +156,23 @@ class Core:
     ) -> AsyncGenerator[Chunk, None]:
         if self._markers is not None and (sampling.min_p or sampling.logit_bias):
             raise EngineRefused(UNVERIFIED)
-        if any(message.has_media for message in chat.messages):
-            self.prompts.check_chat(chat.messages, self.window)
-        else:
-            room = self._room(await self.ids_of(chat))
-            sampling = replace(sampling, max_tokens=min(sampling.max_tokens or room, room))
+        self.prompts.check_chat(chat.messages, self.window)
+        most = min(sampling.max_tokens or self.window, self.window)  # vLLM takes what fits
+        sampling = replace(sampling, max_tokens=most)
         headers = {}
         if (rank := self._replica(call)) is not None:
             headers["X-data-parallel-rank"] = str(rank)
         if self._traced and call.traceparent:
             headers["traceparent"] = call.traceparent
         call = call if self._by_priority else replace(call, priority=0)
-        async with aclosing(self.chats.generate(chat, sampling, call, headers)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        try:
+            async with aclosing(self.chats.generate(chat, sampling, call, headers)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except EngineRefused:  # vLLM does not say by how much a chat is too long
+            if not chat.has_media:
+                self._room(await self.ids_of(chat))
+            raise
 
     def _room(self, ids: list[int]) -> int:
         """The tokens of the window that a prompt leaves."""
@@ -212,7 +214,7 @@ class Core:
         logprobs = self.chats.logprobs(last, part, sampling.logprobs)
         piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
         usage = Usage(len(ids), generated, output.num_cached_tokens or 0, 1)
-        reason = _finish_reason(reason, params)
+        reason = finish_reason(reason, params)
         yield Chunk(piece, piece_ids, reason, usage, logprobs=logprobs)
 
     def _outputs(
@@ -287,13 +289,3 @@ class Core:
             handler.cancel()  # or it would report the end of the process as a crash
             await asyncio.wait({handler})
         self._llm.output_processor.propagate_error(EngineDeadError())  # to calls still waiting
-
-
-def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
-    if reason == "stop":
-        return "stop"
-    if reason in ("length", "repetition"):
-        return "length"
-    if reason == "error" and params.structured_outputs is not None:
-        raise EngineRefused(NOTHING_FOLLOWS)
-    raise EngineUnavailable(f"the engine gave up this completion ({reason})")

@@ -12,6 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from redraft.server.engine.vllm_engine.arguments import chat_template
+from redraft.server.engine.vllm_engine.settings import VllmSettings
+
 
 @dataclass(frozen=True, slots=True)
 class Marked:
@@ -89,12 +92,26 @@ FAMILIES = (
 _OTHERS = ModelFamily((), _THINK, _CALL)
 
 
-def parsers_of(model: Path) -> tuple[str | None, str | None]:
+def parsers(settings: VllmSettings) -> tuple[str | None, str | None]:
+    """The parsers of thoughts and of tool calls that an engine has; None where there is none."""
+    chosen = (settings.reasoning_parser, settings.tool_call_parser)
+    known: tuple[str | None, str | None] = (None, None)
+    if "auto" in chosen:
+        template = None
+        with suppress(OSError):  # vLLM looks elsewhere, too, and says what is wrong
+            template = chat_template(settings.extra_args)
+        known = parsers_of(settings.model, template)
+    named = (k if c == "auto" else c for c, k in zip(chosen, known, strict=True))
+    thoughts, tools = (None if name == "none" else name for name in named)
+    return thoughts, tools
+
+
+def parsers_of(model: Path, template: str | None = None) -> tuple[str | None, str | None]:
     """vLLM's names of the parsers of thoughts and of tool calls; None where a model in this
-    directory has neither or is not known."""
+    directory has neither or is not known. ``template``: one used in place of the model's own."""
     config = _read(model / "config.json")
     model_type = str(config.get("model_type") or "")
-    template = _template(model)
+    template = _template(model) if template is None else template
     if not template:
         return None, None
     family = next((f for f in FAMILIES if model_type.startswith(f.model_types)), _OTHERS)

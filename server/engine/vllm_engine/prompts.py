@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
+from redraft.server.engine import strict_json
 from redraft.server.engine.base import PLAIN, ChatOptions, EngineError, EngineRefused, Json, Message
 from redraft.server.engine.chat_body import THINKING, template_kwargs
 from redraft.server.engine.overflow import too_many_characters
@@ -163,7 +164,7 @@ def _record(message: Message) -> dict[str, Any]:
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     function = dict(call["function"])
     with suppress(ValueError, TypeError):  # a model may have written no JSON
-        function["arguments"] = json.loads(function["arguments"])
+        function["arguments"] = strict_json.loads(function["arguments"])
     return {**call, "function": function}
 
 

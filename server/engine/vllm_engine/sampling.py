@@ -1,4 +1,4 @@
-"""Sampling, as the parameters vLLM takes."""
+"""Sampling, as the parameters vLLM takes, and how it says that a completion ended."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from typing import Any
 from vllm import SamplingParams
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from redraft.server.engine.base import Constraint, EngineRefused, Sampling
+from redraft.server.engine.base import (
+    Constraint,
+    EngineRefused,
+    EngineUnavailable,
+    FinishReason,
+    Sampling,
+)
 from redraft.server.engine.chat_body import constraint_fields
+from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS
 
 SEEDS = 2**63
 
@@ -40,3 +47,13 @@ def _structured(constraint: Constraint | None) -> StructuredOutputsParams | None
         return None
     fields = constraint_fields(constraint, vllm=True)
     return StructuredOutputsParams(**fields["structured_outputs"])
+
+
+def finish_reason(reason: str, params: SamplingParams) -> FinishReason:
+    if reason == "stop":
+        return "stop"
+    if reason in ("length", "repetition"):
+        return "length"
+    if reason == "error" and params.structured_outputs is not None:
+        raise EngineRefused(NOTHING_FOLLOWS)
+    raise EngineUnavailable(f"the engine gave up this completion ({reason})")

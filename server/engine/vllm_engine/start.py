@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
 from redraft.server.engine.vllm_engine import adapters, arguments, forking, memory
-from redraft.server.engine.vllm_engine.families import parsers_of
+from redraft.server.engine.vllm_engine.families import parsers
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -241,15 +241,6 @@ def command_line(settings: VllmSettings) -> list[str]:
 def _eager(settings: VllmSettings) -> bool:
     """Whether nothing is compiled: by default on a CPU, where it takes 11 to 26 s."""
     return on_cpu() if settings.enforce_eager is None else settings.enforce_eager
-
-
-def parsers(settings: VllmSettings) -> tuple[str | None, str | None]:
-    """The parsers of thoughts and of tool calls; None where there is none."""
-    chosen = (settings.reasoning_parser, settings.tool_call_parser)
-    known = parsers_of(settings.model) if "auto" in chosen else (None, None)
-    named = (k if c == "auto" else c for c, k in zip(chosen, known, strict=True))
-    thoughts, tools = (None if name == "none" else name for name in named)
-    return thoughts, tools
 
 
 def _check_memory(settings: VllmSettings, config: Any) -> None:

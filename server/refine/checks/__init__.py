@@ -19,6 +19,7 @@ from redraft.server.refine.checks.table import (
     says,
     verify,
     verify_all,
+    verify_each,
 )
 
 __all__ = [
@@ -35,4 +36,5 @@ __all__ = [
     "score_of",
     "verify",
     "verify_all",
+    "verify_each",
 ]

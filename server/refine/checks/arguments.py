@@ -69,15 +69,18 @@ def whole(name: str, says: str, *, least: int = 0, required: bool = True) -> Arg
     return Argument(name, lambda value: read_whole(name, value, least), schema, says, required)
 
 
-def number(name: str, says: str, *, required: bool = True) -> Argument:
+def number(name: str, says: str, *, least: float | None = None, required: bool = True) -> Argument:
     def read(value: Any) -> int | float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise CheckError(f"{name} is {shown(value)}; it should be a number")
         if not abs(value) < 1e300:
             raise CheckError(f"{name} is {shown(value)}; it should be smaller")
+        if least is not None and value < least:
+            raise CheckError(f"{name} is {shown(value)}; it should be {least} or more")
         return value
 
-    return Argument(name, read, {"type": "number"}, says, required)
+    bound = {} if least is None else {"minimum": least}
+    return Argument(name, read, {"type": "number", **bound}, says, required)
 
 
 def pattern(name: str, says: str) -> Argument:

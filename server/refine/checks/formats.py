@@ -7,6 +7,7 @@ import json
 import re
 from typing import Any
 
+from redraft.server.engine import strict_json
 from redraft.server.refine.checks import json_schema, languages
 from redraft.server.refine.checks.arguments import Argument, number, one_of, pattern, shown, texts
 from redraft.server.refine.checks.check import Arguments, Kind, Verified, failed, passed
@@ -26,9 +27,11 @@ def _parsed(text: str) -> tuple[Any, str]:
         written = written.removeprefix("```").removesuffix("```")
         written = re.sub(r"\A\s*json\b", "", written, flags=re.IGNORECASE)
     try:
-        return json.loads(written), ""
+        return strict_json.loads(written), ""
     except json.JSONDecodeError as error:
         return None, f"{error.msg} at {quote(error.doc[error.pos : error.pos + 20], 20)}"
+    except strict_json.NotJson as error:
+        return None, str(error)
     except (ValueError, RecursionError):  # a number of thousands of digits, deep nesting
         return None, "a number or a nesting that is too large"
 
@@ -189,7 +192,9 @@ FORMATS = (
         wrong="6 times 7 is 48.",
         arguments=(
             number("value", "what the last number of the response is"),
-            number("tolerance", "how far off it may be; left out: not at all", required=False),
+            number(
+                "tolerance", "how far off it may be; left out: not at all", least=0, required=False
+            ),
         ),
     ),
     Kind(

@@ -29,8 +29,11 @@ def load(name: str) -> tuple[str, ...]:
             raise ValueError(f"{name} gives {kind!r}, expected a Kind of redraft's checks")
         if kind.name in KINDS:
             raise ValueError(f"{name} gives a check {kind.name!r}, and there is one of that name")
+    names = [kind.name for kind in kinds]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{name} gives two checks of one name: {', '.join(twice)}")
     KINDS.update({kind.name: replace(kind, verify=_guarded(kind)) for kind in kinds})
-    return tuple(kind.name for kind in kinds)
+    return tuple(names)
 
 
 def _kinds(name: str) -> list[Kind]:
@@ -39,9 +42,12 @@ def _kinds(name: str) -> list[Kind]:
         raise ValueError(f"checks is {name!r}, expected module:function, such as my_checks:all")
     try:
         function_of_kinds = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, SyntaxError) as error:
         raise ValueError(f"checks {name!r} cannot be imported: {error}") from error
-    kinds = function_of_kinds()
+    try:
+        kinds = function_of_kinds()
+    except Exception as error:  # any: the code is the operator's
+        raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error
     if not isinstance(kinds, Iterable):
         raise ValueError(f"{name} gives {kinds!r}, expected a list of Kind")
     return list(kinds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from redraft.server.refine.checks import bounds
@@ -59,8 +59,13 @@ def verify_all(
     checks: Sequence[Check], response: str, instruction: str = ""
 ) -> tuple[Finding, ...]:
     """What each check finds; the response is split once for all of them."""
+    return tuple(verify_each(checks, response, instruction))
+
+
+def verify_each(checks: Sequence[Check], response: str, instruction: str = "") -> Iterator[Finding]:
+    """The same, one after another."""
     text = Text(response, instruction)
-    return tuple(_verify(check, text) for check in checks)
+    return (_verify(check, text) for check in checks)
 
 
 def count(kind: str, response: str, arguments: Arguments | None = None) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 FEATURES = ("chat", "stream", "usage", "tools", "tools, streamed", "structured output")
+STRUCTURE = ("refined", "direct")
 ERRORS = ("context overflow", "wrong key", "rate limit")
 
 
@@ -20,6 +21,7 @@ class Client:
     name: str  # as its makers write it
     program: str
     packages: tuple[str, ...]  # the first is the client's own
+    structure: str = ""  # the program that asks a real model for an object
 
     @property
     def folder(self) -> str:
@@ -39,15 +41,21 @@ class Client:
 
 
 CLIENTS = (
-    Client("OpenAI SDK", "openai_sdk.py", ("openai",)),
+    Client("OpenAI SDK", "openai_sdk.py", ("openai",), "openai_sdk_structure.py"),
     Client("OpenAI Agents SDK", "openai_agents.py", ("openai-agents",)),
-    Client("LangChain", "langchain_openai_chat.py", ("langchain-openai",)),
+    Client(
+        "LangChain", "langchain_openai_chat.py", ("langchain-openai",), "langchain_structure.py"
+    ),
     Client("LiteLLM", "litellm_completion.py", ("litellm",)),
-    Client("Pydantic AI", "pydantic_ai_agent.py", ("pydantic-ai-slim",)),
-    Client("Instructor", "instructor_create.py", ("instructor",)),
+    Client(
+        "Pydantic AI", "pydantic_ai_agent.py", ("pydantic-ai-slim",), "pydantic_ai_structure.py"
+    ),
+    Client("Instructor", "instructor_create.py", ("instructor",), "instructor_structure.py"),
     Client("llm", "llm_prompt.py", ("llm",)),
     Client("DSPy", "dspy_predict.py", ("dspy",)),
-    Client("AI SDK", "ai_sdk.mjs", ("ai", "@ai-sdk/openai-compatible", "zod")),
+    Client(
+        "AI SDK", "ai_sdk.mjs", ("ai", "@ai-sdk/openai-compatible", "zod"), "ai_sdk_structure.mjs"
+    ),
     Client("GuideLLM", "guidellm_run.py", ("guidellm",)),
 )
 

@@ -12,15 +12,15 @@ from pathlib import Path
 from tests.clients.matrix.clients import PROGRAMS, Client
 
 ENVIRONMENTS = Path(__file__).parents[3] / ".clients"
-INSTALL_S, RUN_S = 600, 180
+INSTALL_S, RUN_S = 600, 600
 
 
 class Unavailable(Exception):
     """The client cannot be had here; the message says why."""
 
 
-def command_of(client: Client) -> list[str]:
-    """The command that runs the client's program, installed first if need be."""
+def command_of(client: Client, program: str) -> list[str]:
+    """The command that runs a program of the client's, installed first if need be."""
     folder = ENVIRONMENTS / client.folder
     record = folder / "installed.txt"
     wanted = "\n".join(client.requirements)
@@ -31,9 +31,9 @@ def command_of(client: Client) -> list[str]:
         record.write_text(wanted)
     if client.needs_node:
         # Node looks for packages beside the program.
-        shutil.copy(PROGRAMS / client.program, folder)
-        return ["node", str(folder / client.program)]
-    return [str(folder / "bin" / "python"), str(PROGRAMS / client.program)]
+        shutil.copy(PROGRAMS / program, folder)
+        return ["node", str(folder / program)]
+    return [str(folder / "bin" / "python"), str(PROGRAMS / program)]
 
 
 def _install_python(client: Client, folder: Path) -> None:
@@ -66,9 +66,9 @@ def _run(command: list[str]) -> None:
         raise Unavailable(f"it cannot be installed: {said[-300:]}")
 
 
-def run(client: Client, environment: dict[str, str]) -> str:
-    """What the client's program prints."""
-    command = command_of(client)
+def run(client: Client, program: str, environment: dict[str, str]) -> str:
+    """What a program of the client's prints."""
+    command = command_of(client, program)
     inherited = {
         name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
     }
@@ -82,5 +82,5 @@ def run(client: Client, environment: dict[str, str]) -> str:
         timeout=RUN_S,
     )
     if ran.returncode:
-        raise RuntimeError(f"{client.program} failed:\n{ran.stderr[-2000:]}")
+        raise RuntimeError(f"{program} failed:\n{ran.stderr[-2000:]}")
     return ran.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.clients.matrix.clients import ERRORS, FEATURES
+from tests.clients.matrix.clients import ERRORS, FEATURES, STRUCTURE
 from tests.clients.matrix.results import Cell, Row
 
 PAGE = Path(__file__).parents[3] / "docs" / "clients.md"
@@ -20,6 +20,14 @@ client understands the server does not depend on how good a model is. So a tool 
 of a schema are here what the server hands on, not what a model manages to write.
 
 """
+STRUCTURE_TEXT = """
+## Structure, on a real model
+
+An object of a schema whose texts have a largest size (`maxLength`, `maxItems`), asked of `redraft
+serve smollm2` on real vLLM in the client's own way, and parsed by the client: from the bare name,
+refined, and from `smollm2:direct`. `python -m tests.clients.matrix structure` asks again.
+
+"""
 ERROR_TEXT = """
 ## Errors
 
@@ -30,9 +38,16 @@ The client's own exception for each error, without retries: an instruction longe
 
 
 def render(rows: Sequence[Row]) -> str:
-    features = _table(rows, FEATURES, lambda cell: "yes" if cell["works"] else "**no**")
+    features = _table(rows, FEATURES, _yes)
+    asked = [{**row, "cells": row["structure"]} for row in rows if "structure" in row]
+    structure = _table(asked, STRUCTURE, _yes)
     errors = _table(rows, ERRORS, lambda cell: f"`{cell['detail']}`" if cell["works"] else "**no**")
-    return f"{INTRODUCTION}{features}{ERROR_TEXT}{errors}{_failures(rows)}"
+    failures = _failures([*rows, *asked])
+    return f"{INTRODUCTION}{features}{STRUCTURE_TEXT}{structure}{ERROR_TEXT}{errors}{failures}"
+
+
+def _yes(cell: Cell) -> str:
+    return "yes" if cell["works"] else "**no**"
 
 
 def _table(rows: Sequence[Row], names: Sequence[str], show: Callable[[Cell], str]) -> str:

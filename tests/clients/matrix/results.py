@@ -11,17 +11,12 @@ from tests.clients.matrix.clients import ERRORS, FEATURES, Client
 
 RECORDED = Path(__file__).parents[3] / "docs" / "clients.json"
 Cell = dict[str, Any]  # works, detail
-Row = dict[str, Any]  # client, package, version, cells
+Row = dict[str, Any]  # client, package, version, cells; structure: cells, where it was asked
 
 
 def run(client: Client, environment: dict[str, str]) -> Row:
     """What one client did; Unavailable when it cannot be had here."""
-    printed = environments.run(client, environment)
-    cells: dict[str, Cell] = {}
-    for line in printed.splitlines():
-        if line.startswith('{"feature"'):
-            cell = json.loads(line)
-            cells[cell.pop("feature")] = cell
+    cells = _cells(client, client.program, environment)
     ordered = {name: cells[name] for name in (*FEATURES, *ERRORS) if name in cells}
     return {
         "client": client.name,
@@ -29,6 +24,20 @@ def run(client: Client, environment: dict[str, str]) -> Row:
         "version": client.version,
         "cells": ordered,
     }
+
+
+def run_structure(client: Client, environment: dict[str, str]) -> dict[str, Cell]:
+    """Whether the client gets an object of a schema from a real model, refined and direct."""
+    return _cells(client, client.structure, environment)
+
+
+def _cells(client: Client, program: str, environment: dict[str, str]) -> dict[str, Cell]:
+    cells: dict[str, Cell] = {}
+    for line in environments.run(client, program, environment).splitlines():
+        if line.startswith('{"feature"'):
+            cell = json.loads(line)
+            cells[cell.pop("feature")] = cell
+    return cells
 
 
 def read() -> list[Row]:

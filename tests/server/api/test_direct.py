@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from redraft.server.admission import Admission
 from redraft.server.api import unsupported
-from redraft.server.config import ServerConfig
+from redraft.server.config import Effort, ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.model import ServedModel
 from redraft.server.service import Service
@@ -332,3 +332,26 @@ def test_the_metrics_count_it() -> None:
 
 def test_no_field_is_done_by_the_layer_and_by_nothing_at_once() -> None:
     assert not unsupported.DIRECT.keys() & unsupported.NOWHERE.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"reasoning_effort": "high"}, "high"),
+        ({"reasoning": {"effort": "low"}}, "low"),
+        ({"reasoning": {"enabled": False}}, "none"),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("effort", ["refine", "think", "both"])
+def test_the_effort_reaches_the_engine_where_it_is_about_thinking(
+    effort: Effort, asked: dict[str, Any], told: str | None
+) -> None:
+    layer = Layer()
+    config = ServerConfig(effort=effort)
+    body = {**BODY, **asked, "refine": {"max_iterations": 0}}
+    answer = asyncio.run(send(serve(layer), "POST", CHAT, config, json=body))
+    assert answer.status_code == 200, answer.text
+    (sent,) = layer.bodies
+    assert sent.get("reasoning_effort") == (None if effort == "refine" else told)
+    assert "reasoning" not in sent

@@ -10,6 +10,7 @@ import pytest
 from redraft.server.api.logprobs import of_text
 from redraft.server.api.schema.answers import ChatCompletion, ChatCompletionChunk, TextCompletion
 from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.refine.spelled import Spelled
 from tests.server.api.test_chat_stream import events
 from tests.support.asgi import check_shape, post
 from tests.support.loops import feedback
@@ -117,3 +118,30 @@ def test_the_alternatives_of_a_completion_are_by_token() -> None:
         "top_logprobs": [{" a": -1.0, " b": -2.0}, {}],
         "text_offset": [5, 7],
     }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["scripted", "scripted:direct"])
+@pytest.mark.parametrize("stop", ["Lyon", "Ly", "yon, really"])
+def test_they_end_with_the_text_where_a_stop_string_cuts_it(
+    stop: str, model: str, stream: bool
+) -> None:
+    script = ("Paris or Lyon, really", feedback(9), "x")
+    answer = chat(*script, model=model, stop=[stop], stream=stream, refine={"good_enough": 8})
+    text, entries = "", []
+    for chunk in events(answer.text) if stream else [answer.json()]:
+        (choice,) = chunk["choices"]
+        text += (choice["delta"] if stream else choice["message"]).get("content") or ""
+        entries += (choice["logprobs"] or {"content": []})["content"]
+    assert text == "Paris or Lyon, really".partition(stop)[0]
+    assert "".join(entry["token"] for entry in entries) == text
+    assert b"".join(bytes(entry["bytes"]) for entry in entries) == text.encode()
+
+
+def test_entries_that_spell_something_else_are_left_as_they_are() -> None:
+    spelled = Spelled()
+    halves = [{"token": "\ufffd", "bytes": [1]}, {"token": "\ufffd", "bytes": [2]}]
+    assert spelled.add("", halves[:1]) == ()
+    assert spelled.add("\N{SNOWMAN}", halves[1:]) == tuple(halves)
+    assert spelled.add("!", [{"token": "!"}]) == ({"token": "!"},)
+    assert spelled.rest() == ()

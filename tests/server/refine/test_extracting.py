@@ -141,3 +141,8 @@ def test_an_interrupt_while_the_checks_are_read_is_no_draft() -> None:
     with pytest.raises(NoDraft) as failure:
         run(scenario())
     assert failure.value.reason == "draining"
+
+
+def test_a_number_that_json_does_not_have_ends_what_is_read() -> None:
+    written = '{"checks": [{"kind": "json"}, {"kind": "equals", "value": 1, "tolerance": NaN}]}'
+    assert [check.kind for check in read(written)] == ["json"]

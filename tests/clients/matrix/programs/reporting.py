@@ -10,14 +10,17 @@ import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
+from typing import Annotated
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 BASE = os.environ["REDRAFT_BASE"]
 KEY = os.environ["REDRAFT_KEY"]
 FULL = os.environ["REDRAFT_FULL"]  # the base of a server without a free place
 MODEL = os.environ["REDRAFT_MODEL"]
 QUESTION = "What is the weather in Paris?"
+INVENT = "Invent a person: a name, an age and two hobbies."
 LONG = "word " * 6000  # more than the model's window
 ANSWER = "refinement"  # a word of every refined answer
 
@@ -25,6 +28,14 @@ ANSWER = "refinement"  # a word of every refined answer
 class Place(BaseModel):
     city: str
     country: str
+
+
+class Person(BaseModel):
+    """Every text in it has a largest size, so that a small model comes to an end."""
+
+    name: str = Field(max_length=24)
+    age: int = Field(ge=0, le=120)
+    hobbies: list[Annotated[str, Field(max_length=16)]] = Field(max_length=2)
 
 
 def weather(city: str) -> str:
@@ -57,6 +68,19 @@ def works(feature: str, call: object, expected: object) -> None:
         _report(feature, good, "" if good else f"got {str(result)[:200]!r}")
     except BaseException as error:
         _report(feature, False, _said(error))
+
+
+def parses(ask: Callable[[str], object]) -> None:
+    """Report whether the client gets a Person from a model, refined and direct."""
+    for feature, model in (("refined", MODEL), ("direct", f"{MODEL}:direct")):
+
+        def parsed(model: str = model) -> object:
+            found = _run(lambda: ask(model))
+            if not isinstance(found, Person):
+                raise TypeError(f"expected a Person, got {found!r}")
+            return True
+
+        works(feature, parsed, True)
 
 
 def raises(feature: str, expected: str, call: object) -> None:

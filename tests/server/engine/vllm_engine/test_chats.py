@@ -176,3 +176,21 @@ def test_chats_side_by_side_do_not_mix(running: Running) -> None:
         return await asyncio.gather(*calls)
 
     assert [completion.text for completion in running.run(together())] == alone
+
+
+def test_a_chat_that_fills_the_window_exactly_is_too_long(running: Running) -> None:
+    def chat(text: str) -> Chat:
+        return Chat((Message("user", text),), MAY_CALL.options)
+
+    def tokens(text: str) -> int:
+        messages, options = chat(text).messages, MAY_CALL.options
+        return len(running.run(running.engine.encode_chat(messages, options)))
+
+    each = tokens("animals animals ") - tokens("animals ")
+    text = "animals " * ((tiny_model.WINDOW - tokens("")) // each - 8)
+    while tokens(text) < tiny_model.WINDOW:
+        shorter, text = text, f"{text}?"
+    assert tokens(text) == tiny_model.WINDOW
+    with pytest.raises(PromptTooLong, match=f"resulted in {tiny_model.WINDOW} tokens"):
+        ask(running, FREE, chat(text))
+    assert ask(running, FREE, chat(shorter)).usage.completion_tokens == 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from redraft.server.engine.vllm_engine.families import FAMILIES, parsers_of
+from redraft.server.engine.vllm_engine.families import FAMILIES, parsers, parsers_of
+from redraft.server.engine.vllm_engine.settings import VllmSettings
 
 THINKS = "{% if enable_thinking %}<think>{% endif %}"
 HERMES = "{% if tools %}<tool_call>{% endif %}"
@@ -74,3 +76,26 @@ def test_vllm_has_every_parser_that_is_named_here() -> None:
     tools = {parser.name for family in FAMILIES for parser in family.tools}
     assert thoughts <= set(ReasoningParserManager.list_registered())
     assert tools <= set(ToolParserManager.list_registered())
+
+
+@pytest.mark.parametrize("form", ["--chat-template={}", "--chat_template={}", "--chat-template|{}"])
+def test_the_template_that_is_used_decides(tmp_path: Path, form: str) -> None:
+    mine = tmp_path / "mine.jinja"
+    mine.write_text(THINKS + HERMES, encoding="utf-8")
+    settings = VllmSettings(model(tmp_path, "qwen3", "{{ message.content }}"))
+    assert parsers(settings) == (None, None)
+    earlier = "--chat-template={{ of several the last is used }}"
+    chosen = replace(settings, extra_args=(earlier, *form.format(mine).split("|")))
+    assert parsers(chosen) == ("qwen3", "hermes")
+
+
+def test_a_template_may_be_given_as_text(tmp_path: Path) -> None:
+    settings = VllmSettings(
+        model(tmp_path, "qwen3", THINKS), extra_args=("--chat-template", HERMES)
+    )
+    assert parsers(settings) == (None, "hermes")
+
+
+def test_a_template_that_cannot_be_read_is_for_vllm_to_refuse(tmp_path: Path) -> None:
+    settings = VllmSettings(model(tmp_path, "qwen3", HERMES), extra_args=("--chat-template=none",))
+    assert parsers(settings) == (None, "hermes")

@@ -31,6 +31,6 @@ def test_the_temperature_of_a_phase_wins_and_the_models_penalty_holds_everywhere
 
 
 def test_vllms_own_end_of_a_repetition_is_a_cut() -> None:
-    from redraft.server.engine.vllm_engine.core import _finish_reason
+    from redraft.server.engine.vllm_engine.sampling import finish_reason
 
-    assert _finish_reason("repetition", sampling_params(Sampling(), {}, room=1)) == "length"
+    assert finish_reason("repetition", sampling_params(Sampling(), {}, room=1)) == "length"

@@ -44,6 +44,7 @@ def test_a_loaded_kind_that_raises_is_not_met() -> None:
         ("no_such_module:checks", "cannot be imported: No module named 'no_such_module'"),
         (f"{MODULE}:none", "cannot be imported"),
         (f"{MODULE}:taken", "gives a check 'words', and there is one of that name"),
+        (f"{MODULE}:twice", "gives two checks of one name: polite"),
         (f"{MODULE}:other", "gives 'words', expected a Kind"),
     ],
 )

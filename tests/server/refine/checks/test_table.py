@@ -183,3 +183,20 @@ def test_a_long_text_takes_no_kind_long(text: str, filling: str) -> None:
         started = time.process_time()
         verify(check, response)
         assert time.process_time() - started < 10, check.kind
+
+
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_words_that_only_python_takes_for_json_are_none(word: str) -> None:
+    written = f'{{"score": {word}}}'
+    schema = {"type": "object", "properties": {"score": {"type": "number"}}}
+    for check in ({"kind": "json"}, {"kind": "json_schema", "schema": schema}):
+        finding = verify(read_check(check), written)
+        assert (finding.passed, finding.found) == (False, f"{word} is no value of JSON")
+    block = verify(read_check({"kind": "code", "language": "json"}), f"```json\n{written}\n```")
+    assert not block.passed
+
+
+def test_a_tolerance_is_not_negative() -> None:
+    with pytest.raises(CheckError, match=r"tolerance is -1; it should be 0 or more"):
+        read_check({"kind": "equals", "value": 42, "tolerance": -1})
+    assert verify(read_check({"kind": "equals", "value": 42, "tolerance": 0}), "42").passed
