@@ -10,7 +10,6 @@ first four: every engine call has a seed of its own, which more drafts or iterat
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from redraft.benchmarks.following.asking import GivenChecks
 from redraft.server.refine import stopping
 from redraft.server.refine.checks import Check, Finding
+from redraft.server.refine.final_answer import commonest
 from redraft.server.refine.trace import Candidate, ResponseText, Trace
 from redraft.server.refine.trace_json import read_trace
 
@@ -110,10 +110,9 @@ def _best(drafts: Sequence[Candidate]) -> ResponseText:
 
 
 def _commonest(drafts: Sequence[Candidate]) -> ResponseText:
-    """The first of those that say the same most often."""
-    words = [" ".join(draft.response.text.split()) for draft in drafts]
-    votes = Counter(words)
-    return drafts[max(range(len(drafts)), key=lambda place: (votes[words[place]], -place))].response
+    """As ``keep: vote`` picks it, without scores: the first with the commonest final answer."""
+    texts = [draft.response.text for draft in drafts]
+    return drafts[commonest(texts, [None] * len(texts))].response
 
 
 def _trace(reply: Reply) -> Trace:

@@ -124,6 +124,20 @@ def test_with_checks_the_response_that_passes_most_is_the_answer_of_every_iterat
     assert met(result) == {"direct": 0, "checks 1": 100, "checks 2": 100, "checks 3": 100}
 
 
+def test_candidates_are_drafts_read_together(quiet: Path, tmp_path: Path) -> None:
+    ways = ("best", "candidates-2", "candidates-4")
+    with serving() as (server, _):
+        result = run(tmp_path, "--url", server.v1, "--data", str(quiet), "--ways", *ways)
+    found = met(result)
+    # No greedy way is among them, so the direct answer is asked for.
+    assert (found["direct"], found["candidates 2"], found["candidates 4"]) == (0, 100, 100)
+    tokens = {
+        name: each["tokens"]["estimate"]
+        for name, each in result["figures"]["ways"]["Redraft's checks"].items()
+    }
+    assert tokens["candidates 2"] < tokens["candidates 4"]
+
+
 def test_equal_tokens_are_the_fewest_drafts_that_cost_as_much(quiet: Path, tmp_path: Path) -> None:
     with serving() as (server, _):
         arguments = ("--url", server.v1, "--data", str(quiet), "--ways", "itself", "off", "best")
