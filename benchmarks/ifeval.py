@@ -14,7 +14,6 @@ them.
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,15 +25,10 @@ from redraft.benchmarks.commands.options import LOCAL_URL, CallOptions, read
 from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.following.asking import Courses, GivenChecks, RefineSettings, ask, recorded
 from redraft.benchmarks.following.figures import figures_of
-from redraft.benchmarks.following.graded import CHECKS, PUBLISHED, GradedCourse, grade
+from redraft.benchmarks.following.graded import GradedCourse, grade
+from redraft.benchmarks.following.graders import graders_for
 from redraft.benchmarks.following.tables import tables
-from redraft.benchmarks.grading.constrained import (
-    ConstrainedPrompt,
-    Grader,
-    by_checks,
-    read_prompts,
-)
-from redraft.benchmarks.grading.published_ifeval import PublishedIfeval
+from redraft.benchmarks.grading.constrained import ConstrainedPrompt, read_prompts
 from redraft.benchmarks.output.results import Result, publish
 from redraft.server.options import ConfigError, option
 
@@ -81,7 +75,7 @@ class IfevalOptions(CallOptions):
 def main(arguments: Sequence[str]) -> int:
     options = read(IfevalOptions, "ifeval", arguments, __doc__)
     prompts = read_prompts(options.data or IFEVAL)[: options.limit]
-    graders = _graders(prompts)
+    graders = graders_for(prompts)
     failures: Counter[str] = Counter()
     if options.recorded:
         courses = recorded(prompts, options.recorded)
@@ -90,21 +84,6 @@ def main(arguments: Sequence[str]) -> int:
     graded = grade(courses, graders)
     _report(options, graded, failures)
     return 1 if failures.total() > options.max_failed * len(prompts) else 0
-
-
-def _graders(prompts: Sequence[ConstrainedPrompt]) -> dict[str, Grader]:
-    """The checks, and IFEval's own checkers where they are installed and know the prompts."""
-    if not all(prompt.arguments for prompt in prompts):
-        return {CHECKS: by_checks}
-    try:
-        return {PUBLISHED: PublishedIfeval(), CHECKS: by_checks}
-    except ImportError as error:
-        print(
-            f"IFEval's own checkers are not installed ({error}): what follows is judged by "
-            "Redraft's checks alone; the bench extra has them",
-            file=sys.stderr,
-        )
-        return {CHECKS: by_checks}
 
 
 def _asked(

@@ -19,6 +19,7 @@ EXPERIMENTS = CommandTable(
         "iterations": "how often should it refine?",
         "gate": "what does stopping at a good score save?",
         "equal-compute": "what else could the tokens of refining buy?",
+        "ways": "every way of answering, at equal tokens",
         "critic-quality": "how good must feedback be?",
         "wordings": "does it hold in other words and other languages?",
         "cost-benefit": "what do preferences cost, refined and by people?",

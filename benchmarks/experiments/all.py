@@ -20,6 +20,7 @@ from redraft.benchmarks.experiments import (
     iterations,
     rerank,
     setting,
+    ways,
     wordings,
 )
 from redraft.benchmarks.experiments.deployment import deployed
@@ -30,6 +31,7 @@ EXPERIMENTS: dict[str, tuple[type[ExperimentOptions], Measure[Any]]] = {
     "rerank": (rerank.RerankOptions, rerank.measure),
     "equal-compute": (equal_compute.EqualComputeOptions, equal_compute.measure),
     "gate": (gate.GateOptions, gate.measure),
+    "ways": (ways.WaysOptions, ways.measure),
     "critic-quality": (critic_quality.CriticQualityOptions, critic_quality.measure),
     "wordings": (wordings.WordingsOptions, wordings.measure),
     "cost-benefit": (cost_benefit.CostBenefitOptions, cost_benefit.measure),

@@ -32,15 +32,18 @@ class RefineSettings:
 
     direct: bool  # a chat completion, of any server
     checks: GivenChecks
-    max_tokens: int
+    max_tokens: int | None  # none: the server's own
     temperature: float
     seed: int
     refine: Mapping[str, Any]  # further options of /v1/refine
 
     def body(self, prompt: ConstrainedPrompt, model: str) -> dict[str, Any]:
-        body: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature}
+        body: dict[str, Any] = {"temperature": self.temperature}
+        body |= {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
         body |= {"model": model} if model else {}
-        body |= {"seed": seed_of(prompt.text, self.seed)} if self.temperature else {}
+        # Votes are sampled whatever the temperature of drafts.
+        samples = self.temperature or "feedback_votes" in self.refine
+        body |= {"seed": seed_of(prompt.text, self.seed)} if samples else {}
         if self.direct:
             return body | {"messages": [{"role": "user", "content": prompt.text}]}
         body |= {"prompt": prompt.text, **self.refine}
@@ -51,6 +54,9 @@ class RefineSettings:
         return body
 
 
+Replies = dict[str, Mapping[str, Any]]  # by the text of the prompt
+
+
 def ask(
     prompts: Sequence[ConstrainedPrompt],
     settings: RefineSettings,
@@ -59,8 +65,35 @@ def ask(
     concurrency: int,
 ) -> tuple[Courses, Counter[str]]:
     """What became of each prompt that was answered, and the failures by reason."""
+    replies, failures = asked(prompts, settings, endpoint, path, concurrency)
+    return _courses(prompts, replies), failures
+
+
+def keys_of(
+    prompts: Sequence[ConstrainedPrompt],
+    settings: RefineSettings,
+    model: str,
+    deployment: str = "",
+) -> dict[str, str]:
+    """The key of the record of each prompt, by its text. ``deployment``: what is asked, where the
+    model's name does not say it all."""
+    return {
+        prompt.text: key_of(json.dumps(settings.body(prompt, model), sort_keys=True) + deployment)
+        for prompt in prompts
+    }
+
+
+def asked(
+    prompts: Sequence[ConstrainedPrompt],
+    settings: RefineSettings,
+    endpoint: Endpoint,
+    path: Path,
+    concurrency: int,
+    deployment: str = "",
+) -> tuple[Replies, Counter[str]]:
+    """The reply to each prompt that was answered, and the failures by reason."""
     bodies = {prompt.text: settings.body(prompt, endpoint.model) for prompt in prompts}
-    keys = {text: key_of(json.dumps(body, sort_keys=True)) for text, body in bodies.items()}
+    keys = keys_of(prompts, settings, endpoint.model, deployment)
 
     async def reply(session: Session, text: str) -> Record:
         if settings.direct:
@@ -73,7 +106,7 @@ def ask(
     records, failures = asyncio.run(
         record_all(items, reply, endpoint, path, concurrency, "prompts")
     )
-    return _courses(prompts, records.values()), failures
+    return _replies(records.values()), failures
 
 
 def recorded(prompts: Sequence[ConstrainedPrompt], path: Path) -> Courses:
@@ -87,14 +120,17 @@ def recorded(prompts: Sequence[ConstrainedPrompt], path: Path) -> Courses:
             f"{path} has replies of several runs to the same prompt; give the options of one of "
             "them in place of --recorded"
         )
-    courses = _courses(prompts, records)
+    courses = _courses(prompts, _replies(records))
     if not courses:
         raise jsonl.FileError(f"{path} has a reply to none of the {len(prompts)} prompts")
     return courses
 
 
-def _courses(prompts: Sequence[ConstrainedPrompt], records: Iterable[Record]) -> Courses:
-    replies = {record["prompt"]: record["reply"] for record in records}
+def _replies(records: Iterable[Record]) -> Replies:
+    return {record["prompt"]: record["reply"] for record in records}
+
+
+def _courses(prompts: Sequence[ConstrainedPrompt], replies: Replies) -> Courses:
     return [(prompt, _course(replies[prompt.text])) for prompt in prompts if prompt.text in replies]
 
 
