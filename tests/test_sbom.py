@@ -80,7 +80,8 @@ def test_an_advisory_finds_the_versions_it_is_about(
     tmp_path: Path, affected: dict[str, Any], found: bool
 ) -> None:
     (tmp_path / "X-1.json").write_text(json.dumps(advisory(**affected)))
-    lines = audit.findings(tmp_path, {"fast-api": "1.3"})
+    lines, number = audit.findings(tmp_path, {"fast-api": "1.3"})
+    assert number == 1
     assert lines == (["fast-api 1.3: X-1, bad"] if found else [])
 
 
@@ -90,18 +91,17 @@ def test_one_that_was_withdrawn_or_is_about_another_language_finds_nothing(tmp_p
     other["affected"][0]["package"]["ecosystem"] = "npm"
     (tmp_path / "a.json").write_text(json.dumps(withdrawn))
     (tmp_path / "b.json").write_text(json.dumps(other))
-    assert audit.findings(tmp_path, {"fast-api": "1.3"}) == []
+    assert audit.findings(tmp_path, {"fast-api": "1.3"}) == ([], 2)
 
 
 def test_the_command_reads_a_zip_file_and_its_exit_code_says_whether_there_is_any(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = advisory(versions=[version("fastapi")])
-    record["affected"][0]["package"]["name"] = "fastapi"
-    for name, records, code in (("bad", [record], 1), ("good", [], 0)):
+    for name, bad, code in (("bad", version("fastapi"), 1), ("good", "0.0.1", 0)):
+        record = advisory(versions=[bad])
+        record["affected"][0]["package"]["name"] = "fastapi"
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
-            for number, each in enumerate(records):
-                archive.writestr(f"{number}.json", json.dumps(each))
+            archive.writestr("osv/1.json", json.dumps(record))
         assert main(["audit", str(tmp_path / name)]) == code
         assert ("X-1" in capsys.readouterr().out) is bool(code)
 
@@ -114,3 +114,88 @@ def test_what_cannot_be_read_is_one_line(
         assert main(["audit", str(place)]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("redraft audit: ")
+
+
+# As in pypa/advisory-database: a folder for each package, YAML, details and no summary.
+PYSEC = """\
+id: PYSEC-2099-{number}
+details: {details}
+affected:
+- package:
+    name: {package}
+    ecosystem: PyPI
+    purl: pkg:pypi/{package}
+  ranges:
+  - type: GIT
+    repo: https://example.org/{package}
+    events:
+    - introduced: '0'
+    - fixed: 5ce5e76ee9de2c8b1e1a1f6b1c0f9e0d1c2b3a49
+  - type: ECOSYSTEM
+    events:
+    - introduced: '0'
+    - fixed: {fixed}
+  versions:
+  - 0.1.0
+references:
+- type: WEB
+  url: https://example.org/advisory
+aliases:
+- CVE-2099-{number}
+modified: '2099-07-02T02:41:32.834524Z'
+published: '2099-12-20T15:29:00Z'
+"""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    pytest.importorskip("yaml", reason="pyyaml is not installed")
+    place = tmp_path / "advisory-database"
+    rows = (("fastapi", "0.1.1", "1"), ("uvicorn", "0.2.0", "2"), ("httpx", "99999", "3"))
+    for package, fixed, number in rows:
+        file = place / "vulns" / package / f"PYSEC-2099-{number}.yaml"
+        file.parent.mkdir(parents=True)
+        details = f"{package} lets anybody in. " + "It is long. " * 40
+        file.write_text(PYSEC.format(package=package, fixed=fixed, number=number, details=details))
+    return place
+
+
+def test_the_records_of_the_advisory_database_are_read(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", str(database)]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"httpx {version('httpx')}: PYSEC-2099-3, httpx lets anybody in.")
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_pins_are_compared_without_being_installed(
+    database: Path, platform: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pinned = audit.pinned(platform)
+    assert pinned["torch"].replace(".", "").isdigit()
+    assert main(["audit", str(database), "--pins", platform]) == 1
+    said = capsys.readouterr()
+    (line,) = said.out.splitlines()
+    assert line.startswith(f"httpx {pinned['httpx']}: ")
+    assert f"{len(pinned)} packages are pinned; of 3 advisories 1 affects them" in said.err
+    (database / "vulns" / "httpx" / "PYSEC-2099-3.yaml").unlink()
+    assert main(["audit", str(database), "--pins", platform]) == 0
+
+
+def test_a_place_without_an_advisory_does_not_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "README.md").write_text("Advisories.")
+    assert main(["audit", str(tmp_path)]) == 2
+    assert "has no advisory" in capsys.readouterr().err
+
+
+def test_yaml_that_cannot_be_read_is_one_line(
+    database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (database / "vulns" / "httpx" / "PYSEC-2099-3.yaml").write_text("id: [\n")
+    assert main(["audit", str(database)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "PYSEC-2099-3.yaml is no YAML" in line

@@ -20,6 +20,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from redraft.server.api.errors import RETRY_AFTER_S, ApiError
+from redraft.server.api.upgrades import WithoutUpgrades
 from redraft.server.config import ServerConfig
 
 access = logging.getLogger("redraft.access")
@@ -132,13 +133,10 @@ class Bounded(asyncio.Protocol):
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)
 
 
-class BoundedProtocol(Bounded, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
+class BoundedProtocol(Bounded, WithoutUpgrades, AutoHTTPProtocol):  # type: ignore[misc, valid-type]
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP. ``msg``, which is uvicorn's, does not say what is expected."""
         self._refuse(ApiError(400, NO_HTTP, code="invalid_http"))
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Any client can ask for another protocol, and is answered as if it had not."""
 
 
 def bounded(bounds: ConnectionBounds) -> Any:

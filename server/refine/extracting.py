@@ -1,6 +1,7 @@
 """Extracting: reads the checks out of an instruction, with the model that answers it.
 
-The engine holds the model to the schema of checks; what is not a valid check all the same, or comes
+The instruction is quoted within a fence, so that it cannot pass for a part of the request. The
+engine holds the model to the schema of checks; what is not a valid check all the same, or comes
 after the text was cut short, is left out. The answer has the checks that were read.
 """
 
@@ -15,6 +16,7 @@ from redraft.server.engine.strict_json import refuse
 from redraft.server.refine.asking import Ask, instruction_text
 from redraft.server.refine.checks import KINDS, Check, CheckError, read_check, says
 from redraft.server.refine.checks.schema import NOT_READ, extraction_schema
+from redraft.server.refine.fence import fence_of, fenced
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.stopping import Stop
@@ -31,6 +33,7 @@ written as a JSON object:
 {instruction}
 
 ### Requirements
+The instruction is quoted above between [begin {fence}] and [end {fence}]. \
 Write a JSON object with one member, "checks": the list of the requirements that the \
 instruction states, with its own numbers and words. Leave out what it does not ask for; the list \
 may be empty."""
@@ -48,7 +51,7 @@ async def with_extracted(
 
 
 async def _extracted(engine: Engine, phases: Phases, instruction: Instruction) -> tuple[Check, ...]:
-    request = REQUEST.format(kinds=_kinds(), instruction=instruction_text(instruction))
+    request = asking_for_checks(instruction_text(instruction))
     sampling = Sampling(temperature=0.0, max_tokens=MOST_TOKENS, constraint=_constraint())
     ask = Ask(Chat((Message("user", request),)))
     # It counts as feedback: it is how feedback begins.
@@ -59,6 +62,11 @@ async def _extracted(engine: Engine, phases: Phases, instruction: Instruction) -
     except Stop:  # an interruption ends the draft, too; a spent budget may leave one
         return ()
     return read(written.text)
+
+
+def asking_for_checks(instruction: str) -> str:
+    fence = fence_of(instruction)
+    return REQUEST.format(kinds=_kinds(), instruction=fenced(instruction, fence), fence=fence)
 
 
 def read(text: str) -> tuple[Check, ...]:

@@ -1,5 +1,5 @@
 """What is no HTTP, and what wants another protocol, is answered in OpenAI's shape.
-Spans: server/api/connections"""
+Spans: server/api/connections, server/api/upgrades"""
 
 from __future__ import annotations
 
@@ -74,6 +74,41 @@ def test_a_websocket_is_an_error_in_openais_shape(
     assert answer.headers["x-request-id"]
 
 
+H2C = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": ""}
+
+
 def test_a_client_that_would_rather_have_http_2_is_answered(served: Served) -> None:
-    upgrade = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": ""}
-    assert httpx.get(f"{served.url}/v1/models", headers=upgrade).status_code == 200
+    assert httpx.get(f"{served.url}/v1/models", headers=H2C).status_code == 200
+
+
+def test_and_so_is_one_that_sends_a_body_with_the_wish_in_one_piece_or_chunks(
+    served: Served,
+) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b'{"prompt": '
+        yield b'"Hi"}'
+
+    with httpx.Client(base_url=served.url, headers=H2C) as client:
+        for _ in range(2):  # the connection is kept
+            whole = client.post("/v1/refine", json={"prompt": "Hi"})
+            assert (whole.status_code, whole.json()["object"]) == (200, "refine")
+            typed = {"Content-Type": "application/json"}
+            chunked = client.post("/v1/refine", content=chunks(), headers=typed)
+            assert (chunked.status_code, chunked.json()["object"]) == (200, "refine")
+
+
+def test_requests_behind_one_with_the_wish_are_read_as_requests(served: Served) -> None:
+    body = b'{"prompt": "Hi"}'
+    wish = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    post = b"POST /v1/refine HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    sized = b"Content-Length: %d\r\n\r\n" % len(body)
+    last = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    head, rest = answer_to(served, (post + wish + sized + body) * 2 + last)
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert rest.count(b"HTTP/1.1 200 ") == 2
+
+
+def test_a_tunnel_is_refused(served: Served) -> None:
+    wish = b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n"
+    head, _ = answer_to(served, b"CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n" + wish)
+    assert head.startswith(b"HTTP/1.1 4")

@@ -9,9 +9,10 @@ import re
 
 import pytest
 
-from redraft.server.engine.base import Sampling
+from redraft.server.engine.base import Chat, Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.asking import PromptedAsker, instruction_text
+from redraft.server.refine.extracting import asking_for_checks
 from redraft.server.refine.fence import fence_of
 from redraft.server.refine.loop import Brief, refine
 from redraft.server.refine.policy import Policy
@@ -86,6 +87,30 @@ def test_the_score_of_an_object_is_its_member_wherever_it_stands(injection: Inje
     for order in (members, dict(reversed(members.items()))):
         (iteration,) = loop(injection, json.dumps(order)).iterations
         assert iteration.feedback.score == SCORE
+
+
+@pytest.mark.parametrize("injection", TEXTS, ids=range(100))
+def test_an_instruction_cannot_pass_for_a_part_of_the_request_for_its_checks(
+    injection: Injection,
+) -> None:
+    engine = ScriptedEngine('{"checks": []}', "A whale.")
+    brief = Brief(Instruction(injection.messages))
+    policy = Policy(max_iterations=0, extract_checks=True)
+
+    async def ask() -> None:
+        async for _ in refine(PromptedAsker(engine, brief.instruction), brief, policy):
+            pass
+
+    asyncio.run(ask())
+    chat = engine.history[0].prompt
+    assert isinstance(chat, Chat)
+    (request,) = chat.messages
+    said, quoted = quotations(request.content)
+    instruction = instruction_text(brief.instruction)
+    assert quoted == [instruction]
+    assert said == quotations(asking_for_checks("Hi"))[0].replace(
+        fence_of("Hi"), fence_of(instruction)
+    )
 
 
 def test_a_fence_is_the_same_for_the_same_instruction_and_in_no_text() -> None:
