@@ -225,6 +225,12 @@ class RateLimits:
         if self._requests is not None:
             self._check(client, "requests_per_minute", self._requests, 1).left -= 1
 
+    def left(self, client: str) -> int | None:
+        """The tokens that a client may still spend in this minute; None: as many as it likes."""
+        if self._tokens is None:
+            return None
+        return max(0, int(self._bucket(client, "tokens_per_minute", self._tokens).fill(_now())))
+
     def spend(self, client: str, tokens: int) -> None:
         """Count the tokens that one request read and wrote."""
         if self._tokens is not None:

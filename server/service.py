@@ -17,6 +17,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.base import EngineUnavailable
 from redraft.server.model import ServedModel
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.bound import within
 from redraft.server.refine.events import Event, Finished
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Brief, refine
@@ -83,11 +84,14 @@ class Service:
         instruction, model = job.brief.instruction, job.model or self.model
         async with self.place(job.route, job.client, job.deadline_ms) as (interrupt, watch):
             watch.totals = job.totals
+            critic = self.critics[job.critic] if job.critic else None
+            window = max(writer.engine.window for writer in (model, critic or model))
+            left, drafts = self.rates.left(job.client), job.brief.response is None
             events = refine(
                 job.asker or model.asker(instruction),
                 job.brief,
-                job.policy,
-                critic=self.critics[job.critic].asker(instruction) if job.critic else None,
+                within(job.policy, window, left, drafts),
+                critic=critic.asker(instruction) if critic else None,
                 interrupt=interrupt,
                 request_id=job.request_id,
                 traceparent=job.traceparent,

@@ -14,6 +14,7 @@ import httpx
 import openai
 import pytest
 
+from redraft.server.refine.trace_json import PHASES
 from tests.server.api.test_disconnect import connection
 from tests.support import tiny_model
 from tests.support.program import Program, running
@@ -157,7 +158,7 @@ def test_streamed_or_not_the_real_engine_says_the_same(program: Program) -> None
     )
     usage = whole.model_extra["refine"]["usage"]
     assert usage["refinement"]["cached_tokens"] > 0  # the draft was still in the cache
-    assert whole.usage.completion_tokens == sum(p["completion_tokens"] for p in usage.values())
+    assert whole.usage.completion_tokens == sum(usage[p]["completion_tokens"] for p in PHASES)
 
 
 def leave(program: Program, body: dict[str, Any], sign: str) -> None:

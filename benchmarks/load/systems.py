@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 from redraft.benchmarks.load.endpoint import CallFailed, Session
 from redraft.benchmarks.load.timing import Load, Timing
 from redraft.server.refine.requests import Requests
+from redraft.server.refine.trace_json import PHASES
 
 Messages = list[dict[str, str]]
 
@@ -129,7 +130,7 @@ class RefiningServer(System):
                 f"stopped_by_{why}", f"after {call.refine.get('iterations')} iterations"
             )
         used = call.refine.get("usage") or {}
-        return call.timing({phase: float(spent["seconds"]) for phase, spent in used.items()})
+        return call.timing({p: float(used[p]["seconds"]) for p in PHASES if p in used})
 
 
 class CombiningServer(RefiningServer):

@@ -11,13 +11,13 @@ from redraft.server.api.schema.answers import (
     FindingJson,
     Head,
     LoopSummary,
-    PhaseUsage,
     RefineOutcome,
     RefineUsage,
     TraceJson,
     UsageAnswer,
     VoteJson,
 )
+from redraft.server.api.schema.usage import LoopUsage, PhaseUsage, UsageBound
 from redraft.server.engine.base import Usage
 from redraft.server.refine.loop import NoDraft
 from redraft.server.refine.trace import Feedback, Phase, Trace
@@ -57,11 +57,17 @@ def usage_of_choices(jobs: Iterable[Job], traces: Iterable[Trace]) -> UsageAnswe
 
 
 def usage_with_phases(trace: Trace) -> RefineUsage:
-    return {**usage_of(trace), "phases": phases_of(trace)}
+    phases = cast(dict[Phase, PhaseUsage], usage_by_phase(trace))
+    return {**usage_of(trace), "phases": phases, **bound_of(trace)}
 
 
-def phases_of(trace: Trace) -> dict[Phase, PhaseUsage]:
-    return cast(dict[Phase, PhaseUsage], usage_by_phase(trace))
+def bound_of(trace: Trace) -> UsageBound:
+    bounded: UsageBound = {}
+    if trace.bound is not None:
+        bounded["bound"] = trace.bound
+    if trace.bound_by is not None:
+        bounded["bound_by"] = trace.bound_by
+    return bounded
 
 
 def trace_of(trace: Trace) -> TraceJson:
@@ -103,7 +109,7 @@ def outcome_of(trace: Trace, with_trace: bool) -> RefineOutcome:
         **summary_of(trace, False),  # type: ignore[typeddict-item]  # optional keys follow
         # Of the draft's prompt alone, for clients that show how full the window is.
         "prompt_tokens": drafting.usage.prompt_tokens // drafting.usage.calls if drafting else None,
-        "usage": phases_of(trace),
+        "usage": cast(LoopUsage, {**usage_by_phase(trace), **bound_of(trace)}),
     }
     if trace.malformed:
         outcome["malformed"] = trace.malformed

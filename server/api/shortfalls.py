@@ -44,8 +44,10 @@ def shortfalls(trace: Trace, policy: Policy) -> list[str]:
         *_, written = (i for i in range(len(trace.iterations)) if trace.iterations[i].refinement)
         many = len(trace.population(written))
         notes.append(f"{len(trace.left_out)} of {many} candidates did not fit the model's window")
-    if trace.stop_reason == "token_budget" and policy.token_budget is None:
+    by_key = trace.bound_by == "tokens_per_minute"
+    if trace.stop_reason == "token_budget" and (by_key or policy.token_budget is None):
         limit = "the model's window" if policy.total_tokens is None else "max_completion_tokens"
+        limit = "what this API key has left of its tokens a minute" if by_key else limit
         notes.append(f"{limit} left no room to refine {'it' if notes else 'the answer'}")
     return notes
 

@@ -9,11 +9,12 @@ reason. Without a draft the loop raises NoDraft or the engine's error.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from redraft.server.engine.base import EngineError, Message, PromptTooLong
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.bound import bound_of
 from redraft.server.refine.checks import Finding
 from redraft.server.refine.checks.report import beside, feedback_of, lines_of
 from redraft.server.refine.combining import Combining
@@ -90,6 +91,8 @@ async def refine(
     interrupt = interrupt or Interrupt()
     phases = Phases(policy, interrupt, request_id, totals=totals, traceparent=traceparent)
     critic = critic or asker
+    window = max(asker.engine.window, critic.engine.window)
+    bound = bound_of(policy, window, drafts=brief.response is None)
     if policy.extract_checks:
         policy = await with_extracted(policy, asker.engine, phases, brief.instruction)
     verifying = Verifying(policy.checks, brief.instruction, interrupt)
@@ -125,7 +128,7 @@ async def refine(
             loop.ended(end)
     finally:  # closing the generator ends the engines' work
         await phases.close()
-    yield Finished(loop.trace())
+    yield Finished(replace(loop.trace(), bound=bound.tokens, bound_by=bound.by))
 
 
 class _Iterations:

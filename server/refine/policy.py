@@ -8,7 +8,7 @@ from typing import Literal
 
 from redraft.server.engine.base import Sampling
 from redraft.server.refine.checks import Check
-from redraft.server.refine.trace import Phase
+from redraft.server.refine.trace import Limit, Phase
 
 Keep = Literal["best", "last", "vote"]
 Combine = Literal["best", "candidates"]
@@ -37,6 +37,7 @@ class Policy:
     extract_checks: bool = False  # the model reads them out of the instruction
     feedback_votes: int = 1  # feedbacks on one response, of which the majority decides
     token_budget: int | None = None  # completion tokens that may be spent beyond the first draft
+    budget_by: Limit = "token_budget"  # the limit that the budget stands for
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
     response_tokens: int | None = None  # most of a draft or refinement whose sampling names none
     feedback_tokens: int | None = None  # likewise

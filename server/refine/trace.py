@@ -24,6 +24,8 @@ StopReason = Literal[
     "engine_failure",
     "draining",
 ]
+# What a loop may cost at most; the last is what is left to the API key.
+Limit = Literal["token_budget", "max_completion_tokens", "tokens_per_minute"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,8 @@ class Trace:
     malformed: int = 0  # feedback texts that could not be read, retried ones included
     failure: str | None = None  # what the engine said to a call that it failed
     kept_candidate: int | None = None  # the answer's place, where it is another of several there
+    bound: int | None = None  # the most completion tokens it could have cost
+    bound_by: Limit | None = None  # the limit that made them fewer
     verified: bool = False  # its responses have findings: checks were asked for, if none was found
 
     @property

@@ -17,6 +17,7 @@ from redraft.server.engine.base import EngineRefused, EngineUnavailable
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.model import ServedModel
+from redraft.server.refine.trace_json import PHASES
 from redraft.server.service import Service
 from tests.server.api.test_disconnect import connection
 from tests.support.loops import feedback
@@ -64,7 +65,7 @@ def test_the_loop_runs_in_front_and_the_text_comes_from_behind() -> None:
     assert len(engine.history) == 3
     usage = told["usage"]
     assert usage["completion_tokens"] == sum(
-        phase["completion_tokens"] for phase in told["refine"]["usage"].values()
+        told["refine"]["usage"][phase]["completion_tokens"] for phase in PHASES
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict
 
+from redraft.server.api.schema.usage import LoopUsage, PhaseUsage, UsageBound
 from redraft.server.engine import base
 from redraft.server.refine.feedback_form import FormOrigin
 from redraft.server.refine.trace import Phase, StopReason
@@ -80,17 +81,8 @@ class UsageAnswer(Extensible):
     completion_tokens_details: NotRequired[CompletionTokensDetails | None]
 
 
-class PhaseUsage(Exact):
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    calls: int
-    seconds: float
-    thought_tokens: NotRequired[int]  # the part of completion_tokens that are thoughts
-
-
 @with_config(ConfigDict(extra="forbid"))
-class RefineUsage(UsageAnswer):
+class RefineUsage(UsageAnswer, UsageBound):
     phases: dict[Phase, PhaseUsage]
 
 
@@ -173,7 +165,7 @@ class RefineOutcome(LoopSummary):
     """How the answer came about."""
 
     prompt_tokens: int | None
-    usage: dict[Phase, PhaseUsage]
+    usage: LoopUsage
     malformed: NotRequired[
         Annotated[int, Field(description="feedback texts that could not be read, retries included")]
     ]

@@ -17,6 +17,7 @@ from redraft.server.model import ServedModel
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.requests import Requests
 from redraft.server.refine.srt_format import SrtFormat
+from redraft.server.refine.trace_json import PHASES
 from redraft.server.service import Service
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.loops import FORMAT, WITHOUT_SCORE, feedback
@@ -60,7 +61,7 @@ def test_a_chat_answers_with_what_was_written_from_all_drafts() -> None:
     assert answer["refine"]["usage"]["refinement"]["calls"] == 1
     trace = answer["refine"]["trace"]
     assert [draft["feedback"]["score"] for draft in trace["drafts"]] == [4, 5, 6]
-    total = sum(phase["completion_tokens"] for phase in answer["refine"]["usage"].values())
+    total = sum(answer["refine"]["usage"][phase]["completion_tokens"] for phase in PHASES)
     assert answer["usage"]["completion_tokens"] == total
 
 
@@ -149,7 +150,7 @@ def test_self_consistency_asks_for_drafts_alone() -> None:
     check_shape(answer, ChatCompletion)
     assert answer["choices"][0]["message"]["content"] == "It is Paris: #### Paris"
     assert (answer["refine"]["kept"], answer["refine"]["kept_candidate"]) == (0, 1)
-    assert list(answer["refine"]["usage"]) == ["draft"]
+    assert list(answer["refine"]["usage"]) == ["draft", "bound"]
 
 
 @pytest.mark.parametrize(

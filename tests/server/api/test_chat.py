@@ -14,6 +14,7 @@ from redraft.server.engine.base import Call, Constraint, EngineUnavailable, Samp
 from redraft.server.engine.scripted_engine import Fail, ReceivedCall, ScriptedEngine
 from redraft.server.model import ServedModel
 from redraft.server.refine.manifest import DefaultPolicy
+from redraft.server.refine.trace_json import PHASES
 from redraft.server.service import Service
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.clock import let_pass
@@ -82,16 +83,16 @@ def test_the_stock_client_parses_structured_answers() -> None:
 def test_usage_sums_all_phases_and_reasoning_is_all_but_the_answer() -> None:
     result = chat(*LOOP)
     phases = result["refine"]["usage"]
-    assert list(phases) == ["draft", "feedback", "refinement"]
+    assert list(phases) == ["draft", "feedback", "refinement", "bound"]
     usage = result["usage"]
     for name in ("prompt_tokens", "completion_tokens"):
-        assert usage[name] == sum(phase[name] for phase in phases.values())
+        assert usage[name] == sum(phases[phase][name] for phase in PHASES)
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     answer_tokens = phases["refinement"]["completion_tokens"]
     reasoning = usage["completion_tokens_details"]["reasoning_tokens"]
     assert reasoning == usage["completion_tokens"] - answer_tokens
     cached = usage["prompt_tokens_details"]["cached_tokens"]
-    assert cached == sum(phase["cached_tokens"] for phase in phases.values()) > 0
+    assert cached == sum(phase["cached_tokens"] for phase in (phases[p] for p in PHASES)) > 0
 
 
 def test_refine_says_how_the_answer_came_about() -> None:

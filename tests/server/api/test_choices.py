@@ -17,6 +17,7 @@ from redraft.server.engine.base import EngineUnavailable, Sampling
 from redraft.server.engine.scripted_engine import Entry, Fail, ScriptedEngine
 from redraft.server.model import ServedModel
 from redraft.server.refine.policy import Policy
+from redraft.server.refine.trace_json import PHASES
 from redraft.server.service import Service
 from tests.server.api.test_chat_stream import events
 from tests.server.api.test_direct import Layer, serve
@@ -77,8 +78,8 @@ def test_usage_is_that_of_all_choices_together(path: str) -> None:
     one, three = ask(path, n=1).json(), ask(path).json()
     assert three["usage"]["prompt_tokens"] == 3 * one["usage"]["prompt_tokens"]
     assert three["usage"]["completion_tokens"] == 3 * one["usage"]["completion_tokens"]
-    phases = [choice["refine"]["usage"] for choice in three["choices"]]
-    written = sum(phase["completion_tokens"] for usage in phases for phase in usage.values())
+    usages = [choice["refine"]["usage"] for choice in three["choices"]]
+    written = sum(usage[phase]["completion_tokens"] for usage in usages for phase in PHASES)
     assert written == three["usage"]["completion_tokens"]
 
 
