@@ -191,13 +191,12 @@ def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
 
 def write_policy(directory: Path, recommended: Tried, measured: Mapping[str, Any]) -> Path:
     """The policy, and beside the model's other figures what it was measured from."""
-    known = manifest.read(directory)
-    if known is None:
-        raise ConfigError(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
-    evaluation = {**known.evaluation, "pilot": plain(measured)}
-    return manifest.write(
-        directory, known.srt_format, recommended.policy, known.calibration, evaluation
-    )
+    written = manifest.amend(directory, recommended.policy, {"pilot": plain(measured)})
+    if written is None:
+        raise ConfigError(
+            f"{directory} has no {manifest.NAME} with a policy; only a model with one keeps it"
+        )
+    return written
 
 
 def _report(
