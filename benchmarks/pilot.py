@@ -7,25 +7,34 @@ A line of labelled.jsonl is {"prompt": "...", "answers": ["...", ...]}: 50 or mo
 model will be asked; with --judge URL, which says what is right, the answers may be left out.
 Refining recovers some wrong drafts (rate r) and spoils some right ones (rate d); it pays where the
 share of wrong drafts is above d / (r + d). The recommended policy is off unless the gain is shown:
-its 95% interval must be above zero, on prompts that did not choose it.
+its 95% interval must be above zero, on prompts that did not choose it. What a request may ask for
+beside a policy (--options) is recommended where it is shown to be ahead of the policy.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, get_args
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import ServerOptions, read
+from redraft.benchmarks.grading import request_options
 from redraft.benchmarks.grading.grading import PromptOptions, ask_and_grade
 from redraft.benchmarks.grading.labelled import LabelledPrompt, read_labelled
-from redraft.benchmarks.grading.ways import refining
-from redraft.benchmarks.grading.weighing import Answered
+from redraft.benchmarks.grading.request_options import (
+    OPTIONS,
+    OptionName,
+    WeighedOption,
+    recommend_option,
+)
+from redraft.benchmarks.grading.ways import Way, refining
+from redraft.benchmarks.grading.weighing import Answered, Answers
 from redraft.benchmarks.output.plots import lines
-from redraft.benchmarks.output.results import Cell, Result, Table, publish
+from redraft.benchmarks.output.results import Cell, Result, Table, plain, publish
 from redraft.benchmarks.stats.intervals import wilson
 from redraft.benchmarks.stats.pairs import compare, flips
 from redraft.server.options import ConfigError, option
@@ -42,6 +51,9 @@ OFF = DefaultPolicy(0)
 class PilotOptions(PromptOptions, ServerOptions):
     labelled: Path = option("file of labelled prompts", positional="LABELLED")
     max_iterations: int = option("most that are tried", 3, least=1)
+    options: tuple[OptionName, ...] = option(
+        "of a request, tried beside the policies", get_args(OptionName)
+    )
     write: Path | None = option("the model directory whose redraft.json gets the policy", None)
     least: int = option("fewest prompts to judge from", 50)
     temperature: float | None = option("of drafts; none: the model's own", None)
@@ -53,24 +65,54 @@ def main(arguments: Sequence[str]) -> int:
     prompts = read_labelled(options.labelled, judged=bool(options.judge))[: options.limit]
     if len(prompts) < options.least:
         raise ConfigError(f"{len(prompts)} prompts are too few; give at least {options.least}")
-    loops, failures = run_all(prompts, options)
+    by_place, failures = run_all(prompts, options)
+    loops = list(by_place.values())
     if len(loops) < options.least:
         raise MeasurementFailed(f"only {len(loops)} prompts were answered: {dict(failures)}")
     recommended = recommend(loops, options.max_iterations, options.seed)
-    written = write_policy(options.write, recommended) if options.write else None
-    _report(options, loops, recommended, failures, written)
+    right = {place: outcome(loop, recommended.policy)[0] for place, loop in by_place.items()}
+    answered = run_options(prompts, options)
+    weighed = [
+        WeighedOption.of(name, answers, right, options.seed) for name, answers in answered.items()
+    ]
+    option_shown = recommend_option(answered, right, options.seed)
+    shown = {
+        "options": {each.name: each.json() for each in weighed},
+        "recommended_option": OPTIONS[option_shown] if option_shown else None,
+    }
+    written = None
+    if options.write:
+        written = write_policy(options.write, recommended, {"prompts": len(loops), **shown})
+    beside = request_options.table(weighed, option_shown, recommended.name)
+    _report(options, loops, recommended, failures, written, shown, beside)
     return 1 if failures.total() > options.max_failed * len(prompts) else 0
 
 
 def run_all(
     prompts: Sequence[LabelledPrompt], options: PilotOptions
-) -> tuple[list[Loop], Counter[str]]:
+) -> tuple[dict[int, Loop], Counter[str]]:
     """Answer every prompt once with all iterations, whatever the scores. Policies are compared on
     these loops."""
     settings = options.ask_settings(options.url, options.model)
     ways = {WAY: refining(options.max_iterations)}
     answers, failures = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
-    return [Loop.of(answered) for _, answered in sorted(answers[WAY].items())], failures
+    return {place: Loop.of(each) for place, each in sorted(answers[WAY].items())}, failures
+
+
+def run_options(
+    prompts: Sequence[LabelledPrompt], options: PilotOptions
+) -> dict[OptionName, Answers]:
+    """The answers with each option. One that the model or the server cannot follow is left out."""
+    settings = options.ask_settings(options.url, options.model)
+    answered: dict[OptionName, Answers] = {}
+    for name in options.options:
+        ways: dict[str, Way] = {name: OPTIONS[name]}
+        answers, failed = ask_and_grade(prompts, ways, settings, options.grader(), options.out)
+        if len(answers[name]) >= options.least:
+            answered[name] = answers[name]
+        else:
+            print(f"option {name} is left out: {dict(failed)}", file=sys.stderr)
+    return answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +189,14 @@ def recommend(loops: Sequence[Loop], max_iterations: int, seed: int) -> Tried:
     return cheapest_best(loops, able) if shown.low > 0 else try_policy(loops, OFF)
 
 
-def write_policy(directory: Path, recommended: Tried) -> Path:
-    known = manifest.read(directory)
-    if known is None:
-        raise ConfigError(f"{directory} has no {manifest.NAME}; only a model that has one keeps it")
-    return manifest.write(
-        directory, known.srt_format, recommended.policy, known.calibration, known.evaluation
-    )
+def write_policy(directory: Path, recommended: Tried, measured: Mapping[str, Any]) -> Path:
+    """The policy, and beside the model's other figures what it was measured from."""
+    written = manifest.amend(directory, recommended.policy, {"pilot": plain(measured)})
+    if written is None:
+        raise ConfigError(
+            f"{directory} has no {manifest.NAME} with a policy; only a model with one keeps it"
+        )
+    return written
 
 
 def _report(
@@ -162,6 +205,8 @@ def _report(
     recommended: Tried,
     failures: Counter[str],
     written: Path | None,
+    shown: Mapping[str, Any],
+    beside: Table,
 ) -> None:
     before = [loop.right[0] for loop in loops]
     off = try_policy(loops, OFF)
@@ -184,6 +229,7 @@ def _report(
         "disruption": wilson(first.right_to_wrong, first.right_to_wrong + first.kept_right),
         "refine_if_wrong_drafts_above": needed,
         "recommended": recommended.policy,
+        **shown,
         "written": str(written) if written else None,
     }
     columns = ("policy", "right %", "gain, points", "mended/spoiled", "p (sign test)", "tokens")
@@ -196,5 +242,6 @@ def _report(
     plot = lines(options.out / "pilot.svg", {"right": points}, ("iterations", "right, %"))
     about = "Whether refining pays on these prompts, and how much of it."
     table = Table("Policies", columns, tuple(rows), note)
-    result = Result("pilot", about, asdict(options), figures, failures, (table,), (plot,))
+    tables = (table, beside) if beside.rows else (table,)
+    result = Result("pilot", about, asdict(options), figures, failures, tables, (plot,))
     publish(result, options.out)

@@ -25,6 +25,7 @@ from redraft.server.options import option
 # What it buys, then what it costs, then what the training does; others follow by name.
 ORDER = (
     *("winrate", "compare", "tasks", "agreement", "compute", "pilot"),
+    *("ifeval", "ways"),
     *("iterations", "rerank", "equal-compute", "gate", "critic-quality", "wordings"),
     *("cost-benefit", "targets", "latency", "speculation", "overhead", "soak"),
     *("ablation", "data-curve"),

@@ -124,7 +124,8 @@ def _constrained(options: WaysOptions) -> int:
     figures = {**_figures(columns, options.seed), "answered": answered}
     tables = _tables(columns, title, options.seed, one_level=False)
     plots = (_plot(options.out, figures),)
-    result = Result(NAME, ABOUT, config, figures, failures, tables, plots, headline=answered)
+    samples = _samples(next(iter(columns.values())))
+    result = Result(NAME, ABOUT, config, figures, failures, tables, plots, samples, answered)
     publish(result, options.out)
     return 1 if failures.total() > options.max_failed * len(prompts) * len(ways) else 0
 
@@ -148,7 +149,7 @@ def measure(setting: Setting[WaysOptions]) -> Result:
     tables = _tables(columns, title, options.seed, one_level=True)
     plots = (_plot(options.out, figures),)
     asked = {name: way.refine for name, way in ways.items()}
-    return setting.result(NAME, ABOUT, asked, figures, tables, plots, [])
+    return setting.result(NAME, ABOUT, asked, figures, tables, plots, _samples(columns[JUDGED]))
 
 
 def _of_labelled(options: WaysOptions, critic: str) -> dict[str, AnswerWay]:
@@ -228,3 +229,11 @@ def _plot(out: Path, figures: Mapping[str, Any]) -> str:
     }
     out.mkdir(parents=True, exist_ok=True)
     return scatter(out / f"{NAME}.svg", points, ("tokens for an answer", "right, %"))
+
+
+def _samples(columns: Mapping[str, WayColumn]) -> list[dict[str, Any]]:
+    return [
+        {"way": name, "prompt": place, "right": right, "tokens": tokens}
+        for name, column in columns.items()
+        for place, (right, tokens) in enumerate(zip(column.right, column.tokens, strict=True))
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,14 +46,16 @@ class Gathering:
             replies, failed = self._replies(prompts, way)
             failures += failed
             of_ways[name] = {text: way.answers(reply) for text, reply in replies.items()}
-        together: dict[str, Answers] = {}
-        for prompt in prompts:
-            if all(prompt.text in of_way for of_way in of_ways.values()):
-                # All greedy ways have the direct answer; the first of them gives it.
-                in_turn = [of_ways[name][prompt.text] for name in reversed(list(ways))]
-                merged = {name: each for answers in in_turn for name, each in answers.items()}
-                together[prompt.text] = {name: merged[name] for name in _order(of_ways, prompt)}
-        return together, {name: len(of_way) for name, of_way in of_ways.items()}, failures
+            if not replies:
+                print(f"{name} is left out, nothing was answered: {dict(failed)}", file=sys.stderr)
+        answered = [of_way for of_way in of_ways.values() if of_way]
+        together = {
+            prompt.text: _in_order([of_way[prompt.text] for of_way in answered])
+            for prompt in prompts
+            if answered and all(prompt.text in of_way for of_way in answered)
+        }
+        with_direct = {text: each for text, each in together.items() if DIRECT in each}
+        return with_direct, {name: len(of_way) for name, of_way in of_ways.items()}, failures
 
     def _replies(
         self, prompts: Sequence[ConstrainedPrompt], way: AnswerWay
@@ -89,7 +92,11 @@ class Gathering:
         return list(keys_of(prompts, self.settings(way), model, self.deployment).values())
 
 
-def _order(of_ways: Mapping[str, Mapping[str, Answers]], prompt: ConstrainedPrompt) -> list[str]:
-    """The direct answer first, then way by way."""
-    names = [name for of_way in of_ways.values() for name in of_way[prompt.text]]
-    return list(dict.fromkeys([DIRECT, *names]))
+def _in_order(of_ways: Sequence[Answers]) -> Answers:
+    """The direct answer first, then way by way. All greedy ways have it; the first of them gives
+    it."""
+    merged: Answers = {}
+    for of_way in of_ways:
+        merged = {**of_way, **merged}
+    names = [DIRECT, *(name for of_way in of_ways for name in of_way)]
+    return {name: merged[name] for name in dict.fromkeys(names) if name in merged}

@@ -124,6 +124,23 @@ def write(
     if adapters is not None:
         content |= {"base": adapters.base} if adapters.base else {}
         content |= {"adapters": asdict(adapters.adapters)} if adapters.adapters else {}
+    return _put(directory, content)
+
+
+def amend(directory: Path, policy: DefaultPolicy, evaluation: Mapping[str, Any]) -> Path | None:
+    """Another policy and more figures; all else stays, what an adapter's says of its base, too.
+    None where no manifest has a policy."""
+    try:
+        content = _content(directory / NAME)
+        if content is None or "policy" not in content:
+            return None
+        figures = {**content["evaluation"], **evaluation}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(directory / NAME, error, "mend it or write it again") from error
+    return _put(directory, {**content, "policy": asdict(policy), "evaluation": figures})
+
+
+def _put(directory: Path, content: Mapping[str, Any]) -> Path:
     path = directory / NAME
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -137,7 +137,10 @@ def test_a_model_that_mends_its_drafts_gets_a_policy_that_the_server_follows(
     written = manifest.read(model)
     assert written
     assert written.policy == DefaultPolicy(1, 10, "last")
-    assert written.evaluation == {"right": 0.5}
+    assert written.evaluation["right"] == 0.5
+    assert written.evaluation["pilot"]["prompts"] == 60
+    assert written.evaluation["pilot"]["options"]["off"]["right"]["estimate"] == 100
+    assert written.evaluation["pilot"]["recommended_option"] is None  # none is ahead of the policy
     answered = asked(engine(spoils=False), model)
     assert answered["choices"][0]["message"]["content"] == "14"
     assert answered["refine"]["iterations"] == 1
@@ -161,6 +164,41 @@ def test_a_gate_that_the_model_has_already_is_not_in_the_way(labelled: Path, mod
     figures = run(engine(spoils=False), labelled, model)["figures"]
     assert figures["recovery"]["estimate"] == 1
     assert figures["recommended"]["good_enough"] == 10
+
+
+def test_an_option_that_is_shown_to_be_ahead_of_the_policy_is_recommended(
+    labelled: Path, model: Path
+) -> None:
+    """Its feedback leads it astray; without any it mends its drafts."""
+
+    def reply(prompt: str, sampling: Sampling) -> str:
+        number = int(re.findall(r"double (\d+)", prompt)[-1])
+        if prompt.endswith(FEEDBACK):
+            return feedback(3)
+        without = REFINEMENT in prompt and "[[3]]" not in prompt
+        return str(2 * number if without else 2 * number + 1)
+
+    figures = run(ScriptedEngine(reply=reply), labelled, model)["figures"]
+    assert figures["recommended"]["max_iterations"] == 0
+    assert figures["recommended_option"] == {"feedback_by": "off", "max_iterations": 1}
+    assert figures["options"]["off"]["ahead_of_policy"]["difference"]["estimate"] == 100
+    written = manifest.read(model)
+    assert written
+    assert written.evaluation["pilot"]["recommended_option"]["feedback_by"] == "off"
+
+
+def test_an_option_that_the_server_does_not_allow_is_left_out(
+    labelled: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service(ServedModel(engine(spoils=False), manifest.read(model)))
+    out = labelled.parent / "out"
+    with answering(ScriptedEngine(), service, max_drafts_cap=1) as server:
+        arguments = [str(labelled), "--url", server.v1, "--model", "scripted", "--retries", "0"]
+        asked = ["--options", "candidates", "votes", "--out", str(out)]
+        assert pilot.main([*arguments, *asked]) == 0
+    result = json.loads((out / "pilot.json").read_text())
+    assert list(result["figures"]["options"]) == ["votes"]
+    assert "option candidates is left out: " in capsys.readouterr().err
 
 
 def test_scores_that_say_nothing_get_a_policy_without_a_gate(labelled: Path, model: Path) -> None:

@@ -195,6 +195,19 @@ def test_a_table_of_an_unfinished_run_has_the_prompts_that_all_ways_answered(
     assert result["tables"][0]["title"].startswith("quiet, 3 of 4 prompts")
 
 
+def test_a_way_that_the_server_refuses_is_left_out_and_its_calls_have_failed(
+    quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(quiet), "--model", "scripted", "--retries", "0"]
+    arguments += ["--ways", "itself", "votes", "--out", str(tmp_path)]
+    with answering(ScriptedEngine(reply=quietens), max_votes_cap=2) as server:
+        assert bench(["experiments", "ways", "--url", server.v1, *arguments]) == 1
+    result = json.loads((tmp_path / "ways.json").read_text())
+    assert met(result) == {"direct": 0, "itself 1": 100, "itself 2": 100, "itself 3": 100}
+    assert result["failures"] == {"http_400": len(PROMPTS)}
+    assert "votes is left out" in capsys.readouterr().err
+
+
 def test_the_same_prompts_are_drawn_by_the_same_seed(quiet: Path, tmp_path: Path) -> None:
     asked = ("--data", str(quiet), "--ways", "itself", "--sample", "2")
     kept = []

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from redraft.server.refine import manifest
-from redraft.server.refine.manifest import Calibration, DefaultPolicy, ManifestError
+from redraft.server.refine.adapters import PhaseAdapters
+from redraft.server.refine.manifest import AdapterSection, Calibration, DefaultPolicy, ManifestError
 from tests.support.loops import FORMAT, WITHOUT_SCORE
 
 Content = dict[str, Any]  # of redraft.json
@@ -31,6 +32,29 @@ def test_a_manifest_reads_back_as_it_was_written(model: Path) -> None:
     assert (read.srt_format, read.policy, read.style) == (FORMAT, policy, "srt")
     assert read.calibration == (Calibration(10, 50, 47),)
     assert read.evaluation == {"refined": 0.9}
+
+
+def test_another_policy_leaves_what_an_adapter_says_of_its_base(
+    model: Path, tmp_path: Path
+) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    section = AdapterSection("base", PhaseAdapters(feedback="."))
+    figures = {"refined": 0.9}
+    manifest.write(adapter, FORMAT, None, (), figures, adapters=section, base=model)
+    assert manifest.amend(adapter, DefaultPolicy(2, 9), {"pilot": {"prompts": 60}})
+    assert manifest.read_adapters(adapter) == section
+    read = manifest.read(adapter, base=model)
+    assert read is not None
+    assert read.policy == DefaultPolicy(2, 9)
+    assert read.evaluation == {"refined": 0.9, "pilot": {"prompts": 60}}
+
+
+def test_without_a_policy_there_is_none_to_change(model: Path) -> None:
+    assert manifest.amend(model, DefaultPolicy(), {}) is None
+    (model / manifest.NAME).write_text("[")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        manifest.amend(model, DefaultPolicy(), {})
 
 
 def test_a_model_without_a_manifest_has_none(model: Path) -> None:
