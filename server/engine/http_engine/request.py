@@ -36,9 +36,11 @@ class Dialect:
         }
         if sampling.constraint is not None:
             body |= chat_body.constraint_fields(sampling.constraint, vllm=self._vllm)
-        if isinstance(prompt, Chat) and prompt.options.template_kwargs and not self._vllm:
+        # An upstream that is said to think is told whether to, with token ids or without.
+        takes_kwargs = self._vllm or bool(self._switches)
+        if isinstance(prompt, Chat) and prompt.options.template_kwargs and not takes_kwargs:
             raise EngineRefused("chat_template_kwargs need a vLLM upstream; leave them out")
-        if self._vllm and isinstance(prompt, Chat):
+        if takes_kwargs and isinstance(prompt, Chat):
             body |= chat_body.vllm_fields(prompt.options, self._switches)
         if self._vllm:
             # Stop strings stay in the text; StopStrings removes them together with their ids.
