@@ -26,7 +26,6 @@ from redraft.server.engine.base import (
     EngineError,
     EngineRefused,
     EngineUnavailable,
-    FinishReason,
     Prompt,
     Sampling,
     Usage,
@@ -36,7 +35,8 @@ from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
-from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
+from redraft.server.engine.vllm_engine.errors import finish_reason, vllm_errors
+from redraft.server.engine.vllm_engine.marked import marked, past_marks
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
@@ -150,7 +150,7 @@ class Core:
             self._llm.trial.trust(sampling.constraint)
         if isinstance(prompt, Chat) and self.chats.take(prompt, sampling):
             return self._chat(prompt, sampling, call)
-        return self._completion(prompt, sampling, call)
+        return (self._marked if sampling.marks else self._completion)(prompt, sampling, call)
 
     async def _chat(
         self, chat: Chat, sampling: Sampling, call: Call
@@ -212,8 +212,18 @@ class Core:
         logprobs = self.chats.logprobs(last, part, sampling.logprobs)
         piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
         usage = Usage(len(ids), generated, output.num_cached_tokens or 0, 1)
-        reason = _finish_reason(reason, params)
-        yield Chunk(piece, piece_ids, reason, usage, logprobs=logprobs)
+        ended = finish_reason(reason, params)
+        yield Chunk(piece, piece_ids, ended, usage, logprobs=logprobs)
+
+    async def _marked(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        ids = await self.ids_of(prompt)
+        with vllm_errors():
+            params = past_marks(sampling, self._defaults, self._room(ids), self._llm)
+        async with aclosing(self._outputs(ids, params, call)) as outputs:
+            async for chunk in marked(outputs, ids, params, sampling.marks, self.prompts.tokenizer):
+                yield chunk
 
     def _outputs(
         self, ids: list[int], params: SamplingParams, call: Call
@@ -287,13 +297,3 @@ class Core:
             handler.cancel()  # or it would report the end of the process as a crash
             await asyncio.wait({handler})
         self._llm.output_processor.propagate_error(EngineDeadError())  # to calls still waiting
-
-
-def _finish_reason(reason: str, params: SamplingParams) -> FinishReason:
-    if reason == "stop":
-        return "stop"
-    if reason in ("length", "repetition"):
-        return "length"
-    if reason == "error" and params.structured_outputs is not None:
-        raise EngineRefused(NOTHING_FOLLOWS)
-    raise EngineUnavailable(f"the engine gave up this completion ({reason})")

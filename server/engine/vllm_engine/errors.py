@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from vllm import SamplingParams
 from vllm.exceptions import GracefulHTTPError, VLLMClientError
 from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-from redraft.server.engine.base import EngineRefused, EngineUnavailable
+from redraft.server.engine.base import EngineRefused, EngineUnavailable, FinishReason
 
 NOTHING_FOLLOWS = "no token can follow under this constraint; is it endless or empty?"
 
@@ -29,6 +30,17 @@ class vllm_errors:
             raise EngineRefused(_short(str(cause))) from error
         if failed:
             raise EngineUnavailable(f"the engine failed: {_short(repr(cause))}") from error
+
+
+def finish_reason(reason: str, params: SamplingParams) -> FinishReason:
+    """vLLM's reason why a completion ended, as ours."""
+    if reason == "stop":
+        return "stop"
+    if reason in ("length", "repetition"):
+        return "length"
+    if reason == "error" and params.structured_outputs is not None:
+        raise EngineRefused(NOTHING_FOLLOWS)
+    raise EngineUnavailable(f"the engine gave up this completion ({reason})")
 
 
 def _short(message: str) -> str:

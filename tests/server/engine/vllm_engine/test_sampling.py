@@ -7,7 +7,7 @@ import pytest
 from redraft.server.engine.base import Sampling
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
-from redraft.server.engine.vllm_engine.core import _finish_reason
+from redraft.server.engine.vllm_engine.errors import finish_reason
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 
 pytestmark = pytest.mark.vllm
@@ -27,4 +27,4 @@ def test_the_temperature_of_a_phase_wins_and_the_models_penalty_holds_everywhere
 
 
 def test_vllms_own_end_of_a_repetition_is_a_cut() -> None:
-    assert _finish_reason("repetition", sampling_params(Sampling(), {}, room=1)) == "length"
+    assert finish_reason("repetition", sampling_params(Sampling(), {}, room=1)) == "length"
