@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from redraft.server.engine.base import EngineError, Message, PromptTooLong
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
+from redraft.server.refine.breath import Breath
 from redraft.server.refine.checks import Finding
 from redraft.server.refine.checks.report import beside, feedback_of, lines_of
 from redraft.server.refine.drafting import Drafting
@@ -85,9 +86,8 @@ async def refine(
     ``live``: the answer is streamed, so the deltas of a refinement that nothing can follow are
     part of it, and it stays the answer even when it is cut short. ``totals`` is filled while the
     loop runs, so that its cost is known even if it is cancelled."""
-    phases = Phases(
-        policy, interrupt or Interrupt(), request_id, totals=totals, traceparent=traceparent
-    )
+    breath = Breath(policy, alone=critic is None and brief.feedback is None)
+    phases = Phases(policy, interrupt or Interrupt(), request_id, 0, totals, traceparent, breath)
     critic = critic or asker
     if policy.extract_checks:
         policy = await with_extracted(policy, asker.engine, phases, brief.instruction)
