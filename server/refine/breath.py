@@ -17,6 +17,8 @@ from redraft.server.engine.base import Call, Chunk, Engine, Prompt, Sampling, To
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Phase
 
+Asked = tuple[Engine, str | None, Sampling]  # by whom, its adapter; without the limits of a phase
+
 
 def follow_at_once(policy: Policy) -> tuple[Phase, ...]:
     """The phases after which the next may follow in the same generation: nothing but the model has
@@ -50,14 +52,17 @@ def _plain(sampling: Sampling, seed: int | None) -> bool:
 
 @dataclass(slots=True)
 class _Generation:
-    """One that has ended a part, and is still running."""
+    """One that phases read on."""
 
     chunks: AsyncGenerator[Chunk, None]
-    engine: Engine
-    adapter: str | None
-    sampling: Sampling  # of its phases, without their limits
+    asked: Asked
     sequence: tuple[int, ...]  # all it has read and written
     tokens: int = 0  # the part that it has written
+    at_mark: bool = False  # it waits for the next phase
+
+    def continues(self, asked: Asked, prompt: Prompt) -> bool:
+        """Whether what it writes next is what is asked for."""
+        return self.at_mark and self.asked == asked and prompt == Tokens(self.sequence)
 
 
 class Breath:
@@ -66,12 +71,12 @@ class Breath:
     def __init__(self, policy: Policy, *, alone: bool) -> None:
         """``alone``: neither a critic nor the caller writes any of the feedback."""
         self._policy, self._phases = policy, follow_at_once(policy) if alone else ()
-        self._running: _Generation | None = None
+        self._generation: _Generation | None = None
 
     def goes_on(self, phase: Phase, iteration: int, attempt: int) -> bool:
         """Whether another phase may follow this one at once."""
-        follows = phase in self._phases and iteration <= self._policy.max_iterations
-        return follows and attempt == 1 and self._policy.max_iterations > 0
+        last = max(1, iteration) > self._policy.max_iterations
+        return phase in self._phases and attempt == 1 and not last
 
     async def generate(
         self,
@@ -83,24 +88,23 @@ class Breath:
     ) -> tuple[AsyncGenerator[Chunk, None], int]:
         """The chunks of one phase, and the number of calls that this takes: none where it reads on.
         ``marks``: where another phase may follow, the markers to write on after."""
-        running, self._running = self._running, None
-        if running is not None and isinstance(prompt, Tokens):
-            own = (engine, call.adapter, _unlimited(sampling), prompt.ids)
-            if own == (running.engine, running.adapter, running.sampling, running.sequence):
-                return self._part(running, sampling.max_tokens), 0
-        if running is not None:
-            await running.chunks.aclose()
+        asked = (engine, call.adapter, _unlimited(sampling))
+        running = self._generation
+        if running is not None and running.continues(asked, prompt):
+            running.at_mark = False
+            return _part(running, sampling.max_tokens), 0
+        await self.close()
         if not (marks and engine.writes_on and isinstance(prompt, Tokens)):
             return engine.generate(prompt, sampling, call), 1
         chunks = engine.generate(prompt, self._through(marks, sampling, engine, prompt), call)
-        kept = _unlimited(sampling)
-        started = _Generation(chunks, engine, call.adapter, kept, prompt.ids)
-        return self._part(started, sampling.max_tokens), 1
+        self._generation = _Generation(chunks, asked, prompt.ids)
+        return _part(self._generation, sampling.max_tokens), 1
 
     async def close(self) -> None:
-        """End the generation that no phase has read on."""
-        if self._running is not None:
-            await self._running.chunks.aclose()
+        """End the generation, also between two phases."""
+        if self._generation is not None:
+            await self._generation.chunks.aclose()
+            self._generation = None
 
     def _through(
         self, marks: tuple[int, ...], sampling: Sampling, engine: Engine, prompt: Tokens
@@ -116,42 +120,42 @@ class Breath:
         ends = tuple(token for token in sampling.stop_token_ids if token not in marks)
         return replace(sampling, max_tokens=most, seed=None, stop_token_ids=ends, marks=marks)
 
-    async def _part(
-        self, generation: _Generation, limit: int | None
-    ) -> AsyncGenerator[Chunk, None]:
-        """One part, as a completion of its own; a part that its marker has ended leaves the
-        generation running."""
-        prompt, before = generation.sequence, generation.tokens
-        ids: list[int] = []
-        try:
-            async for chunk in generation.chunks:
-                assert chunk.usage is not None  # as marks have it
-                spent = chunk.usage.completion_tokens - before
-                usage = self._usage(chunk.usage, prompt, before, spent)
-                if limit is not None and spent > limit:
-                    cut = replace(usage, completion_tokens=limit)
-                    yield Chunk("", (), "length", cut)
-                    return
-                if chunk.mark is not None:
-                    if len(ids) + 1 == spent:  # no token without text is missing
-                        generation.sequence = (*prompt, *ids, chunk.mark)
-                        generation.tokens += spent
-                        self._running = generation
-                    yield Chunk("", (), "stop", usage)
-                    return
-                if chunk.finish_reason is not None or spent == limit:
-                    reason = chunk.finish_reason or "length"
-                    yield replace(chunk, finish_reason=reason, usage=usage)
-                    return
-                ids.extend(chunk.token_ids)
-                yield replace(chunk, usage=None)
-        finally:
-            if self._running is not generation:
-                await generation.chunks.aclose()
 
-    def _usage(self, usage: Usage, prompt: tuple[int, ...], before: int, spent: int) -> Usage:
-        """A phase that reads on has a prompt like any other, of which only the marker, its last
-        token, was not processed before."""
-        if not before:
-            return usage
-        return Usage(len(prompt), spent, len(prompt) - 1)
+async def _part(generation: _Generation, limit: int | None) -> AsyncGenerator[Chunk, None]:
+    """One part, as a completion of its own; a part that its marker has ended leaves the
+    generation running."""
+    prompt, before = generation.sequence, generation.tokens
+    ids: list[int] = []
+    try:
+        async for chunk in generation.chunks:
+            assert chunk.usage is not None  # as marks have it
+            spent = chunk.usage.completion_tokens - before
+            usage = _usage(chunk.usage, prompt, before, spent)
+            if limit is not None and spent > limit:
+                cut = replace(usage, completion_tokens=limit)
+                yield Chunk("", (), "length", cut)
+                return
+            if chunk.mark is not None:
+                if len(ids) + 1 == spent:  # no token without text is missing
+                    generation.sequence = (*prompt, *ids, chunk.mark)
+                    generation.tokens += spent
+                    generation.at_mark = True
+                yield Chunk("", (), "stop", usage)
+                return
+            if chunk.finish_reason is not None or spent == limit:
+                reason = chunk.finish_reason or "length"
+                yield replace(chunk, finish_reason=reason, usage=usage)
+                return
+            ids.extend(chunk.token_ids)
+            yield replace(chunk, usage=None)
+    finally:
+        if not generation.at_mark:
+            await generation.chunks.aclose()
+
+
+def _usage(usage: Usage, prompt: tuple[int, ...], before: int, spent: int) -> Usage:
+    """A phase that reads on has a prompt like any other, of which only the marker, its last
+    token, was not processed before."""
+    if not before:
+        return usage
+    return Usage(len(prompt), spent, len(prompt) - 1)

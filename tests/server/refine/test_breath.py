@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redraft.server.engine.base import EngineError, Sampling
+from redraft.server.engine.base import Call, EngineError, Sampling, Tokens
 from redraft.server.engine.script import Say
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.adapters import AdaptedAsker, PhaseAdapters
-from redraft.server.refine.breath import follow_at_once
+from redraft.server.refine.breath import Breath, follow_at_once
 from redraft.server.refine.events import Event, FeedbackDone, FeedbackRejected
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Brief, NoDraft, refine
@@ -174,6 +174,26 @@ def test_a_client_that_goes_away_ends_the_generation() -> None:
 
     engine = ScriptedEngine(ALL)
     run(left(engine))
+    assert engine.running == 0
+
+
+def test_a_phase_that_is_cancelled_before_it_begins_ends_the_generation() -> None:
+    async def cancelled(engine: ScriptedEngine) -> None:
+        breath = Breath(ALIKE, alone=True)
+        prompt = Tokens(await engine.encode("Capital of France?"))
+        for number in range(2):
+            part, calls = await breath.generate(
+                engine, prompt, GREEDY, Call("part"), (FEEDBACK, REFINEMENT)
+            )
+            assert calls == 1 - number
+            written = [token async for chunk in part for token in chunk.token_ids] if calls else []
+            await part.aclose()
+            prompt = Tokens((*prompt.ids, *written, FEEDBACK))
+        assert engine.running == 1
+        await breath.close()
+
+    engine = ScriptedEngine(ALL)
+    run(cancelled(engine))
     assert engine.running == 0
 
 
