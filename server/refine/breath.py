@@ -130,10 +130,14 @@ async def _part(generation: _Generation, limit: int | None) -> AsyncGenerator[Ch
         async for chunk in generation.chunks:
             assert chunk.usage is not None  # as marks have it
             spent = chunk.usage.completion_tokens - before
+            ends = chunk.mark is not None or chunk.finish_reason is not None
+            if not ends and (limit is None or spent < limit):
+                ids.extend(chunk.token_ids)
+                yield chunk
+                continue
             usage = _usage(chunk.usage, prompt, before, spent)
             if limit is not None and spent > limit:
-                cut = replace(usage, completion_tokens=limit)
-                yield Chunk("", (), "length", cut)
+                yield Chunk("", (), "length", replace(usage, completion_tokens=limit))
                 return
             if chunk.mark is not None:
                 if len(ids) + 1 == spent:  # no token without text is missing
@@ -142,12 +146,8 @@ async def _part(generation: _Generation, limit: int | None) -> AsyncGenerator[Ch
                     generation.at_mark = True
                 yield Chunk("", (), "stop", usage)
                 return
-            if chunk.finish_reason is not None or spent == limit:
-                reason = chunk.finish_reason or "length"
-                yield replace(chunk, finish_reason=reason, usage=usage)
-                return
-            ids.extend(chunk.token_ids)
-            yield replace(chunk, usage=None)
+            yield replace(chunk, finish_reason=chunk.finish_reason or "length", usage=usage)
+            return
     finally:
         if not generation.at_mark:
             await generation.chunks.aclose()

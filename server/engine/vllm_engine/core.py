@@ -36,7 +36,7 @@ from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
 from redraft.server.engine.vllm_engine.errors import finish_reason, vllm_errors
-from redraft.server.engine.vllm_engine.marked import marked, past_marks
+from redraft.server.engine.vllm_engine.marked import Begun, marked, past_marks
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
@@ -150,7 +150,10 @@ class Core:
             self._llm.trial.trust(sampling.constraint)
         if isinstance(prompt, Chat) and self.chats.take(prompt, sampling):
             return self._chat(prompt, sampling, call)
-        return (self._marked if sampling.marks else self._completion)(prompt, sampling, call)
+        if sampling.marks and not isinstance(prompt, Chat):
+            ids, tokenizer = list(prompt.ids), self.prompts.tokenizer
+            return marked(lambda: self._begin(ids, sampling, call), ids, sampling.marks, tokenizer)
+        return self._completion(prompt, sampling, call)
 
     async def _chat(
         self, chat: Chat, sampling: Sampling, call: Call
@@ -215,15 +218,9 @@ class Core:
         ended = finish_reason(reason, params)
         yield Chunk(piece, piece_ids, ended, usage, logprobs=logprobs)
 
-    async def _marked(
-        self, prompt: Prompt, sampling: Sampling, call: Call
-    ) -> AsyncGenerator[Chunk, None]:
-        ids = await self.ids_of(prompt)
-        with vllm_errors():
-            params = past_marks(sampling, self._defaults, self._room(ids), self._llm)
-        async with aclosing(self._outputs(ids, params, call)) as outputs:
-            async for chunk in marked(outputs, ids, params, sampling.marks, self.prompts.tokenizer):
-                yield chunk
+    def _begin(self, ids: list[int], sampling: Sampling, call: Call) -> Begun:
+        params = past_marks(sampling, self._defaults, self._room(ids), self._llm)
+        return self._outputs(ids, params, call), params
 
     def _outputs(
         self, ids: list[int], params: SamplingParams, call: Call

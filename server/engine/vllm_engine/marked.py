@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,8 @@ from redraft.server.engine.base import Chunk, EngineUnavailable, Sampling, Usage
 from redraft.server.engine.vllm_engine.errors import finish_reason, vllm_errors
 from redraft.server.engine.vllm_engine.sampling import sampling_params
 from redraft.server.engine.vllm_engine.token_text import TokenText
+
+Begun = tuple[AsyncGenerator[Any, None], SamplingParams]  # vLLM's outputs for these parameters
 
 
 def past_marks(
@@ -35,13 +37,14 @@ def _ends_of_text(llm: Any) -> set[int]:
 
 
 async def marked(
-    outputs: AsyncGenerator[Any, None],
+    begin: Callable[[], Begun],
     prompt: Sequence[int],
-    params: SamplingParams,
     marks: Sequence[int],
     tokenizer: Tokenizer,
 ) -> AsyncGenerator[Chunk, None]:
     """The chunks of one completion, token by token."""
+    with vllm_errors():
+        outputs, params = begin()
     written = list(prompt)
     text = TokenText(tokenizer, written)
     generated = 0
