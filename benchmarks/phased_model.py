@@ -38,6 +38,7 @@ PAD, UNKNOWN, USER, ASSISTANT, SYSTEM, END = (
 FEEDBACK, REFINEMENT = "<|feedback|>", "<|refinement|>"
 SPECIAL = (PAD, UNKNOWN, USER, ASSISTANT, SYSTEM, END, FEEDBACK, REFINEMENT)
 STARTS = (ASSISTANT, FEEDBACK, REFINEMENT)
+AFTER = {ASSISTANT: FEEDBACK, FEEDBACK: REFINEMENT, REFINEMENT: END}
 SCORE = 5  # in the middle: no gate that anyone sets stops on it
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -95,7 +96,9 @@ def successors(phase_tokens: int, kept: float = 0.0) -> dict[str, tuple[str, ...
         for step in steps:
             follows |= dict.fromkeys(previous, step)
             previous = step
-        follows |= dict.fromkeys(previous, (END,))
+        # It writes its phases on, as a model trained on whole sequences does; one that repeats its
+        # draft could not, because its last word says nothing of where it is.
+        follows |= dict.fromkeys(previous, (END if kept else AFTER[start],))
     # Where the end is ignored, a new answer begins: an uninterrupted text of any length.
     follows[END] = follows[ASSISTANT]
     return follows
@@ -158,7 +161,7 @@ def _write_weights(
         max_position_embeddings=WINDOW,
         tie_word_embeddings=False,
         bos_token_id=None,
-        eos_token_id=ids[END],
+        eos_token_id=[ids[token] for token in (END, FEEDBACK, REFINEMENT)],
         pad_token_id=ids[PAD],
         dtype="bfloat16",
     )

@@ -213,6 +213,7 @@ def _with_limits(policy: Policy, model: ServedModel, config: ServerConfig) -> Po
         response_tokens=response_tokens(window, config.default_max_tokens),
         feedback_tokens=feedback_tokens(window, config.default_feedback_tokens),
         end_repetition=config.end_repetition,
+        one_breath=config.one_breath,
     )
 
 

@@ -85,6 +85,11 @@ class ServiceOptions:
     end_repetition: bool = option(
         "end a text that repeats one passage again and again", True, "refinement"
     )
+    one_breath: bool = option(
+        "write phases that are sampled alike in one go, where the model writes the markers itself",
+        True,
+        "refinement",
+    )
     feedback_request: str = option(
         "file with the request for feedback of a model asked in chat messages; off: the paper's",
         "",

@@ -136,6 +136,7 @@ class Sampling:
     constraint: Constraint | None = None
     forms: tuple[Constraint, ...] = ()  # wanted, not required: the first that the engine takes
     logprobs: int | None = None  # so many alternatives for each token; None: no log probabilities
+    marks: tuple[int, ...] = ()  # tokens that end a part of the completion, which goes on after it
 
     def numbers(self) -> dict[str, float | int]:
         """The options that are one number, where they are set."""
@@ -191,6 +192,9 @@ class Chunk:
     stop string, are in neither. An engine that has no token ids leaves them empty.
     ``usage.completion_tokens`` counts every token the engine generated, stop tokens and thoughts
     included.
+
+    With ``Sampling.marks`` each chunk is one token's text and has the usage so far, and one with
+    ``mark`` ends each part; the text after it begins anew, as if that part were the prompt's.
     """
 
     text: str
@@ -200,6 +204,7 @@ class Chunk:
     thought: str = ""  # what a reasoning model thinks before its text; never part of it
     tool_calls: tuple[ToolCall, ...] = ()  # deltas, in OpenAI's shape
     logprobs: tuple[Json, ...] = ()  # an entry for each token, in OpenAI's shape
+    mark: int | None = None  # the token that ended a part; no text has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +229,7 @@ class Engine(Protocol):
     has_tokens: bool  # False: only Chat prompts, and chunks without token ids
     thinks: bool  # it tells the thoughts of a reasoning model from its text, given a Chat
     calls_tools: bool  # it takes ChatOptions.tools
+    writes_on: bool  # it takes Sampling.marks, given Tokens
 
     @property
     def constrains(self) -> Constrains | None: ...  # as far as an upstream is known

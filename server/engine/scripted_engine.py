@@ -9,6 +9,7 @@ that ends by itself has one token more, its end-of-text token, as on any engine.
     ScriptedEngine(Fail(EngineUnavailable("gone"), "Half a"))       two tokens, then an error
     ScriptedEngine(Say("Paris", thought="France."))                 a thought before the text
     ScriptedEngine(Say(tool_calls=(call("weather", city="Oslo"),))) a call of a tool
+    ScriptedEngine(Say("Paris", more=((900, "Good."),)))            goes on after a special token
     ScriptedEngine(reply=demo_reply)                                a fixed text for each phase
 """
 
@@ -69,6 +70,8 @@ Gate = Callable[[Call, int], Awaitable[None]]
 
 
 class ScriptedEngine:
+    writes_on = True
+
     def __init__(
         self,
         *script: Entry,
@@ -113,6 +116,9 @@ class ScriptedEngine:
         self.running += 1
         try:
             async for chunk in self._write(entry, sampling, call, written):
+                if sampling.marks:
+                    usage = Usage(len(ids), written.count, cached, 1)
+                    chunk = replace(chunk, usage=usage)
                 yield chunk
         finally:
             self.running -= 1
@@ -161,7 +167,9 @@ class ScriptedEngine:
             if token == END_OF_TEXT or token in sampling.stop_token_ids:
                 return
             written.ids.append(token)
-            released = written.stop.push(word, (token,))
+            if token in sampling.marks:
+                yield Chunk("", mark=token)
+            released = written.stop.push(word, (token,) if word else ())
             entries = logprobs(word, sampling)  # at once, as vLLM's, though text is withheld
             if released.text or entries:
                 chunk = self._chunk(released.text, released.token_ids)
@@ -194,6 +202,9 @@ class ScriptedEngine:
         tokens = list(zip(words, self._words.ids(words), strict=True))
         if isinstance(entry, Fail):
             return tokens
+        for token, text in entry.more if isinstance(entry, Say) else ():
+            words = self._words.split(text)
+            tokens += [("", token), *zip(words, self._words.ids(words), strict=True)]
         if sampling.ignore_eos and tokens:
             return itertools.cycle(tokens)
         missing = max(0, (sampling.min_tokens or 0) - len(tokens))

@@ -70,10 +70,14 @@ class AdaptedAsker:
         return self._asker.components
 
     async def draft(self) -> Ask:
-        return replace(await self._asker.draft(), adapter=self._adapters.draft)
+        ask = await self._asker.draft()
+        goes_on = self._adapters.draft == self._adapters.feedback
+        return replace(ask, adapter=self._adapters.draft, marks=ask.marks if goes_on else ())
 
     async def feedback(self, response: ResponseText) -> Ask:
-        return replace(await self._asker.feedback(response), adapter=self._adapters.feedback)
+        ask = await self._asker.feedback(response)
+        goes_on = self._adapters.feedback == self._adapters.refinement
+        return replace(ask, adapter=self._adapters.feedback, marks=ask.marks if goes_on else ())
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         ask = await self._asker.refinement(response, feedback)

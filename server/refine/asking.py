@@ -6,7 +6,7 @@ last response alone, as in training, so the cost of a loop is linear in its iter
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
@@ -31,6 +31,7 @@ class Ask:
     stop_token_ids: tuple[int, ...] = ()
     adapter: str | None = None  # the LoRA adapter that writes it; None: the model itself
     form: FeedbackForm | None = None  # what the completion is held to, where the engine can
+    marks: tuple[int, ...] = ()  # after these the model could write the next phase by itself
 
 
 class Asker(Protocol):
@@ -68,11 +69,11 @@ class SrtAsker:
             # Only a chat tells thoughts and tool calls from text; later phases hold the text alone.
             chat = Chat(self._instruction.messages, options)
             return Ask(chat, self._format.stop_strings(), self._format.stop_token_ids())
-        return self._ask(await self._chat_ids())
+        return self._going_on(await self._chat_ids())
 
     async def feedback(self, response: ResponseText) -> Ask:
         chat = await self._chat_ids()
-        return self._ask(self._format.feedback_prompt(chat, await self._ids(response)))
+        return self._going_on(self._format.feedback_prompt(chat, await self._ids(response)))
 
     async def refinement(self, response: ResponseText, feedback: Feedback) -> Ask:
         chat = await self._chat_ids()
@@ -84,6 +85,9 @@ class SrtAsker:
 
     def _ask(self, ids: tuple[int, ...]) -> Ask:
         return Ask(Tokens(ids), self._format.stop_strings(), self._format.stop_token_ids())
+
+    def _going_on(self, ids: tuple[int, ...]) -> Ask:
+        return replace(self._ask(ids), marks=self._format.marks())
 
     async def _chat_ids(self) -> tuple[int, ...]:
         if self._chat is None:

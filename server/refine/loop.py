@@ -15,6 +15,7 @@ from redraft.server.engine.base import EngineError, Message, PromptTooLong
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.bound import bound_of
+from redraft.server.refine.breath import Breath
 from redraft.server.refine.checks import Finding
 from redraft.server.refine.checks.report import beside, feedback_of, lines_of
 from redraft.server.refine.combining import Combining
@@ -89,7 +90,8 @@ async def refine(
     part of it, and it stays the answer even when it is cut short. ``totals`` is filled while the
     loop runs, so that its cost is known even if it is cancelled."""
     interrupt = interrupt or Interrupt()
-    phases = Phases(policy, interrupt, request_id, totals=totals, traceparent=traceparent)
+    breath = Breath(policy, alone=critic is None and brief.feedback is None)
+    phases = Phases(policy, interrupt, request_id, 0, totals, traceparent, breath)
     critic = critic or asker
     window = max(asker.engine.window, critic.engine.window)
     bound = bound_of(policy, window, drafts=brief.response is None)

@@ -22,6 +22,7 @@ from redraft.server.engine.base import (
 from redraft.server.engine.overflow import too_long
 from redraft.server.refine import limits
 from redraft.server.refine.asking import Ask
+from redraft.server.refine.breath import Breath
 from redraft.server.refine.events import Delta, Thought, ToolCallsDelta
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.policy import (
@@ -62,7 +63,9 @@ class Phases:
         candidate: int = 0,
         totals: dict[Phase, PhaseTotals] | None = None,
         traceparent: str | None = None,
+        breath: Breath | None = None,
     ) -> None:
+        self._breath = breath or Breath(policy, alone=False)
         self._policy, self._interrupt = policy, interrupt
         self._request_id, self._candidate = request_id, candidate
         self._traceparent = traceparent
@@ -125,7 +128,11 @@ class Phases:
         self._interrupt.check()
         sampling = await self._sampling(engine, ask, step)
         prompt = self._prompt(engine, ask, step)
-        source = self._source = engine.generate(prompt, sampling, self._call(step, ask))
+        goes_on = self._breath.goes_on(step.phase, step.iteration, step.attempt)
+        source, calls = await self._breath.generate(
+            engine, prompt, sampling, self._call(step, ask), ask.marks if goes_on else ()
+        )
+        self._source = source
         phase, iteration, live = step.phase, step.iteration, step.live
         so_far = SoFar(ask)
         repetition = Repetition() if self._may_end(step) else None
@@ -151,7 +158,7 @@ class Phases:
         finally:
             spent = so_far.usage()
             seconds = time.perf_counter() - started
-            self._account(step, PhaseTotals(replace(spent, calls=1), seconds, so_far.repeated))
+            self._account(step, PhaseTotals(replace(spent, calls=calls), seconds, so_far.repeated))
             self.written = so_far.response(engine.name, spent)
             await source.aclose()
 
@@ -174,6 +181,7 @@ class Phases:
             await share.close()
         if self._source is not None:
             await self._source.aclose()
+        await self._breath.close()
 
     def _prompt(self, engine: Engine, ask: Ask, step: Step) -> Prompt:
         """The prompt, with whether and how long a reasoning model is to think."""

@@ -93,6 +93,11 @@ class SrtFormat:
         markers = [m.ids[0] for m in (self.feedback, self.refinement) if len(m.ids) == 1]
         return (*self.eos_ids, *markers)
 
+    def marks(self) -> tuple[int, ...]:
+        """The markers, where each is one token: a model that writes it cannot mean text."""
+        markers = (self.feedback, self.refinement)
+        return tuple(m.ids[0] for m in markers) if all(len(m.ids) == 1 for m in markers) else ()
+
     def stop_strings(self) -> tuple[str, ...]:
         """The markers that are plain text, ending a phase as text."""
         return tuple(m.text for m in (self.feedback, self.refinement) if len(m.ids) > 1)

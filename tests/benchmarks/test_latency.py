@@ -23,7 +23,7 @@ from redraft.benchmarks.load.systems import SYSTEMS, ClientChat, ClientLoop, mes
 from redraft.benchmarks.load.timing import Batch, Load, LoadCell, Timing, goodput, ratio, summarise
 from redraft.benchmarks.load.workload import arrivals, prompts
 from redraft.benchmarks.output.latency_report import CellBatches, against
-from redraft.benchmarks.phased_model import ASSISTANT, END, FEEDBACK, REFINEMENT, successors
+from redraft.benchmarks.phased_model import AFTER, ASSISTANT, FEEDBACK, REFINEMENT, successors
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.srt_format import parse_feedback
@@ -274,7 +274,7 @@ def test_a_phased_model_says_as_much_in_every_phase_and_feedback_that_can_be_rea
     for start in (ASSISTANT, FEEDBACK, REFINEMENT):
         words = []
         word = start
-        while (word := follows[word][-1]) != END:
+        while (word := follows[word][-1]) != AFTER[start]:
             words.append(word)
         assert len(words) == 20
         if start == FEEDBACK:

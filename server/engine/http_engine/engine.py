@@ -46,6 +46,8 @@ UNKNOWN_WINDOW = 131_072  # upstreams that do not report theirs host large model
 class HttpEngine:
     """Made by ``connect``, which discovers what the upstream supports."""
 
+    writes_on = False  # no OpenAI API goes on past a stop token
+
     def __init__(self, upstream: Upstream, connection: Connection) -> None:
         self.name, self.model = upstream.name, upstream.model
         self.window = upstream.window or UNKNOWN_WINDOW

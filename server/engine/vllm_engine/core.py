@@ -36,6 +36,7 @@ from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
 from redraft.server.engine.vllm_engine.errors import vllm_errors
+from redraft.server.engine.vllm_engine.marked import Begun, marked, past_marks
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
@@ -149,6 +150,9 @@ class Core:
             self._llm.trial.trust(sampling.constraint)
         if isinstance(prompt, Chat) and self.chats.take(prompt, sampling):
             return self._chat(prompt, sampling, call)
+        if sampling.marks and not isinstance(prompt, Chat):
+            ids, tokenizer = list(prompt.ids), self.prompts.tokenizer
+            return marked(lambda: self._begin(ids, sampling, call), ids, sampling.marks, tokenizer)
         return self._completion(prompt, sampling, call)
 
     async def _chat(
@@ -214,8 +218,12 @@ class Core:
         logprobs = self.chats.logprobs(last, part, sampling.logprobs)
         piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
         usage = Usage(len(ids), generated, output.num_cached_tokens or 0, 1)
-        reason = finish_reason(reason, params)
-        yield Chunk(piece, piece_ids, reason, usage, logprobs=logprobs)
+        ended = finish_reason(reason, params)
+        yield Chunk(piece, piece_ids, ended, usage, logprobs=logprobs)
+
+    def _begin(self, ids: list[int], sampling: Sampling, call: Call) -> Begun:
+        params = past_marks(sampling, self._defaults, self._room(ids), self._llm)
+        return self._outputs(ids, params, call), params
 
     def _outputs(
         self, ids: list[int], params: SamplingParams, call: Call

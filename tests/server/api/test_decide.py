@@ -135,3 +135,8 @@ def test_max_tokens_is_of_each_response_and_never_of_feedback() -> None:
 def test_repetition_may_be_let_be() -> None:
     assert decided().policy.end_repetition
     assert not decided(ServerConfig(end_repetition=False)).policy.end_repetition
+
+
+def test_phases_are_one_breath_unless_the_operator_wants_calls() -> None:
+    assert decided().policy.one_breath
+    assert not decided(ServerConfig(one_breath=False)).policy.one_breath

@@ -1,0 +1,75 @@
+"""Completions that go on past marks: one generation of vLLM, in parts that each end at a mark."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from tokenizers import Tokenizer
+from vllm import SamplingParams
+
+from redraft.server.engine.base import Chunk, EngineUnavailable, Sampling, Usage
+from redraft.server.engine.vllm_engine.errors import vllm_errors
+from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
+from redraft.server.engine.vllm_engine.token_text import TokenText
+
+Begun = tuple[AsyncGenerator[Any, None], SamplingParams]  # vLLM's outputs for these parameters
+
+
+def past_marks(
+    sampling: Sampling, defaults: Mapping[str, Any], room: int, llm: Any
+) -> SamplingParams:
+    """The parameters of a completion that its marks do not end, also where the model's own files
+    name them among the tokens that end a text."""
+    ends = {*sampling.stop_token_ids, *_ends_of_text(llm)} - set(sampling.marks)
+    explicit = replace(sampling, ignore_eos=True, stop_token_ids=tuple(sorted(ends)))
+    return sampling_params(explicit, defaults, room)
+
+
+def _ends_of_text(llm: Any) -> set[int]:
+    """As vLLM adds them to the parameters of a completion that does not ignore them."""
+    named = llm.model_config.try_get_generation_config().get("eos_token_id")
+    own = llm.get_tokenizer().eos_token_id
+    listed = [named] if isinstance(named, int) else named or []
+    return {*listed, *([] if own is None else [own])}
+
+
+async def marked(
+    begin: Callable[[], Begun],
+    prompt: Sequence[int],
+    marks: Sequence[int],
+    tokenizer: Tokenizer,
+) -> AsyncGenerator[Chunk, None]:
+    """The chunks of one completion, token by token."""
+    with vllm_errors():
+        outputs, params = begin()
+    written = list(prompt)
+    text = TokenText(tokenizer, written)
+    generated = 0
+    async with aclosing(outputs):
+        while True:
+            with vllm_errors():
+                output = await anext(outputs, None)
+            if output is None:
+                raise EngineUnavailable("the engine ended a completion without a finish reason")
+            part = output.outputs[0]
+            by_token = part.finish_reason == "stop"
+            cached = output.num_cached_tokens or 0
+            for token in part.token_ids[:-1] if by_token else part.token_ids:
+                generated += 1
+                usage = Usage(len(prompt), generated, cached, 1)
+                written.append(token)
+                if token in marks:
+                    yield Chunk("", usage=usage, mark=token)
+                    text = TokenText(tokenizer, written)
+                    continue
+                text.add((token,))
+                piece, ids = text.take()
+                if piece:
+                    yield Chunk(piece, ids, usage=usage)
+            if part.finish_reason:
+                usage = Usage(len(prompt), generated + by_token, cached, 1)
+                yield Chunk("", (), finish_reason(part.finish_reason, params), usage)
+                return
