@@ -27,8 +27,10 @@ class RefineOptions(TypedDict, total=False):
     response: str  # an existing response to improve
     max_iterations: int
     good_enough: int  # the score that ends refining
-    keep: Literal["best", "last"]
+    keep: Literal["best", "last", "vote"]
     drafts: int
+    combine: Literal["best", "candidates"]  # refine the best draft, or all of them into one answer
+    subset: int  # candidates for each refinement that combines them, drawn at random
     feedback: str  # the caller's own, for the first iteration
     feedback_by: str  # "model", "checks", "off", or the name of a critic
     critic: str  # an engine the server knows by this name

@@ -29,7 +29,8 @@ Json = dict[str, Any]
 def document(packages: Iterable[Distribution], models: Path = MODELS) -> Json:
     found = {name_of(package): package for package in packages}
     own = found.pop("redraft", None)
-    components = [component(found[name]) for name in sorted(found)]
+    components = [component(name, found[name]) for name in sorted(found)]
+    versions = {name: package.version for name, package in found.items()}
     needs = {name: needed_by(package, found) for name, package in found.items()}
     return {
         "bomFormat": "CycloneDX",
@@ -38,16 +39,16 @@ def document(packages: Iterable[Distribution], models: Path = MODELS) -> Json:
         "metadata": {"component": {**_named("redraft", __version__), "type": "application"}},
         "components": [*components, *weights(models)],
         "dependencies": [
-            _dependency("redraft", __version__, needed_by(own, found) if own else [], found),
-            *(_dependency(n, found[n].version, needs[n], found) for n in sorted(found)),
+            _dependency("redraft", __version__, needed_by(own, found) if own else [], versions),
+            *(_dependency(n, versions[n], needs[n], versions) for n in sorted(found)),
         ],
     }
 
 
-def component(package: Distribution) -> Json:
+def component(name: str, package: Distribution) -> Json:
     licence = licence_of(package)
     licences = {"licenses": [{"license": {"name": licence}}]} if licence else {}
-    return {**_named(name_of(package), package.version), "type": "library", **licences}
+    return {**_named(name, package.version), "type": "library", **licences}
 
 
 def licence_of(package: Distribution) -> str:
@@ -104,10 +105,8 @@ def _named(name: str, version: str) -> Json:
     return {"name": name, "version": version, "purl": address, "bom-ref": address}
 
 
-def _dependency(
-    name: str, version: str, needed: Iterable[str], found: dict[str, Distribution]
-) -> Json:
-    needs = [f"pkg:pypi/{other}@{found[other].version}" for other in needed]
+def _dependency(name: str, version: str, needed: Iterable[str], versions: dict[str, str]) -> Json:
+    needs = [f"pkg:pypi/{other}@{versions[other]}" for other in needed]
     return {"ref": f"pkg:pypi/{name}@{version}", "dependsOn": needs}
 
 

@@ -8,7 +8,6 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -108,7 +107,8 @@ def module_name(path: Path) -> str:
     return ".".join(("redraft", *(parts[:-1] if parts[-1] == "__init__" else parts)))
 
 
-def imports(path: Path, running: bool = False) -> Iterator[str]:
+@cache
+def imports(path: Path, running: bool = False) -> tuple[str, ...]:
     """Every module the file imports, wherever in the file, and those imported by their name;
     when ``running``, without those that only a type checker sees."""
     tree = parsed(path)
@@ -118,28 +118,30 @@ def imports(path: Path, running: bool = False) -> Iterator[str]:
         if running and isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
+    found: list[str] = []
     for node in ast.walk(tree):
         if id(node) in hidden:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} imports relatively; write the full name"
             assert node.module
             # "from package import module" imports a module, "from module import name" a name
-            yield from (
+            found += [
                 f"{node.module}.{alias.name}"
                 if (ROOT / node.module.replace(".", "/") / f"{alias.name}.py").exists()
                 or (ROOT / node.module.replace(".", "/") / alias.name / "__init__.py").exists()
                 else node.module
                 for alias in node.names
-            )
+            ]
         elif (
             isinstance(node, ast.Call)
             and ast.unparse(node.func) in ("import_module", "importlib.import_module")
             and isinstance(node.args[0], ast.Constant)
         ):
-            yield str(node.args[0].value)
+            found.append(str(node.args[0].value))
+    return tuple(found)
 
 
 def within(module: str, packages: tuple[str, ...]) -> bool:

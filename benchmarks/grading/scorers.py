@@ -11,12 +11,13 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+from redraft.server.refine.final_answer import ANSWER_IS, NUMBER, plain_number
+
 # "#### 18" and "A: 18" as GSM8K writes it, "the answer is 18" as chain-of-thought prompts do. White
 # space is matched possessively: a text of nothing else must not be tried in every division.
-_NUMBER = r"-?\$?\d[\d,]*(?:\.\d+)?"
-_FINAL_NUMBER = re.compile(rf"(?:####|^A:|answer\s++is:?)\s*+(?:\$\s*+)?({_NUMBER})", re.I | re.M)
-_ANY_NUMBER = re.compile(_NUMBER)
-_ANSWER_IS = re.compile(r"answer\s++is:?\s*+", re.I)
+_FINAL_NUMBER = re.compile(rf"(?:####|^A:|answer\s++is:?)\s*+(?:\$\s*+)?({NUMBER})", re.I | re.M)
+_ANY_NUMBER = re.compile(NUMBER)
+_ANSWER_IS = re.compile(ANSWER_IS, re.I)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
@@ -24,18 +25,12 @@ def gsm8k_answer(text: str) -> str | None:
     """The number a solution ends with: the one it announces, else the last in it."""
     announced = _FINAL_NUMBER.findall(text)
     numbers = announced[-1:] or _ANY_NUMBER.findall(text)[-1:]
-    return _plain_number(numbers[0]) if numbers else None
+    return plain_number(numbers[0]) if numbers else None
 
 
 def gsm8k_right(solution: str, truth: str) -> bool:
     number = gsm8k_answer(solution)
     return number is not None and number == gsm8k_answer(truth)
-
-
-def _plain_number(text: str) -> str:
-    """Without separators, currency signs and trailing zeros."""
-    plain = text.replace(",", "").replace("$", "")
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
 def bbh_answer(text: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any, Self
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
 from redraft.benchmarks.load.recorded import key_of, record_all
 from redraft.benchmarks.output.journal import Record
+from redraft.server.refine.final_answer import commonest
 
 Way = Mapping[str, Any]  # refine options, or {"vote": n}
 NO_GATE = {"good_enough": None}  # said outright: the model's manifest must not add one
@@ -124,21 +125,17 @@ def seed_of(prompt: str, seed: int) -> int:
 
 
 async def answer(session: Session, way: Way, body: dict[str, Any]) -> Record:
-    """One answer and its cost. A vote takes the most common draft, the first among equals."""
+    """One answer and its cost. A vote takes a draft with the most common final answer, the first
+    among equals."""
     if "vote" not in way:
         return await _refined(session, {**body, **way})
     drafts = [
         await _refined(session, {**body, **DIRECT, "seed": body["seed"] + 7919 * number})
         for number in range(way["vote"])
     ]
-    votes = Counter(_words(draft) for draft in drafts)
-    chosen = max(drafts, key=lambda draft: votes[_words(draft)])
+    chosen = drafts[commonest([draft["answer"] for draft in drafts], [None] * len(drafts))]
     costs = ("tokens", "prompt_tokens", "seconds")
     return chosen | {cost: sum(draft[cost] for draft in drafts) for cost in costs}
-
-
-def _words(draft: Record) -> str:
-    return " ".join(draft["answer"].split())
 
 
 async def _refined(session: Session, body: dict[str, Any]) -> Record:

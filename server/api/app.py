@@ -53,8 +53,8 @@ def build_app(
     app.state.config = config
     app.state.service = service
     errors.add_handlers(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    for router in ROUTERS:  # as they are: to include a router is to build its routes again
+        app.router.routes.extend(router.routes)
     app.add_middleware(Edge, config=config, metrics=service.metrics, keyring=keyring)
     if config.cors_origins:  # outside of Edge: a browser's preflight has no API key
         app.add_middleware(

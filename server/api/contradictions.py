@@ -13,6 +13,20 @@ from redraft.server.model import ServedModel
 from redraft.server.refine.policy import Policy
 
 
+def check_combining(at: str, options: RefineOptions) -> None:
+    """Of candidates there must be several, and of a subset no more than there are."""
+    drafts, combines = options.drafts or 1, options.combine == "candidates"
+    if combines and drafts < 2:
+        raise _refused(at, "combine", f"is 'candidates', of which there is one; give {at}drafts")
+    if options.subset is None:
+        return
+    if not combines:
+        message = f"is about candidates that are combined; give {at}combine 'candidates'"
+        raise _refused(at, "subset", message)
+    if options.subset > drafts:
+        raise _refused(at, "subset", f"is {options.subset}, more than the {drafts} drafts")
+
+
 def check_limits(at: str, options: RefineOptions, config: ServerConfig) -> None:
     most_ms = int(config.max_deadline_s * 1000)
     limits = {
@@ -45,6 +59,8 @@ def check_consistent(
     if options.feedback is not None and source.by == "off":
         raise _refused(at, "feedback", "is given, and feedback_by is 'off'; leave one of them out")
     _check_votes(at, source, policy)
+    if policy.combine == "candidates" and policy.max_iterations == 0:
+        raise _refused(at, "combine", "has no effect without iterations; allow max_iterations of 1")
     for name in ("draft", "refinement"):
         sampling: Sampling = getattr(policy, name)
         low, high = sampling.min_tokens, sampling.max_tokens
@@ -73,7 +89,7 @@ def with_scores(
     needing = {
         "good_enough": options.good_enough is not None,
         "keep": options.keep == "best" and not source.verifies,
-        "drafts": policy.drafts > 1 and not source.verifies,
+        "drafts": _ranks(policy) and not source.verifies,
         "feedback_votes": (options.feedback_votes or 1) > 1,
     }
     whose = "model" if source.by == "model" else "request"
@@ -84,7 +100,13 @@ def with_scores(
                 f"a critic of this server"
             )
             raise _refused(at, name, message)
-    return replace(policy, good_enough=None, keep=policy.keep if source.verifies else "last")
+    best = policy.keep == "best" and not source.verifies
+    return replace(policy, good_enough=None, keep="last" if best else policy.keep)
+
+
+def _ranks(policy: Policy) -> bool:
+    """Whether the best of several drafts has to be found."""
+    return policy.drafts > 1 and policy.combine == "best" and policy.keep != "vote"
 
 
 def _refused(at: str, name: str, message: str) -> ApiError:

@@ -12,7 +12,12 @@ from typing import Any
 from uuid import uuid4
 
 from redraft.server.api.constraint import constraint_of
-from redraft.server.api.contradictions import check_consistent, check_limits, with_scores
+from redraft.server.api.contradictions import (
+    check_combining,
+    check_consistent,
+    check_limits,
+    with_scores,
+)
 from redraft.server.api.depends import Context
 from redraft.server.api.feedback_source import CHECKED_ITERATIONS, read_source
 from redraft.server.api.form_limits import check_forms
@@ -117,6 +122,7 @@ def _effort(request: Generation) -> str | None:
 def decide(requested: Requested, service: Service, config: ServerConfig) -> Decision:
     options = requested.refine or RefineOptions()
     check_limits(requested.at, options, config)
+    check_combining(requested.at, options)
     model = requested.model or service.model
     default = model.policy(config)
     source = read_source(requested.at, options, service)
@@ -179,6 +185,8 @@ def _policy(
         good_enough=options.good_enough if explicit else default.good_enough,
         keep=options.keep or default.keep,
         drafts=options.drafts or 1,
+        combine=options.combine or "best",
+        subset=options.subset,
         token_budget=options.token_budget,
         total_tokens=requested.total_tokens,
         seed=requested.seed,

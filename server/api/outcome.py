@@ -85,6 +85,10 @@ def summary_of(trace: Trace, with_trace: bool) -> LoopSummary:
         "kept": trace.kept,
         "scores": list(trace.scores),
     }
+    if trace.kept_candidate is not None:
+        summary["kept_candidate"] = trace.kept_candidate
+    if trace.left_out:
+        summary["left_out"] = list(trace.left_out)
     if trace.verified:
         summary["checks"] = checks_of(trace)
     if with_trace:

@@ -11,6 +11,7 @@ from typing import Literal
 from redraft.server.api.schema.answers import ChatAnswerMessage
 from redraft.server.config import ReasoningField
 from redraft.server.refine.events import (
+    CandidateDone,
     Delta,
     DraftDone,
     Event,
@@ -40,6 +41,7 @@ class ReasoningText:
         self._heading = ""  # of the current phase, until its text begins
         self._begun = False
         self._streamed = False  # the current phase has deltas
+        self._seen: int | None = None  # the candidate whose deltas they are
         self._ranking: list[Feedback] = []  # feedback shown with the drafts it ranks
 
     def add(self, event: Event) -> str:
@@ -50,32 +52,42 @@ class ReasoningText:
                 if (place := (phase, iteration)) == self._thinking:
                     return text
                 self._thinking = place
-                return self._under(_thoughts(phase, iteration), text)
+                heading = _thoughts(phase, iteration)
+                if self._seen is not None:
+                    heading = f"Thoughts {_name(iteration, self._seen)}"
+                return self._under(heading, text)
             case ToolCallsDelta():
                 self._streamed = True
-            case PhaseStarted(phase=phase, iteration=iteration):
+            case PhaseStarted(phase=phase, iteration=iteration, candidate=candidate):
                 self._heading, self._streamed = _heading(phase, iteration), False
-                self._thinking = None
+                self._thinking, self._seen = None, candidate
+                if candidate is not None:
+                    self._heading = _name(iteration, candidate)
             case Delta(live=live, text=text):
                 self._streamed = True
                 if live:
                     return ""
                 heading, self._heading = self._heading, ""
                 return self._under(heading, text) if heading else text
-            case DraftDone(candidate=candidate, index=index) if not self._streamed:
-                return self._whole_draft(candidate, index + 1)
+            case DraftDone(candidate=written, index=index):
+                return self._written(0, written, index)
+            case CandidateDone(iteration=iteration, candidate=written, index=index):
+                return self._written(iteration, written, index)
             case FeedbackDone(iteration=iteration, feedback=feedback):
                 return self._ready_feedback(iteration, feedback)
         return ""
 
-    def _whole_draft(self, candidate: Candidate, number: int) -> str:
-        text = ""
-        if candidate.response.thought:
-            text = self._under(f"Thoughts {number}", candidate.response.thought)
-        text += self._under(f"Draft {number}", candidate.response.text)
+    def _written(self, iteration: int, candidate: Candidate, index: int) -> str:
+        """What has not been seen yet of one of several responses."""
+        name, text = _name(iteration, index), ""
+        if not (self._streamed and index == 0):
+            if candidate.response.thought:
+                text = self._under(f"Thoughts {name}", candidate.response.thought)
+            text += self._under(name, candidate.response.text)
         if candidate.feedback:
             self._ranking.append(candidate.feedback)
-            text += self._under(f"Feedback on draft {number}", candidate.feedback.text)
+            about = name[0].lower() + name[1:]
+            text += self._under(f"Feedback on {about}", candidate.feedback.text)
         return text
 
     def _ready_feedback(self, iteration: int, feedback: Feedback) -> str:
@@ -129,13 +141,17 @@ def _as_events(trace: Trace) -> Iterator[Event]:
         yield from _phase("draft", 0, trace.draft)
     else:
         yield from (DraftDone(draft, index) for index, draft in enumerate(trace.drafts))
-    ranking = [draft.feedback for draft in trace.drafts if draft.feedback]
+    populations = (trace.drafts, *(iteration.candidates for iteration in trace.iterations))
+    ranking = [c.feedback for candidates in populations for c in candidates if c.feedback]
     for number, iteration in enumerate(trace.iterations, start=1):
         feedback = iteration.feedback
         if feedback.source and all(feedback is not ranked for ranked in ranking):
             seen = feedback.votes[0] if feedback.votes else feedback
             yield from _phase("feedback", number, seen)
         yield FeedbackDone(number, feedback)
+        if iteration.candidates:
+            yield from (CandidateDone(number, c, i) for i, c in enumerate(iteration.candidates))
+            continue
         last = number == len(trace.iterations) and trace.kept == len(trace.responses) - 1
         if iteration.refinement is not None:
             yield from _phase("refinement", number, iteration.refinement, shown=not last)
@@ -154,6 +170,11 @@ def _phase(
 
 def _thoughts(phase: Phase, iteration: int) -> str:
     return "Thoughts" if phase == "draft" else f"Thoughts on {_heading(phase, iteration).lower()}"
+
+
+def _name(iteration: int, index: int) -> str:
+    """Of one of several responses."""
+    return f"Candidate {index + 1} of iteration {iteration}" if iteration else f"Draft {index + 1}"
 
 
 def _voted(feedback: Feedback) -> str:

@@ -32,6 +32,7 @@ from redraft.server.api.shortfalls import warn_of
 from redraft.server.api.sse import EventStream, data, finished, streamed
 from redraft.server.config import ServerConfig
 from redraft.server.refine.events import (
+    CandidateDone,
     Delta,
     DraftDone,
     Event,
@@ -111,6 +112,9 @@ class EventWriter:
             case DraftDone(candidate=candidate, index=index):
                 draft = candidate_json(candidate)
                 yield self._event("refine.draft.done", iteration=0, index=index, draft=draft)
+            case CandidateDone(iteration=iteration, candidate=candidate, index=index):
+                written = {"index": index, "candidate": candidate_json(candidate)}
+                yield self._event("refine.candidate.done", iteration=iteration, **written)
             case FeedbackRejected(iteration=iteration, text=text, problem=problem):
                 rejected = {"iteration": iteration, "text": text, "problem": problem}
                 yield self._event("refine.feedback.rejected", **rejected)

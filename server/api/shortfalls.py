@@ -40,6 +40,10 @@ def shortfalls(trace: Trace, policy: Policy) -> list[str]:
         notes.append(f"the answer {_ended(trace.answer, trace, policy)}")
     elif last.finish_reason == "length":
         notes.append(f"the refinement {_ended(last, trace, policy)}, so the answer is {kept}")
+    if trace.left_out:
+        *_, written = (i for i in range(len(trace.iterations)) if trace.iterations[i].refinement)
+        many = len(trace.population(written))
+        notes.append(f"{len(trace.left_out)} of {many} candidates did not fit the model's window")
     if trace.stop_reason == "token_budget" and policy.token_budget is None:
         limit = "the model's window" if policy.total_tokens is None else "max_completion_tokens"
         notes.append(f"{limit} left no room to refine {'it' if notes else 'the answer'}")

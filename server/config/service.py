@@ -66,7 +66,7 @@ class ServiceOptions:
     good_enough: int | None = option(
         "score that ends refining when a request does not say", None, "refinement", least=1
     )
-    keep: Literal["best", "last"] | None = option(
+    keep: Literal["best", "last", "vote"] | None = option(
         "which response answers when a request does not say", None, "refinement"
     )
     default_max_tokens: int | None = option(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
-from redraft.server.engine.base import EngineError
 from redraft.server.refine import stopping
 from redraft.server.refine.asking import Asker
-from redraft.server.refine.checks.report import feedback_of
+from redraft.server.refine.candidates import Candidates
 from redraft.server.refine.events import DraftDone, Event, PhaseStarted
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
-from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import Candidate, Feedback, ResponseText, StopReason
+from redraft.server.refine.trace import Candidate, ResponseText, StopReason
 from redraft.server.refine.verifying import Verifying
-from redraft.server.refine.voting import Voting
 
 
 class Drafting:
@@ -63,26 +59,18 @@ class Drafting:
         return Step("draft", self._policy.draft, fair_share=share, live=live and not refines)
 
     async def _many(self) -> AsyncIterator[Event]:
-        """Several drafts side by side, an event for each when it is done: without deltas, which
-        would mix."""
-        candidates: dict[int, Candidate] = {}
-        failures: list[EngineError] = []
-        with self._phases.split(self._policy.drafts, drafts=True) as shares:
-            tasks = [share.spawn(self._candidate(i, share)) for i, share in enumerate(shares)]
-            for ready in asyncio.as_completed(tasks):
-                try:
-                    index, candidate = await ready
-                except EngineError as error:
-                    failures.append(error)
-                except Stop as stop:
-                    self.stopped = stop.reason
-                else:
-                    candidates[index] = candidate
-                    yield DraftDone(candidate, index)
-        if candidates:
-            self._pick([candidates[index] for index in sorted(candidates)])
-        elif self.stopped is None:
-            raise failures[0]
+        """Several drafts side by side."""
+        candidates = Candidates(
+            self._asker, self._critic, self._policy, self._phases, self._verifying
+        )
+        async for event in candidates.events(
+            [self._asker.draft] * self._policy.drafts, self._step()
+        ):
+            yield event
+        self.stopped = candidates.stopped
+        self.malformed, self.failure = candidates.malformed, candidates.failure
+        if candidates.written:
+            self._pick(list(candidates.written.values()))
 
     def _pick(self, drafts: list[Candidate]) -> None:
         self.drafts = drafts
@@ -90,40 +78,4 @@ class Drafting:
         if calling:
             self.picked, self.stopped = calling[0], "tool_calls"
             return
-        scores = [c.feedback.rating if c.feedback else None for c in drafts]
-        if self._policy.checks or any(score is not None for score in scores):
-            self.picked = stopping.kept("best", [c.response for c in drafts], scores)
-
-    async def _candidate(self, index: int, phases: Phases) -> tuple[int, Candidate]:
-        try:
-            ask = await self._asker.draft()
-            response = await phases.whole(self._asker.engine, ask, self._step())
-        except Stop as stop:
-            if not phases.written.text:
-                raise
-            self.stopped = stop.reason
-            return index, Candidate(await self._verifying.verified(phases.written))
-        if response.tool_calls:
-            return index, Candidate(response)
-        response = await self._verifying.verified(response)
-        if self._policy.feedback_by != "model":
-            by_checks = self._policy.feedback_by == "checks"
-            return index, Candidate(response, feedback_of(response.findings) if by_checks else None)
-        return index, Candidate(response, await self._feedback(phases, response))
-
-    async def _feedback(self, phases: Phases, response: ResponseText) -> Feedback | None:
-        """The critic's, beside what the checks find; None when it failed."""
-        step = Step("feedback", self._policy.feedback, iteration=1, fair_share=2)
-        voting = Voting(self._critic, phases, response, self._policy.feedback_votes)
-        try:
-            return await voting.whole(step)
-        except FormatError:
-            pass
-        except Stop as stop:
-            self.stopped = stop.reason
-        except EngineError as error:  # the others may still get their scores
-            self.failure = error.told
-        finally:
-            self.malformed += voting.malformed
-            self.failure = voting.failure or self.failure
-        return None
+        self.picked = stopping.best_of(drafts)

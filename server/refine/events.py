@@ -11,10 +11,11 @@ from redraft.server.refine.trace import Candidate, Feedback, Phase, ResponseText
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase begins; iteration 0 is the draft. Drafts written side by side have none."""
+    """A phase begins; iteration 0 is the draft."""
 
     phase: Phase
     iteration: int
+    candidate: int | None = None  # the one that is seen, of several that begin side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,15 @@ class DraftDone:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateDone:
+    """One of several refinements written side by side, from which the next iteration goes on."""
+
+    iteration: int
+    candidate: Candidate
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeedbackDone:
     iteration: int
     feedback: Feedback
@@ -86,6 +96,7 @@ Event = (
     | Thought
     | ToolCallsDelta
     | DraftDone
+    | CandidateDone
     | FeedbackDone
     | FeedbackRejected
     | RefinementDone

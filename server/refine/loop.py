@@ -17,6 +17,7 @@ from redraft.server.refine.asking import Asker
 from redraft.server.refine.breath import Breath
 from redraft.server.refine.checks import Finding
 from redraft.server.refine.checks.report import beside, feedback_of, lines_of
+from redraft.server.refine.combining import Combining
 from redraft.server.refine.drafting import Drafting
 from redraft.server.refine.events import (
     Delta,
@@ -35,6 +36,7 @@ from redraft.server.refine.policy import Policy
 from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import (
+    Candidate,
     Feedback,
     Instruction,
     Iteration,
@@ -113,7 +115,7 @@ async def refine(
                     raise Stop(reason)
                 async for event in loop.refinement(iteration):
                     yield event
-                if reason := stopping.after_refinement(loop.responses):
+                if reason := loop.after_refinement(iteration):
                     raise Stop(reason)
             if reason := stopping.before_feedback(policy, loop.findings):
                 raise Stop(reason)
@@ -152,6 +154,9 @@ class _Iterations:
         self._malformed = drafting.malformed
         self._failure = drafting.failure
         self._committed = False  # the last response has been streamed as the answer
+        self._combining: Combining | None = None
+        if policy.combine == "candidates":
+            self._combining = Combining(asker, critic, policy, phases, verifying, drafting.drafts)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -199,6 +204,8 @@ class _Iterations:
             return beside(self.findings, callers_feedback(self._brief.feedback))
         if iteration == 1 and self._draft.feedback is not None:
             return self._draft.feedback
+        if self._combining and iteration <= self._policy.max_iterations:
+            return self._combining.best.feedback or Feedback("")
         match self._policy.feedback_by:
             case "checks":
                 return feedback_of(self.findings)
@@ -207,12 +214,19 @@ class _Iterations:
         return None
 
     async def refinement(self, iteration: int) -> AsyncIterator[Event]:
-        """The last response, rewritten from the feedback on it."""
+        """The last response, rewritten from the feedback on it, or several candidates combined."""
+        if self._combining and iteration < self._policy.max_iterations:
+            async for event in self._candidates(iteration, self._combining):
+                yield event
+            return
         yield PhaseStarted("refinement", iteration)
         last = iteration == self._policy.max_iterations and self._policy.keep == "last"
         step = Step("refinement", self._policy.refinement, iteration, live=self._live and last)
         feedback = self._iterations[-1].feedback
-        ask = await self._asker.refinement(self.responses[-1], feedback)
+        if self._combining:
+            ask = await self._combining.ask(iteration)
+        else:
+            ask = await self._asker.refinement(self.responses[-1], feedback)
         try:
             async for delta in self._phases.stream(self._asker.engine, ask, step):
                 self._committed = step.live
@@ -228,8 +242,25 @@ class _Iterations:
         yield RefinementDone(iteration, refinement)
         self._phases.check_budget()
 
-    def _add(self, refinement: ResponseText) -> None:
-        self._iterations[-1] = Iteration(self._iterations[-1].feedback, refinement)
+    async def _candidates(self, iteration: int, combining: Combining) -> AsyncIterator[Event]:
+        """The candidates of all iterations but the last; the best of them is its refinement."""
+        async for event in combining.candidates(iteration):
+            yield event
+        if combining.wrote:
+            self._add(combining.best.response, combining.population)
+            yield RefinementDone(iteration, combining.best.response)
+        if combining.stopped:
+            raise Stop(combining.stopped)
+
+    def after_refinement(self, iteration: int) -> StopReason | None:
+        if self._combining and iteration < self._policy.max_iterations:
+            return "no_change" if self._combining.repeats else None
+        return stopping.after_refinement(self.responses)
+
+    def _add(self, refinement: ResponseText, candidates: tuple[Candidate, ...] = ()) -> None:
+        left_out = self._combining.left_out if self._combining else ()
+        feedback = self._iterations[-1].feedback
+        self._iterations[-1] = Iteration(feedback, refinement, candidates, left_out)
         self.responses.append(refinement)
         self.scores.append(None)
 
@@ -243,8 +274,9 @@ class _Iterations:
         self._failure = end.told
 
     def trace(self) -> Trace:
+        combining = self._combining
         chosen = stopping.kept(self._policy.keep, self.responses, self.scores)
-        return Trace(
+        trace = Trace(
             instruction=self._brief.instruction,
             drafts=tuple(self._drafting.drafts),
             picked=self._drafting.picked,
@@ -252,7 +284,8 @@ class _Iterations:
             kept=len(self.responses) - 1 if self._committed else chosen,
             stop_reason=self._reason,
             totals=self._phases.totals,
-            malformed=self._malformed,
-            failure=self._failure,
+            malformed=self._malformed + (combining.malformed if combining else 0),
+            failure=self._failure or (combining.failure if combining else None),
             verified=self._policy.verifies,
         )
+        return stopping.voted(trace) if self._policy.keep == "vote" else trace

@@ -41,7 +41,7 @@ class DefaultPolicy:
 
     max_iterations: int = 1
     good_enough: int | None = None
-    keep: Literal["best", "last"] = "last"
+    keep: Literal["best", "last", "vote"] = "last"
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,13 +81,13 @@ class Phases:
     @contextmanager
     def split(self, number: int, *, drafts: bool = False) -> Iterator[list[Phases]]:
         """For so many calls, or drafts with their feedback, side by side: each has an equal share
-        of what the limits leave, and what it does not spend is left for later."""
+        of what the limits leave, and what it does not spend is left for later. Of drafts that are
+        combined, one share is left for the answer."""
         if number == 1:
             yield [self]
             return
-        self._shares = [
-            self._share(number, i if drafts else self._candidate) for i in range(number)
-        ]
+        parts = number + (drafts and self._policy.combine == "candidates")
+        self._shares = [self._share(parts, i if drafts else self._candidate) for i in range(number)]
         try:
             yield self._shares
         finally:
@@ -108,6 +108,10 @@ class Phases:
         if self._total is not None:
             share._total = max(0, self._total - self._generated) // number
         return share
+
+    def remaining_s(self) -> float | None:
+        """Until the deadline, where there is one."""
+        return self._interrupt.remaining_s()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run ``work`` side by side with others; ``close`` ends it."""

@@ -10,7 +10,8 @@ from redraft.server.engine.base import Sampling
 from redraft.server.refine.checks import Check
 from redraft.server.refine.trace import Phase
 
-Keep = Literal["best", "last"]
+Keep = Literal["best", "last", "vote"]
+Combine = Literal["best", "candidates"]
 Think = Literal["draft", "all", "none"]
 # The model, or a critic in its place; the findings of checks alone; nobody.
 FeedbackBy = Literal["model", "checks", "off"]
@@ -28,6 +29,8 @@ class Policy:
     good_enough: int | None = None  # a response with this score is not refined any further
     keep: Keep = "last"
     drafts: int = 1
+    combine: Combine = "best"  # what is refined: the best of the drafts, or all of them together
+    subset: int | None = None  # candidates that one refinement sees, drawn at random; None: all
     feedback_only: bool = False  # the first feedback ends the loop
     feedback_by: FeedbackBy = "model"
     checks: tuple[Check, ...] = ()  # the loop ends when a response passes all of them
@@ -51,6 +54,10 @@ class Policy:
             raise ValueError(f"max_iterations is {self.max_iterations}; it starts at 0")
         if self.drafts < 1:
             raise ValueError(f"drafts is {self.drafts}; at least one is needed")
+        if self.combine == "candidates" and self.drafts < 2:
+            raise ValueError(f"drafts is {self.drafts}; at least two are needed to combine them")
+        if self.subset is not None and not 1 <= self.subset <= self.drafts:
+            raise ValueError(f"subset is {self.subset}; it goes from 1 to the {self.drafts} drafts")
         if self.feedback_votes < 1:
             raise ValueError(f"feedback_votes is {self.feedback_votes}; at least one is needed")
         if self.good_enough is not None and not 1 <= self.good_enough <= 10:

@@ -8,11 +8,13 @@ tests/server/refine/test_stopping.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from redraft.server.refine.checks import Finding
 from redraft.server.refine.checks.scoring import all_hold, held
+from redraft.server.refine.final_answer import commonest
 from redraft.server.refine.policy import Keep, Policy
-from redraft.server.refine.trace import ResponseText, StopReason
+from redraft.server.refine.trace import Candidate, ResponseText, StopReason, Trace
 
 
 class Stop(Exception):
@@ -81,7 +83,7 @@ def kept(keep: Keep, responses: Sequence[ResponseText], scores: Sequence[float |
 
     Ties go to the earlier. An empty response loses to any other, and one that was cut short to
     one that was not and passes as many checks."""
-    usable = [i for i, r in enumerate(responses) if r.text.strip()] or list(range(len(responses)))
+    usable = _written(responses)
     if keep == "best":
         most = max(held(responses[i].findings) for i in usable)
         usable = [i for i in usable if held(responses[i].findings) == most]
@@ -94,3 +96,37 @@ def kept(keep: Keep, responses: Sequence[ResponseText], scores: Sequence[float |
         return usable[0]
     text = responses[usable[-1]].text.strip()
     return next(i for i in usable if responses[i].text.strip() == text)
+
+
+def best_of(candidates: Sequence[Candidate]) -> int:
+    """The index of the best; of the first, where nothing says which that is."""
+    scores = [c.feedback.rating if c.feedback else None for c in candidates]
+    responses = [candidate.response for candidate in candidates]
+    told = any(score is not None for score in scores) or any(r.findings for r in responses)
+    return kept("best", responses, scores) if told else 0
+
+
+def voted(trace: Trace) -> Trace:
+    """The trace with the answer that most of its responses give, drafts and candidates included.
+    An empty response loses to any other, and one that was cut short to one that was not."""
+    seen: list[tuple[int, int | None, ResponseText, float | None]] = []
+    for iteration, response in enumerate(trace.responses):
+        population = trace.population(iteration)
+        if len(population) < 2:
+            feedback = [i.feedback for i in trace.iterations[iteration : iteration + 1]]
+            seen.append((iteration, None, response, feedback[0].rating if feedback else None))
+            continue
+        for index, candidate in enumerate(population):
+            rating = candidate.feedback.rating if candidate.feedback else None
+            place = None if candidate.response is response else index
+            seen.append((iteration, place, candidate.response, rating))
+    responses = [response for _, _, response, _ in seen]
+    usable = _written(responses)
+    usable = [i for i in usable if responses[i].finish_reason == "stop"] or usable
+    won = usable[commonest([responses[i].text for i in usable], [seen[i][3] for i in usable])]
+    return replace(trace, kept=seen[won][0], kept_candidate=seen[won][1])
+
+
+def _written(responses: Sequence[ResponseText]) -> list[int]:
+    """The places of those that say something; of all, where none does."""
+    return [i for i, r in enumerate(responses) if r.text.strip()] or list(range(len(responses)))

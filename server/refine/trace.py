@@ -72,7 +72,7 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One first response; feedback only when several were compared."""
+    """One of the responses that are compared or combined; feedback only where there are several."""
 
     response: ResponseText
     feedback: Feedback | None = None
@@ -84,6 +84,8 @@ class Iteration:
 
     feedback: Feedback
     refinement: ResponseText | None = None
+    candidates: tuple[Candidate, ...] = ()  # where several were written: refinement is their best
+    left_out: tuple[int, ...] = ()  # the candidates before them that the window had no room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Trace:
     totals: Mapping[Phase, PhaseTotals] = field(default_factory=dict)
     malformed: int = 0  # feedback texts that could not be read, retried ones included
     failure: str | None = None  # what the engine said to a call that it failed
+    kept_candidate: int | None = None  # the answer's place, where it is another of several there
     verified: bool = False  # its responses have findings: checks were asked for, if none was found
 
     @property
@@ -145,7 +148,19 @@ class Trace:
 
     @property
     def answer(self) -> ResponseText:
-        return self.responses[self.kept]
+        if self.kept_candidate is None:
+            return self.responses[self.kept]
+        return self.population(self.kept)[self.kept_candidate].response
+
+    def population(self, iteration: int) -> tuple[Candidate, ...]:
+        """The drafts, or the candidates of a later iteration."""
+        return self.iterations[iteration - 1].candidates if iteration else self.drafts
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Of the last iteration that wrote something."""
+        written = [i.left_out for i in self.iterations if i.refinement is not None]
+        return written[-1] if written else ()
 
     @property
     def repeated(self) -> int:

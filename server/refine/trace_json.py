@@ -32,11 +32,17 @@ def trace_json(trace: Trace, *, token_ids: bool = False) -> Json:
         "picked": trace.picked,
         "iterations": [_iteration_json(iteration, token_ids) for iteration in trace.iterations],
         "kept": trace.kept,
+        **kept_candidate_json(trace),
         "scores": list(trace.scores),
         "stop_reason": trace.stop_reason,
         "malformed": trace.malformed,
         "failure": trace.failure,
     }
+
+
+def kept_candidate_json(trace: Trace) -> Json:
+    """Only where the answer is neither the draft that was picked nor a refinement."""
+    return {} if trace.kept_candidate is None else {"kept_candidate": trace.kept_candidate}
 
 
 def record_json(trace: Trace, *, token_ids: bool = False) -> Json:
@@ -64,6 +70,7 @@ def read_trace(row: Mapping[str, Any]) -> Trace:
         picked=content["picked"],
         iterations=tuple(map(_iteration, content["iterations"])),
         kept=content["kept"],
+        kept_candidate=content.get("kept_candidate"),
         stop_reason=content["stop_reason"],
         malformed=content.get("malformed", 0),
         failure=content.get("failure"),
@@ -124,10 +131,13 @@ def candidate_json(candidate: Candidate, token_ids: bool = False) -> Json:
 
 def _iteration_json(iteration: Iteration, token_ids: bool) -> Json:
     refinement = iteration.refinement
-    return {
+    content: Json = {
         "feedback": feedback_json(iteration.feedback, token_ids),
         "refinement": response_json(refinement, token_ids) if refinement else None,
     }
+    if iteration.candidates:
+        content["candidates"] = [candidate_json(c, token_ids) for c in iteration.candidates]
+    return content | ({"left_out": list(iteration.left_out)} if iteration.left_out else {})
 
 
 def _candidate(content: Mapping[str, Any]) -> Candidate:
@@ -137,7 +147,12 @@ def _candidate(content: Mapping[str, Any]) -> Candidate:
 
 def _iteration(content: Mapping[str, Any]) -> Iteration:
     refinement = content.get("refinement")
-    return Iteration(_feedback(content["feedback"]), _response(refinement) if refinement else None)
+    return Iteration(
+        _feedback(content["feedback"]),
+        _response(refinement) if refinement else None,
+        tuple(map(_candidate, content.get("candidates", ()))),
+        tuple(content.get("left_out", ())),
+    )
 
 
 def _response(content: Mapping[str, Any]) -> ResponseText:

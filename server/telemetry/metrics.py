@@ -195,7 +195,7 @@ class LoopMetrics:
             case Thought() | ToolCallsDelta():
                 self._first_token()
             case DraftDone(candidate=candidate):
-                if candidate.response.tokens:  # one of several drafts, which have no deltas
+                if candidate.response.tokens:
                     self._first_token()
             case Finished(trace=trace):
                 self._first_answer()
@@ -240,7 +240,8 @@ class LoopMetrics:
 def _scores_written(trace: Trace) -> Iterator[int]:
     """The scores that engines gave, each once: feedback that ranked the drafts may be the first
     iteration's, too. The caller's own feedback is left out."""
-    ranking = [draft.feedback for draft in trace.drafts if draft.feedback]
+    populations = (trace.drafts, *(i.candidates for i in trace.iterations))
+    ranking = [c.feedback for candidates in populations for c in candidates if c.feedback]
     later = [i.feedback for i in trace.iterations if all(i.feedback is not r for r in ranking)]
     for feedback in (*ranking, *later):
         if feedback.source and feedback.score is not None:

@@ -65,7 +65,8 @@ def test_tokens_that_were_spent_must_have_come_back_before_the_next_request() ->
         rates.take("alice")
         rates.spend("alice", 700)
         rejected = refused(rates)
-        assert (rejected.reason, rejected.retry_after_s) == ("tokens_per_minute", 11)
+        assert rejected.reason == "tokens_per_minute"
+        assert rejected.retry_after_s in (10, 11)  # 10, once a tenth of a second has gone by
         assert "600 tokens a minute are spent" in str(rejected)
         let_pass(11)
         rates.take("alice")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import httpx
@@ -53,7 +54,12 @@ async def send_to(app: FastAPI, method: str, path: str, **more: Any) -> httpx.Re
 
 def check_shape(answer: Any, shape: Any) -> None:
     """Fails unless the answer has every field its declaration requires, and none it lacks."""
-    TypeAdapter(shape).validate_python(answer, strict=True, extra="forbid")
+    _reader(shape).validate_python(answer, strict=True, extra="forbid")
+
+
+@cache
+def _reader(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
 
 
 def post(

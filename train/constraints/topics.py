@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 # Things that can be explained, described, compared, praised.
@@ -191,7 +192,8 @@ def _entries(lines: str) -> tuple[str, ...]:
 WORDS = tuple(dict.fromkeys(_WORDS.split()))
 
 
-def every() -> list[PlainInstruction]:
+@cache
+def every() -> tuple[PlainInstruction, ...]:
     """All combinations, in a fixed order."""
     combined = [PlainInstruction(question) for question in _entries(QUESTIONS)]
     for topics, tasks in (
@@ -204,12 +206,12 @@ def every() -> list[PlainInstruction]:
             for topic in _entries(topics)
             for task in tasks
         ]
-    return combined
+    return tuple(combined)
 
 
 def shuffled(seed: int) -> list[PlainInstruction]:
     """All combinations in an order that the seed decides; the first thousands of them cover every
     topic and every task."""
-    combined = every()
+    combined = list(every())
     Random(seed).shuffle(combined)
     return combined

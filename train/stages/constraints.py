@@ -65,7 +65,7 @@ def rows(options: ConstraintsOptions) -> Iterator[Mapping[str, Any]]:
 
 
 def _plain(options: ConstraintsOptions) -> list[PlainInstruction]:
-    plain = every()
+    plain = [*every()]
     if options.data:
         source = instructions.read(options.data)
         print(source.summary())

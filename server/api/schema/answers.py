@@ -132,6 +132,10 @@ class DraftJson(ResponseJson):
 class IterationJson(Exact):
     feedback: FeedbackJson
     refinement: ResponseJson | None
+    candidates: NotRequired[
+        Annotated[list[DraftJson], Field(description="where several were written side by side")]
+    ]
+    left_out: NotRequired[list[int]]
 
 
 class TraceJson(Exact):
@@ -141,6 +145,7 @@ class TraceJson(Exact):
     picked: int
     iterations: list[IterationJson]
     kept: int
+    kept_candidate: NotRequired[int]
     scores: list[int | None]
     stop_reason: StopReason
     malformed: int
@@ -151,6 +156,12 @@ class LoopSummary(Exact):
     stop_reason: StopReason
     iterations: int
     kept: Annotated[int, Field(description="0: the draft, k: the refinement of iteration k")]
+    kept_candidate: NotRequired[
+        Annotated[int, Field(description="the answer's place among the drafts or candidates")]
+    ]
+    left_out: NotRequired[
+        Annotated[list[int], Field(description="candidates that the window had no room for")]
+    ]
     scores: list[int | None]
     checks: NotRequired[
         Annotated[list[list[FindingJson]], Field(description="of each response, as scores")]

@@ -82,7 +82,7 @@ class RefineRequest(Instructed, RefineOptions):
     def _consistent(self) -> RefineRequest:
         if self.response is None:
             return self
-        for name in ("drafts", "draft", "temperature"):
+        for name in ("drafts", "combine", "draft", "temperature"):
             if getattr(self, name) is not None:
                 raise contradiction(name, "is about drafts, and none is written: response is given")
         if self.max_iterations == 0:

@@ -41,6 +41,15 @@ class DraftDoneEvent(RefineEvent):
     draft: DraftJson
 
 
+class CandidateDoneEvent(RefineEvent):
+    """One of several refinements of an iteration, written side by side."""
+
+    type: Literal["refine.candidate.done"]
+    iteration: int
+    index: int
+    candidate: DraftJson
+
+
 class FeedbackRejectedEvent(RefineEvent):
     """The feedback could not be read."""
 
@@ -84,7 +93,7 @@ class FailedEvent(RefineEvent):
 
 
 REFINE_EVENTS = (
-    *(PhaseDelta, PhaseThought, DraftDoneEvent),
+    *(PhaseDelta, PhaseThought, DraftDoneEvent, CandidateDoneEvent),
     *(FeedbackRejectedEvent, FeedbackDoneEvent, RefinementDoneEvent, IterationDone),
     *(Completed, FailedEvent),
 )

@@ -15,7 +15,7 @@ from redraft.server.api.schema.strict import Closed, Open, contradiction
 from redraft.server.api.schema.structure import ResponseFormat, StructuredOutputs
 from redraft.server.api.schema.tools import CalledTool, Tool, ToolChoice
 from redraft.server.refine.checks.schema import checks_schema
-from redraft.server.refine.policy import Keep, Think
+from redraft.server.refine.policy import Combine, Keep, Think
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 INT64 = 2**63 - 1
@@ -67,7 +67,15 @@ class RefineOptions(Closed):
         description="a response with this score is not refined any further; null: none is",
     )
     keep: Keep | None = Field(default=None, description="which response is the answer")
-    drafts: Tokens | None = Field(default=None, description="so many drafts; the best is refined")
+    drafts: Tokens | None = Field(default=None, description="so many drafts, side by side")
+    combine: Combine | None = Field(
+        default=None,
+        description="what is refined: the best of the drafts, or all candidates into one answer",
+    )
+    subset: Tokens | None = Field(
+        default=None,
+        description="so many candidates, drawn at random, for each refinement that combines them",
+    )
     feedback: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="your own feedback, for the first iteration"
     )

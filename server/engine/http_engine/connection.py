@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from functools import cache
 from typing import Any
 
 import httpx
@@ -30,6 +32,7 @@ class Connection:
             headers={"User-Agent": "redraft", "Accept-Encoding": "identity", **key},
             timeout=httpx.Timeout(None, connect=upstream.connect_s),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            verify=_trusted(),
         )
 
     def between_s(self) -> float:
@@ -142,3 +145,9 @@ class Connection:
 
 def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the certificates takes longer than all else that a connection needs: once."""
+    return httpx.create_ssl_context()

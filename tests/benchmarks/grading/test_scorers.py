@@ -12,10 +12,12 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 from redraft.benchmarks.agreement import read_side
 from redraft.benchmarks.grading.scorers import bbh_answer, gsm8k_answer, squad_f1
 from redraft.benchmarks.output.report_html import NUMBER
+from redraft.server.refine.final_answer import final_answer
 
 READERS: dict[str, Callable[[str], object]] = {
     "gsm8k": gsm8k_answer,
     "bbh": bbh_answer,
+    "vote": final_answer,
     "squad": lambda text: squad_f1(text, ("a b",)),
     "transcript": read_side,
     "cell": NUMBER.fullmatch,

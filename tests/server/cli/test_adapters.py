@@ -39,6 +39,7 @@ def test_the_doctor_says_who_writes_which_phase(
     assert "do: merge the adapter into its base and serve that" in shown
 
 
+@pytest.mark.slow  # the doctor loads vLLM
 def test_an_adapter_of_the_hub_is_looked_at_before_its_weights_are_here(
     tmp_path: Path, root: Path
 ) -> None:

@@ -34,12 +34,23 @@ samplings = st.builds(
     temperature=st.sampled_from([None, 0.0, 1.0]),
     max_tokens=st.one_of(st.none(), st.integers(1, 20)),
 )
+several = st.one_of(
+    st.builds(lambda drafts: (drafts, "best", None), st.integers(1, 3)),
+    st.builds(
+        lambda drafts, subset: (drafts, "candidates", subset and min(subset, drafts)),
+        st.integers(2, 4),
+        st.one_of(st.none(), st.integers(1, 4)),
+    ),
+)
 policies = st.builds(
-    Policy,
+    lambda several, **options: Policy(
+        drafts=several[0], combine=several[1], subset=several[2], **options
+    ),
+    several,
     max_iterations=st.integers(0, 4),
     good_enough=st.one_of(st.none(), st.integers(1, 10)),
-    keep=st.sampled_from(["best", "last"]),
-    drafts=st.integers(1, 3),
+    keep=st.sampled_from(["best", "last", "vote"]),
+    feedback_by=st.sampled_from(["model", "model", "off"]),
     feedback_votes=st.sampled_from([1, 1, 2, 3]),
     token_budget=st.one_of(st.none(), st.integers(0, 60)),
     seed=st.one_of(st.none(), st.integers(0, 9)),
@@ -96,7 +107,9 @@ def test_every_loop_ends_well(case: Case) -> None:
     assert [e for e in events if isinstance(e, Finished)] == events[-1:]
     trace = trace_of(events)
     assert trace.stop_reason in REASONS
-    assert trace.answer in trace.responses
+    seen = [c.response for i in range(len(trace.responses)) for c in trace.population(i)]
+    assert trace.answer in (*trace.responses, *seen)
+    assert all(c.response in seen for i in trace.iterations for c in i.candidates)
     assert len(trace.responses) <= policy.max_iterations + 1
     assert len(trace.scores) == len(trace.responses)
     assert sum(i.refinement is None for i in trace.iterations[:-1]) == 0

@@ -6,8 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("vllm")
 pytestmark = pytest.mark.vllm
 
 INPUTS, RANK, WIDTHS = 12, 4, (6, 3)  # as of a layer whose two parts vLLM has in one
@@ -17,6 +15,8 @@ INPUTS, RANK, WIDTHS = 12, 4, (6, 3)  # as of a layer whose two parts vLLM has i
     "slots", [[-1, -1, -1], [0, 0, 0], [1, -1, 0], [-1, 1, 1], [0, 1], [1]], ids=str
 )
 def test_each_row_gets_what_its_adapter_adds(slots: list[int]) -> None:
+    import torch
+
     from redraft.server.engine.vllm_engine.adapters_on_cpu import add_lora_linear
 
     rows = 3  # a batch may be longer than its list of slots: the rest is padding
@@ -39,6 +39,8 @@ def test_each_row_gets_what_its_adapter_adds(slots: list[int]) -> None:
 
 
 def test_the_rows_are_looked_up_once_for_a_batch() -> None:
+    import torch
+
     from redraft.server.engine.vllm_engine.adapters_on_cpu import groups_of
 
     assert groups_of(torch.tensor([2, 2]), 2) == {2: None}

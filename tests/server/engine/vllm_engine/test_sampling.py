@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from redraft.server.engine.base import Sampling
 
-pytest.importorskip("vllm", reason="vLLM is not installed")
-from redraft.server.engine.vllm_engine.errors import finish_reason
-from redraft.server.engine.vllm_engine.sampling import sampling_params
-
 pytestmark = pytest.mark.vllm
 
 MODELS_OWN = {"temperature": 0.6, "top_k": 20, "repetition_penalty": 1.1}
+
+
+def sampling_params(sampling: Sampling, models_own: dict[str, float], room: int) -> Any:
+    from redraft.server.engine.vllm_engine.sampling import sampling_params
+
+    return sampling_params(sampling, models_own, room=room)
 
 
 def test_a_draft_is_sampled_as_the_model_says() -> None:
@@ -27,4 +31,6 @@ def test_the_temperature_of_a_phase_wins_and_the_models_penalty_holds_everywhere
 
 
 def test_vllms_own_end_of_a_repetition_is_a_cut() -> None:
+    from redraft.server.engine.vllm_engine.errors import finish_reason
+
     assert finish_reason("repetition", sampling_params(Sampling(), {}, room=1)) == "length"
