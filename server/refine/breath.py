@@ -25,7 +25,7 @@ def follow_at_once(policy: Policy) -> tuple[Phase, ...]:
     a say between them."""
     if not policy.one_breath or policy.verifies or policy.feedback_only:
         return ()
-    if policy.feedback_by != "model" or policy.feedback_votes > 1:
+    if policy.feedback_by != "model" or policy.feedback_votes > 1 or policy.combine != "best":
         return ()
     if not (_plain(policy.feedback, policy.seed) and alike(policy.feedback, policy.refinement)):
         return ()

@@ -226,6 +226,7 @@ def test_an_engine_that_cannot_write_on_is_asked_for_each_phase() -> None:
         (("draft", "feedback"), replace(ALIKE, seed=1)),
         ((), replace(ALIKE, one_breath=False)),
         ((), replace(ALIKE, feedback_votes=3)),
+        ((), replace(ALIKE, drafts=2, combine="candidates")),
         ((), replace(ALIKE, feedback_only=True)),
         ((), replace(ALIKE, feedback_by="off")),
         ((), replace(ALIKE, extract_checks=True)),
