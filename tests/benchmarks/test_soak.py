@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import soak
+from redraft.benchmarks.load import soaking
 from redraft.benchmarks.load.usage import Running
 
 MIB = soak.MIB
@@ -82,7 +83,7 @@ def test_a_soak_asks_in_every_way_and_keeps_every_look(tmp_path: Path) -> None:
     assert soak.main([*arguments, "--concurrency", "3", "--out", str(tmp_path)]) == 0
     result = json.loads((tmp_path / "soak.json").read_text())
     assert result["failures"] == {}
-    assert set(result["figures"]["answered"]) == {kind for kind, _ in soak.KINDS}
+    assert set(result["figures"]["answered"]) == {kind for kind, _ in soaking.KINDS}
     assert result["figures"]["memory_bytes"] > 10 * MIB
     assert result["figures"]["descriptors_gained"] <= soak.SPARE_DESCRIPTORS
     looks = (tmp_path / "soak.samples.jsonl").read_text().splitlines()

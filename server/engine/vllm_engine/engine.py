@@ -7,6 +7,7 @@ process; ``generate_latest()`` on that registry shows them with ours.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -114,11 +115,11 @@ class VllmEngine:
         after longer and longer waits."""
         restarts: deque[float] = deque()
         while self._core is not None:
-            core = self._core
-            problem = await self._end_of(core)
-            self._core, self._down = None, f"being restarted: {problem}"
+            problem = await self._end_of(self._core)
+            dead, self._core, self._down = self._core, None, f"being restarted: {problem}"
             self._report(f"engine {self.name!r}: {problem}")
-            await core.close()
+            await dead.close()
+            del dead
             while self._core is None:
                 await self._wait_to_restart(restarts)
                 await self._restart()
@@ -164,8 +165,19 @@ class VllmEngine:
         except EngineError as error:
             self._report(f"engine {self.name!r} did not restart: {error}")
         else:
+            _collect_the_dead()
             self.gave_up.clear()
             self._report(f"engine {self.name!r} is back")
+
+
+def _collect_the_dead() -> None:
+    """Free the memory and the sockets of the engine before. Its objects refer to each other, and
+    those of the first are exempt from collection, as long as the start-up objects are."""
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
+    gc.collect()
+    if frozen:
+        gc.freeze()
 
 
 async def _build(settings: VllmSettings, report: Report) -> Core:

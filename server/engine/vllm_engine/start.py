@@ -14,14 +14,13 @@ import json
 import logging
 import math
 import os
-import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import adapters, arguments, forking, memory
+from redraft.server.engine.vllm_engine import adapters, arguments, forking, importing, memory
 from redraft.server.engine.vllm_engine.families import parsers
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
@@ -141,16 +140,11 @@ def _prepare_environment(settings: VllmSettings) -> None:
 
 
 def _import_vllm() -> tuple[Any, Any]:
-    warnings.filterwarnings("ignore", module=r"vllm\.")
-    import torch
-    from vllm.engine.arg_utils import AsyncEngineArgs
-
-    from redraft.server.engine.vllm_engine.form_trial import TryingLLM
-
+    torch, llm, engine_args = importing.torch_and_vllm()
     if on_cpu() and (threads := os.environ.get("OMP_NUM_THREADS")):
         torch.set_num_threads(int(threads))  # torch may have been imported before it was set
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # a CPU needs no triton
-    return TryingLLM, AsyncEngineArgs
+    return llm, engine_args
 
 
 def _import_model_classes(architectures: list[str]) -> None:

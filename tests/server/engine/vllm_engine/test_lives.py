@@ -4,15 +4,17 @@ Spans: server/engine/vllm_engine"""
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from redraft.server.engine.base import Call, Completion, EngineUnavailable, complete
+from redraft.server.engine.base import Call, Chat, Completion, EngineUnavailable, Message, complete
 from tests.server.engine.vllm_engine.test_direct import chat_body, direct
 from tests.support import tiny_model
 from tests.support.faults import fault
@@ -126,6 +128,37 @@ def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
     assert direct(running, "/v1/chat/completions", chat_body())[0] == 200
 
 
+# As an error it would end zmq's __del__ before that closes anything.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_engines_that_died_leave_no_descriptor_and_no_object(model: Path) -> None:
+    import psutil
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    ours, already = psutil.Process(), engine_processes()
+    with running_engine(model) as running:
+        ask(running)
+        gc.collect()
+        before, engines = ours.num_fds(), living(AsyncLLM)
+        gc.freeze()  # as the server does
+        try:
+            for _ in range(2):
+                (process,) = engine_processes() - already
+                process.kill()
+                assert running.heard("is back")
+                ask(running)
+            assert living(AsyncLLM) == engines
+            assert ours.num_fds() <= before + 2  # a connection of the event loop may come and go
+        finally:
+            gc.unfreeze()
+
+
+def living(kind: type) -> int:
+    gc.unfreeze()  # what is frozen is not among the objects that are listed
+    found = sum(isinstance(each, kind) for each in gc.get_objects())
+    gc.freeze()
+    return found
+
+
 def test_an_engine_that_keeps_dying_is_said_to_be_down_and_tried_again(model: Path) -> None:
     already = engine_processes()
     with running_engine(model, max_restarts=0, first_wait_s=1.0) as running:
@@ -200,3 +233,36 @@ def test_closing_ends_what_runs_and_leaves_no_process(model: Path) -> None:
             running.run(running.engine.check())
     _, alive = psutil.wait_procs(ours, timeout=120)
     assert not alive
+
+
+@fault(
+    "Engine",
+    "The engine's process gets no more memory (RLIMIT_AS); the kernel ends it for its memory",
+    sees="its best, with `stop_reason` `engine_failure`; without a draft an error, 503",
+    lost="the phases that were to come",
+    recovers="is ended by it, as by kill -9, and started again at once; `/ready` fails meanwhile",
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux's")
+def test_an_engine_that_gets_no_memory_is_replaced(model: Path) -> None:
+    import resource
+
+    already = engine_processes()
+    with running_engine(model, engine_stall_s=20.0) as running:
+        ask(running)
+        (process,) = engine_processes() - already
+        resource.prlimit(process.pid, resource.RLIMIT_AS, (1 << 20, -1))
+        long = Chat((Message("user", "Name four animals in alphabetical order. " * 60),))
+
+        async def many() -> list[Any]:
+            calls = [
+                complete(running.engine, long, changed(seed=n, max_tokens=200), Call(f"{n}"))
+                for n in range(64)
+            ]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        ended = running.run(many())
+        assert {type(end) for end in ended} == {EngineUnavailable}
+        assert running.heard("its process died")
+        assert running.heard("is back")
+        assert not process.is_running()
+        assert ask(running).usage.completion_tokens == 40
