@@ -32,9 +32,11 @@ from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, c
 from redraft.benchmarks.following import way_tables
 from redraft.benchmarks.following.gathering import Gathering
 from redraft.benchmarks.following.graders import graders_for
-from redraft.benchmarks.following.several_ways import WAYS, Answers, AnswerWay, chosen
+from redraft.benchmarks.following.several_ways import DIRECT, WAYS, Answers, AnswerWay, chosen
 from redraft.benchmarks.following.tables import GRADERS
 from redraft.benchmarks.following.way_figures import (
+    BEST,
+    ITERATED,
     STRICT,
     WayColumn,
     at_equal_tokens,
@@ -46,8 +48,9 @@ from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Met, read_
 from redraft.benchmarks.grading.grading import NothingAnswered
 from redraft.benchmarks.grading.labelled import Graded
 from redraft.benchmarks.load.endpoint import CallFailed
-from redraft.benchmarks.output.plots import scatter
+from redraft.benchmarks.output.plots import lines
 from redraft.benchmarks.output.results import Result, Table, publish
+from redraft.benchmarks.stats.intervals import Interval
 from redraft.server.options import ConfigError, option
 
 NAME, JUDGED = "ways", "judge"
@@ -221,14 +224,17 @@ def _tables(
 
 
 def _plot(out: Path, figures: Mapping[str, Any]) -> str:
+    """Each way as a curve, from the direct answer on where it begins there."""
     first = next(iter(figures["ways"].values()))
-    points = {
-        name: (each["tokens"].estimate, each["met"][STRICT])
-        for name, each in first.items()
-        if not name.startswith("best of") or name in way_tables.SHOWN
-    }
+    at = {name: (each["tokens"].estimate, each["met"][STRICT]) for name, each in first.items()}
+    curves: dict[str, list[tuple[float, Interval]]] = {}
+    for name, point in at.items():
+        label = name.rstrip("0123456789").strip()
+        if name == DIRECT or (label == BEST and name not in way_tables.SHOWN):
+            continue
+        curves.setdefault(label, [at[DIRECT]] if label in ITERATED else []).append(point)
     out.mkdir(parents=True, exist_ok=True)
-    return scatter(out / f"{NAME}.svg", points, ("tokens for an answer", "right, %"))
+    return lines(out / f"{NAME}.svg", curves, ("tokens for an answer", "right, %"), True)
 
 
 def _samples(columns: Mapping[str, WayColumn]) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from redraft.benchmarks.stats.intervals import Interval, mean_interval
 from redraft.benchmarks.stats.pairs import Flips, compare, flips
 
 STRICT = "prompt strict"
-RIVALS = ("best of", "vote of")
+BEST = "best of"
+RIVALS = (BEST, "vote of")
 ITERATED = ("itself", "checks")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WIDTH = 4.8  # inches: on a phone hardly made smaller
 FAR = 20.0  # times
 MANY = 8  # ticks
-COLOURS = ("#2463b0", "#c8501e", "#3a8550", "#8a4a9e", "#84702a", "#5a6472")
+COLOURS = ("#2463b0", "#c8501e", "#3a8550", "#8a4a9e", "#84702a", "#5a6472", "#c2418a")
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "redraft",  # the same plot is the same file
     "svg.fonttype": "none",  # text stays text: sharp, small, searchable
