@@ -56,8 +56,9 @@ def _table(rows: Sequence[Row], names: Sequence[str], show: Callable[[Cell], str
         cells = [show(row["cells"][name]) if name in row["cells"] else "" for name in names]
         package = f"{row['client']} (`{row['package']}` {row['version']})"
         lines.append(f"| {package} | {' | '.join(cells)} |")
-    lines.append("")
-    return "\n".join(lines) + "\nAn empty cell: the client has no such thing, or hides it.\n"
+    if any(name not in row["cells"] for row in rows for name in names):
+        lines += ["", "An empty cell: the client has no such thing, or hides it."]
+    return "\n".join([*lines, ""])
 
 
 def _failures(rows: Sequence[Row]) -> str:
