@@ -87,7 +87,7 @@ class ServiceOptions:
     )
     one_breath: bool = option(
         "write phases that are sampled alike in one go, where the model writes the markers itself",
-        True,
+        False,
         "refinement",
     )
     feedback_request: str = option(

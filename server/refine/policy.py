@@ -41,7 +41,7 @@ class Policy:
     total_tokens: int | None = None  # completion tokens of everything, the first draft included
     response_tokens: int | None = None  # most of a draft or refinement whose sampling names none
     feedback_tokens: int | None = None  # likewise
-    one_breath: bool = True  # phases that are sampled alike may be one generation
+    one_breath: bool = False  # phases that are sampled alike may be one generation
     end_repetition: bool = True  # a text that repeats a passage again and again ends
     think: Think | None = None  # which phases a reasoning model thinks in; None: drafts, if it does
     think_tokens: int | None = None  # most tokens of thoughts in one phase

@@ -318,6 +318,24 @@ def kill_the_engine(program: Program) -> None:
         child.kill()
 
 
+@pytest.mark.vllm
+def test_engines_that_died_leave_no_descriptor_in_the_server(tmp_path: Path) -> None:
+    import psutil
+
+    model = tiny_model.build(tmp_path)
+    with running(str(model)) as program:
+        server = psutil.Process(program.process.pid)
+        asked = {"prompt": "Hello?", "max_tokens": 8}
+        assert httpx.post(program.url + "/v1/refine", json=asked, timeout=120).is_success
+        before = server.num_fds()
+        for _ in range(3):
+            kill_the_engine(program)
+            program.until("is back")
+            assert httpx.post(program.url + "/v1/refine", json=asked, timeout=120).is_success
+        # Each had nine; a connection may come and go.
+        assert server.num_fds() <= before + 2
+
+
 @fault(
     "Engine",
     "The engine's process dies again and again",

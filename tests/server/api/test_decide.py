@@ -137,6 +137,6 @@ def test_repetition_may_be_let_be() -> None:
     assert not decided(ServerConfig(end_repetition=False)).policy.end_repetition
 
 
-def test_phases_are_one_breath_unless_the_operator_wants_calls() -> None:
-    assert decided().policy.one_breath
-    assert not decided(ServerConfig(one_breath=False)).policy.one_breath
+def test_phases_are_one_breath_where_the_operator_says_so() -> None:
+    assert not decided().policy.one_breath
+    assert decided(ServerConfig(one_breath=True)).policy.one_breath

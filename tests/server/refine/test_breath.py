@@ -24,7 +24,7 @@ from tests.support.loops import QUESTION, asker, feedback, gather, run, trace_of
 from tests.support.writers import FEEDBACK, REFINEMENT, Story, writer
 
 GREEDY = Sampling(temperature=0.0)
-ALIKE = Policy(draft=GREEDY)
+ALIKE = Policy(one_breath=True, draft=GREEDY)
 ALL = Say("Lyon", more=((FEEDBACK, feedback(3)), (REFINEMENT, "Paris")))
 FROM_FEEDBACK = Say(feedback(3), more=((REFINEMENT, "Paris"),))
 
@@ -44,7 +44,7 @@ def test_phases_that_are_sampled_alike_are_one_call() -> None:
 
 
 def test_feedback_and_refinement_are_one_call_after_a_draft_that_is_sampled_otherwise() -> None:
-    trace, calls = told(ScriptedEngine("Lyon", FROM_FEEDBACK), Policy())
+    trace, calls = told(ScriptedEngine("Lyon", FROM_FEEDBACK), Policy(one_breath=True))
     assert calls == ["refine-draft-0", "refine-feedback-1"]
     assert trace.answer.text == "Paris"
 
@@ -69,7 +69,7 @@ def test_a_phase_without_a_call_of_its_own_has_a_prompt_that_was_read_before() -
 
 def test_a_gate_ends_the_generation_and_what_it_wrote_beyond_the_marker_counts_nowhere() -> None:
     long = Say(feedback(9), more=((REFINEMENT, "word " * 3000),))
-    trace, _ = told(ScriptedEngine("Paris", long), Policy(good_enough=8))
+    trace, _ = told(ScriptedEngine("Paris", long), Policy(one_breath=True, good_enough=8))
     assert trace.stop_reason == "good_enough"
     assert trace.totals.keys() == {"draft", "feedback"}
     marker = 1
@@ -93,7 +93,9 @@ def test_a_model_that_writes_another_marker_is_asked_for_the_next_phase() -> Non
 def test_a_marker_spelled_out_in_words_is_text(spelled: str) -> None:
     said = feedback(3, suggestions=f"Say {spelled} Rome.")
     engine = ScriptedEngine("Lyon", Say(said, more=((REFINEMENT, "Paris"),)))
-    trace, _ = told(engine, Policy(), brief=Brief.text(f"Capital of France? {spelled} Rome"))
+    trace, _ = told(
+        engine, Policy(one_breath=True), brief=Brief.text(f"Capital of France? {spelled} Rome")
+    )
     assert trace.iterations[0].feedback.text == said
     assert trace.answer.text == "Paris"
 
@@ -113,7 +115,7 @@ def test_malformed_feedback_ends_the_generation_and_is_asked_for_once_more() -> 
 
 
 def test_feedback_that_reaches_its_cap_ends_there() -> None:
-    policy = Policy(feedback=replace(GREEDY, max_tokens=5))
+    policy = Policy(one_breath=True, feedback=replace(GREEDY, max_tokens=5))
     trace, calls = told(ScriptedEngine("Lyon", FROM_FEEDBACK, feedback(3), "Paris"), policy)
     assert calls[:3] == ["refine-draft-0", "refine-feedback-1", "refine-feedback-1-a2"]
     assert trace.stop_reason == "malformed_feedback"
@@ -221,7 +223,7 @@ def test_an_engine_that_cannot_write_on_is_asked_for_each_phase() -> None:
     ("phases", "policy"),
     [
         (("draft", "feedback"), ALIKE),
-        (("feedback",), Policy()),
+        (("feedback",), Policy(one_breath=True)),
         (("feedback",), replace(ALIKE, drafts=2)),
         (("draft", "feedback"), replace(ALIKE, seed=1)),
         ((), replace(ALIKE, one_breath=False)),
@@ -255,12 +257,17 @@ def test_only_phases_with_nothing_between_them_follow_at_once(
 def test_what_counts_from_the_beginning_of_a_phase_needs_a_call_for_each(
     sampling: Sampling,
 ) -> None:
-    assert follow_at_once(Policy(draft=sampling, feedback=sampling, refinement=sampling)) == ()
+    assert (
+        follow_at_once(
+            Policy(one_breath=True, draft=sampling, feedback=sampling, refinement=sampling)
+        )
+        == ()
+    )
 
 
 def test_sampled_phases_are_one_only_where_no_seed_tells_them_apart() -> None:
     sampled = Sampling(temperature=0.7)
-    policy = Policy(draft=sampled, feedback=sampled, refinement=sampled)
+    policy = Policy(one_breath=True, draft=sampled, feedback=sampled, refinement=sampled)
     assert follow_at_once(policy) == ("draft", "feedback")
     assert follow_at_once(replace(policy, seed=1)) == ()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from redraft.server.engine.base import Sampling
@@ -21,7 +19,7 @@ def most(
 ) -> list[int | None]:
     """The limit each phase's call was given."""
     engine = ScriptedEngine("Lyon", feedback(3), "Paris", window=window)
-    run(gather(engine, replace(policy, one_breath=False), brief, style))
+    run(gather(engine, policy, brief, style))
     return [call.sampling.max_tokens for call in engine.history]
 
 

@@ -4,7 +4,6 @@ Spans: server/engine/vllm_engine"""
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -126,37 +125,6 @@ def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
     running.run(running.engine.check())
     assert asked_twice(running) == before
     assert direct(running, "/v1/chat/completions", chat_body())[0] == 200
-
-
-# As an error it would end zmq's __del__ before that closes anything.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_engines_that_died_leave_no_descriptor_and_no_object(model: Path) -> None:
-    import psutil
-    from vllm.v1.engine.async_llm import AsyncLLM
-
-    ours, already = psutil.Process(), engine_processes()
-    with running_engine(model) as running:
-        ask(running)
-        gc.collect()
-        before, engines = ours.num_fds(), living(AsyncLLM)
-        gc.freeze()  # as the server does
-        try:
-            for _ in range(2):
-                (process,) = engine_processes() - already
-                process.kill()
-                assert running.heard("is back")
-                ask(running)
-            assert living(AsyncLLM) == engines
-            assert ours.num_fds() <= before + 2  # a connection of the event loop may come and go
-        finally:
-            gc.unfreeze()
-
-
-def living(kind: type) -> int:
-    gc.unfreeze()  # what is frozen is not among the objects that are listed
-    found = sum(isinstance(each, kind) for each in gc.get_objects())
-    gc.freeze()
-    return found
 
 
 def test_an_engine_that_keeps_dying_is_said_to_be_down_and_tried_again(model: Path) -> None:
