@@ -41,6 +41,18 @@ def test_the_readme_of_the_product_says_the_same() -> None:
     assert set(stated) <= set(text_of("README.md").splitlines())
 
 
+def test_the_readme_of_the_product_says_what_checks_came_to() -> None:
+    root = SHIPPED.parent.parent
+    measured = root / "docs" / "measured" / "ifeval-given" / "ifeval.json"
+    figures = json.loads(measured.read_text(encoding="utf-8"))["figures"]["graders"]
+    by_checkers = figures["published"]
+    (share, gain) = (by_checkers[of]["answer"]["prompt strict"] for of in ("shares", "gains"))
+    stated = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    one = "{estimate:.1f}% of the answers ({low:.1f} to {high:.1f})".format(**share)
+    other = "{estimate:.1f} points above the draft ({low:.1f} to {high:.1f})".format(**gain)
+    assert f"{one}, {other}, and none is spoiled" in stated
+
+
 def test_the_manifest_says_what_was_measured() -> None:
     assert json.loads(text_of("redraft.json")) == card.with_evaluation(ADAPTER)
 
