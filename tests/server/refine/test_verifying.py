@@ -43,7 +43,7 @@ def slow() -> Iterator[Slow]:
     del KINDS["slow"]
 
 
-def ended(*script: str, drafts: int = 1) -> Trace:
+def ended(slow: Slow, *script: str, drafts: int = 1) -> Trace:
     failing = Check("contains", {"texts": ["Rome"]})
     checks = (Check("slow"), failing, Check("slow"))
     policy = Policy(
@@ -52,27 +52,28 @@ def ended(*script: str, drafts: int = 1) -> Trace:
 
     async def scenario() -> Trace:
         interrupt = Interrupt(deadline_ms=150)
-        return trace_of(await gather(ScriptedEngine(*script), policy, interrupt=interrupt))
+        trace = trace_of(await gather(ScriptedEngine(*script), policy, interrupt=interrupt))
+        slow.release.set()  # the event loop waits for its threads before it closes
+        return trace
 
     return run(scenario())
 
 
 @pytest.mark.parametrize("drafts", [1, 2])
 def test_a_deadline_ends_the_wait_for_the_verdict_on_a_draft(slow: Slow, drafts: int) -> None:
-    trace = ended(SLOW, SLOW, drafts=drafts)
+    trace = ended(slow, SLOW, SLOW, drafts=drafts)
     assert (trace.stop_reason, trace.answer.text) == ("deadline", SLOW)
     assert trace.answer.findings == ()
 
 
 def test_a_refinement_that_was_not_verified_is_not_the_best(slow: Slow) -> None:
-    trace = ended("Paris", SLOW)
+    trace = ended(slow, "Paris", SLOW)
     assert (trace.stop_reason, trace.answer.text) == ("deadline", "Paris")
     assert [response.text for response in trace.responses] == ["Paris", SLOW]
 
 
 def test_the_checks_that_nobody_waits_for_are_not_begun(slow: Slow) -> None:
-    ended(SLOW)
-    slow.release.set()
+    ended(slow, SLOW)
     assert slow.verified <= 1  # of two
 
 
