@@ -51,27 +51,6 @@ class Running:
         servers = sum(map(_cpu_s, self._servers()))
         return Cpu(servers + sum(map(_cpu_s, self._children())), servers)
 
-    def memory_bytes(self) -> int:
-        """Private and shared memory of all processes, without file pages: how many of those are
-        resident depends on other programs."""
-        import psutil
-
-        total = 0
-        for process in (*self._servers(), *self._children()):
-            with suppress(psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
-                total += _own_memory(process)
-        return total
-
-    def descriptors(self) -> int:
-        """Open files and sockets of all processes."""
-        import psutil
-
-        total = 0
-        for process in (*self._servers(), *self._children()):
-            with suppress(psutil.NoSuchProcess):
-                total += process.num_fds()
-        return total
-
     def footprints(self) -> dict[str, Footprint]:
         """Of the server's process and, where there is one, of its engine's, by their roles."""
         import psutil
@@ -103,16 +82,6 @@ class Running:
 
     def _children(self) -> list[psutil.Process]:
         return [child for server in self._servers() for child in server.children(recursive=True)]
-
-
-def _own_memory(process: psutil.Process) -> int:
-    import psutil
-
-    if not psutil.LINUX:
-        return int(process.memory_full_info().uss)
-    rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-    kilobytes = {name: int(size) for name, size in _SIZE.findall(rollup)}
-    return 1024 * (kilobytes["Pss_Anon"] + kilobytes["Pss_Shmem"])
 
 
 def _anonymous(process: psutil.Process) -> int:

@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import soak
 from redraft.benchmarks.load import soaking
-from redraft.benchmarks.load.usage import Running
+from redraft.benchmarks.load.usage import Footprint, Running
 
 MIB = soak.MIB
 
@@ -53,11 +53,15 @@ def test_descriptors_that_are_not_closed_are_seen() -> None:
     assert abs(soak.opened(wavering, settle=0.2)) <= 1
 
 
+def held() -> Footprint:
+    """By this process."""
+    return Running("", (os.getpid(),)).footprints()["server"]
+
+
 def test_open_files_are_counted(tmp_path: Path) -> None:
-    process = Running("", (os.getpid(),))
-    before = process.descriptors()
+    before = held().descriptors
     with (tmp_path / "file").open("w"):
-        assert process.descriptors() == before + 1
+        assert held().descriptors == before + 1
 
 
 def test_too_few_looks_are_refused() -> None:
@@ -68,12 +72,11 @@ def test_too_few_looks_are_refused() -> None:
 def test_files_that_are_mapped_are_not_memory_that_was_taken(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(bytes(50 * MIB))
-    process = Running("", (os.getpid(),))
-    before = process.memory_bytes()
+    before = held().memory_bytes
     taken = bytearray(b"x") * (50 * MIB)
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as pages:
         assert not any(pages[::4096])  # read, so that every page is there
-        grown = process.memory_bytes() - before
+        grown = held().memory_bytes - before
     assert len(taken) <= grown < len(taken) + 25 * MIB
 
 
