@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from redraft.server.refine.extracting import MOST_TOKENS
-from redraft.server.refine.policy import Policy
+from redraft.server.refine.policy import FEEDBACK_ATTEMPTS, Policy
 from redraft.server.refine.trace import Limit, Phase
-
-ATTEMPTS = 2  # of feedback that cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def _drafts(policy: Policy, window: int) -> int:
 def _iterations(policy: Policy, window: int) -> int:
     """Everything after the drafts."""
     extracting = MOST_TOKENS if policy.extract_checks else 0
-    asked = ATTEMPTS * _feedback(policy, window)
+    asked = FEEDBACK_ATTEMPTS * _feedback(policy, window)
     if policy.feedback_only:
         return extracting + asked
     if policy.max_iterations == 0:

@@ -33,7 +33,7 @@ from redraft.server.refine.extracting import with_extracted
 from redraft.server.refine.feedback import callers_feedback
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.phases import Phases, Step
-from redraft.server.refine.policy import Policy
+from redraft.server.refine.policy import FEEDBACK_ATTEMPTS, Policy
 from redraft.server.refine.srt_format import FormatError
 from redraft.server.refine.stopping import Stop
 from redraft.server.refine.trace import (
@@ -192,7 +192,7 @@ class _Iterations:
                 feedback = voting.feedback()
             except FormatError as error:
                 yield FeedbackRejected(iteration, voting.seen, str(error))
-                if attempt == 2:
+                if attempt == FEEDBACK_ATTEMPTS:
                     raise Stop("malformed_feedback") from error
             finally:
                 self._malformed += voting.malformed

@@ -17,6 +17,7 @@ Think = Literal["draft", "all", "none"]
 FeedbackBy = Literal["model", "checks", "off"]
 
 PAPER_DRAFT_TEMPERATURE = 0.7  # SRT section 4.1; feedback and refinements are greedy there
+FEEDBACK_ATTEMPTS = 2  # at feedback that cannot be read
 RETRY_TEMPERATURE = 0.7  # a greedy model would write the same malformed feedback again
 VOTE_TEMPERATURE = 0.7  # all votes of a greedy model would be the same
 

@@ -25,7 +25,6 @@ from redraft.server.engine.base import (
     Constrains,
     EngineError,
     EngineRefused,
-    EngineUnavailable,
     Prompt,
     Sampling,
     Usage,
@@ -35,7 +34,7 @@ from redraft.server.engine.overflow import too_long
 from redraft.server.engine.vllm_engine import progress
 from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
-from redraft.server.engine.vllm_engine.errors import vllm_errors
+from redraft.server.engine.vllm_engine.errors import next_output, vllm_errors
 from redraft.server.engine.vllm_engine.marked import Begun, marked, past_marks
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
@@ -197,10 +196,7 @@ class Core:
         generated = stopped_at = 0
         async with aclosing(self._outputs(ids, params, call)) as outputs:
             while True:
-                with vllm_errors():
-                    output = await anext(outputs, None)
-                if output is None:
-                    raise EngineUnavailable("the engine ended a completion without a finish reason")
+                output = await next_output(outputs)
                 part = output.outputs[0]
                 generated += len(part.token_ids)
                 stopped_at += len(part.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from vllm.exceptions import GracefulHTTPError, VLLMClientError
@@ -29,6 +30,15 @@ class vllm_errors:
             raise EngineRefused(_short(str(cause))) from error
         if failed:
             raise EngineUnavailable(f"the engine failed: {_short(repr(cause))}") from error
+
+
+async def next_output(outputs: AsyncGenerator[Any, None]) -> Any:
+    """The next of vLLM's outputs for one completion, the last of which has a finish reason."""
+    with vllm_errors():
+        output = await anext(outputs, None)
+    if output is None:
+        raise EngineUnavailable("the engine ended a completion without a finish reason")
+    return output
 
 
 def _short(message: str) -> str:

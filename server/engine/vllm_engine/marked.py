@@ -10,8 +10,8 @@ from typing import Any
 from tokenizers import Tokenizer
 from vllm import SamplingParams
 
-from redraft.server.engine.base import Chunk, EngineUnavailable, Sampling, Usage
-from redraft.server.engine.vllm_engine.errors import vllm_errors
+from redraft.server.engine.base import Chunk, Sampling, Usage
+from redraft.server.engine.vllm_engine.errors import next_output, vllm_errors
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
 from redraft.server.engine.vllm_engine.token_text import TokenText
 
@@ -50,10 +50,7 @@ async def marked(
     generated = 0
     async with aclosing(outputs):
         while True:
-            with vllm_errors():
-                output = await anext(outputs, None)
-            if output is None:
-                raise EngineUnavailable("the engine ended a completion without a finish reason")
+            output = await next_output(outputs)
             part = output.outputs[0]
             by_token = part.finish_reason == "stop"
             cached = output.num_cached_tokens or 0
