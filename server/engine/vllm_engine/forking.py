@@ -52,13 +52,15 @@ def engine_process(*, capture: bool) -> Iterator[set[BaseProcess]]:
     """Start the engine's process in this block; yields a set that has it afterwards. With
     ``capture`` its output goes to a log file until ``show_output`` is called in it; if it does not
     start, the file is kept and the error has its last line."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_HANDLE)  # inherited
     others = set(multiprocessing.active_children())
     # The child of a process with threads may deadlock on a lock that one of them held.
     watchdog = threading.Timer(START_TIMEOUT_S, _kill_children_but, (others,))
     watchdog.daemon = True
     watchdog.start()
-    with tempfile.NamedTemporaryFile(prefix="redraft-engine-", suffix=".log", delete=False) as log:
+    with (
+        deaf_children(),
+        tempfile.NamedTemporaryFile(prefix="redraft-engine-", suffix=".log", delete=False) as log,
+    ):
         _forking.engine, _forking.log = True, log.fileno() if capture else None
         started: set[BaseProcess] = set()
         try:
@@ -74,7 +76,18 @@ def engine_process(*, capture: bool) -> Iterator[set[BaseProcess]]:
         finally:
             watchdog.cancel()
             _forking.engine, _forking.log = False, None
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """A child that this thread forks here never gets SIGINT and SIGTERM. One that got them before
+    ``leave_server`` would pass them on to the server's event loop: a second SIGINT, which ends the
+    server at once."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS_TO_HANDLE)  # inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill_children_but(others: set[BaseProcess]) -> None:

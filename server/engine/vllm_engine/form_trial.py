@@ -98,7 +98,8 @@ class FormTrial:
         """Whether it can be used in time, or is refused in time: the engine says why then."""
         work = self._backend, outputs, self.compile_s
         child = multiprocessing.get_context("fork").Process(target=_use, args=work)
-        child.start()
+        with forking.deaf_children():
+            child.start()
         child.join(LONGEST_S)
         if child.exitcode is None:
             child.kill()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed")
+
+from vllm.sampling_params import StructuredOutputsParams
 
 from redraft.server.engine.base import (
     Call,
@@ -21,6 +25,8 @@ from redraft.server.engine.base import (
     Sampling,
     complete,
 )
+from redraft.server.engine.vllm_engine import forking
+from redraft.server.engine.vllm_engine.form_trial import FormTrial
 from tests.support.faults import fault
 from tests.support.tiny_engine import ASK, FREE, Running, ask, changed, running_engine
 
@@ -87,3 +93,28 @@ def test_the_arguments_of_a_tool_are_tried_too(running: Running) -> None:
 def test_what_is_wrong_with_a_form_is_said_as_ever(running: Running) -> None:
     with pytest.raises(EngineRefused, match="regex"):
         ask(running, changed(constraint=Constraint("regex", "(")))
+
+
+def test_a_signal_to_the_process_of_a_trial_is_none_to_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C reaches every process: one that was just forked still has the server's handlers."""
+    leave_server = forking.leave_server
+
+    def signalled_first() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        leave_server()
+
+    monkeypatch.setattr(forking, "leave_server", signalled_first)
+    trial = FormTrial(config=None, tokenizer=None)
+    monkeypatch.setattr(FormTrial, "_backend", None)
+    received = []
+
+    async def try_one() -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, received.append, "SIGINT")
+        form = StructuredOutputsParams(regex="[a-z]+")
+        assert await asyncio.to_thread(trial._try, form)
+        await asyncio.sleep(0)  # the loop looks at its signals
+
+    asyncio.run(try_one())
+    assert received == []
