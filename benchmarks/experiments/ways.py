@@ -12,7 +12,8 @@ The greedy draft of any of them is the direct answer.
 
 Replies are kept, so a stopped run goes on, one way at a time where wanted. --replies takes those of
 other runs, of ``redraft bench ifeval`` too, where they are to the same requests; with --recorded
-nothing is asked. The table has the prompts that every way has answered.
+nothing is asked. --begun takes up the drafts and first iterations of another run. The table has the
+prompts that every way has answered.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.experiments.deployment import critic_name
 from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
 from redraft.benchmarks.following import way_tables
+from redraft.benchmarks.following.asking import replies_in
 from redraft.benchmarks.following.gathering import Gathering
 from redraft.benchmarks.following.graders import graders_for
 from redraft.benchmarks.following.several_ways import DIRECT, WAYS, Answers, AnswerWay, chosen
@@ -71,6 +73,7 @@ class WaysOptions(ExperimentOptions):
     critic: str = option("the critic that labelled prompts have in the place of checks", "")
     max_tokens: int | None = option("most tokens of a response; none: the server's", None, least=1)
     replies: tuple[Path, ...] = option("journals of other runs, whose replies count", ())
+    begun: Path | None = option("greedy loops of this model with these limits to take up", None)
     recorded: bool = option("ask nothing", False)
 
     def __post_init__(self) -> None:
@@ -91,6 +94,7 @@ class WaysOptions(ExperimentOptions):
             self.seed,
             deployment,
             not self.recorded,
+            replies_in(self.begun) if self.begun else {},
         )
 
 

@@ -12,8 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
+from redraft.benchmarks.following.begun import Begun
 from redraft.benchmarks.following.courses import PromptCourse
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt
 from redraft.benchmarks.grading.ways import require_outcome, seed_of
@@ -90,17 +92,23 @@ def asked(
     path: Path,
     concurrency: int,
     deployment: str = "",
+    begun: Mapping[str, Begun] = MappingProxyType({}),
 ) -> tuple[Replies, Counter[str]]:
-    """The reply to each prompt that was answered, and the failures by reason."""
+    """The reply to each prompt that was answered, and the failures by reason. ``begun``: loops to
+    take up, by prompt."""
     bodies = {prompt.text: settings.body(prompt, endpoint.model) for prompt in prompts}
     keys = keys_of(prompts, settings, endpoint.model, deployment)
 
     async def reply(session: Session, text: str) -> Record:
         if settings.direct:
             return {"prompt": text, "reply": await session.post("chat/completions", bodies[text])}
-        refined = await session.post("refine", bodies[text])
+        loop = begun.get(text)
+        if loop and loop.ended:
+            return {"prompt": text, "reply": loop.reply}
+        body = loop.body(bodies[text]) if loop else bodies[text]
+        refined = await session.post("refine", body)
         require_outcome(refined)
-        return {"prompt": text, "reply": refined}
+        return {"prompt": text, "reply": loop.joined(refined) if loop else refined}
 
     items = {key: text for text, key in keys.items()}
     records, failures = asyncio.run(
@@ -111,6 +119,14 @@ def asked(
 
 def recorded(prompts: Sequence[ConstrainedPrompt], path: Path) -> Courses:
     """From the records of a run; FileError where they are not of one run."""
+    courses = _courses(prompts, replies_in(path))
+    if not courses:
+        raise jsonl.FileError(f"{path} has a reply to none of the {len(prompts)} prompts")
+    return courses
+
+
+def replies_in(path: Path) -> Replies:
+    """The replies of one run, by prompt; FileError where they are not of one run."""
     records = list(jsonl.read(path, torn_end=True))
     if not all(record.keys() >= {"prompt", "reply"} for record in records):
         raise jsonl.FileError(f"{path} needs lines with a prompt and the reply to it")
@@ -120,10 +136,7 @@ def recorded(prompts: Sequence[ConstrainedPrompt], path: Path) -> Courses:
             f"{path} has replies of several runs to the same prompt; give the options of one of "
             "them in place of --recorded"
         )
-    courses = _courses(prompts, _replies(records))
-    if not courses:
-        raise jsonl.FileError(f"{path} has a reply to none of the {len(prompts)} prompts")
-    return courses
+    return _replies(records)
 
 
 def _replies(records: Iterable[Record]) -> Replies:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from redraft.benchmarks.following.asking import RefineSettings, Replies, asked, keys_of
-from redraft.benchmarks.following.several_ways import DIRECT, Answers, AnswerWay
+from redraft.benchmarks.following.begun import Begun, Reply
+from redraft.benchmarks.following.several_ways import DIRECT, WAYS, Answers, AnswerWay
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt
 from redraft.benchmarks.load.endpoint import Endpoint
 from redraft.benchmarks.output.journal import Journal
@@ -28,6 +29,7 @@ class Gathering:
     seed: int
     deployment: str = ""
     asks: bool = True  # False: only what is recorded
+    begun: Mapping[str, Reply] = field(default_factory=dict)  # loops to take up, by prompt
 
     def settings(self, way: AnswerWay) -> RefineSettings:
         temperature = self.temperature if way.samples else 0.0
@@ -62,8 +64,15 @@ class Gathering:
     ) -> tuple[Replies, Counter[str]]:
         settings = self.settings(way)
         if self.asks:
+            begun = {text: Begun(reply, way.refine) for text, reply in self.begun.items()}
             return asked(
-                prompts, settings, self.endpoint, self.path, self.concurrency, self.deployment
+                prompts,
+                settings,
+                self.endpoint,
+                self.path,
+                self.concurrency,
+                self.deployment,
+                {} if way.samples or way is WAYS[DIRECT] else begun,
             )
         keys = set(self._keys(prompts, way))
         records = jsonl.read(self.path, torn_end=True) if self.path.exists() else ()

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from redraft.benchmarks.following.asking import GivenChecks
+from redraft.benchmarks.following.begun import Reply
 from redraft.server.refine import stopping
 from redraft.server.refine.checks import Check, Finding
 from redraft.server.refine.final_answer import commonest
 from redraft.server.refine.trace import Candidate, ResponseText, Trace
 from redraft.server.refine.trace_json import read_trace
 
-Reply = Mapping[str, Any]
 DIRECT, SAMPLED = "direct", "best of 1"  # the greedy draft, and one that is sampled
 MOST_ITERATIONS, MOST_DRAFTS = 3, 8
 

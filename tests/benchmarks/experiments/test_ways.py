@@ -116,6 +116,41 @@ def test_one_request_gives_all_iterations_and_one_all_numbers_of_drafts(
     assert spoiled["flipped"]["right_to_wrong"] == len(PROMPTS)
 
 
+def test_loops_of_another_run_are_taken_up_where_they_ended(quiet: Path, tmp_path: Path) -> None:
+    once, whole, after = (tmp_path / name for name in ("once", "whole", "after"))
+    data = ("--data", str(quiet))
+    with serving(quiet_then_loud) as (server, engine):
+        url = ("--url", server.v1, *data)
+        more = ["--model", "scripted", "--iterations", "1", "--out", str(once)]
+        assert bench(["ifeval", *url, *more]) == 0
+        at_once = run(whole, *url, "--ways", "itself", "off")
+        before = len(engine.history)
+        begun = ("--begun", str(once / "replies.jsonl"))
+        taken_up = run(after, *url, "--ways", "itself", "off", *begun)
+        asked = len(engine.history) - before
+    assert taken_up["figures"] == at_once["figures"]
+    # Feedback and refinement twice; one refinement of the draft.
+    assert asked == len(PROMPTS) * (2 * 2 + 1)
+    kept = (after / "replies.jsonl").read_text().splitlines()
+    assert {json.loads(line)["reply"]["taken_up_after"] for line in kept} == {0, 1}
+
+
+def test_a_loop_that_ended_by_itself_is_not_taken_up(quiet: Path, tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    with serving(lambda prompt, _: feedback(10) if prompt.endswith(FEEDBACK) else "quiet") as (
+        server,
+        engine,
+    ):
+        url = ("--url", server.v1, "--data", str(quiet))
+        gated = ["--refine", '{"good_enough": 5}', "--iterations", "1", "--out", str(once)]
+        assert bench(["ifeval", *url, "--model", "scripted", *gated]) == 0
+        before = len(engine.history)
+        begun = ("--begun", str(once / "replies.jsonl"))
+        result = run(tmp_path / "after", *url, "--ways", "itself", *begun)
+        assert len(engine.history) == before
+    assert met(result)["itself 3"] == 100
+
+
 def test_with_checks_the_response_that_passes_most_is_the_answer_of_every_iteration(
     quiet: Path, tmp_path: Path
 ) -> None:

@@ -108,7 +108,7 @@ def test_a_signal_to_the_process_of_a_trial_is_none_to_the_server(
     monkeypatch.setattr(forking, "leave_server", signalled_first)
     trial = FormTrial(config=None, tokenizer=None)
     monkeypatch.setattr(FormTrial, "_backend", None)
-    received = []
+    received: list[str] = []
 
     async def try_one() -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, received.append, "SIGINT")
