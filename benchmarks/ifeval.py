@@ -4,6 +4,7 @@
     redraft bench ifeval --url URL --model NAME --checks given
     redraft bench ifeval --url URL --model NAME --direct        any OpenAI-compatible server
     redraft bench ifeval --recorded runs/ifeval/replies.jsonl   grade again, ask nothing
+    redraft bench ifeval --data FILE --unconstrained            is what needs no mending left alone?
 
 One request for each prompt gives its draft, which is what a direct answer of the model would be,
 and the refined answer. Both are graded by IFEval's own checkers and by the checks of the loop.
@@ -28,7 +29,7 @@ from redraft.benchmarks.following.figures import figures_of
 from redraft.benchmarks.following.graded import GradedCourse, grade
 from redraft.benchmarks.following.graders import graders_for
 from redraft.benchmarks.following.tables import tables
-from redraft.benchmarks.grading.constrained import ConstrainedPrompt, read_prompts
+from redraft.benchmarks.grading.constrained import ConstrainedPrompt, drawn, read_prompts
 from redraft.benchmarks.output.results import Result, publish
 from redraft.server.options import ConfigError, option
 
@@ -47,6 +48,8 @@ class IfevalOptions(CallOptions):
     temperature: float = option("of drafts", 0.0, least=0)
     seed: int = option("of drafts and of resampling", 0)
     data: Path | None = option("prompts; none: IFEval's 541", None)
+    unconstrained: bool = option("prompts of --data may have no constraints", False)
+    sample: int | None = option("only so many of these, drawn by seed", None, least=1)
     limit: int | None = option("only so many prompts, from the start", None, least=1)
     max_failed: float = option("share of calls that may fail", 0.01)
     out: Path = option("folder for the results", Path("runs/ifeval"))
@@ -55,6 +58,10 @@ class IfevalOptions(CallOptions):
         if self.drafts > 1 and not self.temperature:
             raise ConfigError("--drafts above 1 needs --temperature: at 0 all drafts are the same")
         self.settings()  # so that what cannot be used is said before anything is asked
+
+    def prompts(self) -> list[ConstrainedPrompt]:
+        prompts = read_prompts(self.data or IFEVAL, unconstrained=self.unconstrained)
+        return drawn(prompts, self.sample, self.seed)[: self.limit]
 
     def settings(self) -> RefineSettings:
         try:
@@ -74,7 +81,7 @@ class IfevalOptions(CallOptions):
 
 def main(arguments: Sequence[str]) -> int:
     options = read(IfevalOptions, "ifeval", arguments, __doc__)
-    prompts = read_prompts(options.data or IFEVAL)[: options.limit]
+    prompts = options.prompts()
     graders = graders_for(prompts)
     failures: Counter[str] = Counter()
     if options.recorded:
@@ -119,10 +126,10 @@ def _report(
 
 
 def _headline(figures: Mapping[str, Any]) -> dict[str, Any]:
-    first = next(iter(figures["graders"].values()))
-    return {key: figures[key] for key in ("prompts", "constraints")} | {
-        key: first[key] for key in ("shares", "gains")
-    }
+    headline = {key: figures[key] for key in ("prompts", "constraints", "unconstrained")}
+    for first in list(figures["graders"].values())[:1]:
+        headline |= {key: first[key] for key in ("shares", "gains")}
+    return headline
 
 
 def _sample(each: GradedCourse) -> dict[str, Any]:

@@ -19,7 +19,6 @@ prompts that every way has answered.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -46,7 +45,7 @@ from redraft.benchmarks.following.way_figures import (
     iteration_by_iteration,
     way_figures,
 )
-from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Met, read_prompts
+from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Met, drawn, read_prompts
 from redraft.benchmarks.grading.grading import NothingAnswered
 from redraft.benchmarks.grading.labelled import Graded
 from redraft.benchmarks.load.endpoint import CallFailed
@@ -108,9 +107,7 @@ def main(arguments: Sequence[str]) -> int:
 def _constrained(options: WaysOptions) -> int:
     """Prompts with constraints that programs verify."""
     prompts = read_prompts(options.data or IFEVAL)[: options.limit]
-    if options.sample:
-        order = random.Random(options.seed).sample(range(len(prompts)), len(prompts))
-        prompts = [prompts[place] for place in sorted(order[: options.sample])]
+    prompts = drawn(prompts, options.sample, options.seed)
     gathering = options.gathering(options.url or "", options.model or "")
     ways = chosen(options.ways)
     gathering.adopt(options.replies, prompts, list(ways.values()))

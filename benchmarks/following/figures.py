@@ -55,14 +55,26 @@ class MetCounts:
 
 
 def figures_of(graded: Sequence[GradedCourse], seed: int = 0) -> Figures:
-    courses = [each.course for each in graded]
-    graders = list(graded[0].met)
+    constrained = [each for each in graded if each.prompt.kinds]
+    free = [each.course for each in graded if not each.prompt.kinds]
+    graders = list(graded[0].met) if constrained else []
     return {
         "prompts": len(graded),
         "constraints": sum(len(each.prompt.kinds) for each in graded),
-        "graders": {name: _of_grader(graded, name, seed) for name in graders},
-        "loop": _of_loop(courses, seed),
-        **({"agreement": _agreement(graded)} if len(graders) > 1 else {}),
+        "graders": {name: _of_grader(constrained, name, seed) for name in graders},
+        "loop": _of_loop([each.course for each in graded], seed),
+        "unconstrained": _left_alone(free) if free else None,
+        **({"agreement": _agreement(constrained)} if len(graders) > 1 else {}),
+    }
+
+
+def _left_alone(courses: Sequence[PromptCourse]) -> Figures:
+    """Of prompts without constraints: no program could find anything to mend."""
+    unchanged = sum(course.answer == course.draft for course in courses)
+    called_right = sum(course.called_right for course in courses)
+    return {
+        "unchanged": wilson(unchanged, len(courses)).scaled(100),
+        "called_right": wilson(called_right, len(courses)).scaled(100),
     }
 
 

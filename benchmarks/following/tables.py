@@ -22,10 +22,16 @@ _VERDICT = {
     "wrong_found": "others called wrong, %",
     "balanced_accuracy": "both in the mean, %",
 }
+_LEFT_ALONE = {
+    "unchanged": "without constraints: answers that are the draft, %",
+    "called_right": "without constraints: drafts called good, %",
+}
 
 
 def tables(figures: Mapping[str, Any], what: str) -> tuple[Table, ...]:
-    found = [_levels(figures, what), _loop(figures), _kinds(figures)]
+    found = [_loop(figures)]
+    if figures["graders"]:
+        found = [_levels(figures, what), _loop(figures), _kinds(figures)]
     if "agreement" in figures:
         found.append(_agreement(figures))
     return tuple(found)
@@ -63,6 +69,9 @@ def _loop_rows(figures: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
         for key, label in _VERDICT.items():
             if verdict := of_grader.get("verdict"):
                 yield f"{label}, by {GRADERS[name]}", verdict[key], verdict[key].n
+    for key, label in _LEFT_ALONE.items():
+        if free := figures["unconstrained"]:
+            yield label, free[key], free[key].n
     for key, label in _LOOP.items():
         value = figures["loop"][key]
         yield label, value, value.n

@@ -6,7 +6,8 @@ with ``meta.checks`` as ``redraft train constraints`` writes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,18 +64,29 @@ class Met:
 Grader = Callable[[ConstrainedPrompt, str], Met]
 
 
-def read_prompts(path: Path) -> list[ConstrainedPrompt]:
-    prompts = [_read(line) for line in jsonl.lines(path)]
+def read_prompts(path: Path, *, unconstrained: bool = False) -> list[ConstrainedPrompt]:
+    """``unconstrained``: prompts without constraints are welcome, too."""
+    prompts = [_read(line, unconstrained) for line in jsonl.lines(path)]
     if not prompts:
         raise jsonl.FileError(f"{path} holds no prompts")
     return prompts
 
 
-def _read(line: jsonl.Line) -> ConstrainedPrompt:
+def drawn(
+    prompts: Sequence[ConstrainedPrompt], count: int | None, seed: int
+) -> list[ConstrainedPrompt]:
+    """So many of them by seed, in their order; None: all."""
+    order = random.Random(seed).sample(range(len(prompts)), len(prompts))
+    return [prompts[place] for place in sorted(order[:count])]
+
+
+def _read(line: jsonl.Line, unconstrained: bool) -> ConstrainedPrompt:
     row = line.row()
     try:
         if "instruction_id_list" in row:
             return of_ifeval(row)
+        if unconstrained and not row.get("meta", {}).get("checks"):
+            return ConstrainedPrompt(_text(row), (), ())
         if checks := read_checks(row["meta"]["checks"]):
             kinds = row["meta"].get("kinds") or [check.kind for check in checks]
             one_each = tuple((check,) for check in checks)

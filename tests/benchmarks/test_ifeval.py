@@ -75,6 +75,34 @@ def test_one_request_gives_the_draft_and_the_refined_answer(
     assert result["figures"]["graders"]["checks"]["flips"]["numbers"]["wrong_to_right"] == 3
 
 
+def test_prompts_without_constraints_tell_what_is_left_alone(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "free.jsonl"
+    rows = [*QUIET, {"instruction": "What is rain?"}, {"instruction": "What is quiet?"}]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = ("--url", served.v1, "--data", str(data), "--iterations", "1")
+    assert bench(["ifeval", *arguments]) != 0
+    assert "free.jsonl:4 needs a row of IFEval, or a prompt with" in capsys.readouterr().err
+    gate = ("--refine", '{"good_enough": 10}')
+    _, result = measure(tmp_path, *arguments, *gate, "--unconstrained")
+    figures = result["figures"]
+    assert figures["graders"]["checks"]["shares"]["draft"]["prompt strict"]["n"] == len(QUIET)
+    assert figures["unconstrained"]["unchanged"]["n"] == 2
+    # The model hears "quiet" in the second and finds nothing to mend.
+    assert figures["unconstrained"]["unchanged"]["estimate"] == 50
+    assert figures["unconstrained"]["called_right"]["estimate"] == 50
+
+
+def test_without_any_constraint_nothing_is_graded(served: Served, tmp_path: Path) -> None:
+    data = tmp_path / "free.jsonl"
+    data.write_text(json.dumps({"instruction": "What is rain?"}) + "\n")
+    code, result = measure(tmp_path, "--url", served.v1, "--data", str(data), "--unconstrained")
+    assert code == 0
+    assert result["figures"]["graders"] == {}
+    assert [table["title"] for table in result["tables"]] == ["The loop"]
+
+
 def test_an_interrupted_run_goes_on_and_what_is_there_is_graded_again_without_asking(
     served: Served, quiet: Path, tmp_path: Path
 ) -> None:
