@@ -126,7 +126,8 @@ def _report(
 
 
 def _headline(figures: Mapping[str, Any]) -> dict[str, Any]:
-    headline = {key: figures[key] for key in ("prompts", "constraints", "unconstrained")}
+    told = ("prompts", "constraints", "unconstrained")
+    headline = {key: figures[key] for key in told if key in figures}
     for first in list(figures["graders"].values())[:1]:
         headline |= {key: first[key] for key in ("shares", "gains")}
     return headline

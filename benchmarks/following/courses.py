@@ -26,6 +26,8 @@ class PromptCourse:
     stop_reason: str
     draft_tokens: int
     tokens: int  # generated, all drafts and phases
+    draft_seconds: float = 0.0  # 0: not told
+    seconds: float = 0.0  # of all phases
 
     @classmethod
     def of(cls, reply: Mapping[str, Any]) -> Self:
@@ -33,6 +35,7 @@ class PromptCourse:
         drafts = trace["drafts"]
         refinements = [each["refinement"]["text"] for each in iterations if each["refinement"]]
         scores = [each["feedback"]["score"] for each in iterations if each["feedback"]["text"]]
+        phases = reply["usage"].get("phases", {})
         return cls(
             draft=drafts[0]["text"],
             responses=(drafts[trace["picked"]]["text"], *refinements),
@@ -43,6 +46,8 @@ class PromptCourse:
             stop_reason=reply["stop_reason"],
             draft_tokens=drafts[0]["tokens"],
             tokens=reply["usage"]["completion_tokens"],
+            draft_seconds=phases.get("draft", {}).get("seconds", 0.0),
+            seconds=sum(each["seconds"] for each in phases.values()),
         )
 
     @classmethod

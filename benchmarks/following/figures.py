@@ -63,7 +63,7 @@ def figures_of(graded: Sequence[GradedCourse], seed: int = 0) -> Figures:
         "constraints": sum(len(each.prompt.kinds) for each in graded),
         "graders": {name: _of_grader(constrained, name, seed) for name in graders},
         "loop": _of_loop([each.course for each in graded], seed),
-        "unconstrained": _left_alone(free) if free else None,
+        **({"unconstrained": _left_alone(free)} if free else {}),
         **({"agreement": _agreement(constrained)} if len(graders) > 1 else {}),
     }
 
@@ -178,6 +178,11 @@ def _of_loop(courses: Sequence[PromptCourse], seed: int) -> Figures:
         "tokens": mean_interval(tokens, seed),
         "draft_tokens": mean_interval(of_drafts, seed),
         "more_tokens": compare(tokens, of_drafts, seed).difference,
+        "time_ratio": ratio_interval(
+            [course.seconds for course in courses],
+            [course.draft_seconds for course in courses],
+            seed,
+        ).scaled(100),
         "stop_reasons": dict(Counter(course.stop_reason for course in courses).most_common()),
     }
 

@@ -16,6 +16,7 @@ _LOOP = {
     "draft_tokens": "tokens of a draft",
     "tokens": "tokens of an answer, all phases",
     "more_tokens": "tokens of refining",
+    "time_ratio": "time of an answer, % of its draft's; alone with --concurrency 1",
 }
 _VERDICT = {
     "good_left_alone": "good drafts called good, %",
@@ -70,7 +71,7 @@ def _loop_rows(figures: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
             if verdict := of_grader.get("verdict"):
                 yield f"{label}, by {GRADERS[name]}", verdict[key], verdict[key].n
     for key, label in _LEFT_ALONE.items():
-        if free := figures["unconstrained"]:
+        if free := figures.get("unconstrained"):
             yield label, free[key], free[key].n
     for key, label in _LOOP.items():
         value = figures["loop"][key]

@@ -28,6 +28,8 @@ def course(*responses: str, score: int | None = 3, malformed: int = 0) -> Prompt
         stop_reason="max_iterations",
         draft_tokens=10,
         tokens=20,
+        draft_seconds=2.0,
+        seconds=3.0,
     )
 
 
@@ -82,6 +84,7 @@ def test_feedback_that_cannot_be_read_finds_nothing_wrong() -> None:
 def test_costs_and_lengths_are_of_what_was_written() -> None:
     loop = figures(COURSES)["loop"]
     assert loop["more_tokens"].estimate == 10
+    assert loop["time_ratio"].estimate == 150
     assert loop["changed"].estimate == 50
     assert loop["length_ratio"].estimate == pytest.approx(100 * 5 / 7)  # of 5/7, 1 and 5/7
 
