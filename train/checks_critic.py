@@ -61,8 +61,16 @@ class Guards:
     longest: float = 1.6
 
 
+class ChecksScorer:
+    """Scores by how many of the checks hold that an instruction's ``meta.checks`` say."""
+
+    async def score(self, example: Example, response: str) -> int | None:
+        checks = checks_of(example)
+        return score(verify_all(checks, response, example.messages[-1].content))
+
+
 @dataclass(slots=True)
-class ChecksCritic:
+class ChecksCritic(ChecksScorer):
     """Verifies what an instruction's ``meta.checks`` say; the writer is the model that drafts."""
 
     writer: PaidEngine
@@ -89,10 +97,6 @@ class ChecksCritic:
         if reason := await self._objection(example, checks, draft, edited):
             return Taught(feedback_text, "", way=f"rejected: {reason}")
         return Taught(feedback_text, edited, way="edited")
-
-    async def score(self, example: Example, response: str) -> int | None:
-        checks = checks_of(example)
-        return score(verify_all(checks, response, example.messages[-1].content))
 
     async def _objection(
         self, example: Example, checks: tuple[Check, ...], draft: str, refinement: str

@@ -61,15 +61,17 @@ class Taught:
     way: str = ""  # how an exact critic came to the refinement, or why to none
 
 
-class LessonCritic(Protocol):
-    name: str
-
-    async def teach(self, example: Example, draft: str) -> Taught: ...
-
+class Scorer(Protocol):
     async def score(self, example: Example, response: str) -> int | None:
         """In a context that holds nothing but the instruction and the response: a critic that
         sees its feedback favours whatever followed from it (section 4.1)."""
         ...
+
+
+class LessonCritic(Scorer, Protocol):
+    name: str
+
+    async def teach(self, example: Example, draft: str) -> Taught: ...
 
 
 class ExactCritic:
@@ -148,7 +150,7 @@ async def critic_of(named: Mapping[str, Any], engines: PaidEngines) -> LessonCri
 
 
 async def independent(
-    critic: LessonCritic, example: Example, responses: Sequence[str]
+    critic: Scorer, example: Example, responses: Sequence[str]
 ) -> list[int | None]:
     """The critic's score of each, given without sight of the others or of any feedback. The same
     text gets the same score, without a second call."""

@@ -12,8 +12,8 @@ import pytest
 from redraft.server.engine.base import Message, Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.srt_format import parse_feedback
-from redraft.train.checks_critic import ChecksCritic
-from redraft.train.critics import Taught
+from redraft.train.checks_critic import ChecksCritic, ChecksScorer
+from redraft.train.critics import Taught, independent
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
 from redraft.train.engines import EngineSpec
@@ -58,6 +58,16 @@ def test_a_draft_that_fails_is_edited(ledger: Ledger) -> None:
     taught = teach(ledger, NO_COMMAS)
     assert taught.refinement == DRAFT.replace(",", "")
     assert taught.way == "edited"
+
+
+def test_responses_are_scored_by_how_many_checks_hold() -> None:
+    asked = example(NO_COMMAS, {"kind": "sentences", "at_most": 1})
+    texts = ["The Elbe.", "The Elbe. It is old.", "The Elbe, old. It flows."]
+    all_hold, one_holds, none_holds = asyncio.run(independent(ChecksScorer(), asked, texts))
+    assert all_hold is not None
+    assert one_holds is not None
+    assert none_holds is not None
+    assert all_hold > one_holds > none_holds
 
 
 def test_a_draft_that_passes_is_left_alone(ledger: Ledger) -> None:

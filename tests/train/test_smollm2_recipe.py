@@ -28,6 +28,18 @@ SMALL = (
     "steps.mending.max_tokens=8",
     "steps.mending.feedback_tokens=8",
     "steps.mending.refinement_tokens=8",
+    "steps.preference_constraints.count=4",
+    "steps.preferences.max_tokens=8",
+    # A model that learnt so little mends nothing: pairs of the critic's refinements.
+    'steps.preferences.lessons=["${output}/lessons/kept.jsonl"]',
+    "steps.preferences.max_length_ratio=100",
+    "steps.stage2.max_dropped=0.9",
+    "steps.stage2.trainer.max_steps=2",
+    "steps.stage2.trainer.per_device_train_batch_size=1",
+    "steps.stage2.trainer.gradient_accumulation_steps=1",
+    "steps.stage2_mending.max_tokens=8",
+    "steps.stage2_mending.feedback_tokens=8",
+    "steps.stage2_mending.refinement_tokens=8",
 )
 
 
@@ -43,6 +55,10 @@ def test_it_runs_from_instructions_to_figures_and_the_weights_move(tmp_path: Pat
     moved = [name for name, value in adapter.items() if "lora_B" in name and value.any()]
     assert len(moved) == sum("lora_B" in name for name in adapter)
     found = json.loads((output / "mending" / "mending.json").read_text())
+    assert found["test_constraints"]["instructions"] == 4
+    after = load_file(output / "stage2" / "adapter_model.safetensors")
+    assert any((after[name] != value).any() for name, value in adapter.items())
+    found = json.loads((output / "stage2_mending" / "mending.json").read_text())
     assert found["test_constraints"]["instructions"] == 4
 
 

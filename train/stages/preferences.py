@@ -21,7 +21,8 @@ from typing import Any
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.trace import Trace
-from redraft.train.critics import critic_of, independent
+from redraft.train.checks_critic import ChecksScorer
+from redraft.train.critics import Scorer, critic_of, independent
 from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
@@ -43,7 +44,9 @@ class PreferencesOptions:
     traces: tuple[str, ...] = option("files or folders of the server's traces, instead", ())
     lessons: tuple[str, ...] = option("kept.jsonl: the critic's refinements as well", ())
     critic: Mapping[str, Any] = option(
-        "who scores: the model itself unless given; 'exact', or an engine", {}, shorthand="model"
+        "who scores: the model itself unless given; 'exact', 'checks', or an engine",
+        {},
+        shorthand="model",
     )
     shape: str = option(instructions.SHAPE_HELP, "auto")
     limit: int | None = option("how many instructions to pick; paper: 75000", None)
@@ -114,13 +117,13 @@ def pair_of_lesson(lesson: Lesson, min_margin: int) -> PreferencePair | str:
     )
 
 
-async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Trace], str, int]:
+async def _traces(
+    options: PreferencesOptions, examples: Sequence[Example], ledger: Ledger
+) -> tuple[list[Trace], str, int]:
     """The traces, the tokenizer of their ids, and how many instructions failed."""
     if not options.data:
         traces = [trace for source in options.traces for trace in read_traces(Path(source))]
         return traces, "", 0
-    data = instructions.read(options.data, options.shape, options.limit, options.skip, options.seed)
-    print(data.summary())
     model = spec(options.model, "model")
     folder = options.tokenizer or (model.model if is_local(model) else None)
     tokenizer = tokens.load(folder) if folder else None
@@ -136,26 +139,41 @@ async def _traces(options: PreferencesOptions, ledger: Ledger) -> tuple[list[Tra
             ledger,
             model.max_concurrency,
         )
-        done = await run.run(data.examples)
+        done = await run.run(examples)
     print(f"preferences: {len(done)} traces, {run.reused} from the ledger")
     for failure in run.failures[:5]:
         print(f"  failed: {failure['reason']}")
     return done, tokenizer.fingerprint if tokenizer else "", len(run.failures)
 
 
+def _examples(options: PreferencesOptions) -> Sequence[Example]:
+    """The instructions that the model is to answer."""
+    if not options.data:
+        return ()
+    data = instructions.read(options.data, options.shape, options.limit, options.skip, options.seed)
+    print(data.summary())
+    return data.examples
+
+
 async def _pair(
-    options: PreferencesOptions, done: Sequence[Trace], tokenizer: str, ledger: Ledger
+    options: PreferencesOptions,
+    asked: Sequence[Example],
+    done: Sequence[Trace],
+    tokenizer: str,
+    ledger: Ledger,
 ) -> list[PreferencePair | str]:
     """The pairs, and for every trace or lesson that gave none the reason."""
+    examples = {example.messages: example for example in asked}
     async with PaidEngines(ledger, Budget(options.max_cost)) as engines:
-        critic = await critic_of(options.critic, engines) if options.critic else None
+        critic = await _scorer(options.critic, engines) if options.critic else None
 
         async def scored(trace: Trace) -> Sequence[int | None]:
             if critic is None:
                 return trace.scores
             texts = [response.text for response in trace.responses]
             try:
-                return await independent(critic, Example(trace.instruction.messages), texts)
+                chat = trace.instruction.messages
+                return await independent(critic, examples.get(chat, Example(chat)), texts)
             except (PaidCallFailed, CostReached):
                 return [None] * len(texts)
 
@@ -169,13 +187,18 @@ async def _pair(
     return results
 
 
+async def _scorer(named: Mapping[str, Any], engines: PaidEngines) -> Scorer:
+    return ChecksScorer() if named.get("model") == "checks" else await critic_of(named, engines)
+
+
 async def prefer(options: PreferencesOptions) -> int:
     output = Path(options.output)
     started = time.monotonic()
+    asked = _examples(options)
     ledger = Ledger(output / "ledger.jsonl")
     try:
-        done, tokenizer, failed = await _traces(options, ledger)
-        results = await _pair(options, done, tokenizer, ledger)
+        done, tokenizer, failed = await _traces(options, asked, ledger)
+        results = await _pair(options, asked, done, tokenizer, ledger)
     finally:
         await ledger.close()
     pairs = [result for result in results if isinstance(result, PreferencePair)]
@@ -229,4 +252,6 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("preferences needs --data with --model, or --traces, or --lessons")
     if options.data and options.traces:
         raise ConfigError("--data and --traces are two runs: the ids of one are not the other's")
+    if options.traces and options.critic.get("model") == "checks":
+        raise ConfigError("--critic checks needs --data: traces do not say what was to be checked")
     return asyncio.run(prefer(options))

@@ -13,6 +13,7 @@ import pytest
 from redraft.server import jsonl
 from redraft.server.engine.base import EngineUnavailable, Message
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
+from redraft.server.options import ConfigError
 from redraft.server.refine.trace import (
     Candidate,
     Feedback,
@@ -148,6 +149,12 @@ def test_traces_become_pairs_scored_by_someone_else(tmp_path: Path) -> None:
     assert (pair.chosen, pair.chosen_score) == (answer(task), 10)
     told = json.loads((tmp_path / "out" / "preferences.json").read_text())
     assert told["rejected"] == {"not scored": 1}  # no instruction of the workbench
+
+
+def test_checks_do_not_score_what_the_server_stored(tmp_path: Path) -> None:
+    arguments = ["--traces", str(tmp_path), "--critic", "checks", "--output", str(tmp_path / "out")]
+    with pytest.raises(ConfigError, match="traces do not say what was to be checked"):
+        preferences.main(arguments)
 
 
 def loop(engine: ScriptedEngine, ledger: Ledger) -> SelfFeedback:
