@@ -31,6 +31,7 @@ from redraft.server.options import option
 from redraft.server.refine import manifest
 
 REPLIES, FIGURES, TRACES, CARD = "ifeval.jsonl.gz", "ifeval.json", "TRACES.md", "README.md"
+KEPT = ("answer", "stop_reason", "usage", "trace")  # of a reply
 # In the manifest's words.
 LEVELS = {"prompt_level_strict": "prompt strict", "instruction_level_strict": "constraint strict"}
 COMMAND = "redraft bench ifeval --model redraft-smollm2 --max-tokens 400"
@@ -62,9 +63,8 @@ def main(arguments: Sequence[str]) -> int:
 def _keep(replies: Path, path: Path) -> None:
     """In the order of the prompts, without what only this run was about."""
     by_prompt = {record["prompt"]: record["reply"] for record in jsonl.read(replies)}
-    kept = ("answer", "stop_reason", "usage", "trace")
     rows = [
-        {"prompt": prompt.text, "reply": {key: by_prompt[prompt.text][key] for key in kept}}
+        {"prompt": prompt.text, "reply": {key: by_prompt[prompt.text][key] for key in KEPT}}
         for prompt in read_prompts(IFEVAL)
         if prompt.text in by_prompt
     ]

@@ -104,7 +104,7 @@ def asked(
             return {"prompt": text, "reply": await session.post("chat/completions", bodies[text])}
         loop = begun.get(text)
         if loop and loop.ended:
-            return {"prompt": text, "reply": loop.reply}
+            return {"prompt": text, "reply": loop.whole}
         body = loop.body(bodies[text]) if loop else bodies[text]
         refined = await session.post("refine", body)
         require_outcome(refined)

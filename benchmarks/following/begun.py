@@ -31,6 +31,14 @@ class Begun:
         """There is nothing to take up: the longer loop would have ended here, too."""
         return self._iterates and self.reply["stop_reason"] != "max_iterations"
 
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The reply of a loop that had ended. What a card keeps of it is not all of it."""
+        texts = [self._draft["text"], *(each["refinement"]["text"] for each in self._refined)]
+        answer = self.reply["answer"]
+        kept = texts.index(answer) if answer in texts else 0
+        return {"scores": self._scores, "kept": kept, **self.reply}
+
     def body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         left = self.refine["max_iterations"] - len(self._iterations)
         given = {"max_iterations": left, "response": self._response["text"]}
@@ -39,7 +47,6 @@ class Begun:
 
     def joined(self, more: Reply) -> dict[str, Any]:
         trace = more["trace"]
-        scores = [each["feedback"]["score"] for each in self._iterations]
         phases: dict[str, Counter[str]] = {}
         for usage in (self._phases, more["usage"]["phases"]):
             for phase, counts in usage.items():
@@ -49,7 +56,8 @@ class Begun:
             total += counts
         return {
             **more,
-            "scores": scores + more["scores"],
+            "scores": self._scores[: len(self._iterations)] + more["scores"],
+            "kept": more["kept"] + len(self._iterations),
             "usage": {
                 "prompt_tokens": total["prompt_tokens"],
                 "completion_tokens": total["completion_tokens"],
@@ -73,11 +81,23 @@ class Begun:
         return [*self.reply["trace"]["iterations"]] if self._iterates else []
 
     @property
-    def _response(self) -> Mapping[str, Any]:
+    def _scores(self) -> list[int | None]:
+        return [each["feedback"]["score"] for each in self.reply["trace"]["iterations"]]
+
+    @property
+    def _draft(self) -> Mapping[str, Any]:
         trace = self.reply["trace"]
-        last = self._iterations[-1]["refinement"] if self._iterations else None
-        response: Mapping[str, Any] = last or trace["drafts"][trace["picked"]]
-        return response
+        draft: Mapping[str, Any] = trace["drafts"][trace["picked"]]
+        return draft
+
+    @property
+    def _refined(self) -> list[Any]:
+        return [each for each in self._iterations if each["refinement"]]
+
+    @property
+    def _response(self) -> Mapping[str, Any]:
+        last: Mapping[str, Any] = self._refined[-1]["refinement"] if self._refined else self._draft
+        return last
 
     @property
     def _phases(self) -> Mapping[str, Mapping[str, float]]:

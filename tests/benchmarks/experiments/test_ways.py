@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks.__main__ import main as bench
+from redraft.benchmarks.card import KEPT
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.service import Service
@@ -145,8 +146,13 @@ def test_a_loop_that_ended_by_itself_is_not_taken_up(quiet: Path, tmp_path: Path
         gated = ["--refine", '{"good_enough": 5}', "--iterations", "1", "--out", str(once)]
         assert bench(["ifeval", *url, "--model", "scripted", *gated]) == 0
         before = len(engine.history)
-        begun = ("--begun", str(once / "replies.jsonl"))
-        result = run(tmp_path / "after", *url, "--ways", "itself", *begun)
+        kept = tmp_path / "kept.jsonl"  # as a card keeps them
+        with (once / "replies.jsonl").open() as replies:
+            rows = [json.loads(line) for line in replies]
+        for row in rows:
+            row["reply"] = {key: row["reply"][key] for key in KEPT}
+        kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        result = run(tmp_path / "after", *url, "--ways", "itself", "--begun", str(kept))
         assert len(engine.history) == before
     assert met(result)["itself 3"] == 100
 
