@@ -3,9 +3,10 @@
     redraft bench ifeval --model redraft-smollm2 --max-tokens 400 --out runs/ifeval
     redraft bench card --model models/redraft-smollm2 --replies runs/ifeval/replies.jsonl
 
-With --replies they are kept beside the weights (ifeval.jsonl.gz) and graded (ifeval.json); without,
-what is there counts. Writes README.md, TRACES.md with traces drawn by seed, and the figures in
-redraft.json. mending.json is that of ``redraft train mending``.
+With --replies they are kept beside the weights (ifeval.jsonl.gz) and graded (ifeval.json); --ways
+and --unconstrained take results of ``redraft bench experiments ways`` and ``redraft bench ifeval
+--unconstrained``. Without, what is there counts. Writes README.md, TRACES.md with traces drawn by
+seed, and the figures in redraft.json. mending.json is that of ``redraft train mending``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from redraft.benchmarks.adapter_card import figures_text, traces
+from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.following.asking import recorded
 from redraft.benchmarks.following.figures import figures_of
 from redraft.benchmarks.following.graded import CHECKS, PUBLISHED, GradedCourse, grade
+from redraft.benchmarks.following.tables import GRADERS
 from redraft.benchmarks.grading.constrained import Grader, by_checks, read_prompts
 from redraft.benchmarks.grading.published_ifeval import PublishedIfeval
 from redraft.benchmarks.output.results import plain
@@ -31,6 +34,7 @@ from redraft.server.options import option
 from redraft.server.refine import manifest
 
 REPLIES, FIGURES, TRACES, CARD = "ifeval.jsonl.gz", "ifeval.json", "TRACES.md", "README.md"
+MENDING, WAYS, UNCONSTRAINED = "mending.json", "ways.json", "unconstrained.json"
 KEPT = ("answer", "stop_reason", "usage", "trace")  # of a reply
 # In the manifest's words.
 LEVELS = {"prompt_level_strict": "prompt strict", "instruction_level_strict": "constraint strict"}
@@ -41,6 +45,8 @@ COMMAND = "redraft bench ifeval --model redraft-smollm2 --max-tokens 400"
 class AdapterCardOptions:
     model: Path = option("folder of the adapter to describe")
     replies: Path | None = option("of redraft bench ifeval; none: those in the folder", None)
+    ways: Path | None = option("ways.json of redraft bench experiments ways", None)
+    unconstrained: Path | None = option("ifeval.json of prompts without constraints", None)
     traces: int = option("so many are printed in full", 20, least=1)
     seed: int = option("of their draw, and of resampling", 0)
 
@@ -49,6 +55,12 @@ def main(arguments: Sequence[str]) -> int:
     options = read(AdapterCardOptions, "card", arguments, __doc__)
     if options.replies:
         _keep(options.replies, options.model / REPLIES)
+    if options.ways:
+        figures = jsonl.read_document(options.ways)["figures"]["ways"]
+        jsonl.write_json(options.model / WAYS, figures[GRADERS[PUBLISHED]])
+    if options.unconstrained:
+        figures = jsonl.read_document(options.unconstrained)["figures"]
+        jsonl.write_json(options.model / UNCONSTRAINED, figures)
     graded, replies = graded_replies(options.model / REPLIES)
     jsonl.write_json(options.model / FIGURES, plain(figures_of(graded, options.seed)))
     page = traces.page(graded, replies, options.traces, options.seed)
@@ -81,8 +93,13 @@ def graded_replies(path: Path) -> tuple[list[GradedCourse], Mapping[str, Any]]:
 
 def card(model: Path) -> str:
     """The text of README.md, from the figures in the folder."""
-    mending = jsonl.read_document(model / "mending.json")
-    return figures_text.render(jsonl.read_document(model / FIGURES), mending)
+    ifeval, mending, ways, unconstrained = (
+        jsonl.read_document(model / name) if (model / name).exists() else None
+        for name in (FIGURES, MENDING, WAYS, UNCONSTRAINED)
+    )
+    if ifeval is None or mending is None:
+        raise MeasurementFailed(f"{model} needs {FIGURES} and {MENDING}")
+    return figures_text.render(ifeval, mending, ways, unconstrained)
 
 
 def with_evaluation(model: Path) -> dict[str, Any]:

@@ -31,11 +31,25 @@ _HELD_OUT = {
 }
 
 
-def render(ifeval: Json, mending: Json) -> str:
+NOT_MEASURED = "Not measured."
+_WAYS = {
+    "direct": "the draft",
+    "itself": "its own feedback, up to {}",
+    "off": "refined without feedback",
+    "votes": "feedback by a vote of {}",
+    "checks": "the constraints given as checks, up to {}",
+}
+
+
+def render(ifeval: Json, mending: Json, ways: Json | None, unconstrained: Json | None) -> str:
     """The text of README.md. ``ifeval``: figures of redraft bench ifeval; ``mending``: of redraft
-    train mending, by file."""
+    train mending, by file; ``ways``: of redraft bench experiments ways, by way; ``unconstrained``:
+    of redraft bench ifeval --unconstrained."""
     text = _TEMPLATE.read_text(encoding="utf-8")
-    for name, value in _parts(ifeval, mending):
+    parts = dict(_parts(ifeval, mending))
+    parts["ways"] = "\n".join(_ways(ways)) if ways else NOT_MEASURED
+    parts["unconstrained"] = _unconstrained(unconstrained) if unconstrained else NOT_MEASURED
+    for name, value in parts.items():
         text = text.replace(f"<!-- {name} -->", value)
     assert "<!--" not in text, "the template names a figure that there is not"
     return text
@@ -100,6 +114,31 @@ def _flips(published: Json) -> str:
     return (
         f"{numbers['wrong_to_right']} answers were mended and {numbers['right_to_wrong']} spoiled "
         f"({_range(flips['spoiled'])}% of all)."
+    )
+
+
+def _ways(ways: Json) -> Iterator[str]:
+    yield "| refined | every constraint of a prompt | gain, points | mended, spoiled | tokens |"
+    yield "|---|---|---|---|---|"
+    for name, each in ways.items():
+        way, _, number = name.partition(" ")
+        label = _WAYS[way].format(number)
+        share, tokens = percent(each["met"]["prompt strict"]), f"{each['tokens']['estimate']:.0f}"
+        if way == "direct":
+            yield f"| {label} | {share} | | | {tokens} |"
+            continue
+        gain, flips = each["gain_on_direct"]["prompt strict"], each["flips"]
+        gained = f"{gain['estimate']:.1f} ({_range(gain)})"
+        counts = f"{flips['wrong_to_right']}, {flips['right_to_wrong']}"
+        yield f"| {label} | {share} | {gained} | {counts} | {tokens} |"
+
+
+def _unconstrained(figures: Json) -> str:
+    left, length = figures["unconstrained"]["unchanged"], figures["loop"]["length_ratio"]
+    return (
+        f"Of {left['n']} prompts of AlpacaEval, which ask for nothing that a program could check, "
+        f"{percent(left)} of\nthe answers are the draft; a changed one has "
+        f"{length['estimate'] / 100:.2f} times its length, by the median."
     )
 
 

@@ -50,6 +50,40 @@ def test_replies_become_a_card_traces_and_figures_and_the_same_again(
     assert {path.name: path.read_bytes() for path in adapter.iterdir()} == written
 
 
+def interval(estimate: float) -> dict[str, float]:
+    return {"estimate": estimate, "low": estimate - 2, "high": estimate + 2, "n": 200}
+
+
+@pytest.mark.slow
+def test_other_ways_and_what_is_left_alone_are_in_the_card_once_they_are_measured(
+    adapter: Path, tmp_path: Path
+) -> None:
+    published_ifeval()
+    shutil.copy(ADAPTER / card.REPLIES, adapter)
+    (adapter / card.FIGURES).write_text((ADAPTER / card.FIGURES).read_text())
+    before = card.card(adapter)
+    assert before.count("Not measured.") == 2
+    draft = {"met": {"prompt strict": interval(19)}, "tokens": interval(180)}
+    twice = {
+        "met": {"prompt strict": interval(37)},
+        "tokens": interval(570),
+        "gain_on_direct": {"prompt strict": interval(18)},
+        "flips": {"wrong_to_right": 100, "right_to_wrong": 3},
+    }
+    ways = {"IFEval's checkers": {"direct": draft, "itself 2": twice}}
+    left = {"unconstrained": {"unchanged": interval(90)}, "loop": {"length_ratio": interval(98)}}
+    (tmp_path / "ways.json").write_text(json.dumps({"figures": {"ways": ways}}))
+    (tmp_path / "left.json").write_text(json.dumps({"figures": left}))
+    more = ("--ways", str(tmp_path / "ways.json"), "--unconstrained", str(tmp_path / "left.json"))
+    assert bench(["card", "--model", str(adapter), *more]) == 0
+    written = (adapter / "README.md").read_text()
+    assert (
+        "| its own feedback, up to 2 | 37.0% (35.0 to 39.0) | 18.0 (16.0 to 20.0) | 100, 3 | 570 |"
+        in written.splitlines()
+    )
+    assert "90.0% (88.0 to 92.0) of\nthe answers are the draft" in written
+
+
 def test_a_folder_without_replies_is_named(
     adapter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
