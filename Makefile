@@ -41,7 +41,7 @@ types: $(VENV)/.test ## mypy, strict
 	@$(PY) -m mypy --no-error-summary
 
 unit: $(VENV)/.test ## the fast tests
-	@$(PY) -m pytest -q -n 3 -m "$(UNIT)" $(TESTS) $(ARGS)
+	@$(PY) -m pytest -q -n 3 --hypothesis-profile quick -m "$(UNIT)" $(TESTS) $(ARGS)
 
 coverage: $(VENV)/.test ## lines of the loop and the API that the fast tests run: 92% at least
 	@$(PY) -m pytest -q -n 3 --cov -m "$(UNIT)" $(TESTS) $(ARGS)

@@ -15,6 +15,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import NoDraft
 from redraft.server.telemetry.metrics import Metrics
+from tests.support.examples import examples
 
 PATIENCE_S = 120
 
@@ -209,7 +210,7 @@ Moves = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     moves=Moves,
     max_loops=st.integers(1, 3),

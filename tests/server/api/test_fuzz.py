@@ -23,6 +23,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.scripted_engine import ScriptedEngine, demo_reply
 from redraft.server.service import Service
 from tests.support.asgi import srt_model
+from tests.support.examples import examples
 
 ENGINE = ScriptedEngine(reply=demo_reply, window=400, keep_history=False)
 APP = build_app(ServerConfig(max_deadline_s=20), Service(srt_model(ENGINE)))
@@ -101,7 +102,7 @@ def check(answer: httpx.Response) -> None:
 
 @pytest.mark.parametrize("path", BODIES)
 def test_any_json_is_answered(path: str) -> None:
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(400), deadline=None, suppress_health_check=list(HealthCheck))
     @given(BODIES[path])
     def fuzz(parts: tuple[dict[str, Any], dict[str, Any]]) -> None:
         body = json.dumps({**parts[1], **parts[0]}).encode()
@@ -110,7 +111,7 @@ def test_any_json_is_answered(path: str) -> None:
     fuzz()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_are_answered(content: bytes) -> None:
     check(asyncio.run(post("/v1/chat/completions", content)))

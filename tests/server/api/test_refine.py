@@ -21,6 +21,7 @@ from redraft.server.service import Service
 from redraft.server.telemetry.traces import TraceStore
 from tests.support.asgi import check_shape, post, send, srt_model
 from tests.support.clock import let_pass
+from tests.support.examples import examples
 from tests.support.loops import feedback
 from tests.support.stored import stored_lines
 
@@ -366,7 +367,7 @@ PLAUSIBLE = {
 FIELDS = sorted(RefineRequest.model_fields.keys() - {"deadline_ms"})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.fixed_dictionaries({}, optional=PLAUSIBLE),
     st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=8), ANYTHING, max_size=2),

@@ -12,6 +12,7 @@ from redraft.server.refine.bound import Bound, bound_of, within
 from redraft.server.refine.extracting import MOST_TOKENS
 from redraft.server.refine.policy import Policy
 from tests.server.refine.test_loop_properties import Case, cases, engine_saying, runs
+from tests.support.examples import examples
 from tests.support.loops import trace_of
 
 WINDOW = 4096
@@ -89,7 +90,7 @@ def test_a_lower_budget_of_the_request_stays() -> None:
     assert within(chosen, WINDOW, D + 20) is chosen
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(cases)
 def test_no_loop_costs_more(case: Case) -> None:
     script, window, policy, request, live = case

@@ -20,6 +20,7 @@ from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Brief, NoDraft, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import PhaseTotals, Trace
+from tests.support.examples import examples
 from tests.support.loops import QUESTION, asker, feedback, gather, run, trace_of
 from tests.support.writers import FEEDBACK, REFINEMENT, Story, writer
 
@@ -320,7 +321,7 @@ def counted(totals: PhaseTotals) -> tuple[int, int, int]:
     return totals.usage.prompt_tokens, totals.usage.completion_tokens, totals.repeated
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(stories, st.sampled_from([24, 60, 4096]), policies, givens)
 def test_both_ways_write_and_count_the_same(
     story: Story, window: int, policy: Policy, brief: Brief

@@ -20,6 +20,7 @@ from redraft.server.refine.events import Delta, Event, Finished
 from redraft.server.refine.loop import Brief, NoDraft
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import StopReason
+from tests.support.examples import examples
 from tests.support.loops import QUESTION, feedback, gather, run, trace_of
 
 REASONS = get_args(StopReason)
@@ -95,7 +96,7 @@ cases: st.SearchStrategy[Case] = st.tuples(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(cases)
 def test_every_loop_ends_well(case: Case) -> None:
     script, window, policy, request, live = case
@@ -117,7 +118,7 @@ def test_every_loop_ends_well(case: Case) -> None:
     assert told in ("", trace.answer.text)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(cases)
 def test_usage_adds_up_and_the_budget_holds(case: Case) -> None:
     script, window, policy, request, live = case
@@ -134,7 +135,7 @@ def test_usage_adds_up_and_the_budget_holds(case: Case) -> None:
         assert extra <= policy.token_budget
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(cases)
 def test_the_same_request_gives_the_same_trace(case: Case) -> None:
     script, window, policy, request, live = case

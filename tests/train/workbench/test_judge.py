@@ -14,6 +14,7 @@ from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.judge import judge
 from redraft.train.workbench.tasks import Task, answer, sample, task_for
+from tests.support.examples import examples
 
 # An instruction, a right response, a wrong one, and what the judge must say of the wrong one.
 BY_HAND = [
@@ -105,7 +106,7 @@ def test_feedback_is_complete_and_carries_the_judges_score(name: str) -> None:
             assert (parts.score == 10) == judge(task, response).right
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.sampled_from(sorted(FAMILIES)), st.integers(0, 49), st.text(max_size=60))
 def test_whatever_a_response_says_it_is_judged_and_mended(name: str, pick: int, text: str) -> None:
     task = _tasks_of(name)[pick]

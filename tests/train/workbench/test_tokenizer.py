@@ -13,6 +13,7 @@ from redraft.train.data import tokens
 from redraft.train.stages import base_model
 from redraft.train.workbench import critic
 from redraft.train.workbench.tasks import answer, sample
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.train
 
@@ -44,7 +45,7 @@ def test_ordinary_text_comes_back_unchanged(tokenizer: tokens.Tokenizer, text: s
 
 
 def test_any_text_comes_back_unchanged(tokenizer: tokens.Tokenizer) -> None:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(200), deadline=None)
     @given(st.text(st.characters(codec="utf-8"), max_size=60))
     def check(text: str) -> None:
         assert tokenizer.decode(tokenizer.encode(text)) == text
