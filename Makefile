@@ -12,6 +12,7 @@ TESTS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 RECIPE := pyproject.toml redraft/install.py $(wildcard constraints/*.txt)
+NO_TESTS := 5 # pytest's exit code where none was selected
 UNIT := not vllm and not browser and not train and not slow
 
 # Compiled files make every later start 10 s faster. One thread per process: threads that wait for
@@ -30,7 +31,8 @@ serve: $(VENV)/.serve ## install what is missing and serve on http://127.0.0.1:8
 	@exec $(PY) -m redraft.server $(ARGS)
 
 test: $(VENV)/.test $(VENV)/.browser $(VENV)/.node lint types ## lint, types, every test
-	@$(PY) -m pytest $(TESTS) $(ARGS)
+	@$(PY) -m pytest -q -n 3 -m "$(UNIT)" $(TESTS) $(ARGS) || [ $$? = $(NO_TESTS) ]
+	@$(PY) -m pytest -m "not ($(UNIT))" $(TESTS) $(ARGS) || [ $$? = $(NO_TESTS) ]
 
 check: $(VENV)/.test lint types unit ## lint, types, unit tests: under 90 seconds
 
