@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -56,6 +57,7 @@ class Bounded(asyncio.Protocol):
     connections: set[Any]
     cycle: Any  # the last request, once its head is complete
     flow: Any
+    _unset_keepalive_if_required: Callable[[], None]
 
     def __init__(self, *arguments: Any, bounds: ConnectionBounds, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -98,6 +100,9 @@ class Bounded(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_timer()
+        # Of a connection that was reset, uvicorn lets its own timer run, and with it keeps all that
+        # the last request was about.
+        self._unset_keepalive_if_required()
         super().connection_lost(error)
 
     def _await_head(self) -> None:

@@ -3,12 +3,15 @@ of uvicorn's parsers."""
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 import pytest
@@ -214,6 +217,28 @@ def test_a_connection_above_the_bound_is_refused_and_those_below_are_served(
             pass  # until the server has noticed that they left
     said_once = [line for line in caplog.messages if "max_connections" in line]
     assert len(said_once) == 1
+
+
+@both
+def test_a_connection_that_was_reset_is_forgotten_at_once(protocol: Any) -> None:
+    made: WeakSet[Any] = WeakSet()
+
+    class Watched(protocol):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            made.add(self)
+
+    def forgotten() -> bool:
+        gc.collect()
+        return not made
+
+    with bounded(Watched) as served:
+        with connect(served) as client:
+            client.sendall(HEAD + b"\r\n")
+            assert health(client).startswith(b"HTTP/1.1 200")
+            assert len(made) == 1
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        served.until(forgotten)
 
 
 def test_some_descriptors_are_spared_for_other_things_than_connections() -> None:
