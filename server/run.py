@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import multiprocessing
 import os
@@ -38,6 +37,7 @@ from redraft.server.api.app import build_app
 from redraft.server.api.connections import ConnectionBounds, bounded
 from redraft.server.api.keyring import Keyring
 from redraft.server.config import ServerConfig, read
+from redraft.server.engine import garbage
 from redraft.server.engine.base import EngineError
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError
@@ -107,7 +107,7 @@ async def serve(
         )
         bounds = ConnectionBounds.of(config, descriptors.raise_limit())
         server = Server(build_app(config, service, keyring), bounds)
-        freeze_start_up_objects()
+        garbage.leave_out_what_is_there()
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         await first_of(server.listening, serving)
         announce(config, built, listener, time.monotonic() - began)
@@ -133,13 +133,6 @@ async def given_up(config: ServerConfig, model: ServedModel) -> None:
         await asyncio.get_running_loop().create_future()
         return
     await model.gave_up.wait()
-
-
-def freeze_start_up_objects() -> None:
-    """Exempt them from garbage collection: a full collection with vLLM imported stalls all streams
-    for half a second."""
-    gc.collect()
-    gc.freeze()
 
 
 async def end(server: Server, service: Service, grace_s: float) -> None:

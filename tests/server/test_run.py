@@ -429,19 +429,3 @@ def test_the_program_runs_on_uvloop_where_it_is_installed() -> None:
         assert isinstance(loop, uvloop.Loop)
     finally:
         loop.close()
-
-
-def test_the_garbage_collector_leaves_out_what_was_there_before_the_first_request() -> None:
-    looked_at = """
-import gc
-from redraft.server.run import freeze_start_up_objects
-before = len(gc.get_objects())
-freeze_start_up_objects()
-print(before, len(gc.get_objects()), gc.get_freeze_count())
-"""
-    said = subprocess.run(
-        [sys.executable, "-c", looked_at], check=True, capture_output=True, text=True, timeout=120
-    )
-    before, after, frozen = map(int, said.stdout.split())
-    assert after < before / 100
-    assert frozen > before / 2

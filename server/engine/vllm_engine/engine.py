@@ -7,12 +7,12 @@ process; ``generate_latest()`` on that registry shows them with ours.
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
+from redraft.server.engine import garbage
 from redraft.server.engine.base import (
     PLAIN,
     Call,
@@ -165,19 +165,10 @@ class VllmEngine:
         except EngineError as error:
             self._report(f"engine {self.name!r} did not restart: {error}")
         else:
-            _collect_the_dead()
+            # The engine before, its memory and sockets: its objects refer to each other.
+            garbage.collect_what_was_left_out()
             self.gave_up.clear()
             self._report(f"engine {self.name!r} is back")
-
-
-def _collect_the_dead() -> None:
-    """Free the memory and the sockets of the engine before. Its objects refer to each other, and
-    those of the first are exempt from collection, as long as the start-up objects are."""
-    frozen = gc.get_freeze_count() > 0
-    gc.unfreeze()
-    gc.collect()
-    if frozen:
-        gc.freeze()
 
 
 async def _build(settings: VllmSettings, report: Report) -> Core:

@@ -1,0 +1,65 @@
+"""What the garbage collector leaves out, and that it takes the rest: each in a process of its own,
+as the collector is one for the whole process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+LEFT_OUT = """
+import gc
+from redraft.server.engine import garbage
+from redraft.server.run import main
+before = len(gc.get_objects())
+garbage.leave_out_what_is_there()
+print(before, len(gc.get_objects()), gc.get_freeze_count())
+"""
+
+REQUESTS = """
+import gc
+from redraft.server.engine import garbage
+
+class Request:
+    there = 0
+
+    def __init__(self):
+        Request.there += 1
+        self.itself = self
+
+    def __del__(self):
+        Request.there -= 1
+
+def serve(batches):
+    for _ in range(batches):
+        under_way = [Request() for _ in range(1000)]
+        gc.collect(1)  # they were there long enough for a full collection alone to find them
+
+imported = [[] for _ in range(400_000)]
+garbage.leave_out_what_is_there()
+serve(50)
+at_first = Request.there
+garbage.collect_what_was_left_out()
+after_that = Request.there
+serve(50)
+print(at_first, after_that, Request.there)
+"""
+
+
+def numbers(program: str) -> list[int]:
+    said = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=120
+    )
+    return [int(number) for number in said.stdout.split()]
+
+
+def test_what_was_there_before_the_first_request_is_left_out() -> None:
+    before, after, frozen = numbers(LEFT_OUT)
+    assert after < before / 100
+    assert frozen > before / 2
+
+
+def test_finished_requests_are_collected_however_much_is_left_out() -> None:
+    at_first, after_that, at_last = numbers(REQUESTS)
+    assert at_first < 25_000  # of 50,000
+    assert after_that == 0
+    assert at_last < 25_000  # as before: the same is left out again
