@@ -214,7 +214,8 @@ def test_a_reserved_library_is_imported_only_where_it_belongs(path: Path) -> Non
 
 # What refine takes from engine: its records, nothing that generates.
 ENGINE_RECORDS = tuple(
-    f"redraft.server.engine.{name}" for name in ("base", "overflow", "strict_json", "tool_calls")
+    f"redraft.server.engine.{name}"
+    for name in ("aligned_draft", "base", "overflow", "strict_json", "tool_calls")
 )
 
 

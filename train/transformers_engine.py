@@ -38,7 +38,7 @@ _MOST_BATCH_TOKENS = 1_500_000
 class TransformersEngine:
     has_tokens = True
     constrains = None
-    thinks = calls_tools = writes_on = False
+    thinks = calls_tools = writes_on = predicts = False
 
     def __init__(
         self, model: Any, tokenizer: Tokenizer, name: str, window: int, batch: int

@@ -21,7 +21,6 @@ HINTS = frozenset(
     {
         "metadata",
         "parallel_tool_calls",
-        "prediction",
         "prompt_cache_key",
         "prompt_cache_options",
         "prompt_cache_retention",

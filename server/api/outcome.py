@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import cast
 
 from redraft.server.api.errors import describe
@@ -11,6 +11,7 @@ from redraft.server.api.schema.answers import (
     FindingJson,
     Head,
     LoopSummary,
+    PredictedTokens,
     RefineOutcome,
     RefineUsage,
     TraceJson,
@@ -36,24 +37,34 @@ def head_of(job: Job, model_name: str) -> Head:
 
 def usage_of(trace: Trace) -> UsageAnswer:
     """The usage of all phases together. Every completion token outside the answer is reasoning."""
-    return _usage(trace.usage, trace.answer.tokens)
+    return _usage(trace.usage, [trace])
 
 
-def _usage(usage: Usage, answer_tokens: int) -> UsageAnswer:
-    hidden = usage.completion_tokens - answer_tokens
+def _usage(usage: Usage, traces: Collection[Trace]) -> UsageAnswer:
+    hidden = usage.completion_tokens - sum(trace.answer.tokens for trace in traces)
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": hidden},
+        "completion_tokens_details": {"reasoning_tokens": hidden, **_predicted(traces)},
     }
 
 
-def usage_of_choices(jobs: Iterable[Job], traces: Iterable[Trace]) -> UsageAnswer:
+def _predicted(traces: Iterable[Trace]) -> PredictedTokens:
+    told = [trace.predicted for trace in traces if trace.predicted is not None]
+    if not told:
+        return {}
+    return {
+        "accepted_prediction_tokens": sum(predicted.accepted for predicted in told),
+        "rejected_prediction_tokens": sum(predicted.rejected for predicted in told),
+    }
+
+
+def usage_of_choices(jobs: Iterable[Job], traces: Collection[Trace]) -> UsageAnswer:
     """Of several loops together, those that failed included."""
     totals = (totals.usage for job in jobs for totals in job.totals.values())
-    return _usage(sum(totals, Usage()), sum(trace.answer.tokens for trace in traces))
+    return _usage(sum(totals, Usage()), traces)
 
 
 def usage_with_phases(trace: Trace) -> RefineUsage:

@@ -11,7 +11,8 @@ from contextlib import aclosing
 from typing import Any
 
 from redraft.server.api.errors import invalid
-from redraft.server.api.schema.requests import ChatMessage, Part
+from redraft.server.api.schema.content import Part
+from redraft.server.api.schema.requests import ChatMessage
 from redraft.server.engine.base import EngineRefused, Message
 from redraft.server.refine.events import Event
 

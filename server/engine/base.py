@@ -181,6 +181,7 @@ class Call:
     traceparent: str | None = None
     timeout_s: float | None = None  # left until the caller's deadline; retries stop there
     adapter: str | None = None  # the name of the LoRA adapter that writes it; None: the base
+    prediction: tuple[int, ...] = ()  # expected tokens: changes no text, may make it come sooner
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ class Engine(Protocol):
     thinks: bool  # it tells the thoughts of a reasoning model from its text, given a Chat
     calls_tools: bool  # it takes ChatOptions.tools
     writes_on: bool  # it takes Sampling.marks, given Tokens
+    predicts: bool  # it makes use of Call.prediction
 
     @property
     def constrains(self) -> Constrains | None: ...  # as far as an upstream is known

@@ -83,6 +83,7 @@ class ScriptedEngine:
         constrains: Constrains | None = None,  # only said: a script is written as it stands
         thinks: bool = False,
         calls_tools: bool = True,
+        predicts: bool = False,  # only said, too
         delay: float = 0.0,  # seconds per token
         gate: Gate | asyncio.Event | None = None,
         block_size: int = 1,  # of the prefix cache, in tokens
@@ -90,7 +91,7 @@ class ScriptedEngine:
     ) -> None:
         self.name, self.model, self.window, self.has_tokens = name, model, window, has_tokens
         self.constrains = constrains
-        self.thinks, self.calls_tools = thinks, calls_tools
+        self.thinks, self.calls_tools, self.predicts = thinks, calls_tools, predicts
         self.delay, self.gate = delay, gate
         self.history: list[ReceivedCall] = []
         self.running = 0  # calls in progress

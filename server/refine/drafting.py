@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
-from redraft.server.refine import stopping
+from redraft.server.refine import prediction, stopping
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.candidates import Candidates
 from redraft.server.refine.events import DraftDone, Event, PhaseStarted
 from redraft.server.refine.phases import Phases, Step
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.stopping import Stop
-from redraft.server.refine.trace import Candidate, ResponseText, StopReason
+from redraft.server.refine.trace import Candidate, ResponseText, StopReason, Trace
 from redraft.server.refine.verifying import Verifying
 
 
@@ -28,9 +29,14 @@ class Drafting:
         self.stopped: StopReason | None = None
         self.malformed = 0
         self.failure: str | None = None
+        self._predicted: tuple[int, ...] | None = None  # of the draft; of a response's refinement
 
-    async def events(self, response: str | None, live: bool) -> AsyncIterator[Event]:
+    async def events(
+        self, response: str | None, predicted: str | None, live: bool
+    ) -> AsyncIterator[Event]:
         """The draft as it is written, or ``response`` in its place."""
+        expected = predicted if response is None else response
+        self._predicted = await prediction.tokens_of(self._asker.engine, expected)
         if response is not None:
             self.drafts = [Candidate(await self._verifying.verified(ResponseText(response)))]
             self.stopped = self._verifying.stopped
@@ -58,7 +64,20 @@ class Drafting:
     def _step(self, live: bool = False) -> Step:
         refines = self._policy.refines
         share = 3 if refines else 1  # leave room for feedback and refinement
-        return Step("draft", self._policy.draft, fair_share=share, live=live and not refines)
+        return Step(
+            "draft",
+            self._policy.draft,
+            fair_share=share,
+            live=live and not refines,
+            prediction=self._predicted or (),
+        )
+
+    async def told(self, trace: Trace) -> Trace:
+        """The trace, with how much of what was predicted its answer has."""
+        if self._predicted is None or trace.answer.source == "":
+            return trace
+        counted = await prediction.told(self._asker.engine, self._predicted, trace.answer)
+        return replace(trace, predicted=counted)
 
     async def _many(self) -> AsyncIterator[Event]:
         """Several drafts side by side."""

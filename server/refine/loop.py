@@ -66,6 +66,7 @@ class Brief:
     instruction: Instruction
     response: str | None = None
     feedback: str | None = None
+    prediction: str | None = None  # of the draft, where no response is given
 
     @classmethod
     def text(cls, instruction: str) -> Brief:
@@ -100,7 +101,7 @@ async def refine(
     verifying = Verifying(policy.checks, brief.instruction, interrupt)
     drafting = Drafting(asker, critic, policy, phases, verifying)
     try:
-        async for event in drafting.events(brief.response, live):
+        async for event in drafting.events(brief.response, brief.prediction, live):
             yield event
         if not drafting.drafts:
             raise NoDraft(drafting.stopped or "engine_failure")
@@ -130,7 +131,8 @@ async def refine(
             loop.ended(end)
     finally:  # closing the generator ends the engines' work
         await phases.close()
-    yield Finished(replace(loop.trace(), bound=bound.tokens, bound_by=bound.by))
+    trace = replace(loop.trace(), bound=bound.tokens, bound_by=bound.by)
+    yield Finished(await drafting.told(trace))
 
 
 class _Iterations:

@@ -107,6 +107,14 @@ class PhaseTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class Predicted:
+    """The tokens of a prediction, by whether the answer has them."""
+
+    accepted: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """The record of one loop. ``kept`` indexes ``responses``."""
 
@@ -122,6 +130,7 @@ class Trace:
     kept_candidate: int | None = None  # the answer's place, where it is another of several there
     bound: int | None = None  # the most completion tokens it could have cost
     bound_by: Limit | None = None  # the limit that made them fewer
+    predicted: Predicted | None = None  # where something was, and the engine made use of it
     verified: bool = False  # its responses have findings: checks were asked for, if none was found
 
     @property

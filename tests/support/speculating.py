@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 from prometheus_client import REGISTRY
 
-from redraft.server.engine.base import Call, Completion, Sampling, Tokens, complete
+from redraft.server.engine.base import Call, Completion, Prompt, Sampling, Tokens, complete
 from redraft.server.engine.vllm_engine import DraftMarkers
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import SrtFormat
@@ -33,18 +34,25 @@ class Pair:
     plain: Running
     speculating: Running
 
-    def both(self, asked: Sequence[tuple[Tokens, Sampling]]) -> tuple[list[Completion], ...]:
+    def both(self, asked: Sequence[tuple[Prompt, Sampling]]) -> tuple[list[Completion], ...]:
         return answers(self.plain, asked), answers(self.speculating, asked)
 
 
-def answers(running: Running, asked: Sequence[tuple[Tokens, Sampling]]) -> list[Completion]:
-    """All at once."""
+def answers(
+    running: Running,
+    asked: Sequence[tuple[Prompt, Sampling]],
+    predictions: Sequence[tuple[int, ...]] = (),
+) -> list[Completion]:
+    """All at once, each with its prediction."""
+    expected = chain(predictions, repeat(()))
 
     async def all_of_them() -> list[Completion]:
         return await asyncio.gather(
             *(
-                complete(running.engine, prompt, sampling, Call(f"{number}"))
-                for number, (prompt, sampling) in enumerate(asked)
+                complete(running.engine, prompt, sampling, Call(f"{number}", prediction=tokens))
+                for number, ((prompt, sampling), tokens) in enumerate(
+                    zip(asked, expected, strict=False)
+                )
             )
         )
 

@@ -67,7 +67,18 @@ class PromptTokensDetails(Extensible):
     cached_tokens: int
 
 
-class CompletionTokensDetails(Extensible):
+class PredictedTokens(Extensible):
+    """Only where a prediction was made use of."""
+
+    accepted_prediction_tokens: NotRequired[
+        Annotated[int, Field(description="of the prediction, those that the answer has")]
+    ]
+    rejected_prediction_tokens: NotRequired[
+        Annotated[int, Field(description="the others; completion_tokens has none of them")]
+    ]
+
+
+class CompletionTokensDetails(PredictedTokens):
     reasoning_tokens: int
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from redraft.server.api.schema.content import Content, Prediction
 from redraft.server.api.schema.strict import Closed, Open, contradiction
 from redraft.server.api.schema.structure import ResponseFormat, StructuredOutputs
 from redraft.server.api.schema.tools import CalledTool, Tool, ToolChoice
@@ -128,27 +129,6 @@ class Reasoning(Closed):
     generate_summary: str | None = None
 
 
-class Part(Open):
-    type: str
-    text: str | None = None
-
-    @model_validator(mode="after")
-    def _has_text(self) -> Part:
-        if self.type == "text" and self.text is None:
-            raise PydanticCustomError("missing", "is required", {"field": "text"})
-        return self
-
-
-def _kind_of_content(content: Any) -> str:
-    return "parts-content" if isinstance(content, list) else "text-content"
-
-
-Content = Annotated[
-    Annotated[str, Tag("text-content")] | Annotated[list[Part], Tag("parts-content")],
-    Discriminator(_kind_of_content),
-]
-
-
 class ChatMessage(Open):
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content | None = None
@@ -240,6 +220,9 @@ class ChatRequest(Generation):
     parallel_tool_calls: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     include_reasoning: bool | None = None
+    prediction: Prediction | None = Field(
+        default=None, description="expected text, from which a server that speculates guesses"
+    )
 
     @property
     def num_logprobs(self) -> int | None:

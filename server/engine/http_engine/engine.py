@@ -47,6 +47,7 @@ class HttpEngine:
     """Made by ``connect``, which discovers what the upstream supports."""
 
     writes_on = False  # no OpenAI API goes on past a stop token
+    predicts = False  # hosted models refuse a prediction that they cannot use
 
     def __init__(self, upstream: Upstream, connection: Connection) -> None:
         self.name, self.model = upstream.name, upstream.model

@@ -20,8 +20,9 @@
     direct         vLLM's own OpenAI application, over the same core
     form_trial     whether a required form can be used in time, tried in a process of its own
     worker         our code in vLLM's worker processes
-    speculation    guesses refinements from their drafts, in the worker
-    aligned_draft  the place of a refinement in its draft, and the guess that follows
+    speculation    guesses what comes next from drafts and predictions, in the worker
+    predictions    predictions on their way to the worker
+    verifier       verifies guesses, in the worker
 
 vLLM is imported when a core is built and not before, so that importing this package is cheap
 and a program can report progress meanwhile.

@@ -37,6 +37,7 @@ from redraft.server.engine.base import (
 from redraft.server.engine.chat_chunks import Piece, Trimmed, finish_reason, read_piece, read_usage
 from redraft.server.engine.overflow import in_openais_words
 from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
+from redraft.server.engine.vllm_engine.predictions import Predictions
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.token_text import TokenText
 
@@ -44,10 +45,18 @@ from redraft.server.engine.vllm_engine.token_text import TokenText
 class Chats:
     """The chat completions of one core."""
 
-    def __init__(self, serving: Any, args: Namespace, prompts: Prompts, has_budgets: bool) -> None:
+    def __init__(
+        self,
+        serving: Any,
+        args: Namespace,
+        prompts: Prompts,
+        has_budgets: bool,
+        predictions: Predictions,
+    ) -> None:
         """``serving`` is vLLM's handler of /v1/chat/completions; ``has_budgets``: it can end the
         thoughts of this model."""
         self._serving, self._prompts, self._has_budgets = serving, prompts, has_budgets
+        self._predictions = predictions
         self.thinks = bool(args.reasoning_parser)
         self.calls_tools = bool(args.enable_auto_tool_choice and args.tool_call_parser)
 
@@ -110,6 +119,7 @@ class Chats:
             "stream": True,
             "stream_options": {"include_usage": True},
             "return_token_ids": True,
+            "vllm_xargs": self._predictions.arguments(call) or None,
         }
         if call.adapter is not None:
             fields["model"] = call.adapter  # vLLM serves adapters as models

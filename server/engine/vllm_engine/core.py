@@ -36,6 +36,7 @@ from redraft.server.engine.vllm_engine.chats import Chats
 from redraft.server.engine.vllm_engine.direct import SpelledChats, build_direct
 from redraft.server.engine.vllm_engine.errors import next_output, vllm_errors
 from redraft.server.engine.vllm_engine.marked import Begun, marked, past_marks
+from redraft.server.engine.vllm_engine.predictions import Predictions
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
@@ -73,6 +74,7 @@ class Core:
         self._traced = llm.observability_config.otlp_traces_endpoint is not None
         self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
         self.window: int = llm.model_config.max_model_len
+        self.predictions = Predictions(self.window, are_used=markers is not None)
         self.direct: Any = None
         self._adapters: Mapping[str, Any] = {}  # vLLM's requests for them, by name
         form = llm.vllm_config.structured_outputs_config.backend
@@ -88,8 +90,8 @@ class Core:
         if (markers := self._markers) is not None:
             if self._defaults.get("min_p"):
                 raise EngineError(f"its generation_config.json sets min_p; {UNVERIFIED}")
-            ids = (self.prompts.opening(), markers.feedback, markers.refinement)
-            await self._llm.collective_rpc("speculate", args=(*ids, markers.end))
+            ids = (self.prompts.opening(), markers.feedback, markers.refinement, markers.end)
+            await self._llm.collective_rpc("speculate", args=(self.predictions.name, *ids))
         first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
         prompt = {"type": "token", "prompt_token_ids": [0]}
         with vllm_errors():
@@ -101,7 +103,7 @@ class Core:
         serving = app.state.openai_serving_chat
         thinking = self._llm.vllm_config.reasoning_config
         budgets = thinking is not None and thinking.enabled
-        self.chats = Chats(serving, self._args, self.prompts, budgets)
+        self.chats = Chats(serving, self._args, self.prompts, budgets, self.predictions)
 
     def start_warming(self) -> None:
         """Begin the warm-up, and do not wait for it."""
@@ -225,6 +227,7 @@ class Core:
         self, ids: list[int], params: SamplingParams, call: Call
     ) -> AsyncGenerator[Any, None]:
         """vLLM's outputs for one completion."""
+        params.extra_args = self.predictions.arguments(call) or None
         outputs: AsyncGenerator[Any, None] = self._llm.generate(
             {"type": "token", "prompt_token_ids": ids},
             params,

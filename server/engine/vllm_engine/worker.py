@@ -14,8 +14,8 @@ import torch
 import torch._dynamo.config
 from vllm.platforms import current_platform
 
+from redraft.server.engine.aligned_draft import Fences
 from redraft.server.engine.vllm_engine import forking
-from redraft.server.engine.vllm_engine.aligned_draft import Fences
 
 
 def allow_amx_tiles() -> None:
@@ -45,12 +45,18 @@ class WorkerExtension:
             adapters_on_cpu.install()
 
     def speculate(
-        self, opening: list[int], feedback: list[int], refinement: list[int], end: int
+        self,
+        predictions: str,
+        opening: list[int],
+        feedback: list[int],
+        refinement: list[int],
+        end: int,
     ) -> None:
-        """Begin to guess refinements from their drafts, where vLLM was started for it."""
+        """Begin to guess refinements from their drafts, and other texts from predictions, which
+        come by this name, where vLLM was started for it."""
         from redraft.server.engine.vllm_engine.speculation import DraftProposer
 
         proposer = getattr(self.model_runner, "drafter", None)  # the last pipeline stage has it
         if isinstance(proposer, DraftProposer):
             fences = Fences(tuple(opening), tuple(feedback), tuple(refinement), end)
-            proposer.begin(self.model_runner, fences)
+            proposer.begin(self.model_runner, fences, predictions)

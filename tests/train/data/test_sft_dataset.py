@@ -194,7 +194,7 @@ class Recorder:
 
     name, model, window, has_tokens = "default", "recorder", 4096, True
     constrains = None
-    thinks = calls_tools = writes_on = False
+    thinks = calls_tools = writes_on = predicts = False
 
     def __init__(self, tokenizer: tokens.Tokenizer, script: list[tuple[int, ...]]) -> None:
         self.tokenizer, self.script, self.prompts = tokenizer, script, list[tuple[int, ...]]()

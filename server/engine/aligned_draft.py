@@ -1,4 +1,5 @@
-"""Guesses the next tokens of a refinement, most of which repeat the draft it refines.
+"""Guesses the next tokens of a text, most of which repeat another: of a refinement its draft, of an
+answer the caller's prediction. Both are called the draft here.
 
 The text written so far is kept aligned with the draft across tokens replaced, left out or put in.
 The guess is what follows in the draft. Its length depends on the share of the draft's tokens that
@@ -9,6 +10,7 @@ on the other requests of a batch.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +22,7 @@ MOST_MISSES = 1  # in a row; after more there is no guess until the place is fou
 
 
 class AlignedDraft:
-    """A draft, and the place in it that a refinement has reached."""
+    """A draft, and the place in it that a text has reached."""
 
     def __init__(self, draft: Sequence[int]) -> None:
         self._draft = list(draft)
@@ -28,13 +30,14 @@ class AlignedDraft:
         for place in range(2, len(self._draft) + 1):
             pair = (self._draft[place - 2], self._draft[place - 1])
             self._after.setdefault(pair, []).append(place)
+        self.repeated: set[int] = set()  # the places in the draft that the text has taken over
         self._next = 0
         self._last = -1  # the token written last
         self._misses = 0
         self._kept, self._seen = 0.5, 1.0  # the share of kept tokens starts at one half
 
     def write(self, tokens: Iterable[int]) -> None:
-        """Add the next tokens of the refinement."""
+        """Add the next tokens of the text."""
         for token in tokens:
             self._write(token)
             self._last = token
@@ -52,14 +55,19 @@ class AlignedDraft:
         self._kept = MEMORY * self._kept + kept
         self._seen = MEMORY * self._seen + 1
         if kept:
-            self._next += 1
-            self._misses = 0
+            self._go_on(self._next + 1)
         elif places := self._after.get((self._last, token)):
-            self._next = min(places, key=lambda place: abs(place - 1 - self._next))
-            self._misses = 0
+            self._go_on(_nearest(places, self._next + 1))
         else:
             self._next = self._resumed(token)
             self._misses += 1
+
+    def _go_on(self, place: int) -> None:
+        """To the place after the token just written, which the draft has there."""
+        self._next, self._misses = place, 0
+        self.repeated.add(place - 1)
+        if place > 1 and self._draft[place - 2] == self._last:  # no coincidence, as shown now
+            self.repeated.add(place - 2)
 
     def _resumed(self, token: int) -> int:
         """The place after a token that was not expected."""
@@ -90,6 +98,12 @@ class Fences:
         opening = _last(self.opening, ids, marker) if self.opening else None
         start = 0 if opening is None else opening + len(self.opening)
         return [*ids[start:marker], self.end]
+
+
+def _nearest(places: Sequence[int], place: int) -> int:
+    """The nearest of ``places``, which ascend; of two the earlier."""
+    at = bisect_left(places, place)
+    return min(places[max(0, at - 1) : at + 1], key=lambda near: abs(near - place))
 
 
 def _last(marker: tuple[int, ...], ids: tuple[int, ...], before: int) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 
 from redraft.server import build
 from redraft.server.config import ServerConfig
-from redraft.server.engine.vllm_engine.aligned_draft import AlignedDraft, Fences
+from redraft.server.engine.aligned_draft import AlignedDraft, Fences
 from redraft.server.options import ConfigError
 
 MOST = 8
