@@ -67,15 +67,15 @@ async def chat_completions(body: ChatRequest, context: ContextDep) -> Response:
     requested = replace(requested, total_tokens=body.max_completion_tokens)
     decision = decide.decide(requested, service, config)
     choices.check(body.n, config)
-    predicted = None if body.prediction is None else body.prediction.text
     field = unsupported.needs_direct(body)
-    if field is None and predicted is None and choices.forwarded(body.n, decision):
+    if field is None and choices.forwarded(body.n, decision):
         field = "n"
     if field is not None:
         if decision.policy.refines:
             raise unsupported.refused(field, decision.model.name)
         return await forward(context, decision, field, told)
     asked = instruction.of_chat(body.messages, options)
+    predicted = None if body.prediction is None else body.prediction.text
     brief = Brief(asked, feedback=decision.feedback, prediction=predicted)
     job = decision.job("chat", brief, context, live=bool(body.stream))
     jobs = choices.jobs_of(job, body.n)

@@ -119,7 +119,7 @@ class Chats:
             "stream": True,
             "stream_options": {"include_usage": True},
             "return_token_ids": True,
-            "vllm_xargs": self._predictions.arguments(call) or None,
+            "vllm_xargs": self._predictions.arguments(call.prediction) or None,
         }
         if call.adapter is not None:
             fields["model"] = call.adapter  # vLLM serves adapters as models

@@ -98,7 +98,7 @@ class Core:
             async for _ in self._llm.generate(prompt, first, "first"):
                 pass
         app = await build_direct(self._llm, self._args)
-        self.direct = SpelledChats(app, self.prompts)
+        self.direct = SpelledChats(app, self.prompts, self.predictions, self.encode)
         self._adapters = app.state.openai_serving_models.lora_requests
         serving = app.state.openai_serving_chat
         thinking = self._llm.vllm_config.reasoning_config
@@ -227,7 +227,7 @@ class Core:
         self, ids: list[int], params: SamplingParams, call: Call
     ) -> AsyncGenerator[Any, None]:
         """vLLM's outputs for one completion."""
-        params.extra_args = self.predictions.arguments(call) or None
+        params.extra_args = self.predictions.arguments(call.prediction) or None
         outputs: AsyncGenerator[Any, None] = self._llm.generate(
             {"type": "token", "prompt_token_ids": ids},
             params,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 
+from redraft.server.engine.base import PromptTooLong
+from redraft.server.engine.vllm_engine.predictions import Predictions
 from redraft.server.engine.vllm_engine.prompts import Prompts
 
+Encode = Callable[[str], Awaitable[list[int]]]
 CHATS = "/v1/chat/completions"
 PATHS = (CHATS, "/v1/completions", "/tokenize", "/detokenize")
 
@@ -30,10 +35,14 @@ async def build_direct(llm: Any, args: Namespace) -> Any:
 
 class SpelledChats:
     """The application, given chats in which no special token is spelled out: it would recognise
-    them, whoever wrote them. The prompts of completions are the caller's own, token for token."""
+    them, whoever wrote them. The prompts of completions are the caller's own, token for token.
+    A prediction, which vLLM does not know, goes with the arguments that it hands to the worker."""
 
-    def __init__(self, app: Any, prompts: Prompts) -> None:
+    def __init__(
+        self, app: Any, prompts: Prompts, predictions: Predictions, encode: Encode
+    ) -> None:
         self._app, self._prompts = app, prompts
+        self._predictions, self._encode = predictions, encode
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["path"] != CHATS:
@@ -45,7 +54,8 @@ class SpelledChats:
         except ValueError:  # the application answers with an error of its own
             request = None
         if isinstance(request, dict):
-            body = json.dumps(self._prompts.request_without_special(request)).encode()
+            request = await self._predicted(self._prompts.request_without_special(request))
+            body = json.dumps(request).encode()
             message = {**message, "body": body}
             scope = {**scope, "headers": _with_length(scope["headers"], len(body))}
         asked = [message]
@@ -54,6 +64,17 @@ class SpelledChats:
             return asked.pop() if asked else await receive()
 
         await self._app(scope, receive_again, send)
+
+    async def _predicted(self, request: dict[str, Any]) -> dict[str, Any]:
+        given, arguments = request.pop("prediction", None), request.get("vllm_xargs") or {}
+        if not (given and self._predictions.are_used and isinstance(arguments, dict)):
+            return request
+        content = given["content"]
+        parts = [content] if isinstance(content, str) else [part["text"] for part in content]
+        with suppress(PromptTooLong):  # then it is of no use
+            ids = await self._encode("".join(parts))
+            return request | {"vllm_xargs": arguments | self._predictions.arguments(ids)}
+        return request
 
 
 def _with_length(headers: list[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:

@@ -11,8 +11,6 @@ import secrets
 from array import array
 from collections.abc import Mapping, Sequence
 
-from redraft.server.engine.base import Call
-
 IDS = "I"  # array's code for the type of a token id
 
 
@@ -24,14 +22,12 @@ class Predictions:
         self.are_used = are_used
         self._window = window
 
-    def arguments(self, call: Call) -> dict[str, str]:
+    def arguments(self, ids: Sequence[int]) -> dict[str, str]:
         """What to add to the extra arguments of a completion."""
-        if not (self.are_used and call.prediction):
-            return {}
-        return {self.name: packed(call.prediction[: self._window])}
+        return {self.name: _packed(ids[: self._window])} if self.are_used and ids else {}
 
 
-def packed(ids: Sequence[int]) -> str:
+def _packed(ids: Sequence[int]) -> str:
     return array(IDS, ids).tobytes().hex()
 
 

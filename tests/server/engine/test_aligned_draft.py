@@ -11,7 +11,7 @@ import pytest
 
 from redraft.server import build
 from redraft.server.config import ServerConfig
-from redraft.server.engine.aligned_draft import AlignedDraft, Fences
+from redraft.server.engine.aligned_draft import AlignedDraft, Fences, _nearest
 from redraft.server.options import ConfigError
 
 MOST = 8
@@ -97,6 +97,34 @@ def test_a_guess_depends_on_the_text_alone_not_on_the_steps_it_came_in() -> None
             pieces.write(text[:cut])
             text = text[cut:]
         assert whole.guess(MOST) == pieces.guess(MOST)
+
+
+@pytest.mark.parametrize(
+    ("text", "repeated"),
+    [
+        (DRAFT, 64),
+        (DRAFT[:20], 20),
+        ([*DRAFT[:30], 7, *DRAFT[31:]], 63),
+        (DRAFT[:30] + DRAFT[34:], 60),
+        ([7, 8, 9, *DRAFT], 64),
+        (DRAFT + DRAFT, 64),
+        (DRAFT[40:] + DRAFT[:40], 64),
+        ([7, DRAFT[3], 7, 8], 0),  # by chance
+        ([], 0),
+    ],
+)
+def test_the_tokens_that_a_text_takes_over_are_known(text: list[int], repeated: int) -> None:
+    aligned = AlignedDraft(DRAFT)
+    aligned.write(text)
+    assert len(aligned.repeated) == repeated
+
+
+def test_of_the_places_where_two_tokens_stand_the_nearest_is_taken() -> None:
+    draw = random.Random(3)
+    for _ in range(200):
+        places = sorted(draw.sample(range(2, 60), draw.randrange(1, 20)))
+        at = draw.randrange(60)
+        assert _nearest(places, at) == min(places, key=lambda place: abs(place - at))
 
 
 OPENING, FEEDBACK, REFINEMENT, END = (90, 91), (80, 81, 82), (70,), 2
