@@ -74,8 +74,10 @@ class DraftProposer:
         """What a new request is expected to write: its prediction, or the draft in its prompt;
         aligned with what has been written already."""
         assert self._fences is not None
-        arguments = self._runner.requests[request].sampling_params.extra_args
-        ids = predictions.in_arguments(self._predictions, arguments)
+        asked = self._runner.requests[request].sampling_params
+        if asked.thinking_token_budget is not None:  # vLLM miscounts thoughts with guesses in them
+            return None
+        ids = predictions.in_arguments(self._predictions, asked.extra_args)
         if ids is not None:
             ids.append(self._fences.end)
         else:

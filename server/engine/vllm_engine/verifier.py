@@ -42,7 +42,11 @@ class Verifier:
 
     def __call__(self, metadata: Any, draft_probs: Any, logits: Any, sampling: Any) -> Any:
         if metadata.max_spec_len == 0:
-            return self._sampler.sampler(logits=logits, sampling_metadata=sampling)
+            # Each token is the one after all guesses: vLLM then finds the rows of those whose
+            # thoughts have a budget.
+            return self._sampler.sampler(
+                logits=logits, sampling_metadata=sampling, predict_bonus_token=True
+            )
         counts = metadata.num_draft_tokens
         ends = list(accumulate(counts))
         self._seeded = [
