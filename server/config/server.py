@@ -119,7 +119,10 @@ class ServerConfig(ServiceOptions):
         "vllm",
     )
     speculate: Literal["none", "draft"] = option(
-        "guess refinements from the drafts they refine: the same text, sooner", "none", "vllm"
+        "guess refinements from their drafts, and answers from what a request predicts: the same "
+        "text, sooner",
+        "none",
+        "vllm",
     )
     warm_up: bool = option(
         "after the start, use once in the background what is compiled or loaded at its first use",

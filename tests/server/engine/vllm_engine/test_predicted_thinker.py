@@ -71,10 +71,10 @@ def test_thoughts_text_and_calls_are_the_same(
 
 def test_budgets_hold_beside_guesses(both: tuple[Running, Running]) -> None:
     plain, guessing = both
-    options = (ChatOptions(), ChatOptions(think_tokens=3), ChatOptions(think_tokens=2))
-    chats = [Chat((Message("user", thinker.SUM),), each) for each in options * 2]
+    options = [ChatOptions(think_tokens=most) for most in (None, 2, 3, 4, 5)]
+    chats = [Chat((Message("user", thinker.SUM),), each) for each in options]
     asked = [(chat, sampling) for sampling in (GREEDY, SEEDED) for chat in chats]
-    expected = plain.run(plain.engine.encode(thinker.DRAFT))
+    expected = plain.run(plain.engine.encode(f"{thinker.THOUGHT} {thinker.DRAFT}"))
     without, with_one = answers(plain, asked), answers(guessing, asked, [expected] * len(asked))
     assert [(one.thought, one.text) for one in with_one] == [
         (one.thought, one.text) for one in without
