@@ -1,4 +1,5 @@
-"""OpenAI's ``prediction``: what the engine gets of it and what the client is told."""
+"""OpenAI's ``prediction``: what the engine gets of it and what the client is told.
+Spans: server/api, server/refine"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Predictions for a model that thinks and calls tools, whose chats go through vLLM's own layer:
-what is predicted is found after its thoughts, and changes nothing."""
+what is predicted is found after its thoughts, and changes nothing.
+Spans: server/engine/vllm_engine"""
 
 from __future__ import annotations
 
