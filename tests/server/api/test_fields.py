@@ -39,6 +39,7 @@ SUPPORTED: dict[str, Any] = {
     "messages": MESSAGES,
     "model": "scripted",
     "n": 2,
+    "prediction": {"type": "content", "content": "x"},
     "presence_penalty": 0.5,
     "prompt": "Hi",
     "reasoning_effort": "low",
@@ -56,7 +57,6 @@ SUPPORTED: dict[str, Any] = {
 HINTS: dict[str, Any] = {
     "metadata": {"a": "b"},
     "parallel_tool_calls": False,
-    "prediction": {"type": "content", "content": "x"},
     "prompt_cache_key": "x",
     "prompt_cache_options": {"mode": "implicit"},
     "prompt_cache_retention": "24h",
