@@ -259,6 +259,23 @@ def test_an_impossible_schema_is_the_requests_fault(program: Program) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("data:image/png;base64,AAAA", "is not a multimodal model"),
+        ("http://127.0.0.1/cat.png", "this server fetches nothing from other addresses"),
+    ],
+)
+def test_a_model_of_text_alone_names_the_part(program: Program, url: str, why: str) -> None:
+    image = {"type": "image_url", "image_url": {"url": url}}
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, image]}]}
+    answer = httpx.post(program.url + CHAT, json=body, timeout=PATIENCE_S)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "messages[0].content[1]")
+    assert "is of type 'image_url'" in error["message"]
+    assert why in error["message"]
+
+
 ODD: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"logit_bias": {"999999": 5}}),
     (CHAT, {"logit_bias": {"5": 100}}),

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server.cli.diagnosis import Diagnosis
+from redraft.server.engine.vllm_engine.templates import WORD, in_parts, kept_apart, wants_parts
 
-WORD = "zebra"  # to be found again in what is rendered
-USER = {"role": "user", "content": "Hello"}
 TOOL = {
     "type": "function",
     "function": {"name": WORD, "description": "a", "parameters": {"type": "object"}},
@@ -31,8 +30,8 @@ def template_findings(directory: Path, template: str | None = None) -> Iterator[
         yield Diagnosis("tokenizer", f"cannot be loaded: {first}", remedy, wrong=True)
         return
     yield _tokenizer(tokenizer)
-    if template is not None:
-        tokenizer.chat_template = template
+    if chosen := template or kept_apart(tokenizer, directory):
+        tokenizer.chat_template = chosen
     yield _template(tokenizer)
 
 
@@ -61,14 +60,15 @@ def _template(tokenizer: Any) -> Diagnosis:
             "--engine-arg chat-template=FILE",
             wrong=True,
         )
-    if _render(tokenizer) is None:
+    rendering = _Rendering(tokenizer)
+    if rendering.of("Hello") is None:
         remedy = "give another: --engine-arg chat-template=FILE"
         return Diagnosis("template", "does not render a single message", remedy, wrong=True)
     knows = {
-        "system messages": WORD in (_render(tokenizer, system=True) or ""),
-        "tools": WORD in (_render(tokenizer, tools=[TOOL]) or ""),
-        "enable_thinking": _render(tokenizer, enable_thinking=True)
-        != _render(tokenizer, enable_thinking=False),
+        "system messages": WORD in (rendering.of("Hello", system=WORD) or ""),
+        "tools": WORD in (rendering.of("Hello", tools=[TOOL]) or ""),
+        "enable_thinking": rendering.of("Hello", enable_thinking=True)
+        != rendering.of("Hello", enable_thinking=False),
     }
     yes = [name for name, known in knows.items() if known]
     no = [name for name, known in knows.items() if not known]
@@ -77,16 +77,30 @@ def _template(tokenizer: Any) -> Diagnosis:
     return Diagnosis("template", "; ".join(parts))
 
 
-def _render(tokenizer: Any, system: bool = False, **options: Any) -> str | None:
-    """None where the template does not take it."""
-    messages = [{"role": "system", "content": WORD}, USER] if system else [USER]
-    try:
+class _Rendering:
+    """Small chats as a tokenizer's template renders them."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._in_parts = wants_parts(self._render)
+
+    def of(self, user: str, system: str = "", **options: Any) -> str | None:
+        """None where the template does not take it."""
+        words = [("system", system)] if system else []
+        messages = [
+            {"role": role, "content": in_parts(text) if self._in_parts else text}
+            for role, text in [*words, ("user", user)]
+        ]
+        try:
+            return self._render(messages, **options)
+        except Exception as error:  # any: a template is a program, and fails as its writer made it
+            if isinstance(error, MemoryError):  # the machine's failure, not the template's
+                raise
+            return None
+
+    def _render(self, messages: list[dict[str, Any]], **options: Any) -> str:
         return str(
-            tokenizer.apply_chat_template(
+            self._tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True, **options
             )
         )
-    except Exception as error:  # any: a template is a program, and fails as its writer made it
-        if isinstance(error, MemoryError):  # the machine's failure, not the template's
-            raise
-        return None

@@ -15,12 +15,13 @@ from redraft.server.engine.base import EngineError
 from redraft.server.engine.vllm_engine import VllmSettings, memory
 from redraft.server.engine.vllm_engine.arguments import chat_template
 from redraft.server.engine.vllm_engine.families import parsers
+from redraft.server.engine.vllm_engine.media import ALLOWING
+from redraft.server.engine.vllm_engine.model_classes import import_classes, unknown_architectures
 from redraft.server.engine.vllm_engine.settings import (
     check_model_directory,
     weight_bytes,
     what_is_missing,
 )
-from redraft.server.engine.vllm_engine.start import unknown_architectures
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest, ManifestError
 
@@ -83,6 +84,10 @@ def _architecture(architectures: list[str]) -> Diagnosis:
             "serve a model of another architecture, or install a newer vLLM",
             wrong=True,
         )
+    try:
+        import_classes(architectures)
+    except EngineError as error:
+        return Diagnosis.of_error("architecture", error)
     return Diagnosis("architecture", text)
 
 
@@ -172,5 +177,6 @@ def _constraint(recorded: Manifest | None) -> Diagnosis:
 def _media(described: dict[str, Any]) -> Diagnosis:
     kinds = [kind for kind in ("vision", "audio") if f"{kind}_config" in described]
     if kinds:
-        return Diagnosis("messages", f"text, {', '.join(kinds)}")
+        text = f"text, {', '.join(kinds)}; as data: URLs, or from a host allowed by {ALLOWING}"
+        return Diagnosis("messages", text)
     return Diagnosis("messages", "text; images and other parts are refused")

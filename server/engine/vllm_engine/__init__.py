@@ -9,12 +9,15 @@
     memory         what is free on a CPU, and the default size of the KV cache
     arguments      the operator's own arguments for vLLM
     families       the parsers of thoughts and tool calls, by the family of a model
+    model_classes  the classes by which vLLM runs models, and what they lack here
     forking        what the forked process must not inherit
+    templates      chat templates: where a model keeps its own, how it takes content
     prompts        text and chats to token ids, with no special token recognised in content
     token_text     token ids to text, each token with its own text
     sampling       Sampling to vLLM's parameters
     warm_up        first uses, in the background, before a request has to wait for them
     chats          chats that need vLLM's own chat completions: thoughts, tools, images
+    media          parts that are not text, as vLLM reads them
     progress       whether a running engine still gives output, and the end of one that does not
     errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core

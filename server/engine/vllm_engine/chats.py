@@ -36,6 +36,7 @@ from redraft.server.engine.base import (
 )
 from redraft.server.engine.chat_chunks import Piece, Trimmed, finish_reason, read_piece, read_usage
 from redraft.server.engine.overflow import in_openais_words
+from redraft.server.engine.vllm_engine import media
 from redraft.server.engine.vllm_engine.errors import NOTHING_FOLLOWS, vllm_errors
 from redraft.server.engine.vllm_engine.predictions import Predictions
 from redraft.server.engine.vllm_engine.prompts import Prompts
@@ -57,6 +58,7 @@ class Chats:
         thoughts of this model."""
         self._serving, self._prompts, self._has_budgets = serving, prompts, has_budgets
         self._predictions = predictions
+        self._hosts: Sequence[str] = args.allowed_media_domains or ()
         self.thinks = bool(args.reasoning_parser)
         self.calls_tools = bool(args.enable_auto_tool_choice and args.tool_call_parser)
 
@@ -72,7 +74,7 @@ class Chats:
         if chat.options.calls_tools and not self.calls_tools:
             raise EngineRefused("this engine was started without a tool parser; leave out tools")
         request = self._request(chat, sampling, call)
-        with vllm_errors():
+        with vllm_errors(), media.reading(chat, self._hosts):
             answer = await self._serving.create_chat_completion(
                 ChatCompletionRequest.model_validate(request),
                 SimpleNamespace(headers=headers, state=SimpleNamespace()),

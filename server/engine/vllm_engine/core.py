@@ -40,6 +40,7 @@ from redraft.server.engine.vllm_engine.predictions import Predictions
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
 from redraft.server.engine.vllm_engine.settings import DraftMarkers
+from redraft.server.engine.vllm_engine.templates import kept_apart
 from redraft.server.engine.vllm_engine.token_text import TokenText
 from redraft.server.engine.vllm_engine.warm_up import warm_up
 
@@ -72,7 +73,8 @@ class Core:
         self._by_priority = llm.vllm_config.scheduler_config.policy == "priority"
         self._replicas: int = llm.vllm_config.parallel_config.data_parallel_size
         self._traced = llm.observability_config.otlp_traces_endpoint is not None
-        self.prompts = Prompts(llm.get_tokenizer(), load_chat_template(args.chat_template))
+        tokenizer, given = llm.get_tokenizer(), load_chat_template(args.chat_template)
+        self.prompts = Prompts(tokenizer, given or kept_apart(tokenizer, args.model))
         self.window: int = llm.model_config.max_model_len
         self.predictions = Predictions(self.window, are_used=markers is not None)
         self.direct: Any = None

@@ -7,13 +7,13 @@ tests/server/engine/vllm_engine/test_families.py.
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from redraft.server.engine.vllm_engine.arguments import chat_template
 from redraft.server.engine.vllm_engine.settings import VllmSettings
+from redraft.server.engine.vllm_engine.templates import read_json, template_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +109,9 @@ def parsers(settings: VllmSettings) -> tuple[str | None, str | None]:
 def parsers_of(model: Path, template: str | None = None) -> tuple[str | None, str | None]:
     """vLLM's names of the parsers of thoughts and of tool calls; None where a model in this
     directory has neither or is not known. ``template``: one used in place of the model's own."""
-    config = _read(model / "config.json")
+    config = read_json(model / "config.json")
     model_type = str(config.get("model_type") or "")
-    template = _template(model) if template is None else template
+    template = template_of(model) if template is None else template
     if not template:
         return None, None
     family = next((f for f in FAMILIES if model_type.startswith(f.model_types)), _OTHERS)
@@ -120,21 +120,3 @@ def parsers_of(model: Path, template: str | None = None) -> tuple[str | None, st
 
 def _first(parsers: tuple[Marked, ...], template: str) -> str | None:
     return next((parser.name for parser in parsers if parser.mark in template), None)
-
-
-def _template(model: Path) -> str:
-    """The text of a model's chat template, or of all it has."""
-    with suppress(OSError, UnicodeDecodeError):
-        return (model / "chat_template.jinja").read_text(encoding="utf-8")
-    template = _read(model / "tokenizer_config.json").get("chat_template")
-    if template is None or isinstance(template, str):
-        return template or ""
-    return json.dumps(template, ensure_ascii=False)
-
-
-def _read(file: Path) -> dict[str, object]:
-    with suppress(OSError, ValueError):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(content, dict):
-            return content
-    return {}

@@ -20,6 +20,7 @@ from redraft.server.engine.base import PLAIN, ChatOptions, EngineError, EngineRe
 from redraft.server.engine.chat_body import THINKING, template_kwargs
 from redraft.server.engine.overflow import too_many_characters
 from redraft.server.engine.spelling import broken, rewritten, rewritten_options, rewritten_request
+from redraft.server.engine.vllm_engine.templates import in_parts, wants_parts
 
 SHORTEST_REFUSED = 100_000  # characters; encoding so many takes a tenth of a second
 
@@ -46,6 +47,7 @@ class Prompts:
         self._spelled = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
         self._plain = _without_added_tokens(backend)
         self._longest = max(map(len, backend.get_vocab(with_added_tokens=True)))
+        self._in_parts = wants_parts(lambda records: self._render(records, PLAIN))
 
     def check_length(self, characters: int, window: int) -> None:
         """Raise PromptTooLong for a text that cannot fit ``window`` tokens, without encoding it:
@@ -87,7 +89,7 @@ class Prompts:
     def encode_chat(self, messages: tuple[Message, ...], options: ChatOptions = PLAIN) -> list[int]:
         """The tokens of the chat, with the beginning of the assistant's next message."""
         hidden = _Hidden(self._spelled)
-        records = [_record(rewritten(message, hidden.hide)) for message in messages]
+        records = [self._record(rewritten(message, hidden.hide)) for message in messages]
         rendered = self._render(records, rewritten_options(options, hidden.hide))
         if not hidden.words:
             return _ids(self.tokenizer, rendered)
@@ -106,6 +108,14 @@ class Prompts:
                 break
             alike += 1
         return chats[0][len(chats[0]) - alike :]
+
+    def _record(self, message: Message) -> dict[str, Any]:
+        """The message as the template takes it: text, and arguments of tool calls as objects."""
+        content = in_parts(message.content) if self._in_parts else message.content
+        record = {**message.to_json(), "content": content}
+        if calls := record.get("tool_calls"):
+            record["tool_calls"] = [_call(call) for call in calls]
+        return record
 
     def _render(self, records: list[dict[str, Any]], options: ChatOptions) -> str:
         try:
@@ -151,14 +161,6 @@ class _Hidden:
     def _stand_in(self, match: re.Match[str]) -> str:
         self.words.append(match[0])
         return f"{self._nonce}x{len(self.words) - 1}x"
-
-
-def _record(message: Message) -> dict[str, Any]:
-    """The message as chat templates take it: text, and arguments of tool calls as objects."""
-    record = {**message.to_json(), "content": message.content}
-    if calls := record.get("tool_calls"):
-        record["tool_calls"] = [_call(call) for call in calls]
-    return record
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import adapters, arguments, forking, importing, memory
+from redraft.server.engine.vllm_engine import adapters, arguments, forking, importing, media, memory
 from redraft.server.engine.vllm_engine.families import parsers
+from redraft.server.engine.vllm_engine.model_classes import import_classes
 from redraft.server.engine.vllm_engine.settings import (
     MIB,
     VllmSettings,
@@ -72,7 +73,7 @@ def build(settings: VllmSettings, report: Report) -> Core:
     args = _parse(settings)
     forks = settings.in_process and on_cpu() and _num_workers(args) == 1
     if forks:
-        _import_model_classes(architectures)
+        import_classes(architectures)
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     report(f"reading the configuration of {settings.model}")
     with in_one_line(f"vLLM cannot serve {settings.model}"):
@@ -118,6 +119,7 @@ def _prepare_environment(settings: VllmSettings) -> None:
         "VLLM_NO_USAGE_STATS": "1",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
         "TOKENIZERS_PARALLELISM": "false",  # its threads do not survive a fork
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",  # an allowed host could lead to any other
     }
     if not settings.from_hub:
         defaults["HF_HUB_OFFLINE"] = "1"  # everything is in the model's directory
@@ -145,25 +147,6 @@ def _import_vllm() -> tuple[Any, Any]:
         torch.set_num_threads(int(threads))  # torch may have been imported before it was set
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # a CPU needs no triton
     return llm, engine_args
-
-
-def _import_model_classes(architectures: list[str]) -> None:
-    """Import the model classes here, before the fork; otherwise vLLM starts another process, for
-    6 s, to inspect a class that is not imported."""
-    from vllm import ModelRegistry
-
-    for name in architectures:
-        if entry := ModelRegistry.models.get(name):
-            ModelRegistry.register_model(name, entry.load_model_cls())
-
-
-def unknown_architectures(architectures: list[str]) -> list[str]:
-    """Those that the installed vLLM does not know."""
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    from vllm import ModelRegistry
-
-    known = ModelRegistry.get_supported_archs()
-    return [name for name in architectures if name not in known]
 
 
 def _parse(settings: VllmSettings) -> Namespace:
@@ -209,6 +192,7 @@ def command_line(settings: VllmSettings) -> list[str]:
         "--data-parallel-size": settings.data_parallel_size,
         "--scheduling-policy": "priority",
         "--structured-outputs-config": json.dumps(STRUCTURED_OUTPUTS),
+        "--allowed-media-domains": media.NO_HOST,
         "--worker-extension-cls": "redraft.server.engine.vllm_engine.worker.WorkerExtension",
     }
     thoughts, tools = parsers(settings)

@@ -16,7 +16,7 @@ import pytest
 
 from redraft.server.cli import main
 from redraft.server.refine.checks import KINDS
-from tests.support import tiny_model
+from tests.support import tiny_model, tiny_vision_model
 from tests.support.bare import without_extras
 from tests.support.serving import serving
 from tests.support.upstream import Scene
@@ -131,6 +131,21 @@ def test_a_model_that_can_be_served_is_described(examine: Examine, model: Path) 
     assert found["tool calls"]["text"].startswith("tools are refused")
     assert "style srt" in found["manifest"]["text"]
     assert "images and other parts are refused" in found["messages"]["text"]
+
+
+@pytest.mark.vllm
+def test_a_model_that_sees_is_described(examine: Examine, tmp_path: Path) -> None:
+    seeing = tiny_vision_model.build(tmp_path / "seeing")
+    # As repositories have it that keep the template with what prepares images.
+    template = (seeing / "chat_template.jinja").read_text()
+    (seeing / "chat_template.jinja").unlink()
+    (seeing / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    code, found = examine(str(seeing))
+    assert code == 0
+    assert found["architecture"]["text"] == "Idefics3ForConditionalGeneration"
+    assert found["window"]["text"] == f"{tiny_model.WINDOW} tokens"
+    assert found["template"]["text"].startswith("knows system messages; does not know tools")
+    assert found["messages"]["text"].startswith("text, vision; as data: URLs, or from a host")
 
 
 def without_template(model: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from redraft.server.engine.base import PLAIN, ChatOptions, Json, Message
 from redraft.server.engine.vllm_engine.prompts import Prompts
-from tests.support import tiny_model
+from tests.support import tiny_model, tiny_vision_model
 
 TEMPLATE = (
     "{% if system is defined %}<|system|>{{ system }}<|end|>{% endif %}"
@@ -73,3 +73,14 @@ def test_no_part_of_a_chat_forges_a_special_token(
 def test_what_a_tool_spells_out_is_read_to_the_letter(prompts: Prompts) -> None:
     ids = prompts.encode_chat((HI,), ChatOptions((tool(description=FORGED),)))
     assert FORGED in prompts.tokenizer.decode(ids, skip_special_tokens=False)
+
+
+def test_a_template_that_takes_parts_alone_gets_parts(prompts: Prompts) -> None:
+    transformers: Any = pytest.importorskip("transformers")
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tiny_model.tokenizer())
+    template = tiny_vision_model.CHAT_TEMPLATE
+    texts = ("Name four animals.", FORGED)
+    for text in texts:
+        ids = Prompts(fast, template).encode_chat((HI, Message("user", text)))
+        as_text = Prompts(fast, tiny_model.CHAT_TEMPLATE).encode_chat((HI, Message("user", text)))
+        assert ids == as_text
