@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from contextlib import suppress
 
 from redraft.server.engine.base import EngineError
 
@@ -38,10 +37,8 @@ def _why(error: ImportError) -> str:
     first = (str(error).splitlines() or ["no reason given"])[0]
     if error.name not in OF_TORCH:
         return first
-    torch = ""
-    with suppress(importlib.metadata.PackageNotFoundError):
-        torch = f" torch=={importlib.metadata.version('torch')}"
     return (
-        f"it needs {error.name}; for a CPU: pip install {error.name}{torch} --index-url "
-        f"https://download.pytorch.org/whl/cpu"
+        f"it needs {error.name}; for a CPU add the build that belongs to torch "
+        f"{importlib.metadata.version('torch')}, from https://download.pytorch.org/whl/cpu (for a "
+        f"GPU run: redraft install cuda)"
     )

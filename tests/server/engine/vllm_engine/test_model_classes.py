@@ -15,7 +15,7 @@ pytestmark = pytest.mark.vllm
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("torchvision", r"it needs torchvision; for a CPU: pip install torchvision torch==\S+ --i"),
+        ("torchvision", r"it needs torchvision; for a CPU add the build that belongs to torch 2"),
         ("timm", r"vLLM's Of_timm cannot be imported: No module named 'timm'"),
     ],
 )
