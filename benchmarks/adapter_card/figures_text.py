@@ -136,9 +136,9 @@ def _ways(ways: Json) -> Iterator[str]:
 def _unconstrained(figures: Json) -> str:
     left, length = figures["unconstrained"]["unchanged"], figures["loop"]["length_ratio"]
     return (
-        f"Of {left['n']} prompts of AlpacaEval, which ask for nothing that a program could check, "
-        f"{percent(left)} of\nthe answers are the draft; a changed one has "
-        f"{length['estimate'] / 100:.2f} times its length, by the median."
+        f"Of {left['n']} prompts of AlpacaEval, drawn by seed, few of which ask for anything "
+        f"that a program could\ncheck, {percent(left)} of the answers are the draft; a changed one "
+        f"has {length['estimate'] / 100:.2f}\ntimes its length, by the median."
     )
 
 

@@ -53,6 +53,20 @@ def test_the_readme_of_the_product_says_what_checks_came_to() -> None:
     assert f"{one}, {other}, and none is spoiled" in stated
 
 
+def test_the_readme_of_the_product_says_what_other_ways_came_to() -> None:
+    stated = " ".join((SHIPPED.parent.parent / "README.md").read_text(encoding="utf-8").split())
+    ways = json.loads(text_of("ways.json"))
+    left_alone = json.loads(text_of("unconstrained.json"))["unconstrained"]["unchanged"]
+    twice, off = (ways[way]["met"]["prompt strict"] for way in ("itself 2", "off"))
+    assert f"every constraint holds in {shown(twice)} of the answers" in stated
+    assert f"refined without feedback, in {shown(off)}" in stated
+    assert f"Of {left_alone['n']} prompts of AlpacaEval it leaves {shown(left_alone)}" in stated
+
+
+def shown(interval: Any) -> str:
+    return "{estimate:.1f}% ({low:.1f} to {high:.1f})".format(**interval)
+
+
 def test_the_manifest_says_what_was_measured() -> None:
     assert json.loads(text_of("redraft.json")) == card.with_evaluation(ADAPTER)
 
