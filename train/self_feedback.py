@@ -32,15 +32,14 @@ class LoopSettings:
     temperature: float  # of drafts; feedback and refinements are greedy (section 4.1)
     max_tokens: int  # of each phase
     seed: int
+    scored_last: bool = True  # the last refinement gets a score, too, from a fresh context
 
     def policy(self, name: str) -> Policy:
         digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
         greedy = Sampling(temperature=0.0, max_tokens=self.max_tokens)
         return Policy(
             max_iterations=self.iterations,
-            # "best" scores the last refinement too, in a fresh context: pairs are made by such
-            # independent scores.
-            keep="best",
+            keep="best" if self.scored_last else "last",
             seed=int.from_bytes(digest[:4], "big") >> 1,
             draft=Sampling(temperature=self.temperature, max_tokens=self.max_tokens),
             feedback=greedy,

@@ -128,7 +128,11 @@ async def _traces(
     folder = options.tokenizer or (model.model if is_local(model) else None)
     tokenizer = tokens.load(folder) if folder else None
     setting = LoopSettings(
-        options.iterations, options.temperature, options.max_tokens, options.seed
+        options.iterations,
+        options.temperature,
+        options.max_tokens,
+        options.seed,
+        scored_last=not options.critic,  # which scores for itself
     )
     async with opened(model, model.retries) as engine:
         run = SelfFeedback(

@@ -157,10 +157,9 @@ def test_checks_do_not_score_what_the_server_stored(tmp_path: Path) -> None:
         preferences.main(arguments)
 
 
-def loop(engine: ScriptedEngine, ledger: Ledger) -> SelfFeedback:
-    return SelfFeedback(
-        engine, "weights", FORMAT, LoopSettings(1, 0.7, 60, seed=0), ledger, concurrency=16
-    )
+def loop(engine: ScriptedEngine, ledger: Ledger, **settings: Any) -> SelfFeedback:
+    setting = LoopSettings(1, 0.7, 60, seed=0, **settings)
+    return SelfFeedback(engine, "weights", FORMAT, setting, ledger, concurrency=16)
 
 
 def test_the_model_works_on_itself_and_a_second_run_costs_nothing(tmp_path: Path) -> None:
@@ -179,6 +178,19 @@ def test_the_model_works_on_itself_and_a_second_run_costs_nothing(tmp_path: Path
 
     asyncio.run(run())
     assert len(engine.history) == 4
+
+
+def test_a_refinement_that_someone_else_scores_is_not_scored_by_the_model(tmp_path: Path) -> None:
+    engine = ScriptedEngine("Como.", feedback(3), "The Elbe.")
+
+    async def run() -> None:
+        ledger = Ledger(tmp_path / "ledger.jsonl")
+        (made,) = await loop(engine, ledger, scored_last=False).run([Example(ASKED)])
+        assert [r.text for r in made.responses] == ["Como.", "The Elbe."]
+        await ledger.close()
+
+    asyncio.run(run())
+    assert len(engine.history) == 3
 
 
 def test_an_engine_that_fails_leaves_no_trace_behind(tmp_path: Path) -> None:
