@@ -90,7 +90,7 @@ def is_idle(running: Running) -> bool:
 
 def test_only_the_last_chunk_says_how_it_ended_and_what_it_cost(running: Running) -> None:
     *chunks, last = running.run(chunks_of(running, prompt_for(running)))
-    assert len(chunks) > 5
+    assert len(chunks) > 1
     assert all(c.finish_reason is None and c.usage is None for c in chunks)
     assert last.finish_reason == "length"
     assert last.usage is not None

@@ -52,7 +52,7 @@ async def chunks_of(running: Running, sampling: Sampling) -> list[Chunk]:
 
 def test_a_completion_arrives_in_pieces_and_counts_its_tokens(running: Running) -> None:
     chunks = running.run(chunks_of(running, FREE))
-    assert len(chunks) > 3
+    assert len(chunks) > 1
     assert [chunk.finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert all(chunk.usage is None for chunk in chunks[:-1])
     last = chunks[-1]
