@@ -22,6 +22,7 @@
     errors         vLLM's errors, as ours
     direct         vLLM's own OpenAI application, over the same core
     form_trial     whether a required form can be used in time, tried in a process of its own
+    leftovers      what vLLM keeps of engines that have ended
     worker         our code in vLLM's worker processes
     speculation    guesses what comes next from drafts and predictions, in the worker
     predictions    predictions on their way to the worker

@@ -161,11 +161,14 @@ class VllmEngine:
         await asyncio.sleep(wait_s)
 
     async def _restart(self) -> None:
+        from redraft.server.engine.vllm_engine import leftovers
+
         try:
             self._core = await _build(self._settings, self._report)
         except EngineError as error:
             self._report(f"engine {self.name!r} did not restart: {error}")
         else:
+            leftovers.forget()
             # The engine before, its memory and sockets: its objects refer to each other.
             garbage.collect_what_was_left_out()
             self.gave_up.clear()

@@ -4,6 +4,8 @@ Spans: server/engine/vllm_engine"""
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import os
 import signal
 import sys
@@ -125,6 +127,29 @@ def test_an_engine_whose_process_is_killed_comes_back(running: Running) -> None:
     running.run(running.engine.check())
     assert asked_twice(running) == before
     assert direct(running, "/v1/chat/completions", chat_body())[0] == 200
+
+
+def test_an_engine_that_was_replaced_leaves_no_tokenizer_behind(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import PreTrainedTokenizerBase
+
+    # pytest keeps the errors that are logged, and with their frames the engine.
+    monkeypatch.setattr(logging.getLogger("vllm.v1.engine.async_llm"), "disabled", True)
+
+    def replaced(running: Running) -> int:
+        """The tokenizers in memory when another engine runs."""
+        for process in engine_processes() - already:
+            process.kill()
+        assert running.heard("is back")
+        direct(running, "/v1/chat/completions", chat_body())
+        gc.collect()
+        return sum(issubclass(type(each), PreTrainedTokenizerBase) for each in gc.get_objects())
+
+    already = engine_processes()
+    with running_engine(model) as running:
+        at_first = replaced(running)
+        assert replaced(running) == at_first
 
 
 def test_an_engine_that_keeps_dying_is_said_to_be_down_and_tried_again(model: Path) -> None:
