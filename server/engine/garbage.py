@@ -1,5 +1,7 @@
-"""Which objects Python's garbage collector looks at: none that were there before the first request,
-because a full collection of all that vLLM imports would stall all streams for half a second.
+"""What is freed, and when.
+
+Python's garbage collector looks at no objects that were there before the first request, because a
+full collection of all that vLLM imports would stall all streams for half a second.
 
 A full collection is due when what is new has grown to a quarter of what the last one looked at. The
 one before the freeze looks at everything, so that a second one has to say that next to nothing is
@@ -8,6 +10,7 @@ left; otherwise the requests of hours, as far as their objects refer to each oth
 
 from __future__ import annotations
 
+import ctypes
 import gc
 
 
@@ -25,3 +28,9 @@ def collect_what_was_left_out() -> None:
         leave_out_what_is_there()
     else:
         gc.collect()
+
+
+def give_back() -> None:
+    """Return to the system what was freed; the C library keeps it, and glibc's can be told to."""
+    if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)

@@ -171,6 +171,7 @@ class VllmEngine:
             leftovers.forget()
             # The engine before, its memory and sockets: its objects refer to each other.
             garbage.collect_what_was_left_out()
+            garbage.give_back()
             self.gave_up.clear()
             self._report(f"engine {self.name!r} is back")
 

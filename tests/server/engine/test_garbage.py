@@ -3,8 +3,11 @@ as the collector is one for the whole process."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+
+import pytest
 
 LEFT_OUT = """
 import gc
@@ -44,6 +47,17 @@ serve(50)
 print(at_first, after_that, Request.there)
 """
 
+FREED = """
+import psutil
+from redraft.server.engine import garbage
+pieces = [bytes(1000) for _ in range(200_000)]
+kept = pieces[::20]  # so that what is freed lies between what is not
+del pieces
+before = psutil.Process().memory_info().rss
+garbage.give_back()
+print(before, psutil.Process().memory_info().rss)
+"""
+
 
 def numbers(program: str) -> list[int]:
     said = subprocess.run(
@@ -63,3 +77,9 @@ def test_finished_requests_are_collected_however_much_is_left_out() -> None:
     assert at_first < 25_000  # of 50,000
     assert after_that == 0
     assert at_last < 25_000  # as before: the same is left out again
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_memory_that_was_freed_goes_back_to_the_system() -> None:
+    before, after = numbers(FREED)
+    assert before - after > 100_000_000
