@@ -62,7 +62,7 @@ class Soaked:
     lost: Counter[str] = field(default_factory=Counter)
     again: Counter[str] = field(default_factory=Counter)
     compared: int = 0  # answers, after the calm
-    cut_short: int = 0  # of them, by an engine's death: they may be the draft
+    cut_short: int = 0  # of them, by an engine's death: the draft, or as much as was streamed
     differed: int = 0  # answers in the calm that differ from the one at rest
     wrong: list[dict[str, str]] = field(default_factory=list)
     killed_at: list[float] = field(default_factory=list)
@@ -140,22 +140,28 @@ class _Soaking:
         }
         if not body.get("stream"):
             reply = await self._session.post("chat/completions", body)
-            return _Answer(reply["choices"][0]["message"]["content"] or "", _ended(reply))
-        text, stop_reason = "", None
+            (choice,) = reply["choices"]
+            text = choice["message"]["content"] or ""
+            return _Answer(text, _ended(reply), choice.get("finish_reason"))
+        text, stop_reason, finish_reason = "", None, None
         events = 0
         async with aclosing(self._session.stream("chat/completions", body)) as stream:
             async for _, event in stream:
-                text += "".join(c["delta"].get("content") or "" for c in event["choices"])
+                for choice in event["choices"]:
+                    text += choice["delta"].get("content") or ""
+                    finish_reason = choice.get("finish_reason") or finish_reason
                 stop_reason = _ended(event) or stop_reason
                 events += 1
                 if leaves and events == 3:
                     break
-        return _Answer(text, stop_reason)
+        return _Answer(text, stop_reason, finish_reason)
 
     def _compare(self, kind: str, question: str, model: str, answer: _Answer) -> None:
         right = self._right[question, model]
         if answer.stop_reason == "engine_failure":
             self.soaked.cut_short += 1
+            if answer.finish_reason == "length":  # as told: what had been streamed cannot be undone
+                right = right | {answer.text for whole in right if whole.startswith(answer.text)}
             right = right | self._right[question, ":direct"]
         if self._now <= self._load.calm_s:
             self.soaked.differed += answer.text not in right
@@ -201,6 +207,7 @@ class _Soaking:
 class _Answer:
     text: str
     stop_reason: str | None
+    finish_reason: str | None
 
 
 def _ended(reply: dict[str, Any]) -> str | None:

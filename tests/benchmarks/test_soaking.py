@@ -35,7 +35,8 @@ LOAD = SoakLoad(
     max_tokens=8,
     every_s=0.1,
 )
-Answer = Callable[[int], tuple[int, str]]  # number of the request -> status and text
+# Number of the request -> status and text; and how one ends that an engine's death cut short.
+Answer = Callable[[int], tuple[int, str] | tuple[int, str, str]]
 
 
 def soaked(answer: Answer, load: SoakLoad = LOAD) -> Soaked:
@@ -51,14 +52,18 @@ def soaked(answer: Answer, load: SoakLoad = LOAD) -> Soaked:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, text = answer(number)
+        status, text, *cut = answer(number)
         number += 1
+        refine = {"refine": {"stop_reason": "engine_failure"}} if cut else {}
+        ended: dict[str, str | None] = {"finish_reason": cut[0] if cut else None}
         if json.loads(body).get("stream") and status == 200:
-            events = [{"choices": [{"delta": {"content": text}}]}] * (text != "")
+            choice = {"delta": {"content": text}, **ended}
+            events = [{"choices": [choice], **refine}] * (text != "")
             content = b"".join(b"data: %s\n\n" % json.dumps(e).encode() for e in events)
             content += b"data: [DONE]\n\n"
         else:
-            content = json.dumps({"choices": [{"message": {"content": text}}]}).encode()
+            choice = {"message": {"content": text}, **ended}
+            content = json.dumps({"choices": [choice], **refine}).encode()
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": content})
 
@@ -78,6 +83,17 @@ def test_an_answer_that_was_never_given_at_rest_is_wrong() -> None:
     result = soaked(lambda number: (200, "same" if number < AT_REST else "other"))
     assert len(result.wrong) == result.compared > 0
     assert result.wrong[0]["answer"] == "other"
+
+
+def test_the_beginning_of_an_answer_is_not_wrong_where_its_end_says_that_it_was_cut() -> None:
+    def ending(reason: str) -> Soaked:
+        return soaked(lambda n: (200, "same") if n < AT_REST else (200, "sa", reason))
+
+    told = ending("length")
+    assert told.cut_short == told.compared > 0
+    assert told.wrong == []
+    untold = ending("stop")
+    assert len(untold.wrong) == untold.cut_short == untold.compared > 0
 
 
 def test_what_differs_undisturbed_is_the_models_own_and_told_apart() -> None:
