@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, build, option
+from redraft.train.checkpoints import adapter_base
 from redraft.train.data.tokens import weights_fingerprint
+from redraft.train.writers import Writers
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +109,18 @@ async def _in_process(source: EngineSpec) -> Engine:
 
         return TransformersEngine.load(Path(source.model), source.window, source.batch)
     from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings
+    from redraft.server.engine.vllm_engine.adapters import Adapter
 
+    folder = Path(source.model)
+    base = adapter_base(folder)
     settings = VllmSettings(
-        Path(source.model),
+        Path(base or folder),
         max_model_len=source.window,
         max_num_seqs=source.batch,
         tensor_parallel_size=source.gpus,
     )
-    return await VllmEngine.start(settings)
+    if base is None:
+        return await VllmEngine.start(settings)
+    tuned = Adapter("tuned", folder)
+    engine = await VllmEngine.start(replace(settings, adapters=(tuned,)))
+    return Writers(engine, engine, tuned.name)

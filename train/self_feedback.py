@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from redraft.server.engine.base import Engine, EngineError, Sampling
+from redraft.server.refine.adapters import NO_ADAPTERS, AdaptedAsker, PhaseAdapters
 from redraft.server.refine.asking import Asker, PromptedAsker, SrtAsker
 from redraft.server.refine.events import Finished
 from redraft.server.refine.loop import Brief, NoDraft, refine
@@ -57,6 +58,7 @@ class SelfFeedback:
     setting: LoopSettings
     ledger: Ledger
     concurrency: int
+    adapters: PhaseAdapters = NO_ADAPTERS  # of the engine, by phase
     reused: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
     traces: dict[int, Trace] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class SelfFeedback:
         asker: Asker = PromptedAsker(self.engine, instruction)
         if self.srt_format is not None:
             asker = SrtAsker(self.engine, self.srt_format, instruction)
+        asker = AdaptedAsker(asker, self.adapters)
         policy = self.setting.policy(example.id)
         async for event in refine(asker, Brief(instruction), policy, request_id=example.id):
             if isinstance(event, Finished):

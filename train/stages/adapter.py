@@ -3,7 +3,8 @@
     redraft train adapter --model DIR/stage1 --base smollm2 --output models/redraft-smollm2
     redraft serve models/redraft-smollm2
 
-The base drafts and the adapter gives feedback and refines, unless ``--drafts``.
+The base drafts and the adapter gives feedback and refines, unless ``--drafts``; with ``--drafter``
+another adapter drafts, which goes with it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from redraft.train.program import read
 from redraft.train.stages.merge import evaluation
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_DRAFTER = "draft"  # its folder, beside the adapter's own files
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class AdapterOptions:
     )
     base_folder: str | None = option("the base's tokenizer; none: what the adapter names", None)
     drafts: bool = option("the adapter drafts, too", False)
+    drafter: str | None = option("folder of another adapter, which drafts", None)
     max_iterations: int = option("default policy of the server", 1)
     good_enough: int | None = option("score that is not refined any further", HIGHEST_SCORE)
     evaluation: str | None = option("JSON of figures for the manifest", None)
@@ -44,36 +47,48 @@ class AdapterOptions:
 
 def ship(options: AdapterOptions) -> Path:
     source, output = Path(options.model), Path(options.output)
-    named = adapter_base(source)
-    if named is None:
-        raise ConfigError(f"{source} has no {_CONFIG}: it holds no adapter; see merge")
+    if options.drafts and options.drafter:
+        raise ConfigError("drafts and drafter name two that draft; leave out one")
+    named = _trained_on(source)
+    drafter = Path(options.drafter) if options.drafter else None
+    if drafter:
+        _trained_on(drafter)
     figures = evaluation(options.evaluation)
     base = Path(options.base_folder or named)
-    output.mkdir(parents=True, exist_ok=True)
-    _write_weights(source, output)
-    config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
-    jsonl.write_json(output / _CONFIG, config | {"base_model_name_or_path": options.base})
-    phases = PhaseAdapters("." if options.drafts else None, ".", ".")
+    _write(source, output, options.base)
+    if drafter:
+        _write(drafter, output / _DRAFTER, options.base)
+    drafts = "." if options.drafts else _DRAFTER if drafter else None
     manifest.write(
         output,
         tokens.load(base).srt_format(),
         manifest.DefaultPolicy(options.max_iterations, options.good_enough, "last"),
         evaluation=figures,
-        adapters=manifest.AdapterSection(options.base, phases),
+        adapters=manifest.AdapterSection(options.base, PhaseAdapters(drafts, ".", ".")),
         base=base,
     )
     return output
 
 
-def _write_weights(source: Path, output: Path) -> None:
+def _trained_on(adapter: Path) -> str:
+    if (named := adapter_base(adapter)) is None:
+        raise ConfigError(f"{adapter} has no {_CONFIG}: it holds no adapter; see merge")
+    return named
+
+
+def _write(source: Path, output: Path, base: str) -> None:
+    """The weights in 16 bits, and their configuration with the name of the base."""
     import torch
     from safetensors.torch import load_file, save_file
 
+    output.mkdir(parents=True, exist_ok=True)
     weights = load_file(source / _WEIGHTS)
     halved = {name: value.to(torch.bfloat16).contiguous() for name, value in weights.items()}
     save_file(halved, output / _WEIGHTS, metadata={"format": "pt"})
     # save_file lets its user alone read them.
     (output / _WEIGHTS).chmod((source / _CONFIG).stat().st_mode)
+    config = json.loads((source / _CONFIG).read_text(encoding="utf-8"))
+    jsonl.write_json(output / _CONFIG, config | {"base_model_name_or_path": base})
 
 
 def main(argv: Sequence[str]) -> int:

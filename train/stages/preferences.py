@@ -4,8 +4,9 @@
     redraft train preferences --traces TRACES --critic exact --output DIR/pairs
 
 The first runs the loop; the second reads what the server stored (``redraft serve --traces``), or
-responses of /v1/refine. A pair is kept when the refinement's independent score is strictly higher
-(paper section 3.2). Writes DIR/pairs.jsonl and the audit DIR/preferences.json.
+responses of /v1/refine. With --drafter the drafts are another model's: the base's, where the tuned
+adapter never learnt to draft. A pair is kept when the refinement's independent score is strictly
+higher (paper section 3.2). Writes DIR/pairs.jsonl and the audit DIR/preferences.json.
 """
 
 from __future__ import annotations
@@ -13,24 +14,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
+from redraft.server.engine.base import Engine
 from redraft.server.options import ConfigError, option
+from redraft.server.refine.adapters import NO_ADAPTERS, PhaseAdapters
 from redraft.server.refine.trace import Trace
+from redraft.train.checkpoints import adapter_base
 from redraft.train.checks_critic import ChecksScorer
 from redraft.train.critics import Scorer, critic_of, independent
 from redraft.train.data import instructions, tokens
 from redraft.train.data.audit import audit, report
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example, Lesson, PreferencePair, read_lessons, read_traces
-from redraft.train.engines import identity, is_local, opened, spec
+from redraft.train.engines import EngineSpec, identity, is_local, opened, spec
 from redraft.train.paid_engine import Budget, CostReached, PaidCallFailed, PaidEngines
 from redraft.train.program import read
 from redraft.train.self_feedback import LoopSettings, SelfFeedback
+from redraft.train.writers import DRAFTS_ELSEWHERE, Writers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,9 @@ class PreferencesOptions:
     output: str = option("folder for pairs.jsonl and the audit")
     data: tuple[str, ...] = option("instructions, as collect takes them", ())
     model: Mapping[str, Any] = option("the tuned model, as collect takes it", {}, shorthand="model")
+    drafter: Mapping[str, Any] = option(
+        "who drafts, with the same tokens; none: the model", {}, shorthand="model"
+    )
     tokenizer: str | None = option("folder of its tokenizer, when the model is behind a url", None)
     traces: tuple[str, ...] = option("files or folders of the server's traces, instead", ())
     lessons: tuple[str, ...] = option("kept.jsonl: the critic's refinements as well", ())
@@ -134,20 +143,39 @@ async def _traces(
         options.seed,
         scored_last=not options.critic,  # which scores for itself
     )
-    async with opened(model, model.retries) as engine:
+    async with _writers(options, model) as (engine, adapters, name):
         run = SelfFeedback(
             engine,
-            identity(model),
+            name,
             tokenizer.srt_format() if tokenizer and engine.has_tokens else None,
             setting,
             ledger,
             model.max_concurrency,
+            adapters,
         )
         done = await run.run(examples)
     print(f"preferences: {len(done)} traces, {run.reused} from the ledger")
     for failure in run.failures[:5]:
         print(f"  failed: {failure['reason']}")
     return done, tokenizer.fingerprint if tokenizer else "", len(run.failures)
+
+
+@asynccontextmanager
+async def _writers(
+    options: PreferencesOptions, model: EngineSpec
+) -> AsyncIterator[tuple[Engine, PhaseAdapters, str]]:
+    """The engine, who writes which phase, and the identity of the weights."""
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(opened(model, model.retries))
+        if not options.drafter:
+            yield engine, NO_ADAPTERS, identity(model)
+            return
+        source = spec(options.drafter, "drafter")
+        name = f"{identity(model)}, drafts of {identity(source)}"
+        if not (isinstance(engine, Writers) and adapter_base(model.model) == source.model):
+            drafter = await stack.enter_async_context(opened(source, source.retries))
+            engine = Writers(engine, drafter)
+        yield engine, DRAFTS_ELSEWHERE, name
 
 
 def _examples(options: PreferencesOptions) -> Sequence[Example]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_the_base_drafts_unless_the_adapter_does_too(folder: Path) -> None:
     phases = shipped(folder)["adapters"]
     assert phases == {"draft": None, "feedback": ".", "refinement": "."}
     assert shipped(folder, "--drafts")["adapters"]["draft"] == "."
+
+
+def test_another_adapter_can_draft_and_goes_with_it(folder: Path) -> None:
+    shutil.copytree(folder / "tuned", folder / "stage2")
+    phases = shipped(folder, "--drafter", str(folder / "stage2"))["adapters"]
+    assert phases == {"draft": "draft", "feedback": ".", "refinement": "."}
+    config = json.loads((folder / "out" / "draft" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "smollm2"
+    assert (folder / "out" / "draft" / "adapter_model.safetensors").is_file()
+    with pytest.raises(ConfigError, match="leave out one"):
+        shipped(folder, "--drafter", str(folder / "stage2"), "--drafts")
+    with pytest.raises(ConfigError, match="holds no adapter"):
+        shipped(folder, "--drafter", str(folder / "base"))
 
 
 def test_the_manifest_is_that_of_the_bases_tokenizer(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from redraft.server import jsonl
-from redraft.server.engine.base import EngineUnavailable, Message
+from redraft.server.engine.base import Engine, EngineUnavailable, Message
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine
 from redraft.server.options import ConfigError
 from redraft.server.refine.trace import (
@@ -31,6 +31,7 @@ from redraft.train.self_feedback import LoopSettings, SelfFeedback
 from redraft.train.stages import preferences
 from redraft.train.stages.preferences import PreferencesOptions, pair_of, pair_of_lesson
 from redraft.train.workbench.tasks import answer, sample
+from redraft.train.writers import DRAFTS_ELSEWHERE, Writers
 from tests.support.loops import FORMAT, feedback
 
 ASKED = (Message("user", "Name a river."),)
@@ -157,7 +158,7 @@ def test_checks_do_not_score_what_the_server_stored(tmp_path: Path) -> None:
         preferences.main(arguments)
 
 
-def loop(engine: ScriptedEngine, ledger: Ledger, **settings: Any) -> SelfFeedback:
+def loop(engine: Engine, ledger: Ledger, **settings: Any) -> SelfFeedback:
     setting = LoopSettings(1, 0.7, 60, seed=0, **settings)
     return SelfFeedback(engine, "weights", FORMAT, setting, ledger, concurrency=16)
 
@@ -191,6 +192,21 @@ def test_a_refinement_that_someone_else_scores_is_not_scored_by_the_model(tmp_pa
 
     asyncio.run(run())
     assert len(engine.history) == 3
+
+
+def test_another_model_can_draft(tmp_path: Path) -> None:
+    tuned, base = ScriptedEngine(feedback(3), "The Elbe."), ScriptedEngine("Como.")
+
+    async def run() -> None:
+        ledger = Ledger(tmp_path / "ledger.jsonl")
+        both = loop(Writers(tuned, base), ledger, scored_last=False)
+        both.adapters = DRAFTS_ELSEWHERE
+        (made,) = await both.run([Example(ASKED)])
+        assert [r.text for r in made.responses] == ["Como.", "The Elbe."]
+        await ledger.close()
+
+    asyncio.run(run())
+    assert (len(base.history), len(tuned.history)) == (1, 2)
 
 
 def test_an_engine_that_fails_leaves_no_trace_behind(tmp_path: Path) -> None:
