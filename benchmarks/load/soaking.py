@@ -140,9 +140,7 @@ class _Soaking:
         }
         if not body.get("stream"):
             reply = await self._session.post("chat/completions", body)
-            (choice,) = reply["choices"]
-            text = choice["message"]["content"] or ""
-            return _Answer(text, _ended(reply), choice.get("finish_reason"))
+            return _Answer(reply["choices"][0]["message"]["content"] or "", _ended(reply))
         text, stop_reason, finish_reason = "", None, None
         events = 0
         async with aclosing(self._session.stream("chat/completions", body)) as stream:
@@ -154,13 +152,13 @@ class _Soaking:
                 events += 1
                 if leaves and events == 3:
                     break
-        return _Answer(text, stop_reason, finish_reason)
+        return _Answer(text, stop_reason, said_cut=text != "" and finish_reason == "length")
 
     def _compare(self, kind: str, question: str, model: str, answer: _Answer) -> None:
         right = self._right[question, model]
         if answer.stop_reason == "engine_failure":
             self.soaked.cut_short += 1
-            if answer.finish_reason == "length":  # as told: what had been streamed cannot be undone
+            if answer.said_cut:  # what has been streamed cannot be undone
                 right = right | {answer.text for whole in right if whole.startswith(answer.text)}
             right = right | self._right[question, ":direct"]
         if self._now <= self._load.calm_s:
@@ -207,7 +205,7 @@ class _Soaking:
 class _Answer:
     text: str
     stop_reason: str | None
-    finish_reason: str | None
+    said_cut: bool = False  # its stream ended early, and said so
 
 
 def _ended(reply: dict[str, Any]) -> str | None:

@@ -85,15 +85,17 @@ def test_an_answer_that_was_never_given_at_rest_is_wrong() -> None:
     assert result.wrong[0]["answer"] == "other"
 
 
-def test_the_beginning_of_an_answer_is_not_wrong_where_its_end_says_that_it_was_cut() -> None:
-    def ending(reason: str) -> Soaked:
-        return soaked(lambda n: (200, "same") if n < AT_REST else (200, "sa", reason))
+def test_the_beginning_of_an_answer_is_right_only_in_a_stream_that_says_it_was_cut() -> None:
+    def wrong_ones(text: str, reason: str) -> set[str]:
+        result = soaked(lambda n: (200, "same") if n < AT_REST else (200, text, reason))
+        assert result.cut_short > 0
+        return {answer["kind"] for answer in result.wrong}
 
-    told = ending("length")
-    assert told.cut_short == told.compared > 0
-    assert told.wrong == []
-    untold = ending("stop")
-    assert len(untold.wrong) == untold.cut_short == untold.compared > 0
+    kinds = {kind for kind, _ in soaking.KINDS} - {soaking.LEAVES}
+    assert wrong_ones("sa", "length") == {"direct", "refined"}  # an answer in one piece is whole
+    assert wrong_ones("sa", "stop") == kinds
+    assert wrong_ones("other", "length") == kinds
+    assert wrong_ones("", "length") == kinds
 
 
 def test_what_differs_undisturbed_is_the_models_own_and_told_apart() -> None:
