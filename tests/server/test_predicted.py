@@ -14,20 +14,20 @@ import httpx
 import openai
 import pytest
 
-from redraft.benchmarks import phased_model
 from redraft.server.api.app import build_app
 from redraft.server.config import ServerConfig
 from redraft.server.model import ServedModel
 from redraft.server.refine import manifest
 from redraft.server.service import Service
 from redraft.train.workbench.tasks import sample
+from tests.support import speculating
 from tests.support.speculating import Pair, counted, pair_of
 from tests.support.tiny_engine import Running
 
 pytestmark = pytest.mark.vllm
 T = TypeVar("T")
 
-PHASE_TOKENS = 60
+PHASE_TOKENS = speculating.PHASE_TOKENS
 MESSAGES: Any = [{"role": "user", "content": "water word the time"}]
 GREEDY: dict[str, Any] = {"temperature": 0}
 SEEDED: dict[str, Any] = {"temperature": 1, "seed": 3}
@@ -100,10 +100,7 @@ def client_of(running: Running, model: Path) -> Client:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    size = phased_model.PhasedShape(
-        hidden=128, layers=2, heads=2, phase_tokens=PHASE_TOKENS, kept=0.8
-    )
-    return phased_model.build(tmp_path_factory.mktemp("phased"), size)
+    return speculating.phased(tmp_path_factory.mktemp("phased"))
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
+from redraft.benchmarks import phased_model
 from redraft.server.engine.base import Call, Completion, Prompt, Sampling, Tokens, complete
 from redraft.server.engine.vllm_engine import DraftMarkers
 from redraft.server.refine import manifest
@@ -25,6 +26,15 @@ from tests.support.tiny_engine import Running, running_engine
 
 NAME = "speculating"
 GREEDY = Sampling(temperature=0.0)
+PHASE_TOKENS = 60  # of a model that ``phased`` makes
+
+
+def phased(directory: Path) -> Path:
+    """A model whose refinements keep four fifths of their drafts."""
+    size = phased_model.PhasedShape(
+        hidden=128, layers=2, heads=2, phase_tokens=PHASE_TOKENS, kept=0.8
+    )
+    return phased_model.build(directory, size)
 
 
 @dataclass(frozen=True)

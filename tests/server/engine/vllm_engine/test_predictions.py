@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from redraft.benchmarks import phased_model
 from redraft.server.engine.base import Chat, Completion, Constraint, Message, Sampling, Tokens
 from tests.support import speculating
 from tests.support.speculating import Pair, answers, counted, format_of, pair_of
 
 pytestmark = pytest.mark.vllm
 
-PHASE_TOKENS = 60
+PHASE_TOKENS = speculating.PHASE_TOKENS
 MANY = 6
 GREEDY = replace(speculating.GREEDY, max_tokens=PHASE_TOKENS + 1)
 SEEDED = replace(GREEDY, temperature=1.0, seed=5)
@@ -26,10 +25,7 @@ SEEDED = replace(GREEDY, temperature=1.0, seed=5)
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its texts choose one word in five among eight, nearly evenly: nothing but the last word and
     the draw matter, on any processor."""
-    size = phased_model.PhasedShape(
-        hidden=128, layers=2, heads=2, phase_tokens=PHASE_TOKENS, kept=0.8
-    )
-    return phased_model.build(tmp_path_factory.mktemp("phased"), size)
+    return speculating.phased(tmp_path_factory.mktemp("phased"))
 
 
 @pytest.fixture(scope="module")

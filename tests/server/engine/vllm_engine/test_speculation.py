@@ -25,7 +25,7 @@ from tests.support.speculating import Pair, answers, counted, format_of, most_ch
 
 pytestmark = pytest.mark.vllm
 
-PHASE_TOKENS = 60
+PHASE_TOKENS = speculating.PHASE_TOKENS
 WINDOW = 192
 GREEDY = replace(speculating.GREEDY, max_tokens=PHASE_TOKENS + 1)
 
@@ -34,10 +34,7 @@ GREEDY = replace(speculating.GREEDY, max_tokens=PHASE_TOKENS + 1)
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its refinements keep four words in five of the draft, at which nothing but the last word
     matters: on any processor the right words are beyond doubt."""
-    size = phased_model.PhasedShape(
-        hidden=128, layers=2, heads=2, phase_tokens=PHASE_TOKENS, kept=0.8
-    )
-    return phased_model.build(tmp_path_factory.mktemp("phased"), size)
+    return speculating.phased(tmp_path_factory.mktemp("phased"))
 
 
 @pytest.fixture(scope="module")

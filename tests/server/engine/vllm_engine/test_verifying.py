@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from redraft.benchmarks import phased_model
 from redraft.server.engine.base import Completion, Message, Sampling, Tokens
+from tests.support import speculating
 from tests.support.speculating import (
     GREEDY,
     NAME,
@@ -30,8 +30,7 @@ pytestmark = pytest.mark.vllm
 
 
 def test_an_engine_that_is_back_speculates_again(tmp_path: Path) -> None:
-    size = phased_model.PhasedShape(hidden=128, layers=2, heads=2, phase_tokens=60, kept=0.8)
-    model = phased_model.build(tmp_path, size)
+    model = speculating.phased(tmp_path)
     known = format_of(model)
     already = engine_processes()
     markers = markers_of(model)
