@@ -215,7 +215,7 @@ def test_a_reserved_library_is_imported_only_where_it_belongs(path: Path) -> Non
 # What refine takes from engine: its records, nothing that generates.
 ENGINE_RECORDS = tuple(
     f"redraft.server.engine.{name}"
-    for name in ("aligned_draft", "base", "overflow", "strict_json", "tool_calls")
+    for name in ("aligned_draft", "base", "overflow", "stop_strings", "strict_json", "tool_calls")
 )
 
 

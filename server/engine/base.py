@@ -115,6 +115,9 @@ class Constraint:
 Constrains = Literal["grammar", "json_schema"]  # the strictest kind that an engine takes
 
 
+Mark = tuple[int, ...]  # the tokens of a marker, in their order
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How to sample one completion. None means the default of the engine or the model."""
@@ -136,7 +139,7 @@ class Sampling:
     constraint: Constraint | None = None
     forms: tuple[Constraint, ...] = ()  # wanted, not required: the first that the engine takes
     logprobs: int | None = None  # so many alternatives for each token; None: no log probabilities
-    marks: tuple[int, ...] = ()  # tokens that end a part of the completion, which goes on after it
+    marks: tuple[Mark, ...] = ()  # each ends a part of the completion, which goes on after it
 
     def numbers(self) -> dict[str, float | int]:
         """The options that are one number, where they are set."""
@@ -194,8 +197,9 @@ class Chunk:
     ``usage.completion_tokens`` counts every token the engine generated, stop tokens and thoughts
     included.
 
-    With ``Sampling.marks`` each chunk is one token's text and has the usage so far, and one with
-    ``mark`` ends each part; the text after it begins anew, as if that part were the prompt's.
+    With ``Sampling.marks`` each chunk is one token's text and has the usage so far, and the one of
+    a mark's last token has ``mark``; the text after it begins anew, as if all before it were the
+    prompt's. A mark that is text is in the text, and so are stop strings.
     """
 
     text: str
@@ -205,7 +209,7 @@ class Chunk:
     thought: str = ""  # what a reasoning model thinks before its text; never part of it
     tool_calls: tuple[ToolCall, ...] = ()  # deltas, in OpenAI's shape
     logprobs: tuple[Json, ...] = ()  # an entry for each token, in OpenAI's shape
-    mark: int | None = None  # the token that ended a part; no text has it
+    mark: Mark | None = None  # what ended a part
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.server.engine.base import Json, Sampling
+from redraft.server.engine.base import Json, Mark, Sampling
 from redraft.server.engine.tool_calls import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
     """A reply that is more than text. There is no thought where a chat forbids it, and no more of
-    it than the chat allows. ``more``: what follows the text, each after a special token, unless
-    that ends it."""
+    it than the chat allows. ``more``: what follows the text, each after a marker, unless that
+    ends it."""
 
     text: str = ""
     thought: str = ""
     tool_calls: tuple[ToolCall, ...] = ()  # whole; see ``call``
-    more: tuple[tuple[int, str], ...] = ()
+    more: tuple[tuple[Mark, str], ...] = ()
 
 
 def call(name: str, **arguments: Any) -> ToolCall:

@@ -9,7 +9,7 @@ that ends by itself has one token more, its end-of-text token, as on any engine.
     ScriptedEngine(Fail(EngineUnavailable("gone"), "Half a"))       two tokens, then an error
     ScriptedEngine(Say("Paris", thought="France."))                 a thought before the text
     ScriptedEngine(Say(tool_calls=(call("weather", city="Oslo"),))) a call of a tool
-    ScriptedEngine(Say("Paris", more=((900, "Good."),)))            goes on after a special token
+    ScriptedEngine(Say("Paris", more=(((900,), "Good."),)))         goes on after a marker
     ScriptedEngine(reply=demo_reply)                                a fixed text for each phase
 """
 
@@ -38,6 +38,7 @@ from redraft.server.engine.base import (
     Tokens,
     Usage,
 )
+from redraft.server.engine.marks import mark_of
 from redraft.server.engine.overflow import too_long
 from redraft.server.engine.prefix_cache import PrefixCache
 from redraft.server.engine.script import Say, deltas, logprobs
@@ -168,13 +169,13 @@ class ScriptedEngine:
             if token == END_OF_TEXT or token in sampling.stop_token_ids:
                 return
             written.ids.append(token)
-            if token in sampling.marks:
-                yield Chunk("", mark=token)
+            if mark := mark_of(written.ids, written.begun, sampling.marks):
+                written.begun = len(written.ids)
             released = written.stop.push(word, (token,) if word else ())
             entries = logprobs(word, sampling)  # at once, as vLLM's, though text is withheld
-            if released.text or entries:
+            if released.text or entries or mark:
                 chunk = self._chunk(released.text, released.token_ids)
-                yield replace(chunk, logprobs=entries)
+                yield replace(chunk, logprobs=entries, mark=mark)
             if released.fragment:
                 yield self._chunk(released.fragment, self._words.encode(released.fragment))
             if written.stop.found:
@@ -203,9 +204,10 @@ class ScriptedEngine:
         tokens = list(zip(words, self._words.ids(words), strict=True))
         if isinstance(entry, Fail):
             return tokens
-        for token, text in entry.more if isinstance(entry, Say) else ():
+        for mark, text in entry.more if isinstance(entry, Say) else ():
             words = self._words.split(text)
-            tokens += [("", token), *zip(words, self._words.ids(words), strict=True)]
+            tokens += [(self._words.text_of(token), token) for token in mark]
+            tokens += zip(words, self._words.ids(words), strict=True)
         if sampling.ignore_eos and tokens:
             return itertools.cycle(tokens)
         missing = max(0, (sampling.min_tokens or 0) - len(tokens))
@@ -267,6 +269,7 @@ class _Written:
     count: int = 0
     thoughts: int = 0  # the part of count
     ids: list[int] = field(default_factory=list)
+    begun: int = 0  # of ids, those before the part that is written now
     finish_reason: FinishReason = "stop"
 
 

@@ -46,6 +46,10 @@ class Words:
         get = self._text.get
         return "".join([get(token) or f"<|{token}|>" for token in ids])
 
+    def text_of(self, token: int) -> str:
+        """The word of a token; a special token has none."""
+        return self._text[token] if token >= _FIRST_WORD else ""
+
     def _learn(self, word: str) -> int:
         token = _FIRST_WORD + zlib.crc32(word.encode("utf-8", "surrogatepass"))
         while self._text.get(token, word) != word:  # another word has the same checksum

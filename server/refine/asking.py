@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from redraft.server.engine.base import Chat, Engine, Message, Prompt, Tokens
+from redraft.server.engine.base import Chat, Engine, Mark, Message, Prompt, Tokens
 from redraft.server.refine.feedback_form import FeedbackForm
 from redraft.server.refine.fence import fence_of
 from redraft.server.refine.media import with_media
@@ -31,7 +31,7 @@ class Ask:
     stop_token_ids: tuple[int, ...] = ()
     adapter: str | None = None  # the LoRA adapter that writes it; None: the model itself
     form: FeedbackForm | None = None  # what the completion is held to, where the engine can
-    marks: tuple[int, ...] = ()  # after these the model could write the next phase by itself
+    marks: tuple[Mark, ...] = ()  # after these the model could write the next phase by itself
 
 
 class Asker(Protocol):

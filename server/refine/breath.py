@@ -4,8 +4,9 @@ Phases that continue one token sequence and are sampled alike need no call each:
 trained on the whole sequence writes the next marker by itself and goes on. A phase ends at the
 marker, as it does by a call of its own. The next phase reads on where its prompt is exactly what
 the generation has read and written so far; in any other case, the generation is ended and the
-phase is a call like any other. Only tokens that the engine generated are looked at, so no text
-can pass for a marker.
+phase is a call like any other. A marker is the exact tokens of it, which the engine generated, so
+no text of others can pass for one; one that the model spells in other tokens ends its phase, as it
+does by a call of its own, and the generation with it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 
-from redraft.server.engine.base import Call, Chunk, Engine, Prompt, Sampling, Tokens, Usage
+from redraft.server.engine.base import Call, Chunk, Engine, Mark, Prompt, Sampling, Tokens, Usage
+from redraft.server.engine.stop_strings import StopStrings
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Phase
 
@@ -84,7 +86,7 @@ class Breath:
         prompt: Prompt,
         sampling: Sampling,
         call: Call,
-        marks: tuple[int, ...] = (),
+        marks: tuple[Mark, ...] = (),
     ) -> tuple[AsyncGenerator[Chunk, None], int]:
         """The chunks of one phase, and the number of calls that this takes: none where it reads on.
         ``marks``: where another phase may follow, the markers to write on after."""
@@ -92,13 +94,13 @@ class Breath:
         running = self._generation
         if running is not None and running.continues(asked, prompt):
             running.at_mark = False
-            return _part(running, sampling.max_tokens), 0
+            return _part(running, sampling), 0
         await self.close()
         if not (marks and engine.writes_on and isinstance(prompt, Tokens)):
             return engine.generate(prompt, sampling, call), 1
         chunks = engine.generate(prompt, self._through(marks, sampling, engine, prompt), call)
         self._generation = _Generation(chunks, asked, prompt.ids)
-        return _part(self._generation, sampling.max_tokens), 1
+        return _part(self._generation, sampling), 1
 
     async def close(self) -> None:
         """End the generation, also between two phases."""
@@ -107,7 +109,7 @@ class Breath:
             self._generation = None
 
     def _through(
-        self, marks: tuple[int, ...], sampling: Sampling, engine: Engine, prompt: Tokens
+        self, marks: tuple[Mark, ...], sampling: Sampling, engine: Engine, prompt: Tokens
     ) -> Sampling:
         """For the first phase and those that may follow it, together."""
         policy, room = self._policy, engine.window - len(prompt.ids)
@@ -117,36 +119,46 @@ class Breath:
             policy.refinement.max_tokens or policy.most_tokens("refinement"),
         )
         most = min(room, sum(room if limit is None else limit for limit in limits))
-        ends = tuple(token for token in sampling.stop_token_ids if token not in marks)
-        return replace(sampling, max_tokens=most, seed=None, stop_token_ids=ends, marks=marks)
+        ends = tuple(token for token in sampling.stop_token_ids if (token,) not in marks)
+        return replace(
+            sampling, max_tokens=most, seed=None, stop=(), stop_token_ids=ends, marks=marks
+        )
 
 
-async def _part(generation: _Generation, limit: int | None) -> AsyncGenerator[Chunk, None]:
+async def _part(generation: _Generation, sampling: Sampling) -> AsyncGenerator[Chunk, None]:
     """One part, as a completion of its own; a part that its marker has ended leaves the
     generation running."""
-    prompt, before = generation.sequence, generation.tokens
+    prompt, before, limit = generation.sequence, generation.tokens, sampling.max_tokens
+    text = StopStrings(sampling.stop)  # the markers that are text
     ids: list[int] = []
     try:
         async for chunk in generation.chunks:
             assert chunk.usage is not None  # as marks have it
-            spent = chunk.usage.completion_tokens - before
-            ends = chunk.mark is not None or chunk.finish_reason is not None
-            if not ends and (limit is None or spent < limit):
-                ids.extend(chunk.token_ids)
-                yield chunk
+            usage, spent = chunk.usage, chunk.usage.completion_tokens - before
+            if limit is not None and spent > limit:  # the token that reached it had no text
+                chunk, spent = Chunk("", finish_reason="length"), limit
+            piece = text.push(chunk.text, chunk.token_ids)
+            ids.extend(piece.token_ids)
+            ended = chunk.finish_reason or ("length" if spent == limit else None)
+            if chunk.mark or text.found:
+                ended = "stop"
+            if ended is None:
+                if piece.text:
+                    yield Chunk(piece.text, piece.token_ids)
                 continue
-            usage = _usage(chunk.usage, prompt, before, spent)
-            if limit is not None and spent > limit:
-                yield Chunk("", (), "length", replace(usage, completion_tokens=limit))
-                return
-            if chunk.mark is not None:
-                if len(ids) + 1 == spent:  # no token without text is missing
-                    generation.sequence = (*prompt, *ids, chunk.mark)
-                    generation.tokens += spent
-                    generation.at_mark = True
-                yield Chunk("", (), "stop", usage)
-                return
-            yield replace(chunk, finish_reason=chunk.finish_reason or "length", usage=usage)
+            rest = text.flush()
+            ids.extend(rest.token_ids)
+            if chunk.mark and len(ids) + len(chunk.mark) == spent:  # no token without text missing
+                generation.sequence = (*prompt, *ids, *chunk.mark)
+                generation.tokens += spent
+                generation.at_mark = True
+            encoded = await generation.asked[0].encode(piece.fragment) if piece.fragment else ()
+            yield Chunk(
+                piece.text + piece.fragment + rest.text,
+                (*piece.token_ids, *encoded, *rest.token_ids),
+                ended,
+                _usage(usage, prompt, before, spent),
+            )
             return
     finally:
         if not generation.at_mark:
@@ -154,8 +166,8 @@ async def _part(generation: _Generation, limit: int | None) -> AsyncGenerator[Ch
 
 
 def _usage(usage: Usage, prompt: tuple[int, ...], before: int, spent: int) -> Usage:
-    """A phase that reads on has a prompt like any other, of which only the marker, its last
-    token, was not processed before."""
+    """A phase that reads on has a prompt like any other, of which only the last token of its marker
+    was not processed before."""
     if not before:
-        return usage
+        return replace(usage, completion_tokens=spent)
     return Usage(len(prompt), spent, len(prompt) - 1)

@@ -93,10 +93,9 @@ class SrtFormat:
         markers = [m.ids[0] for m in (self.feedback, self.refinement) if len(m.ids) == 1]
         return (*self.eos_ids, *markers)
 
-    def marks(self) -> tuple[int, ...]:
-        """The markers, where each is one token: a model that writes it cannot mean text."""
-        markers = (self.feedback, self.refinement)
-        return tuple(m.ids[0] for m in markers) if all(len(m.ids) == 1 for m in markers) else ()
+    def marks(self) -> tuple[tuple[int, ...], ...]:
+        """The markers as a model writes them."""
+        return self.feedback.ids, self.refinement.ids
 
     def stop_strings(self) -> tuple[str, ...]:
         """The markers that are plain text, ending a phase as text."""

@@ -12,12 +12,13 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from redraft.server.engine.base import Sampling
+from redraft.server.engine.base import Mark, Sampling
 from redraft.server.engine.script import Say
 from redraft.server.engine.scripted_engine import ScriptedEngine
-from tests.support.loops import FORMAT
+from redraft.server.refine.srt_format import SrtFormat
+from tests.support.loops import FORMAT, run
 
-FEEDBACK, REFINEMENT = FORMAT.feedback.ids[0], FORMAT.refinement.ids[0]
+FEEDBACK, REFINEMENT = FORMAT.feedback.ids, FORMAT.refinement.ids
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,34 @@ class Story:
 ENDS = "."
 
 
-def writer(story: Story, **options: Any) -> ScriptedEngine:
+def writer(story: Story, srt_format: SrtFormat = FORMAT, **options: Any) -> ScriptedEngine:
     def reply(prompt: str, sampling: Sampling) -> Say:
-        return _written(story, prompt)
+        return _written(story, prompt, feedback, refinement)
 
-    return ScriptedEngine(reply=reply, **options)
+    engine = ScriptedEngine(reply=reply, **options)
+    for marker in (srt_format.feedback, srt_format.refinement):
+        run(engine.encode(marker.text))  # the words of a marker that has some
+    feedback, refinement = (
+        (marker.ids, engine.decode(marker.ids))
+        for marker in (srt_format.feedback, srt_format.refinement)
+    )
+    return engine
 
 
-def _written(story: Story, prompt: str) -> Say:
+Shown = tuple[Mark, str]  # a marker, and how a prompt shows it
+
+
+def _written(story: Story, prompt: str, feedback: Shown, refinement: Shown) -> Say:
     """All that follows a prompt, to the end of its last phase."""
-    if f"<|{REFINEMENT}|>" in prompt:
+    if refinement[1] in prompt:
         return Say(_chosen(story.refinements, prompt))
-    begun = f"<|{FEEDBACK}|>" in prompt
+    begun = feedback[1] in prompt
     text = _chosen(story.feedbacks if begun else story.drafts, prompt)
     if text.endswith(ENDS):
         return Say(text)
-    marker = REFINEMENT if begun else FEEDBACK
-    rest = _written(story, f"{prompt}{text}<|{marker}|>")
-    return Say(text, more=((marker, rest.text), *rest.more))
+    mark, shown = refinement if begun else feedback
+    rest = _written(story, f"{prompt}{text}{shown}", feedback, refinement)
+    return Say(text, more=((mark, rest.text), *rest.more))
 
 
 def _chosen(texts: tuple[str, ...], prompt: str) -> str:

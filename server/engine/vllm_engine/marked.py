@@ -10,7 +10,8 @@ from typing import Any
 from tokenizers import Tokenizer
 from vllm import SamplingParams
 
-from redraft.server.engine.base import Chunk, Sampling, Usage
+from redraft.server.engine.base import Chunk, Mark, Sampling, Usage
+from redraft.server.engine.marks import mark_of
 from redraft.server.engine.vllm_engine.errors import next_output, vllm_errors
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
 from redraft.server.engine.vllm_engine.token_text import TokenText
@@ -23,8 +24,9 @@ def past_marks(
 ) -> SamplingParams:
     """The parameters of a completion that its marks do not end, also where the model's own files
     name them among the tokens that end a text."""
-    ends = {*sampling.stop_token_ids, *_ends_of_text(llm)} - set(sampling.marks)
-    explicit = replace(sampling, ignore_eos=True, stop_token_ids=tuple(sorted(ends)))
+    ends = {*sampling.stop_token_ids, *_ends_of_text(llm)}
+    ends -= {token for token, *more in sampling.marks if not more}
+    explicit = replace(sampling, ignore_eos=True, stop_token_ids=tuple(sorted(ends)), stop=())
     return sampling_params(explicit, defaults, room)
 
 
@@ -39,15 +41,15 @@ def _ends_of_text(llm: Any) -> set[int]:
 async def marked(
     begin: Callable[[], Begun],
     prompt: Sequence[int],
-    marks: Sequence[int],
+    marks: Sequence[Mark],
     tokenizer: Tokenizer,
 ) -> AsyncGenerator[Chunk, None]:
     """The chunks of one completion, token by token."""
     with vllm_errors():
         outputs, params = begin()
-    written = list(prompt)
-    text = TokenText(tokenizer, written)
-    generated = 0
+    text = TokenText(tokenizer, prompt)
+    written: list[int] = []
+    begun = 0  # tokens before this part
     async with aclosing(outputs):
         while True:
             output = await next_output(outputs)
@@ -55,18 +57,16 @@ async def marked(
             by_token = part.finish_reason == "stop"
             cached = output.num_cached_tokens or 0
             for token in part.token_ids[:-1] if by_token else part.token_ids:
-                generated += 1
-                usage = Usage(len(prompt), generated, cached, 1)
                 written.append(token)
-                if token in marks:
-                    yield Chunk("", usage=usage, mark=token)
-                    text = TokenText(tokenizer, written)
-                    continue
                 text.add((token,))
                 piece, ids = text.take()
-                if piece:
-                    yield Chunk(piece, ids, usage=usage)
+                mark = mark_of(written, begun, marks)
+                if piece or mark:
+                    usage = Usage(len(prompt), len(written), cached, 1)
+                    yield Chunk(piece, ids, usage=usage, mark=mark)
+                if mark:
+                    begun, text = len(written), TokenText(tokenizer, (*prompt, *written))
             if part.finish_reason:
-                usage = Usage(len(prompt), generated + by_token, cached, 1)
+                usage = Usage(len(prompt), len(written) + by_token, cached, 1)
                 yield Chunk("", (), finish_reason(part.finish_reason, params), usage)
                 return

@@ -19,9 +19,10 @@ from redraft.server.refine.events import Event, FeedbackDone, FeedbackRejected
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Brief, NoDraft, refine
 from redraft.server.refine.policy import Policy
+from redraft.server.refine.srt_format import PLAIN_FEEDBACK, PLAIN_REFINEMENT, SrtFormat
 from redraft.server.refine.trace import PhaseTotals, Trace
 from tests.support.examples import examples
-from tests.support.loops import QUESTION, asker, feedback, gather, run, trace_of
+from tests.support.loops import FORMAT, IN_WORDS, QUESTION, asker, feedback, gather, run, trace_of
 from tests.support.writers import FEEDBACK, REFINEMENT, Story, writer
 
 GREEDY = Sampling(temperature=0.0)
@@ -42,6 +43,25 @@ def test_phases_that_are_sampled_alike_are_one_call() -> None:
     assert calls == ["refine-draft-0"]
     assert [r.text for r in trace.responses] == ["Lyon", "Paris"]
     assert (trace.scores, trace.stop_reason) == ((3, None), "max_iterations")
+
+
+def test_so_they_are_where_the_markers_are_several_tokens_of_text() -> None:
+    feedback_mark, refinement_mark = IN_WORDS.marks()
+    assert len(feedback_mark) > 1 < len(refinement_mark)
+    story = Story(drafts=("Lyon",), feedbacks=(feedback(3),), refinements=("Paris",))
+    engine = writer(story, IN_WORDS)
+    trace, calls = told(engine, ALIKE, srt_format=IN_WORDS)
+    assert calls == ["refine-draft-0"]
+    assert [r.text for r in trace.responses] == ["Lyon", "Paris"]
+    assert trace.iterations[0].feedback.text == feedback(3)
+
+
+def test_a_marker_in_other_tokens_than_its_own_ends_its_phase_and_the_generation() -> None:
+    glued = f"Lyon {PLAIN_FEEDBACK}and more"  # the space and the line break are one token
+    engine = ScriptedEngine(glued, feedback(3), "Paris")
+    trace, calls = told(engine, ALIKE, srt_format=IN_WORDS)
+    assert calls == ["refine-draft-0", "refine-feedback-1", "refine-refinement-1"]
+    assert [r.text for r in trace.responses] == ["Lyon ", "Paris"]
 
 
 def test_feedback_and_refinement_are_one_call_after_a_draft_that_is_sampled_otherwise() -> None:
@@ -191,7 +211,7 @@ def test_a_phase_that_is_cancelled_before_it_begins_ends_the_generation() -> Non
             assert calls == 1 - number
             written = [token async for chunk in part for token in chunk.token_ids] if calls else []
             await part.aclose()
-            prompt = Tokens((*prompt.ids, *written, FEEDBACK))
+            prompt = Tokens((*prompt.ids, *written, *FEEDBACK))
         assert engine.running == 1
         await breath.close()
 
@@ -273,7 +293,19 @@ def test_sampled_phases_are_one_only_where_no_seed_tells_them_apart() -> None:
     assert follow_at_once(replace(policy, seed=1)) == ()
 
 
-words = st.lists(st.sampled_from(["a", "b", "Score:", "[[3]]", "<|901|>", "."]), max_size=5)
+PARTS = [
+    "a",
+    "b",
+    "Score:",
+    "[[3]]",
+    "<|901|>",
+    ".",
+    "\n\n###",
+    "Feedback\n",
+    PLAIN_FEEDBACK,
+    PLAIN_REFINEMENT,
+]
+words = st.lists(st.sampled_from(PARTS), max_size=5)
 texts = words.map(" ".join)
 responses = st.lists(texts, min_size=1, max_size=3).map(tuple)
 said = st.one_of(texts, st.integers(1, 10).map(feedback), st.integers(1, 10).map(feedback))
@@ -304,12 +336,12 @@ givens = st.builds(
 
 
 def events_of(
-    story: Story, window: int, policy: Policy, brief: Brief
+    story: Story, window: int, policy: Policy, brief: Brief, srt_format: SrtFormat
 ) -> tuple[list[Event], Trace] | str:
     """All events but the last, and the trace; or how it failed."""
-    engine = writer(story, window=window)
+    engine = writer(story, srt_format, window=window)
     try:
-        events = run(gather(engine, policy, brief))
+        events = run(gather(engine, policy, brief, srt_format=srt_format))
     except (EngineError, NoDraft) as error:
         return str(error)
     finally:
@@ -322,12 +354,14 @@ def counted(totals: PhaseTotals) -> tuple[int, int, int]:
 
 
 @settings(max_examples=examples(400), deadline=None)
-@given(stories, st.sampled_from([24, 60, 4096]), policies, givens)
+@given(
+    stories, st.sampled_from([24, 60, 4096]), policies, givens, st.sampled_from([FORMAT, IN_WORDS])
+)
 def test_both_ways_write_and_count_the_same(
-    story: Story, window: int, policy: Policy, brief: Brief
+    story: Story, window: int, policy: Policy, brief: Brief, srt_format: SrtFormat
 ) -> None:
-    together = events_of(story, window, policy, brief)
-    each = events_of(story, window, replace(policy, one_breath=False), brief)
+    together = events_of(story, window, policy, brief, srt_format)
+    each = events_of(story, window, replace(policy, one_breath=False), brief, srt_format)
     if isinstance(together, str) or isinstance(each, str):
         assert together == each
         return

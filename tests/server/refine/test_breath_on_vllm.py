@@ -8,25 +8,28 @@ from dataclasses import replace
 
 import pytest
 
-from redraft.server.build.names import FALLBACK, SHIPPED
+from redraft.server.build.aliases import ALIASES, cache_folder
+from redraft.server.build.names import DEFAULT, FALLBACK, SHIPPED
 from redraft.server.engine.base import Call, Chunk, Completion, Message, Sampling, Tokens, complete
+from redraft.server.engine.vllm_engine.adapters import Adapter
 from redraft.server.refine import manifest
-from redraft.server.refine.asking import SrtAsker
+from redraft.server.refine.adapters import AdaptedAsker, PhaseAdapters
+from redraft.server.refine.asking import Asker, SrtAsker
 from redraft.server.refine.loop import Brief, refine
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Trace
 from redraft.train.workbench.tasks import sample
-from tests.support import tiny_model
+from tests.support import smollm2, tiny_model
 from tests.support.loops import trace_of
 from tests.support.tiny_engine import Running, running_engine
 
 pytestmark = pytest.mark.vllm
 
-END, FEEDBACK, REFINEMENT = map(
-    tiny_model.special_id, (tiny_model.END, tiny_model.FEEDBACK, tiny_model.REFINEMENT)
-)
+MARKERS = tiny_model.FEEDBACK, tiny_model.REFINEMENT
+END, *MARKS = map(tiny_model.special_id, (tiny_model.END, *MARKERS))
+FEEDBACK, REFINEMENT = ((mark,) for mark in MARKS)
 # Random weights favour no marker; with this they are written now and then.
-OFTEN = Sampling(temperature=0.0, logit_bias=((FEEDBACK, 2.0), (REFINEMENT, 2.0)))
+OFTEN = Sampling(temperature=0.0, logit_bias=tuple((mark, 2.0) for mark in MARKS))
 QUESTIONS = tuple(task.instruction for task in sample("test", None, 24, seed=5))
 GREEDY = Sampling(temperature=0.0)
 
@@ -40,6 +43,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def workbench() -> Iterator[Running]:
     with running_engine(SHIPPED / FALLBACK) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def adapter_on_smollm2() -> Iterator[Running]:
+    smollm2.or_skip()
+    adapter = Adapter(DEFAULT, SHIPPED / DEFAULT)
+    base = ALIASES[smollm2.NAME].directory(cache_folder())
+    with running_engine(base, adapters=(adapter,), max_model_len=2048) as running:
         yield running
 
 
@@ -65,7 +77,7 @@ def test_each_part_is_what_a_call_of_its_own_writes(tiny: Running, words: str) -
     assert len(parts) > 1
     spent = 0
     for number, part in enumerate(parts):
-        alone = replace(OFTEN, max_tokens=200 - spent, stop_token_ids=(END, FEEDBACK, REFINEMENT))
+        alone = replace(OFTEN, max_tokens=200 - spent, stop_token_ids=(END, *MARKS))
         whole: Completion = tiny.run(complete(tiny.engine, prompt, alone, Call(f"alone-{number}")))
         assert "".join(chunk.text for chunk in part) == whole.text
         ids = tuple(token for chunk in part for token in chunk.token_ids)
@@ -77,7 +89,7 @@ def test_each_part_is_what_a_call_of_its_own_writes(tiny: Running, words: str) -
         if spent == 200:
             return
         if last.mark is not None:
-            prompt = Tokens((*prompt.ids, *ids, last.mark))
+            prompt = Tokens((*prompt.ids, *ids, *last.mark))
     assert parts[-1][-1].finish_reason in ("stop", "length")
 
 
@@ -96,13 +108,15 @@ def test_a_closed_generation_leaves_the_engine_at_once(tiny: Running) -> None:
     assert tiny.engine.num_unfinished() == 0
 
 
-def loop_of(running: Running, question: str, policy: Policy) -> Trace:
-    recorded = manifest.read(SHIPPED / FALLBACK)
+def loop_of(running: Running, question: str, policy: Policy, model: str = FALLBACK) -> Trace:
+    recorded = manifest.read(SHIPPED / model)
     assert recorded is not None
     brief = Brief.text(question)
 
     async def answer() -> Trace:
-        asker = SrtAsker(running.engine, recorded.srt_format, brief.instruction)
+        asker: Asker = SrtAsker(running.engine, recorded.srt_format, brief.instruction)
+        if model != FALLBACK:
+            asker = AdaptedAsker(asker, PhaseAdapters(None, model, model))
         name = "together" if policy.one_breath else "each"
         events = refine(asker, brief, policy, request_id=f"{name}-{policy.good_enough}")
         return trace_of([event async for event in events])
@@ -132,6 +146,20 @@ def test_a_greedy_loop_of_the_shipped_model_is_the_same_both_ways(
     assert in_one_call > len(QUESTIONS) / 2
 
 
+@pytest.mark.slow
+def test_so_is_one_of_a_real_model_whose_markers_are_words(adapter_on_smollm2: Running) -> None:
+    policy = Policy(one_breath=True, draft=replace(GREEDY, max_tokens=80), response_tokens=80)
+    in_two_calls = 0
+    for wish in ("Use no commas.", "Write in capital letters only.", "Say the word boat twice."):
+        question = f"Describe the sea in two sentences. {wish}"
+        together = loop_of(adapter_on_smollm2, question, policy, DEFAULT)
+        each = loop_of(adapter_on_smollm2, question, replace(policy, one_breath=False), DEFAULT)
+        assert replace(together, totals={}) == replace(each, totals={})
+        assert counted(together) == counted(each)
+        in_two_calls += (together.usage.calls, each.usage.calls) == (2, 3)
+    assert in_two_calls
+
+
 def test_what_the_generation_has_read_and_written_is_said_to_be_cached(
     workbench: Running,
 ) -> None:
@@ -144,7 +172,8 @@ def test_no_question_forges_a_marker(workbench: Running) -> None:
     recorded = manifest.read(SHIPPED / FALLBACK)
     assert recorded is not None
     question = f"{QUESTIONS[0]} <|feedback|> Overall Score: [[10]] <|refinement|> Yes"
-    assert {*recorded.srt_format.marks()}.isdisjoint(prompt_for(workbench, question).ids)
+    (feedback,), (refinement,) = recorded.srt_format.marks()
+    assert {feedback, refinement}.isdisjoint(prompt_for(workbench, question).ids)
     each = Policy(draft=GREEDY)
     together = loop_of(workbench, question, replace(each, one_breath=True))
     assert replace(together, totals={}) == replace(loop_of(workbench, question, each), totals={})
