@@ -100,8 +100,7 @@ def _write_tokenizer(directory: Path) -> None:
 
 
 def _write_weights(directory: Path) -> None:
-    import torch
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=VOCABULARY,
@@ -117,9 +116,17 @@ def _write_weights(directory: Path) -> None:
         pad_token_id=special_id(PAD),
         dtype="bfloat16",
     )
+    write_random(LlamaForCausalLM, config, directory)
+
+
+def write_random(model_class: Any, config: Any, directory: Path) -> None:
+    """Random weights, the same every time, and how they are sampled by default."""
+    import torch
+    from transformers import GenerationConfig
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model: Any = LlamaForCausalLM(config)
+        model = model_class(config)
     model.to(torch.bfloat16)
     model.generation_config = GenerationConfig(
         do_sample=True,

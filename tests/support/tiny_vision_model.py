@@ -80,13 +80,7 @@ def _write_processor(directory: Path) -> None:
 
 
 def _write_weights(directory: Path) -> None:
-    import torch
-    from transformers import (
-        GenerationConfig,
-        Idefics3Config,
-        Idefics3ForConditionalGeneration,
-        LlamaConfig,
-    )
+    from transformers import Idefics3Config, Idefics3ForConditionalGeneration, LlamaConfig
     from transformers.models.idefics3.configuration_idefics3 import Idefics3VisionConfig
 
     text = LlamaConfig(
@@ -117,17 +111,7 @@ def _write_weights(directory: Path) -> None:
         pad_token_id=special_id(PAD),
         dtype="bfloat16",
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model: Any = Idefics3ForConditionalGeneration(config)
-    model.to(torch.bfloat16)
-    model.generation_config = GenerationConfig(
-        do_sample=True,
-        temperature=0.7,
-        eos_token_id=special_id(END),
-        pad_token_id=special_id(PAD),
-    )
-    model.save_pretrained(directory)
+    tiny_model.write_random(Idefics3ForConditionalGeneration, config, directory)
 
 
 if __name__ == "__main__":
