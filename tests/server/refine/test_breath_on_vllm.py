@@ -30,6 +30,7 @@ END, *MARKS = map(tiny_model.special_id, (tiny_model.END, *MARKERS))
 FEEDBACK, REFINEMENT = ((mark,) for mark in MARKS)
 # Random weights favour no marker; with this they are written now and then.
 OFTEN = Sampling(temperature=0.0, logit_bias=tuple((mark, 2.0) for mark in MARKS))
+SMOLLM2 = ALIASES[smollm2.NAME].directory(cache_folder())
 QUESTIONS = tuple(task.instruction for task in sample("test", None, 24, seed=5))
 GREEDY = Sampling(temperature=0.0)
 
@@ -50,8 +51,9 @@ def workbench() -> Iterator[Running]:
 def adapter_on_smollm2() -> Iterator[Running]:
     smollm2.or_skip()
     adapter = Adapter(DEFAULT, SHIPPED / DEFAULT)
-    base = ALIASES[smollm2.NAME].directory(cache_folder())
-    with running_engine(base, adapters=(adapter,), max_model_len=2048) as running:
+    with running_engine(
+        SMOLLM2, adapters=(adapter,), max_model_len=1024, dtype="float32"
+    ) as running:
         yield running
 
 
@@ -109,7 +111,7 @@ def test_a_closed_generation_leaves_the_engine_at_once(tiny: Running) -> None:
 
 
 def loop_of(running: Running, question: str, policy: Policy, model: str = FALLBACK) -> Trace:
-    recorded = manifest.read(SHIPPED / model)
+    recorded = manifest.read(SHIPPED / model, None if model == FALLBACK else SMOLLM2)
     assert recorded is not None
     brief = Brief.text(question)
 
