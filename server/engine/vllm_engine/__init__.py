@@ -3,6 +3,7 @@
     settings       the operator's options, and the checks that need no vLLM
     adapters       LoRA adapters: what vLLM takes, checked before it starts
     adapters_on_cpu  what adapters add to a layer's output on a CPU
+    nucleus_on_cpu   top_p without sorting all words
     engine         VllmEngine: starts a core, replaces it when it dies, closes it
     core           one AsyncLLM from its start to its end: completions and direct mode
     start          builds a core: environment, command line, process

@@ -87,8 +87,7 @@ class Core:
     async def open(self) -> None:
         """Show the output of its process, generate one token, and build direct mode."""
         await self._llm.collective_rpc("show_output")
-        if self._args.enable_lora:
-            await self._llm.collective_rpc("add_adapters_in_groups")
+        await self._llm.collective_rpc("quicken")
         if (markers := self._markers) is not None:
             if self._defaults.get("min_p"):
                 raise EngineError(f"its generation_config.json sets min_p; {UNVERIFIED}")

@@ -14,6 +14,7 @@ import torch
 import torch._dynamo.config
 from vllm.platforms import current_platform
 
+from redraft.server.engine import garbage
 from redraft.server.engine.aligned_draft import Fences
 from redraft.server.engine.vllm_engine import forking
 
@@ -37,12 +38,14 @@ class WorkerExtension:
     def show_output(self) -> None:
         forking.show_output()
 
-    def add_adapters_in_groups(self) -> None:
-        """On a CPU, replace vLLM's slow way of computing adapters."""
+    def quicken(self) -> None:
+        """On a CPU, replace what vLLM does slowly there."""
         if current_platform.is_cpu():
-            from redraft.server.engine.vllm_engine import adapters_on_cpu
+            from redraft.server.engine.vllm_engine import adapters_on_cpu, nucleus_on_cpu
 
             adapters_on_cpu.install()
+            nucleus_on_cpu.install()
+            garbage.keep_freed()
 
     def speculate(
         self,

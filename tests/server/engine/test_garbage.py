@@ -58,6 +58,29 @@ garbage.give_back()
 print(before, psutil.Process().memory_info().rss)
 """
 
+STEPS = """
+import ctypes, resource
+from redraft.server.engine import garbage
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def cleared(blocks, size):
+    # Pages that Linux had to clear for ten steps, each of which frees all that it took.
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        taken = [ctypes.c_void_p(libc.malloc(size)) for _ in range(blocks)]
+        for block in taken:
+            ctypes.memset(block, 1, size)
+        for block in taken:
+            libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(cleared(BLOCKS, SIZE << 20))
+garbage.keep_freed(all_sizes=ALL)
+cleared(BLOCKS, SIZE << 20)
+print(cleared(BLOCKS, SIZE << 20))
+"""
+
 
 def numbers(program: str) -> list[int]:
     said = subprocess.run(
@@ -83,3 +106,14 @@ def test_finished_requests_are_collected_however_much_is_left_out() -> None:
 def test_memory_that_was_freed_goes_back_to_the_system() -> None:
     before, after = numbers(FREED)
     assert before - after > 100_000_000
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize(("blocks", "size", "all_sizes"), [(4, 30, False), (2, 200, True)])
+def test_what_one_step_frees_is_kept_for_the_next(blocks: int, size: int, all_sizes: bool) -> None:
+    values = {"BLOCKS": blocks, "SIZE": size, "ALL": all_sizes}
+    program = STEPS
+    for name, value in values.items():
+        program = program.replace(name, str(value))
+    before, after = numbers(program)
+    assert after < before / 100

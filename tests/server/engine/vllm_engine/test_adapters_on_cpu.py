@@ -38,6 +38,25 @@ def test_each_row_gets_what_its_adapter_adds(slots: list[int]) -> None:
         assert torch.allclose(y[row], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("slots", [[-1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1]], ids=str)
+def test_logits_get_it_where_their_adapter_has_any_for_them(slots: list[int]) -> None:
+    import torch
+
+    from redraft.server.engine.vllm_engine.adapters_on_cpu import add_lora_logits
+
+    words = 7
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        a, b = torch.randn(3, 1, RANK, INPUTS), torch.randn(3, 1, words, RANK)
+        b[1] = 0.0  # as vLLM has it for an adapter without a head
+        x, before = torch.randn(len(slots), INPUTS), torch.randn(len(slots), words)
+    y = before.clone()
+    add_lora_logits(SimpleNamespace(sampler_indices=torch.tensor(slots)), y, x, a, b, 1.0)
+    for row, slot in enumerate(slots):
+        expected = before[row] + b[0, 0] @ (a[0, 0] @ x[row]) if slot == 0 else before[row]
+        assert torch.allclose(y[row], expected, atol=1e-5)
+
+
 def test_the_rows_are_looked_up_once_for_a_batch() -> None:
     import torch
 
