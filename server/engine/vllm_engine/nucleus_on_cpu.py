@@ -8,6 +8,7 @@ their own generation_config.json.
 from __future__ import annotations
 
 import torch
+from vllm.v1.sample import rejection_sampler
 from vllm.v1.sample.ops import topk_topp_sampler
 
 LIKELIEST = (256, 4096)  # so many tokens hold the nucleus, or so many, or it is sorted for
@@ -17,7 +18,8 @@ SORTED = topk_topp_sampler.apply_top_k_top_p_pytorch
 
 def install() -> None:
     """Called in the worker's process, before the first completion."""
-    topk_topp_sampler.apply_top_k_top_p = apply_top_k_top_p
+    for module in (topk_topp_sampler, rejection_sampler):
+        module.apply_top_k_top_p = apply_top_k_top_p
 
 
 def apply_top_k_top_p(
