@@ -3,10 +3,11 @@
     redraft bench ifeval --model redraft-smollm2 --max-tokens 400 --out runs/ifeval
     redraft bench card --model models/redraft-smollm2 --replies runs/ifeval/replies.jsonl
 
-With --replies they are kept beside the weights (ifeval.jsonl.gz) and graded (ifeval.json); --ways
-and --unconstrained take results of ``redraft bench experiments ways`` and ``redraft bench ifeval
---unconstrained``. Without, what is there counts. Writes README.md, TRACES.md with traces drawn by
-seed, and the figures in redraft.json. mending.json is that of ``redraft train mending``.
+With --replies they are kept beside the weights (ifeval.jsonl.gz) and graded (ifeval.json); --ways,
+--unconstrained and --tasks take results of ``redraft bench experiments ways``, ``redraft bench
+ifeval --unconstrained`` and ``redraft bench tasks run``, direct first. Without, what is there
+counts. Writes README.md, TRACES.md with traces drawn by seed, and the figures in redraft.json.
+mending.json is that of ``redraft train mending``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from redraft.server.options import option
 from redraft.server.refine import manifest
 
 REPLIES, FIGURES, TRACES, CARD = "ifeval.jsonl.gz", "ifeval.json", "TRACES.md", "README.md"
-MENDING, WAYS, UNCONSTRAINED = "mending.json", "ways.json", "unconstrained.json"
+MENDING, WAYS, UNCONSTRAINED, TASKS = (
+    f"{name}.json" for name in ("mending", "ways", "unconstrained", "tasks")
+)
 KEPT = ("answer", "stop_reason", "usage", "trace")  # of a reply
 # In the manifest's words.
 LEVELS = {"prompt_level_strict": "prompt strict", "instruction_level_strict": "constraint strict"}
@@ -47,6 +50,7 @@ class AdapterCardOptions:
     replies: Path | None = option("of redraft bench ifeval; none: those in the folder", None)
     ways: Path | None = option("ways.json of redraft bench experiments ways", None)
     unconstrained: Path | None = option("ifeval.json of prompts without constraints", None)
+    tasks: tuple[Path, ...] = option("tasks.json of redraft bench tasks run", ())
     traces: int = option("so many are printed in full", 20, least=1)
     seed: int = option("of their draw, and of resampling", 0)
 
@@ -61,6 +65,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.unconstrained:
         figures = jsonl.read_document(options.unconstrained)["figures"]
         jsonl.write_json(options.model / UNCONSTRAINED, figures)
+    if options.tasks:
+        each = [jsonl.read_document(path)["figures"] for path in options.tasks]
+        jsonl.write_json(options.model / TASKS, {"runs": each})
     graded, replies = graded_replies(options.model / REPLIES)
     jsonl.write_json(options.model / FIGURES, plain(figures_of(graded, options.seed)))
     page = traces.page(graded, replies, options.traces, options.seed)
@@ -93,13 +100,13 @@ def graded_replies(path: Path) -> tuple[list[GradedCourse], Mapping[str, Any]]:
 
 def card(model: Path) -> str:
     """The text of README.md, from the figures in the folder."""
-    ifeval, mending, ways, unconstrained = (
+    ifeval, mending, *others = (
         jsonl.read_document(model / name) if (model / name).exists() else None
-        for name in (FIGURES, MENDING, WAYS, UNCONSTRAINED)
+        for name in (FIGURES, MENDING, WAYS, UNCONSTRAINED, TASKS)
     )
     if ifeval is None or mending is None:
         raise MeasurementFailed(f"{model} needs {FIGURES} and {MENDING}")
-    return figures_text.render(ifeval, mending, ways, unconstrained)
+    return figures_text.render(ifeval, mending, *others)
 
 
 def with_evaluation(model: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,20 @@ _WAYS = {
 }
 
 
-def render(ifeval: Json, mending: Json, ways: Json | None, unconstrained: Json | None) -> str:
+def render(
+    ifeval: Json,
+    mending: Json,
+    ways: Json | None,
+    unconstrained: Json | None,
+    tasks: Json | None,
+) -> str:
     """The text of README.md. ``ifeval``: figures of redraft bench ifeval; ``mending``: of redraft
     train mending, by file; ``ways``: of redraft bench experiments ways, by way; ``unconstrained``:
-    of redraft bench ifeval --unconstrained."""
+    of redraft bench ifeval --unconstrained; ``tasks``: of runs of redraft bench tasks run."""
     text = _TEMPLATE.read_text(encoding="utf-8")
     parts = dict(_parts(ifeval, mending))
     parts["ways"] = "\n".join(_ways(ways)) if ways else NOT_MEASURED
+    parts["tasks"] = "\n".join(_tasks(tasks["runs"])) if tasks else NOT_MEASURED
     parts["unconstrained"] = _unconstrained(unconstrained) if unconstrained else NOT_MEASURED
     for name, value in parts.items():
         text = text.replace(f"<!-- {name} -->", value)
@@ -131,6 +138,18 @@ def _ways(ways: Json) -> Iterator[str]:
         gained = f"{gain['estimate']:.1f} ({_range(gain)})"
         counts = f"{flips['wrong_to_right']}, {flips['right_to_wrong']}"
         yield f"| {label} | {share} | {gained} | {counts} | {tokens} |"
+
+
+def _tasks(runs: Sequence[Json]) -> Iterator[str]:
+    yield "| | questions | the draft | refined once | difference, points | better, worse |"
+    yield "|---|---|---|---|---|---|"
+    for run in runs:
+        (direct, refined), (paired,) = run["scores"].values(), run["comparisons"].values()
+        for name, before in direct.items():
+            gain = paired[name]["difference"]
+            counts = f"{paired[name]['wins']}, {paired[name]['losses']}"
+            shares = f"{before['n']} | {percent(before)} | {percent(refined[name])}"
+            yield f"| {name} | {shares} | {gain['estimate']:.1f} ({_range(gain)}) | {counts} |"
 
 
 def _unconstrained(figures: Json) -> str:

@@ -55,14 +55,14 @@ def interval(estimate: float) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_other_ways_and_what_is_left_alone_are_in_the_card_once_they_are_measured(
+def test_what_else_was_measured_is_in_the_card_once_it_is_there(
     adapter: Path, tmp_path: Path
 ) -> None:
     published_ifeval()
     shutil.copy(ADAPTER / card.REPLIES, adapter)
     (adapter / card.FIGURES).write_text((ADAPTER / card.FIGURES).read_text())
     before = card.card(adapter)
-    assert before.count("Not measured.") == 2
+    assert before.count("Not measured.") == 3
     draft = {"met": {"prompt strict": interval(19)}, "tokens": interval(180)}
     twice = {
         "met": {"prompt strict": interval(37)},
@@ -74,13 +74,28 @@ def test_other_ways_and_what_is_left_alone_are_in_the_card_once_they_are_measure
     left = {"unconstrained": {"unchanged": interval(90)}, "loop": {"length_ratio": interval(98)}}
     (tmp_path / "ways.json").write_text(json.dumps({"figures": {"ways": ways}}))
     (tmp_path / "left.json").write_text(json.dumps({"figures": left}))
-    more = ("--ways", str(tmp_path / "ways.json"), "--unconstrained", str(tmp_path / "left.json"))
+    paired = {"difference": interval(-1), "wins": 0, "ties": 198, "losses": 2}
+    tasks = {
+        "scores": {"a:direct": {"bbh": interval(10)}, "a:refine": {"bbh": interval(9)}},
+        "comparisons": {"a:refine": {"bbh": paired}},
+    }
+    (tmp_path / "tasks.json").write_text(json.dumps({"figures": tasks}))
+    more = (
+        "--tasks",
+        str(tmp_path / "tasks.json"),
+        "--ways",
+        str(tmp_path / "ways.json"),
+        "--unconstrained",
+        str(tmp_path / "left.json"),
+    )
     assert bench(["card", "--model", str(adapter), *more]) == 0
     written = (adapter / "README.md").read_text()
     assert (
         "| its own feedback, up to 2 | 37.0% (35.0 to 39.0) | 18.0 (16.0 to 20.0) | 100, 3 | 570 |"
         in written.splitlines()
     )
+    harm = "10.0% (8.0 to 12.0) | 9.0% (7.0 to 11.0) | -1.0 (-3.0 to 1.0) | 0, 2 |"
+    assert f"| bbh | 200 | {harm}" in written.splitlines()
     assert "90.0% (88.0 to 92.0) of the answers are the draft" in " ".join(written.split())
 
 

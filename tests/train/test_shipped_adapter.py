@@ -63,6 +63,23 @@ def test_the_readme_of_the_product_says_what_other_ways_came_to() -> None:
     assert f"Of {left_alone['n']} prompts of AlpacaEval it leaves {shown(left_alone)}" in stated
 
 
+def test_the_readme_of_the_product_says_what_refining_does_to_other_tasks() -> None:
+    stated = " ".join((SHIPPED.parent.parent / "README.md").read_text(encoding="utf-8").split())
+    paired = [
+        counts
+        for run in json.loads(text_of("tasks.json"))["runs"]
+        for of_model in run["comparisons"].values()
+        for counts in of_model.values()
+    ]
+    wins, losses = (sum(each[which] for each in paired) for which in ("wins", "losses"))
+    asked = sum(each["difference"]["n"] for each in paired)
+    assert wins == 0
+    assert (
+        f"of {asked} questions of GSM8K, BBH and TyDiQA refining loses {losses} and gains none"
+        in stated
+    )
+
+
 def shown(interval: Any) -> str:
     return "{estimate:.1f}% ({low:.1f} to {high:.1f})".format(**interval)
 

@@ -196,13 +196,15 @@ def rows(source: str, result: Instructions) -> Iterator[tuple[str, jsonl.Row]]:
     path = Path(source)
     if path.is_dir() or not path.exists():
         return _numbered(source, _dataset(source))
-    if path.suffix == ".jsonl":
+    kind = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    if kind in (".jsonl", ".jsonl.gz"):
         return _jsonl_rows(path, result)
-    if path.suffix == ".json":
+    if kind in (".json", ".json.gz"):
         return _json_rows(path, result)
-    if path.suffix == ".parquet":
+    if kind == ".parquet":
         return _numbered(source, _parquet_rows(path))
-    raise ConfigError(f"{path} is {path.suffix or 'no'} file; expected .jsonl, .json or .parquet")
+    expected = ".jsonl or .json (also .gz) or .parquet"
+    raise ConfigError(f"{path} is {kind or 'no'} file; expected {expected}")
 
 
 def _jsonl_rows(path: Path, result: Instructions) -> Iterator[tuple[str, jsonl.Row]]:

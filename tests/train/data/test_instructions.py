@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -126,8 +127,10 @@ def test_json_and_parquet_are_read_like_lines(tmp_path: Path) -> None:
     source = lines(tmp_path / "a.jsonl", rows)
     (tmp_path / "a.json").write_text(json.dumps(rows))
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.json"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
     expected = {e.id for e in read((source,)).examples}
-    for other in ("a.json", "a.parquet"):
+    for other in ("a.json", "a.parquet", "a.jsonl.gz", "a.json.gz"):
         assert {e.id for e in read((str(tmp_path / other),)).examples} == expected
 
 
