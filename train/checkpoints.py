@@ -72,7 +72,7 @@ def claim(output: Path, name: str) -> bool:
 def train(trainer: Any, output: Path) -> Mapping[str, Any]:
     """Train from the newest checkpoint to the end and save the model; returns the figures."""
     if trainer.args.use_cpu:
-        garbage.keep_freed(all_sizes=True)
+        garbage.keep_freed()
     start = latest(output)
     if start is not None:
         print(f"going on from {start}")

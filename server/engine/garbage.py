@@ -8,8 +8,7 @@ one before the freeze looks at everything, so that a second one has to say that 
 left; otherwise the requests of hours, as far as their objects refer to each other, stay in memory.
 
 glibc gives large blocks back to Linux when they are freed, which hands them out again page by
-page, each cleared first. Where every step of a model frees and takes as much, that is up to a third
-of the time on a CPU.
+page, each cleared first. A training on a CPU frees and takes gigabytes in every step.
 """
 
 from __future__ import annotations
@@ -41,15 +40,13 @@ def give_back() -> None:
 
 
 MiB = 2**20
-# The numbers of mallopt's options. No larger threshold of mmap is taken.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
-_KEPT = ((_MMAP_THRESHOLD, 32 * MiB), (_TRIM_THRESHOLD, 512 * MiB), (_TOP_PAD, 64 * MiB))
-_ALL = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 256 * MiB))
+# mallopt's numbers: no block comes from Linux directly, next to nothing goes back.
+_KEEP = ((-4, 0), (-1, 2**31 - 1), (-2, 256 * MiB))  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
 
 
-def keep_freed(*, all_sizes: bool = False) -> None:
-    """Keep what is freed for the next step, where the C library is glibc: blocks up to 32 MiB, or
-    all, in a process that will end before its memory is in pieces."""
+def keep_freed() -> None:
+    """Keep what is freed for the next step, where the C library is glibc. For a process that will
+    end before its memory is in pieces."""
     if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        for option, value in _ALL if all_sizes else _KEPT:
+        for option, value in _KEEP:
             mallopt(option, value)

@@ -14,7 +14,6 @@ import torch
 import torch._dynamo.config
 from vllm.platforms import current_platform
 
-from redraft.server.engine import garbage
 from redraft.server.engine.aligned_draft import Fences
 from redraft.server.engine.vllm_engine import forking
 
@@ -45,7 +44,6 @@ class WorkerExtension:
 
             adapters_on_cpu.install()
             nucleus_on_cpu.install()
-            garbage.keep_freed()
 
     def speculate(
         self,
