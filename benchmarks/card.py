@@ -5,9 +5,9 @@
 
 With --replies they are kept beside the weights (ifeval.jsonl.gz) and graded (ifeval.json); --ways,
 --unconstrained and --tasks take results of ``redraft bench experiments ways``, ``redraft bench
-ifeval --unconstrained`` and ``redraft bench tasks run``, direct first. Without, what is there
-counts. Writes README.md, TRACES.md with traces drawn by seed, and the figures in redraft.json.
-mending.json is that of ``redraft train mending``.
+ifeval --unconstrained`` and ``redraft bench tasks run``, direct first, and --agreement one of
+``redraft train agreement``. Without, what is there counts. Writes README.md, TRACES.md with traces
+drawn by seed, and the figures in redraft.json. mending.json is that of ``redraft train mending``.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ from redraft.server.options import option
 from redraft.server.refine import manifest
 
 REPLIES, FIGURES, TRACES, CARD = "ifeval.jsonl.gz", "ifeval.json", "TRACES.md", "README.md"
-MENDING, WAYS, UNCONSTRAINED, TASKS = (
-    f"{name}.json" for name in ("mending", "ways", "unconstrained", "tasks")
-)
+MENDING, WAYS, UNCONSTRAINED = "mending.json", "ways.json", "unconstrained.json"
+TASKS, AGREEMENT = "tasks.json", "agreement.json"
 KEPT = ("answer", "stop_reason", "usage", "trace")  # of a reply
 # In the manifest's words.
 LEVELS = {"prompt_level_strict": "prompt strict", "instruction_level_strict": "constraint strict"}
@@ -51,6 +50,7 @@ class AdapterCardOptions:
     ways: Path | None = option("ways.json of redraft bench experiments ways", None)
     unconstrained: Path | None = option("ifeval.json of prompts without constraints", None)
     tasks: tuple[Path, ...] = option("tasks.json of redraft bench tasks run", ())
+    agreement: Path | None = option("figures of redraft train agreement on HH-RLHF", None)
     traces: int = option("so many are printed in full", 20, least=1)
     seed: int = option("of their draw, and of resampling", 0)
 
@@ -68,6 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     if options.tasks:
         each = [jsonl.read_document(path)["figures"] for path in options.tasks]
         jsonl.write_json(options.model / TASKS, {"runs": each})
+    if options.agreement:
+        figures = jsonl.read_document(options.agreement)
+        jsonl.write_json(options.model / AGREEMENT, figures)
     graded, replies = graded_replies(options.model / REPLIES)
     jsonl.write_json(options.model / FIGURES, plain(figures_of(graded, options.seed)))
     page = traces.page(graded, replies, options.traces, options.seed)
@@ -102,7 +105,7 @@ def card(model: Path) -> str:
     """The text of README.md, from the figures in the folder."""
     ifeval, mending, *others = (
         jsonl.read_document(model / name) if (model / name).exists() else None
-        for name in (FIGURES, MENDING, WAYS, UNCONSTRAINED, TASKS)
+        for name in (FIGURES, MENDING, WAYS, UNCONSTRAINED, TASKS, AGREEMENT)
     )
     if ifeval is None or mending is None:
         raise MeasurementFailed(f"{model} needs {FIGURES} and {MENDING}")

@@ -47,14 +47,17 @@ def render(
     ways: Json | None,
     unconstrained: Json | None,
     tasks: Json | None,
+    agreement: Json | None,
 ) -> str:
     """The text of README.md. ``ifeval``: figures of redraft bench ifeval; ``mending``: of redraft
     train mending, by file; ``ways``: of redraft bench experiments ways, by way; ``unconstrained``:
-    of redraft bench ifeval --unconstrained; ``tasks``: of runs of redraft bench tasks run."""
+    of redraft bench ifeval --unconstrained; ``tasks``: of runs of redraft bench tasks run;
+    ``agreement``: of redraft train agreement."""
     text = _TEMPLATE.read_text(encoding="utf-8")
     parts = dict(_parts(ifeval, mending))
     parts["ways"] = "\n".join(_ways(ways)) if ways else NOT_MEASURED
     parts["tasks"] = "\n".join(_tasks(tasks["runs"])) if tasks else NOT_MEASURED
+    parts["agreement"] = _agreement(agreement) if agreement else NOT_MEASURED
     parts["unconstrained"] = _unconstrained(unconstrained) if unconstrained else NOT_MEASURED
     for name, value in parts.items():
         text = text.replace(f"<!-- {name} -->", value)
@@ -150,6 +153,15 @@ def _tasks(runs: Sequence[Json]) -> Iterator[str]:
             counts = f"{paired[name]['wins']}, {paired[name]['losses']}"
             shares = f"{before['n']} | {percent(before)} | {percent(refined[name])}"
             yield f"| {name} | {shares} | {gain['estimate']:.1f} ({_range(gain)}) | {counts} |"
+
+
+def _agreement(counts: Json) -> str:
+    pairs = sum(counts[name] for name in ("right", "ties", "wrong", "unreadable"))
+    return (
+        f"Of {pairs} judged pairs of HH-RLHF,\n  in which nothing can be checked, it scores "
+        f"{counts['ties']} alike, {counts['right']} as people did and {counts['wrong']} the\n"
+        f"  other way round; {counts['unreadable']} could not be read."
+    )
 
 
 def _unconstrained(figures: Json) -> str:

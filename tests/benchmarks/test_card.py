@@ -62,7 +62,7 @@ def test_what_else_was_measured_is_in_the_card_once_it_is_there(
     shutil.copy(ADAPTER / card.REPLIES, adapter)
     (adapter / card.FIGURES).write_text((ADAPTER / card.FIGURES).read_text())
     before = card.card(adapter)
-    assert before.count("Not measured.") == 3
+    assert before.count("Not measured.") == 4
     draft = {"met": {"prompt strict": interval(19)}, "tokens": interval(180)}
     twice = {
         "met": {"prompt strict": interval(37)},
@@ -72,23 +72,22 @@ def test_what_else_was_measured_is_in_the_card_once_it_is_there(
     }
     ways = {"IFEval's checkers": {"direct": draft, "itself 2": twice}}
     left = {"unconstrained": {"unchanged": interval(90)}, "loop": {"length_ratio": interval(98)}}
-    (tmp_path / "ways.json").write_text(json.dumps({"figures": {"ways": ways}}))
-    (tmp_path / "left.json").write_text(json.dumps({"figures": left}))
     paired = {"difference": interval(-1), "wins": 0, "ties": 198, "losses": 2}
     tasks = {
         "scores": {"a:direct": {"bbh": interval(10)}, "a:refine": {"bbh": interval(9)}},
         "comparisons": {"a:refine": {"bbh": paired}},
     }
-    (tmp_path / "tasks.json").write_text(json.dumps({"figures": tasks}))
-    more = (
-        "--tasks",
-        str(tmp_path / "tasks.json"),
-        "--ways",
-        str(tmp_path / "ways.json"),
-        "--unconstrained",
-        str(tmp_path / "left.json"),
-    )
-    assert bench(["card", "--model", str(adapter), *more]) == 0
+    more = {
+        "ways": {"figures": {"ways": ways}},
+        "unconstrained": {"figures": left},
+        "tasks": {"figures": tasks},
+        "agreement": {"right": 1, "ties": 198, "wrong": 2, "unreadable": 3},
+    }
+    given = []
+    for name, content in more.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+        given += [f"--{name}", str(tmp_path / f"{name}.json")]
+    assert bench(["card", "--model", str(adapter), *given]) == 0
     written = (adapter / "README.md").read_text()
     assert (
         "| its own feedback, up to 2 | 37.0% (35.0 to 39.0) | 18.0 (16.0 to 20.0) | 100, 3 | 570 |"
@@ -96,6 +95,7 @@ def test_what_else_was_measured_is_in_the_card_once_it_is_there(
     )
     harm = "10.0% (8.0 to 12.0) | 9.0% (7.0 to 11.0) | -1.0 (-3.0 to 1.0) | 0, 2 |"
     assert f"| bbh | 200 | {harm}" in written.splitlines()
+    assert "Of 204 judged pairs of HH-RLHF" in written
     assert "90.0% (88.0 to 92.0) of the answers are the draft" in " ".join(written.split())
 
 
