@@ -94,8 +94,9 @@ class Policy:
     def seed_for(
         self, phase: Phase, iteration: int, candidate: int, attempt: int, vote: int = 0
     ) -> int | None:
-        """A different seed for each engine call: with the same seed all drafts would be equal."""
-        if self.seed is None:
+        """A different seed for each engine call: with the same seed all drafts would be equal. A
+        second attempt has one without a seed, too: a request that is greedy has one answer."""
+        if self.seed is None and attempt == 1:
             return None
         name = f"{self.seed}/{phase}/{iteration}/{candidate}/{attempt}"
         name += f"/{vote}" if vote else ""

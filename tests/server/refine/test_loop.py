@@ -122,6 +122,16 @@ def test_the_second_attempt_at_feedback_is_not_greedy() -> None:
     assert first.seed != second.seed
 
 
+def test_the_second_attempt_at_feedback_is_the_same_each_time_without_a_seed_too() -> None:
+    seeds = []
+    for _ in range(2):
+        engine = ScriptedEngine("Lyon", "Hm.", feedback(3), "Paris")
+        run(gather(engine, Policy()))
+        seeds.append([call.sampling.seed for call in engine.history])
+    assert seeds[0] == seeds[1]
+    assert [seed is None for seed in seeds[0]] == [True, True, False, True]
+
+
 def test_feedback_malformed_twice_keeps_the_best_so_far() -> None:
     trace = answer_to("Lyon", "Hm.", "Score: [[99]]")
     assert (trace.answer.text, trace.stop_reason, trace.malformed) == (
