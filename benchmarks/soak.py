@@ -53,6 +53,7 @@ class SoakOptions:
     max_growth: float = option("share of memory: flat is below it", 0.01)
     kv_cache_mib: int = option("of vLLM's cache", 256)
     max_model_len: int = option("window of vLLM, in tokens", 2048)
+    dtype: str = option("of vLLM; in float32 an answer does not depend on its batch", "bfloat16")
     out: Path = option("folder for the results", Path("runs/soak"))
 
     def __post_init__(self) -> None:
@@ -86,7 +87,7 @@ def _server(options: SoakOptions) -> AbstractContextManager[Running]:
     logs = options.out / "logs"
     if not options.model:
         return servers.scripted(logs)
-    settings = servers.EngineSettings(options.kv_cache_mib, options.max_model_len)
+    settings = servers.EngineSettings(options.kv_cache_mib, options.max_model_len, options.dtype)
     return servers.redraft(options.model, settings, logs)
 
 

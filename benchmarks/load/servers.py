@@ -25,6 +25,7 @@ class EngineSettings:
 
     kv_cache_mib: int
     max_model_len: int = 4096
+    dtype: str = "bfloat16"
 
     def arguments(self) -> list[str]:
         """Command-line arguments that Redraft and vLLM have in common."""
@@ -32,7 +33,7 @@ class EngineSettings:
             *("--kv-cache-memory-bytes", str(self.kv_cache_mib << 20)),
             *("--max-model-len", str(self.max_model_len)),
             *("--block-size", "32", "--max-num-seqs", "64"),
-            *("--dtype", "bfloat16", "--enforce-eager"),
+            *("--dtype", self.dtype, "--enforce-eager"),
         ]
 
 
