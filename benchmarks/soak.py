@@ -53,7 +53,7 @@ class SoakOptions:
     max_growth: float = option("share of memory: flat is below it", 0.01)
     kv_cache_mib: int = option("of vLLM's cache", 256)
     max_model_len: int = option("window of vLLM, in tokens", 2048)
-    dtype: str = option("of vLLM; in float32 an answer does not depend on its batch", "bfloat16")
+    dtype: str = option("of vLLM; float32: other requests hardly change an answer", servers.DTYPE)
     out: Path = option("folder for the results", Path("runs/soak"))
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from redraft.benchmarks.load.programs import served
 from redraft.benchmarks.load.usage import Running
 from redraft.child_process import python_module
 
+DTYPE = "bfloat16"
 WORKER_EXTENSION = "redraft.server.engine.vllm_engine.worker.WorkerExtension"
 
 
@@ -25,7 +26,7 @@ class EngineSettings:
 
     kv_cache_mib: int
     max_model_len: int = 4096
-    dtype: str = "bfloat16"
+    dtype: str = DTYPE
 
     def arguments(self) -> list[str]:
         """Command-line arguments that Redraft and vLLM have in common."""
