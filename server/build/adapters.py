@@ -65,11 +65,6 @@ async def read(config: ServerConfig, model: ModelFiles | None, find: Find) -> Li
     lineup = await _local(config, model, places, find)
     own_name = config.served_name or model.name
     check_names(lineup, lineup.base.name if lineup.base and lineup.main.name else own_name)
-    if lineup.adapters and config.speculate != "none":
-        raise ConfigError(
-            "--speculate cannot be combined with adapters: what vLLM verifies then is not shown "
-            "to be what an adapter writes; leave one of them out"
-        )
     return lineup
 
 

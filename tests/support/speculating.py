@@ -44,24 +44,33 @@ class Pair:
     plain: Running
     speculating: Running
 
-    def both(self, asked: Sequence[tuple[Prompt, Sampling]]) -> tuple[list[Completion], ...]:
-        return answers(self.plain, asked), answers(self.speculating, asked)
+    def both(
+        self, asked: Sequence[tuple[Prompt, Sampling]], adapters: Sequence[str | None] = ()
+    ) -> tuple[list[Completion], ...]:
+        plain = answers(self.plain, asked, adapters=adapters)
+        return plain, answers(self.speculating, asked, adapters=adapters)
 
 
 def answers(
     running: Running,
     asked: Sequence[tuple[Prompt, Sampling]],
     predictions: Sequence[tuple[int, ...]] = (),
+    adapters: Sequence[str | None] = (),
 ) -> list[Completion]:
-    """All at once, each with its prediction."""
-    expected = chain(predictions, repeat(()))
+    """All at once, each with its prediction and by its adapter."""
+    more = zip(chain(predictions, repeat(())), chain(adapters, repeat(None)), strict=False)
 
     async def all_of_them() -> list[Completion]:
         return await asyncio.gather(
             *(
-                complete(running.engine, prompt, sampling, Call(f"{number}", prediction=tokens))
-                for number, ((prompt, sampling), tokens) in enumerate(
-                    zip(asked, expected, strict=False)
+                complete(
+                    running.engine,
+                    prompt,
+                    sampling,
+                    Call(f"{number}", prediction=tokens, adapter=adapter),
+                )
+                for number, ((prompt, sampling), (tokens, adapter)) in enumerate(
+                    zip(asked, more, strict=False)
                 )
             )
         )
@@ -81,14 +90,13 @@ def markers_of(model: Path) -> DraftMarkers:
 
 
 @contextmanager
-def pair_of(model: Path, **changes: Any) -> Iterator[Pair]:
+def pair_of(model: Path, markers: DraftMarkers | None = None, **changes: Any) -> Iterator[Pair]:
     shared = {"dtype": "float32", **changes}
+    markers = markers or markers_of(model)
     # The one that speculates starts last: vLLM drops the metrics of the engines before.
     with (
         running_engine(model, **shared) as plain,
-        running_engine(
-            model, served_name=NAME, draft_markers=markers_of(model), **shared
-        ) as speculating,
+        running_engine(model, served_name=NAME, draft_markers=markers, **shared) as speculating,
     ):
         yield Pair(plain, speculating)
 

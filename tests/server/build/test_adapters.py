@@ -161,7 +161,6 @@ def test_an_adapter_that_names_no_base_is_refused(tmp_path: Path) -> None:
         (["a={poet}", "a={poet}"], {}, "two adapters of --lora have the name 'a'"),
         (["base={poet}"], {}, "--lora has the name 'base', which is the model's"),
         (["mine={poet}"], {"served_name": "mine"}, "--lora has the name 'mine'"),
-        (["a={poet}"], {"speculate": "draft"}, "--speculate cannot be combined with adapters"),
         (["a={poet}"], {"engine": "scripted"}, "--lora is for --engine vllm and http"),
     ],
 )
