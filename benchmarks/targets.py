@@ -1,16 +1,16 @@
 """Every performance target beside what is measured here, met or missed.
 
-    redraft bench targets --out runs/targets              # all of it: about 70 minutes
+    redraft bench targets --out runs/targets              # all of it: about 90 minutes
     redraft bench targets --out runs/targets --steps large report
 
 Makes models whose phases are equally long, of 5 and of 114 million parameters, and measures them:
-the small one in every setting; both, where the targets are, against one uninterrupted generation
-and against the peers, one of which merges several drafts; the large one also with refinements that
-repeat most of their drafts and are guessed from them; then the guessing and the server alone, and
-memory for ten minutes. Each step is a measurement of its own with its result, samples and plots in
-a folder of its own; a step whose result is there is not run again. The machine should do nothing
-else: two processor cores are enough. The exit code says only whether everything was measured; a
-target that is missed is a figure like any other.
+the small one in every setting; both, where the targets are, against one uninterrupted generation,
+phase by phase and in one breath, and against the peers, one of which merges several drafts; the
+large one also with refinements that repeat most of their drafts and are guessed from them; then
+the guessing and the server alone, and memory for ten minutes. Each step is a measurement of its own
+with its result, samples and plots in a folder of its own; a step whose result is there is not run
+again. The machine should do nothing else: two processor cores are enough. The exit code says only
+whether everything was measured; a target that is missed is a figure like any other.
 """
 
 from __future__ import annotations
@@ -73,13 +73,21 @@ def steps() -> dict[str, TargetStep]:
     small: Changes = {**REFINED_ONCE, "systems": (*PEERS, "optillm"), "requests": 4, "repeats": 6}
     fusion: Changes = {**REFINED_ONCE, "systems": ("candidates", "fusion"), "requests": 2}
     of_large: Changes = {**REFINED_ONCE, "requests": 1, "kv_cache_mib": 1024}  # 32 need 700 MiB
+    floors: dict[str, Changes] = {
+        "small": {**floor, "requests": 2, "repeats": 20},
+        "large": {**floor, **of_large, "repeats": 8},
+    }
+    breath = {"serve_options": "--one-breath"}
     large = {**of_large, "concurrency": (32,), "repeats": 6}
     kept = {"systems": ("redraft", "client-chat"), "serve_options": "--speculate draft"}
     return {
         "matrix": _latency("matrix", "small", matrix),
         "linear": _latency("linear", "small", linear),
-        "floor-small": _latency("floor-small", "small", {**floor, "requests": 2, "repeats": 20}),
-        "floor-large": _latency("floor-large", "large", {**floor, **of_large, "repeats": 8}),
+        **{f"floor-{size}": _latency(f"floor-{size}", size, of) for size, of in floors.items()},
+        **{
+            f"breath-{size}": _latency(f"breath-{size}", size, {**of, **breath})
+            for size, of in floors.items()
+        },
         "small": _latency("small", "small", small),
         "fusion": _latency("fusion", "small", {**fusion, "concurrency": (1, 32), "repeats": 6}),
         "large": _latency("large", "large", {**large, "systems": PEERS}),

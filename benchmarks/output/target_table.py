@@ -120,6 +120,7 @@ def _interval(content: Mapping[str, Any]) -> Interval:
 
 
 LOOP, VLLM_LOOP = "loop / one uninterrupted generation", "a client-side loop over vLLM"
+IN_ONE_BREATH = "loop in one breath / one uninterrupted generation"
 GUESSING = "tokens per second of refinements, guessed from their drafts / not"
 
 _at_least, _at_most = partial(Target, least=True), partial(Target, least=False)
@@ -128,9 +129,10 @@ _at_least, _at_most = partial(Target, least=True), partial(Target, least=False)
 def _of_model(model: str) -> list[Target]:
     alone, many = f"{model} model, alone", f"{model} model, {MANY} at once"
     time, cpu = f"time per token, {LOOP}", f"processor time per token, {LOOP}"
+    in_time = f"time per token, {IN_ONE_BREATH}"
     answers = f"answers per second / those of {VLLM_LOOP}"
     server = "the server's processor time per streamed token / vLLM's own server's"
-    run, bare = f"latency-{model}", f"latency-floor-{model}"
+    run, bare, breath = (f"latency-{kind}{model}" for kind in ("", "floor-", "breath-"))
     loop = compared("client-loop", "answers_per_s", MANY)
     chat = compared("client-chat", "answers_per_s", MANY)
     server_cpu = compared("client-chat", "server_cpu_per_token", MANY)
@@ -139,6 +141,8 @@ def _of_model(model: str) -> list[Target]:
         _at_most(1.05, time, many, bare, compared("floor", "time_per_token", MANY)),
         _at_most(1.03, cpu, alone, bare, compared("floor", "cpu_per_token", ALONE)),
         _at_most(1.05, cpu, many, bare, compared("floor", "cpu_per_token", MANY)),
+        _at_most(1.01, in_time, alone, breath, compared("floor", "time_per_token", ALONE)),
+        _at_most(1.01, in_time, many, breath, compared("floor", "time_per_token", MANY)),
         _at_least(1.3, f"{answers}, a prompt for each phase", many, run, loop),
         _at_least(1.3, f"{answers}, one chat", many, run, chat),
         _at_most(1.0, server, many, run, server_cpu),
