@@ -25,7 +25,7 @@ from redraft.server.refine import manifest
 from redraft.server.refine.manifest import DefaultPolicy
 from redraft.server.service import Service
 from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise
+from redraft.train.exact.of_workbench import OfWorkbench
 from redraft.train.workbench.tasks import answer, sample
 from tests.support.loops import FORMAT, feedback
 from tests.support.serving import Served, answering, serving
@@ -233,7 +233,7 @@ def test_with_a_judge_no_answers_are_needed(tmp_path: Path, model: Path) -> None
 
     labelled = tmp_path / "labelled.jsonl"
     labelled.write_text("".join(json.dumps({"prompt": asked}) + "\n" for asked in right))
-    with serving(build_app(Noise())) as judge:
+    with serving(build_app(OfWorkbench())) as judge:
         scripted = ScriptedEngine(reply=reply)
         figures = run(scripted, labelled, model, "--judge", judge.v1)["figures"]
     assert figures["wrong_drafts"]["estimate"] == 1

@@ -26,7 +26,7 @@ from redraft.server import jsonl
 from redraft.server.engine.base import Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise
+from redraft.train.exact.of_workbench import OfWorkbench
 from redraft.train.stages import tasks
 from redraft.train.workbench.tasks import answer, task_for
 from tests.support.evaldata import stored
@@ -288,7 +288,7 @@ def test_one_systems_answers_are_the_reference_of_another_under_the_exact_judge(
             assert winrate.main([*arguments, *more]) == 0
     reference = tmp_path / "direct" / "answers.json"
     directory = tmp_path / "refine"
-    with serving(build_app(Noise())) as exact:
+    with serving(build_app(OfWorkbench())) as exact:
         arguments = ["judge", "--reference", str(reference), "--url", exact.v1, "--model", "exact"]
         assert winrate.main([*arguments, "--out", str(directory)]) == 0
     outcome = result(directory)["figures"]["refine"]

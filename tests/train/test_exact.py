@@ -26,7 +26,8 @@ from redraft.server.refine.trace import Feedback, Instruction, ResponseText
 from redraft.server.service import Service
 from redraft.train import critics
 from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise, misread, opinion
+from redraft.train.exact.examiner import Noise
+from redraft.train.exact.of_workbench import OfWorkbench, misread, opinion
 from redraft.train.workbench import critic as exact_critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.families.family import steady_random
@@ -40,7 +41,7 @@ ASKED, RIGHT, WRONG = "Add 17, 25, 8.", "The total is 50.", "The total is 49."
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
-    with serving(build_app(Noise())) as server:
+    with serving(build_app(OfWorkbench())) as server:
         yield server
 
 
@@ -181,7 +182,7 @@ def test_redrafts_server_uses_it_as_a_critic_by_name() -> None:
     async def connect(url: str) -> ServedModel:
         return ServedModel(await HttpEngine.connect(Upstream(url, name="exact")))
 
-    with serving(build_app(Noise())) as critic:
+    with serving(build_app(OfWorkbench())) as critic:
         service = Service(srt_model(engine))
         with answering(engine, service) as server:
             known = server.call(connect(critic.v1))
@@ -234,7 +235,7 @@ def test_the_share_of_wrong_verdicts_is_what_was_asked_for() -> None:
 
 
 def test_noise_leaves_the_judge_exact() -> None:
-    with serving(build_app(Noise(1.0))) as noisy:
+    with serving(build_app(OfWorkbench(Noise(1.0)))) as noisy:
         assert post(noisy, "judge", {"prompt": ASKED, "response": RIGHT}).json()["right"]
         reply = chat(noisy, comparison(WRONG, RIGHT))
     assert said(reply) == "M"
@@ -266,7 +267,7 @@ def test_the_program_says_where_it_listens_and_stops_when_told(
 )
 def test_options_that_cannot_be_used_are_one_line(root: Path, given: list[str], told: str) -> None:
     command = [sys.executable, "-m", "redraft.train", "exact", *given]
-    with serving(build_app(Noise())) as other:
+    with serving(build_app(OfWorkbench())) as other:
         command = [word.replace("PORT", str(other.port)) for word in command]
         ran = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert ran.returncode == 2

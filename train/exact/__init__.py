@@ -1,1 +1,1 @@
-"""The workbench's exact critic and exact judge behind an OpenAI-compatible API."""
+"""An exact critic and an exact judge behind an OpenAI-compatible API."""

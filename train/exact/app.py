@@ -15,6 +15,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI
@@ -25,7 +26,7 @@ from starlette.exceptions import HTTPException
 
 from redraft.server.engine.base import Message
 from redraft.server.refine.requests import REFINEMENT_HEADING
-from redraft.train.exact.opinion import Noise, judged, opinion
+from redraft.train.exact.examiner import Examiner
 from redraft.train.exact.requests import ComparisonRequest, NotUnderstood, ReviewRequest, read
 from redraft.train.workbench.tasks import UnknownInstruction
 
@@ -46,7 +47,7 @@ class JudgeBody(BaseModel):
     response: str
 
 
-def build_app(noise: Noise) -> FastAPI:
+def build_app(examiner: Examiner) -> FastAPI:
     app = FastAPI(title="Redraft's exact critic and judge")
     _add_errors(app)
 
@@ -60,20 +61,15 @@ def build_app(noise: Noise) -> FastAPI:
 
     @app.post("/v1/judge")
     def judge_one(body: JudgeBody) -> dict[str, Any]:
-        judgement = judged(body.prompt, body.response)
-        return {
-            "right": judgement.right,
-            "score": judgement.score,
-            "problems": list(judgement.problems),
-        }
+        return asdict(examiner.judged(body.prompt, body.response))
 
     @app.post("/v1/chat/completions", response_model=None)
     def chat(body: ChatBody) -> dict[str, Any] | StreamingResponse:
         request = read(body.messages)
         if isinstance(request, ComparisonRequest):
-            text, logprobs = _better(request)
+            text, logprobs = _better(request, examiner)
         else:
-            text, logprobs = _reviewed(request, noise), None
+            text, logprobs = _reviewed(request, examiner), None
         reply = _completion(body, text, logprobs)
         if not body.stream:
             return reply
@@ -82,18 +78,20 @@ def build_app(noise: Noise) -> FastAPI:
     return app
 
 
-def _reviewed(request: ReviewRequest, noise: Noise) -> str:
-    review = opinion(request.instruction, request.response, noise)
+def _reviewed(request: ReviewRequest, examiner: Examiner) -> str:
+    review = examiner.opinion(request.instruction, request.response)
     if not request.refinement:
         return review.feedback
+    if not review.refinement:
+        raise NotUnderstood("a request for a refinement, which this critic does not write")
     if not request.feedback:
         return review.refinement
     return f"{review.feedback}\n\n{REFINEMENT_HEADING}\n{review.refinement}"
 
 
-def _better(request: ComparisonRequest) -> tuple[str, dict[str, float]]:
+def _better(request: ComparisonRequest, examiner: Examiner) -> tuple[str, dict[str, float]]:
     """The name of the better answer, and the log-probability of each name: sure, or a tie."""
-    one, other = (judged(request.instruction, answer).score for answer in request.answers)
+    one, other = (examiner.judged(request.instruction, answer).score for answer in request.answers)
     first, second = request.names
     if one == other:
         return first, {first: EVEN_LOGPROB, second: EVEN_LOGPROB}

@@ -2,6 +2,11 @@
 
     redraft train exact --port 8001 --noise 0.2 --seed 1
     redraft serve --critic exact=http://127.0.0.1:8001/v1
+    redraft train exact --constraints constraints.jsonl
+
+The second knows instructions with checks, as ``redraft train constraints`` and ``redraft bench
+ifeval-instructions`` write them: its critic gives feedback as ``--critic checks`` does, and a
+response is right when all checks hold.
 
 Prints where it listens; ``--port 0`` takes a free port.
 """
@@ -13,6 +18,7 @@ import signal
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from redraft.server.options import ConfigError, option
 from redraft.train.program import read
@@ -20,10 +26,11 @@ from redraft.train.program import read
 
 @dataclass(frozen=True, slots=True)
 class ExactOptions:
-    """The workbench's exact critic and judge, for whatever speaks OpenAI's API."""
+    """An exact critic and judge, for whatever speaks OpenAI's API."""
 
     host: str = option("address to listen at; it has no keys, so keep to the loopback", "127.0.0.1")
     port: int = option("to listen at; 0: a free one", 8001)
+    constraints: Path | None = option("instructions with checks; none: the workbench's", None)
     noise: float = option("share of the critic's verdicts that are wrong; the judge is exact", 0.0)
     seed: int = option("of which verdicts are wrong", 0)
 
@@ -35,9 +42,13 @@ def main(argv: Sequence[str]) -> int:
     import uvicorn
 
     from redraft.train.exact.app import build_app
-    from redraft.train.exact.opinion import Noise
+    from redraft.train.exact.examiner import Noise
+    from redraft.train.exact.of_constraints import OfConstraints
+    from redraft.train.exact.of_workbench import OfWorkbench
 
-    app = build_app(Noise(options.noise, options.seed))
+    noise = Noise(options.noise, options.seed)
+    known = options.constraints
+    app = build_app(OfConstraints.read(known, noise) if known else OfWorkbench(noise))
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -17,7 +17,8 @@ pytest.importorskip("matplotlib", reason="the bench extra is not installed")
 
 from redraft.benchmarks import pilot
 from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise, opinion
+from redraft.train.exact.examiner import Noise
+from redraft.train.exact.of_workbench import OfWorkbench, opinion
 from redraft.train.stages import tasks
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
@@ -46,7 +47,10 @@ class Workbench:
 
 @pytest.fixture(scope="module")
 def workbench() -> Iterator[Workbench]:
-    with serving(build_app(Noise())) as exact, serving(build_app(NOISE)) as noisy:
+    with (
+        serving(build_app(OfWorkbench())) as exact,
+        serving(build_app(OfWorkbench(NOISE))) as noisy,
+    ):
         critics = ["--critic", f"exact={exact.v1}", "--critic", f"noisy={noisy.v1}"]
         with running("--model", str(SHIPPED), "--in-process", *critics) as program:
             yield Workbench(f"{program.url}/v1", exact.v1)

@@ -1,4 +1,4 @@
-"""The exact critic's opinion of a response; with noise, a share of its verdicts is wrong.
+"""The workbench's instructions; with noise, a share of the critic's verdicts is wrong.
 
 A wrong verdict is one a careless critic might give. A right response is called wrong by working
 through the instruction with one thing in it misread, and the advice is wrong accordingly. A wrong
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from redraft.train.critics import Taught
+from redraft.train.exact.examiner import NONE, Judgement, Noise
 from redraft.train.workbench import critic
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.families.family import Findings, steady_random
@@ -30,9 +31,15 @@ _NO_ANSWER = (ArithmeticError, LookupError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
-    share: float = 0.0  # of verdicts
-    seed: int = 0
+class OfWorkbench:
+    noise: Noise = NONE
+
+    def judged(self, instruction: str, response: str) -> Judgement:
+        findings = judged(instruction, response)
+        return Judgement(findings.right, findings.score, findings.problems)
+
+    def opinion(self, instruction: str, response: str) -> Taught:
+        return opinion(instruction, response, self.noise)
 
 
 def judged(instruction: str, response: str) -> Findings:
