@@ -25,9 +25,10 @@ from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.following.asking import recorded
 from redraft.benchmarks.following.figures import figures_of
-from redraft.benchmarks.following.graded import CHECKS, PUBLISHED, GradedCourse, grade
+from redraft.benchmarks.following.graded import GradedCourse, grade
 from redraft.benchmarks.following.tables import GRADERS
 from redraft.benchmarks.grading.constrained import Grader, by_checks, read_prompts
+from redraft.benchmarks.grading.graders import CHECKS, PUBLISHED
 from redraft.benchmarks.grading.published_ifeval import PublishedIfeval
 from redraft.benchmarks.output.results import plain
 from redraft.server import jsonl

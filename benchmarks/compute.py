@@ -23,7 +23,6 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.grading.grading import PromptOptions, ask_and_grade, require_answers
-from redraft.benchmarks.grading.labelled import read_labelled
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
 from redraft.benchmarks.grading.weighing import Answers, points, samples, table, weigh
 from redraft.benchmarks.output.plots import scatter
@@ -49,7 +48,7 @@ class ComputeOptions(PromptOptions, ServerOptions):
 
 def main(arguments: Sequence[str]) -> int:
     options = read(ComputeOptions, "compute", arguments, __doc__)
-    prompts = read_labelled(options.labelled, bool(options.judge))[: options.limit]
+    prompts = options.labelled_prompts(options.labelled)
     ways = dict(map(_named, options.way)) if options.way else WAYS
     settings = options.ask_settings(options.url, options.model)
     answers, failures = ask_and_grade(prompts, ways, settings, options.grader(), options.out)

@@ -27,9 +27,9 @@ from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.following.asking import Courses, GivenChecks, RefineSettings, ask, recorded
 from redraft.benchmarks.following.figures import figures_of
 from redraft.benchmarks.following.graded import GradedCourse, grade
-from redraft.benchmarks.following.graders import graders_for
 from redraft.benchmarks.following.tables import tables
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt, drawn, read_prompts
+from redraft.benchmarks.grading.graders import graders_for
 from redraft.benchmarks.output.results import Result, publish
 from redraft.server.options import ConfigError, option
 

@@ -24,7 +24,7 @@ from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import ServerOptions, read
 from redraft.benchmarks.grading import request_options
 from redraft.benchmarks.grading.grading import PromptOptions, ask_and_grade
-from redraft.benchmarks.grading.labelled import LabelledPrompt, read_labelled
+from redraft.benchmarks.grading.labelled import LabelledPrompt
 from redraft.benchmarks.grading.request_options import (
     OPTIONS,
     OptionName,
@@ -62,7 +62,7 @@ class PilotOptions(PromptOptions, ServerOptions):
 
 def main(arguments: Sequence[str]) -> int:
     options = read(PilotOptions, "pilot", arguments, __doc__)
-    prompts = read_labelled(options.labelled, judged=bool(options.judge))[: options.limit]
+    prompts = options.labelled_prompts(options.labelled)
     if len(prompts) < options.least:
         raise ConfigError(f"{len(prompts)} prompts are too few; give at least {options.least}")
     by_place, failures = run_all(prompts, options)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from redraft.benchmarks.following.graded import CHECKS, PUBLISHED
+from redraft.benchmarks.grading.graders import CHECKS, PUBLISHED
 
 _TEMPLATE = Path(__file__).with_name("card.md")
 Json = Mapping[str, Any]

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from redraft.benchmarks.following.graded import PUBLISHED, GradedCourse
+from redraft.benchmarks.following.graded import GradedCourse
+from redraft.benchmarks.grading.graders import PUBLISHED
 
 HEAD = """\
 # Prompts of IFEval, and all that was written

@@ -17,7 +17,8 @@ from statistics import fmean
 from typing import Any
 
 from redraft.benchmarks.commands.options import read
-from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answered, Answers, Weighed, samples, weigh
 from redraft.benchmarks.output.plots import bars

@@ -1,7 +1,8 @@
 """The deployment an experiment asks: a running server, or the workbench, started for it.
 
 The workbench is a model, the exact judge, critics that are exact or wrong in a known share of
-their verdicts, and instructions drawn by seed.
+their verdicts, and instructions drawn by seed. Of prompts with constraints (``--match checks``) the
+critics know these.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.grading.constrained import read_prompts
 from redraft.benchmarks.grading.labelled import LabelledPrompt
 from redraft.benchmarks.load.servers import exact, redraft
 from redraft.server import jsonl
 from redraft.server.options import ConfigError
 from redraft.train.workbench.tasks import sample
-
-if TYPE_CHECKING:
-    from redraft.benchmarks.experiments.setting import ExperimentOptions
 
 PAPER_DRAFTS = 16  # what the paper re-ranks; a server allows 8 unless told otherwise
 MOST_DRAFTS = 32
@@ -46,12 +45,15 @@ def deployed(options: ExperimentOptions, noises: Sequence[float] = ()) -> Iterat
         yield Deployment(options.url, options.model)
         return
     assert options.workbench, "without a server there is a model to serve"
-    logs, model = options.out / "logs", options.workbench
+    logs, model, known = options.out / "logs", options.workbench, None
+    if options.labelled and options.match == "checks":
+        known = options.out / "constraints.jsonl"
+        jsonl.write(known, (each.to_instruction() for each in read_prompts(options.labelled)))
     with ExitStack() as stack:
-        judge = stack.enter_context(exact(0.0, options.seed, logs))
+        judge = stack.enter_context(exact(0.0, options.seed, logs, known))
         critics = {noise: judge for noise in noises if not noise}
         for noise in sorted(set(noises) - {0.0}):
-            critics[noise] = stack.enter_context(exact(noise, options.seed, logs))
+            critics[noise] = stack.enter_context(exact(noise, options.seed, logs, known))
         more = ["--max-drafts-cap", str(MOST_DRAFTS)]
         for noise, critic in critics.items():
             more += ["--critic", f"{critic_name(noise)}={critic.url}"]

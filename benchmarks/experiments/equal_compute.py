@@ -16,7 +16,8 @@ from statistics import fmean
 
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import MOST_DRAFTS
-from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.grading import weighing
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking, voting
 from redraft.benchmarks.grading.weighing import Answers, Weighed

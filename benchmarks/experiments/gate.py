@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from redraft.benchmarks.commands.options import read
-from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.grading import weighing
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Answers

@@ -15,7 +15,8 @@ from typing import Any
 
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.experiments.deployment import PAPER_DRAFTS
-from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.grading import weighing
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining, reranking
 from redraft.benchmarks.grading.weighing import Answers, Weighed

@@ -11,38 +11,15 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from redraft.benchmarks.experiments.deployment import Deployment, deployed, draw
-from redraft.benchmarks.grading.grading import (
-    NothingAnswered,
-    PromptOptions,
-    ask_and_grade,
-    require_answers,
-)
-from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.grading.grading import NothingAnswered, ask_and_grade, require_answers
+from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt
 from redraft.benchmarks.grading.ways import Way
 from redraft.benchmarks.grading.weighing import Answers
 from redraft.benchmarks.output.results import Result, Table, publish
-from redraft.server.options import ConfigError, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExperimentOptions(PromptOptions):
-    url: str | None = option("of a Redraft server, /v1 included", None)
-    workbench: Path | None = option("model to serve; all else is started, too", None)
-    model: str | None = option("its name on the server at --url", None)
-    labelled: Path | None = option("prompts; none: drawn from the workbench", None)
-    count: int = option("prompts to draw from the workbench", 200, least=1)
-    out: Path = option("folder for the results", Path("runs/experiments"))
-
-    def __post_init__(self) -> None:
-        if (self.url is None) == (self.workbench is None):
-            raise ConfigError("give either --url URL or --workbench MODEL")
-        if self.url and not (self.model and self.labelled):
-            raise ConfigError("--url needs --model NAME and --labelled FILE")
-
 
 Options = TypeVar("Options", bound=ExperimentOptions)
 
@@ -100,7 +77,7 @@ def conduct(options: Options, measure: Measure[Options], noises: Sequence[float]
 def run(options: Options, measure: Measure[Options], deployment: Deployment) -> int:
     """Run one experiment on a running deployment; returns the exit code."""
     if options.labelled:
-        prompts = read_labelled(options.labelled, judged=bool(options.judge))
+        prompts = options.labelled_prompts(options.labelled)
     else:
         prompts = draw(options.out / "prompts.jsonl", options.count, options.seed)
     setting = Setting(options, deployment, prompts[: options.limit])

@@ -28,11 +28,11 @@ from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.experiments.deployment import critic_name
-from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.following import way_tables
 from redraft.benchmarks.following.asking import replies_in
 from redraft.benchmarks.following.gathering import Gathering
-from redraft.benchmarks.following.graders import graders_for
 from redraft.benchmarks.following.several_ways import DIRECT, WAYS, Answers, AnswerWay, chosen
 from redraft.benchmarks.following.tables import GRADERS
 from redraft.benchmarks.following.way_figures import (
@@ -46,6 +46,7 @@ from redraft.benchmarks.following.way_figures import (
     way_figures,
 )
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Met, drawn, read_prompts
+from redraft.benchmarks.grading.graders import graders_for
 from redraft.benchmarks.grading.grading import NothingAnswered
 from redraft.benchmarks.grading.labelled import Graded
 from redraft.benchmarks.load.endpoint import CallFailed
@@ -70,7 +71,6 @@ class WaysOptions(ExperimentOptions):
     data: Path | None = option("prompts with constraints; none: IFEval's 541", None)
     sample: int | None = option("only so many of these, drawn by seed", None, least=1)
     critic: str = option("the critic that labelled prompts have in the place of checks", "")
-    max_tokens: int | None = option("most tokens of a response; none: the server's", None, least=1)
     replies: tuple[Path, ...] = option("journals of other runs, whose replies count", ())
     begun: Path | None = option("greedy loops of this model with these limits to take up", None)
     recorded: bool = option("ask nothing", False)

@@ -18,7 +18,8 @@ from pathlib import Path
 from redraft.benchmarks.commands.options import read
 from redraft.benchmarks.data import LANGUAGES
 from redraft.benchmarks.experiments.deployment import draw
-from redraft.benchmarks.experiments.setting import ExperimentOptions, Setting, conduct
+from redraft.benchmarks.experiments.options import ExperimentOptions
+from redraft.benchmarks.experiments.setting import Setting, conduct
 from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, read_labelled
 from redraft.benchmarks.grading.ways import DIRECT, Way, refining
 from redraft.benchmarks.grading.weighing import Weighed, samples, weigh

@@ -9,7 +9,6 @@ from redraft.benchmarks.following.courses import PromptCourse
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Grader, Met
 
 Stage = Callable[[PromptCourse], str]  # one of the texts of a course
-CHECKS, PUBLISHED = "checks", "published"  # graders: the loop's checks, and IFEval's own
 
 
 @dataclass(frozen=True, slots=True)

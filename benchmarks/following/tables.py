@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from redraft.benchmarks.following.graded import CHECKS, PUBLISHED
+from redraft.benchmarks.grading.graders import CHECKS, PUBLISHED
 from redraft.benchmarks.output.results import Cell, Table
 
 GRADERS = {PUBLISHED: "IFEval's checkers", CHECKS: "Redraft's checks"}

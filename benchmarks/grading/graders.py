@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from redraft.benchmarks.following.graded import CHECKS, PUBLISHED
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Grader, by_checks
 from redraft.benchmarks.grading.published_ifeval import PublishedIfeval
+
+CHECKS, PUBLISHED = "checks", "published"
 
 
 def graders_for(prompts: Sequence[ConstrainedPrompt]) -> dict[str, Grader]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import CallOptions
-from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, Match
+from redraft.benchmarks.grading.labelled import Grader, LabelledPrompt, Match, read_labelled
 from redraft.benchmarks.grading.ways import AskSettings, Way, ask_all
 from redraft.benchmarks.grading.weighing import Answered, Answers
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint
@@ -29,6 +29,7 @@ class PromptOptions(CallOptions):
         "environment variable with the judge's API key", "JUDGE_API_KEY", GRADES
     )
     temperature: float | None = option("of drafts; none: the model's own", 0.7)
+    max_tokens: int | None = option("most tokens of a response; none: the server's", None, least=1)
     limit: int | None = option("only so many prompts", None, least=1)
     seed: int = option("of drafts and of resampling", 0)
     max_failed: float = option("share that may fail before the exit code is 1", 0.01)
@@ -36,7 +37,12 @@ class PromptOptions(CallOptions):
 
     def ask_settings(self, url: str, model: str, deployment: str = "") -> AskSettings:
         endpoint = self.endpoint(url, model)
-        return AskSettings(endpoint, self.temperature, self.seed, self.concurrency, deployment)
+        return AskSettings(
+            endpoint, self.temperature, self.seed, self.concurrency, deployment, self.max_tokens
+        )
+
+    def labelled_prompts(self, path: Path) -> list[LabelledPrompt]:
+        return read_labelled(path, "judge" if self.judge else self.match)[: self.limit]
 
     def grader(self, default_judge: str = "") -> Grader:
         url = self.judge or default_judge

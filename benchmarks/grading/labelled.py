@@ -1,7 +1,9 @@
 """Labelled prompts: what is asked, and whether an answer to it is right.
 
 A line of the file is {"prompt": "...", "answers": ["...", ...], "group": "..."}; any of the answers
-is right, the group may be left out. With a judge the answers may be, too: the judge decides.
+is right, the group may be left out. With a judge the answers may be, too: the judge decides. With
+``--match checks`` it is a prompt with constraints (``constrained``), and an answer is right when
+all of them hold, by IFEval's own checkers where the prompts are IFEval's.
 
 A judge is any server that takes POST URL/judge with {"prompt", "response"} and answers
 {"right": true or false}; ``redraft train exact`` serves the workbench's.
@@ -11,19 +13,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from redraft.benchmarks.grading.constrained import ConstrainedPrompt, read_prompts
+from redraft.benchmarks.grading.graders import graders_for
 from redraft.benchmarks.grading.scorers import gsm8k_answer
 from redraft.benchmarks.load.endpoint import CallFailed, Endpoint, Session
 from redraft.benchmarks.load.recorded import key_of, record_all
 from redraft.benchmarks.output.journal import Record
 from redraft.server import jsonl
 
-Match = Literal["exact", "words", "number", "contains"]
-MATCHES: dict[Match, Callable[[str, str], bool]] = {
+Match = Literal["exact", "words", "number", "contains", "checks"]
+MATCHES: dict[str, Callable[[str, str], bool]] = {
     "exact": lambda text, right: text.strip() == right.strip(),
     "words": lambda text, right: text.lower().split() == right.lower().split(),
     "number": lambda text, right: gsm8k_answer(text) == gsm8k_answer(right) is not None,
@@ -36,13 +40,18 @@ class LabelledPrompt:
     prompt: str
     answers: tuple[str, ...] = ()
     group: str = ""
+    constrained: ConstrainedPrompt | None = field(default=None, compare=False)
 
     def is_right(self, text: str, how: Match) -> bool:
         return any(MATCHES[how](text, answer) for answer in self.answers)
 
 
-def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
-    """``judged``: a judge decides what is right, so answers are not required."""
+def read_labelled(path: Path, how: Match | Literal["judge"] = "exact") -> list[LabelledPrompt]:
+    """``how``: what decides that an answer is right."""
+    if how == "checks":
+        found = [LabelledPrompt(each.text, constrained=each) for each in read_prompts(path)]
+        return _distinct(found, path)
+    judged = how == "judge"
     prompts = []
     needed = '"prompt"' if judged else '"prompt" and "answers" (without them, --judge URL)'
     for line in jsonl.lines(path):
@@ -55,6 +64,10 @@ def read_labelled(path: Path, judged: bool = False) -> list[LabelledPrompt]:
         prompts.append(LabelledPrompt(prompt, tuple(map(str, answers)), str(row.get("group", ""))))
     if not prompts:
         raise jsonl.FileError(f"{path} holds no labelled prompts")
+    return _distinct(prompts, path)
+
+
+def _distinct(prompts: Sequence[LabelledPrompt], path: Path) -> list[LabelledPrompt]:
     # A copy would be asked with the same seed and answered alike: it is no further observation.
     distinct = list(dict.fromkeys(prompts))
     if copies := len(prompts) - len(distinct):
@@ -92,7 +105,8 @@ class Grader:
     async def grade(self, graded: Iterable[Graded]) -> Grades:
         pairs = list(dict.fromkeys(graded))
         if self.judge is None:
-            return Grades({pair: pair[0].is_right(pair[1], self.match) for pair in pairs}, {})
+            right = _checked(pairs) if self.match == "checks" else self._matched(pairs)
+            return Grades(right, {})
         assert self.path, "a judge's verdicts are kept somewhere"
         keys = {
             pair: key_of(json.dumps([self.judge.url, pair[0].prompt, pair[1]])) for pair in pairs
@@ -113,6 +127,15 @@ class Grader:
         )
         right = {pair: records[key]["right"] for pair, key in keys.items() if key in records}
         return Grades(right, unjudged)
+
+    def _matched(self, pairs: Sequence[Graded]) -> dict[Graded, bool]:
+        return {pair: pair[0].is_right(pair[1], self.match) for pair in pairs}
+
+
+def _checked(pairs: Sequence[Graded]) -> dict[Graded, bool]:
+    constrained = {prompt: prompt.constrained for prompt, _ in pairs if prompt.constrained}
+    grader, *_ = graders_for(list(constrained.values())).values()
+    return {pair: all(grader(constrained[pair[0]], pair[1]).strict) for pair in pairs}
 
 
 def _verdict(reply: object) -> bool:

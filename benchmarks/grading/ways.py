@@ -58,6 +58,7 @@ class AskSettings:
     seed: int = 0
     concurrency: int = 8
     deployment: str = ""  # what is asked, where the model's name does not say it all
+    max_tokens: int | None = None  # of a response; None: the server's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,7 @@ async def ask_all(
         for name, way in ways.items():
             parts: list[Any] = [settings.endpoint.model, settings.deployment, way, prompt]
             parts += [settings.temperature, settings.seed]
+            parts += [] if settings.max_tokens is None else [settings.max_tokens]
             keys[name, place] = key_of(json.dumps(parts, sort_keys=True))
 
     async def ask(session: Session, which: tuple[str, int]) -> Record:
@@ -106,6 +108,8 @@ async def ask_all(
             "temperature": settings.temperature,
             "seed": seed_of(prompts[place], settings.seed),
         }
+        if settings.max_tokens is not None:
+            body["max_tokens"] = settings.max_tokens
         return await answer(session, ways[name], body)
 
     items = {key: which for which, key in keys.items()}

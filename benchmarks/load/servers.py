@@ -52,9 +52,13 @@ def redraft(
     return served("redraft", command, "/ready", logs)
 
 
-def exact(noise: float, seed: int, logs: Path) -> AbstractContextManager[Running]:
-    """The workbench's exact judge and critic, wrong in a share of the critic's verdicts."""
+def exact(
+    noise: float, seed: int, logs: Path, constraints: Path | None = None
+) -> AbstractContextManager[Running]:
+    """An exact judge and critic, wrong in a share of the critic's verdicts, of the workbench's
+    instructions or of those in a file."""
     command = python_module("redraft.train", "exact", "--noise", str(noise), "--seed", str(seed))
+    command += ["--constraints", str(constraints)] if constraints else []
     return served(f"exact-{noise:g}", command, "/health", logs)
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from redraft.benchmarks.following.courses import PromptCourse
 from redraft.benchmarks.following.figures import Figures, figures_of
-from redraft.benchmarks.following.graded import CHECKS, PUBLISHED, grade
+from redraft.benchmarks.following.graded import grade
 from redraft.benchmarks.following.tables import tables
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Met, by_checks
+from redraft.benchmarks.grading.graders import CHECKS, PUBLISHED
 from redraft.server.refine.checks import read_check
 
 LOWER, SHORT = read_check({"kind": "lowercase"}), read_check({"kind": "words", "at_most": 3})

@@ -16,11 +16,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 pytest.importorskip("sklearn", reason="the bench extra is not installed")
 
 from redraft.benchmarks.__main__ import main
+from redraft.benchmarks.data import IFEVAL
 from redraft.benchmarks.grading.grading import PromptOptions
 from redraft.benchmarks.grading.labelled import Grader, Grades, LabelledPrompt, read_labelled
 from redraft.benchmarks.load.endpoint import CallFailed
 from redraft.train.exact.app import build_app
-from redraft.train.exact.opinion import Noise
+from redraft.train.exact.of_workbench import OfWorkbench
 from redraft.train.stages import tasks
 from redraft.train.workbench.families import FAMILIES
 from redraft.train.workbench.tasks import answer, task_for
@@ -66,6 +67,30 @@ def test_without_a_judge_answers_are_compared(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_with_checks_an_answer_is_right_when_every_constraint_of_its_prompt_holds(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "constraints.jsonl"
+    checks = [{"kind": "words", "exactly": 1}, {"kind": "uppercase"}]
+    path.write_text(json.dumps({"prompt": "Say good.", "meta": {"checks": checks}}) + "\n")
+    (prompt,) = read_labelled(path, "checks")
+    grades = asyncio.run(Grader("checks").grade((prompt, text) for text in ("GOOD", "Good", "")))
+    assert [grades.of(prompt, text) for text in ("GOOD", "Good", "")] == [True, False, False]
+
+
+def test_the_prompts_of_ifeval_are_graded_by_its_own_checkers() -> None:
+    pytest.importorskip("lm_eval", reason="the bench extra is not installed")
+    prompts = read_labelled(IFEVAL, "checks")
+    assert len(prompts) == 541
+    (no_comma, *_) = (
+        prompt
+        for prompt in prompts
+        if prompt.constrained and prompt.constrained.kinds == ("punctuation:no_comma",)
+    )
+    grades = asyncio.run(Grader("checks").grade([(no_comma, "A, b."), (no_comma, "A and b.")]))
+    assert (grades.of(no_comma, "A, b."), grades.of(no_comma, "A and b.")) == (False, True)
+
+
 def test_a_judge_says_what_is_right(judge: tuple[Served, list[Any]], tmp_path: Path) -> None:
     server, asked = judge
     grades = grade(grader(tmp_path, server.v1), "good", "bad", "good")
@@ -98,7 +123,7 @@ def test_verdicts_are_kept_and_what_failed_is_asked_again(
 def test_answers_may_be_missing_only_where_a_judge_decides(tmp_path: Path) -> None:
     path = tmp_path / "labelled.jsonl"
     path.write_text('{"prompt": "a", "group": "g"}\n')
-    assert read_labelled(path, judged=True) == [LabelledPrompt("a", (), "g")]
+    assert read_labelled(path, "judge") == [LabelledPrompt("a", (), "g")]
     with pytest.raises(ValueError, match=r'labelled.jsonl:1 needs "prompt" and "answers" \(with'):
         read_labelled(path)
     path.write_text('\n"prompt"\n')
@@ -106,7 +131,7 @@ def test_answers_may_be_missing_only_where_a_judge_decides(tmp_path: Path) -> No
         read_labelled(path)
     path.write_text('{"answers": ["a"]}\n')
     with pytest.raises(ValueError, match=r'labelled.jsonl:1 needs "prompt", got'):
-        read_labelled(path, judged=True)
+        read_labelled(path, "judge")
 
 
 @pytest.mark.parametrize(
@@ -128,12 +153,12 @@ def test_the_workbench_writes_labelled_prompts_that_its_judge_grades(tmp_path: P
     path = tmp_path / "labelled.jsonl"
     arguments = ["--split", "test", "--count", "20", "--seed", "5", "--output", str(path)]
     assert tasks.main([*arguments, "--labelled"]) == 0
-    rows = read_labelled(path, judged=True)
+    rows = read_labelled(path, "judge")
     assert {row.group for row in rows} == set(FAMILIES)
     for row in rows:
         assert bool(row.answers) is not FAMILIES[row.group].is_open
     asked = [(row, answer(task_for(row.prompt))) for row in rows]
-    with serving(build_app(Noise())) as server:
+    with serving(build_app(OfWorkbench())) as server:
         judging = grader(tmp_path, server.v1)
         grades = asyncio.run(judging.grade([*asked, *((row, "no idea") for row in rows)]))
     assert [grades.of(*pair) for pair in asked] == [True] * 20
