@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
-from redraft.benchmarks.experiments.arms import Arm, MeasuredArm, Row
+from redraft.benchmarks.experiments.arms import Arm, MeasuredArm
+from redraft.benchmarks.experiments.exams import Row
 from redraft.benchmarks.output.results import Cell, Table
-from redraft.benchmarks.stats.intervals import Interval, wilson
+from redraft.benchmarks.stats.intervals import Interval, mean_interval, wilson
 from redraft.benchmarks.stats.pairs import Comparison, Flips, compare, flips
 
 # Where a loop ended for another reason, the answer is not the model's doing.
@@ -65,23 +67,44 @@ def weigh(arms: Sequence[MeasuredArm], reference: str, seed: int) -> list[Weighe
 
 def _weighed(one: MeasuredArm, reference: MeasuredArm, seed: int) -> WeighedArm:
     rows = decided(one.rows)
-    theirs = {row["instruction"]: row for row in decided(reference.rows)}
-    both = [(row, theirs[row["instruction"]]) for row in rows if row["instruction"] in theirs]
-    ours_right = [ours["right"][-1] for ours, _ in both]
-    theirs_right = [other["right"][-1] for _, other in both]
-    gain = compare([100.0 * r for r in ours_right], [100.0 * r for r in theirs_right], seed)
-    verdicts = [row["verdict"] for row in rows if row["verdict"] is not None]
-    before, after = [row["right"][0] for row in rows], [row["right"][-1] for row in rows]
+    ours, theirs = by_instruction(rows, _right), by_instruction(decided(reference.rows), _right)
+    both = [name for name in ours if name in theirs]
+    gain = compare([100 * ours[name] for name in both], [100 * theirs[name] for name in both], seed)
+    judged = [row for row in rows if row["verdict"] is not None]
     return WeighedArm(
         one.arm,
         one.steps,
-        wilson(sum(before), len(rows)),
-        wilson(sum(after), len(rows)),
-        wilson(sum(verdicts), len(verdicts)),
-        flips(before, after),
+        _share(rows, _drafted, seed),
+        _share(rows, _right, seed),
+        _share(judged, lambda row: bool(row["verdict"]), seed),
+        flips(list(map(_drafted, rows)), list(map(_right, rows))),
         gain,
         sum(row["stop_reason"] == "malformed_feedback" for row in rows),
     )
+
+
+def _drafted(row: Row) -> bool:
+    return bool(row["right"][0])
+
+
+def _right(row: Row) -> bool:
+    return bool(row["right"][-1])
+
+
+def by_instruction(rows: Iterable[Row], holds: Callable[[Row], bool]) -> dict[str, float]:
+    """The share of trainings in which it holds."""
+    found: dict[str, list[bool]] = {}
+    for row in rows:
+        found.setdefault(row["instruction"], []).append(holds(row))
+    return {name: fmean(each) for name, each in found.items()}
+
+
+def _share(rows: Sequence[Row], holds: Callable[[Row], bool], seed: int) -> Interval:
+    """Over instructions, of which several trainings are no further ones."""
+    shares = list(by_instruction(rows, holds).values())
+    if len(shares) == len(rows):
+        return wilson(sum(shares), len(shares))
+    return mean_interval(shares, seed)
 
 
 def decided(rows: Iterable[Row]) -> list[Row]:
@@ -99,8 +122,9 @@ def failures(arms: Iterable[MeasuredArm]) -> Counter[str]:
 
 
 NOTE = (
-    "Against another: right answers, paired by instruction; p: McNemar's exact test. A verdict is "
-    "right if the score is 10 exactly where the draft is right. 95% intervals."
+    "Against another: right answers, paired by instruction, the mean of an arm's trainings; p: a "
+    "sign test, with one training each McNemar's. A verdict is right if the score is 10 exactly "
+    "where the draft is right. 95% intervals."
 )
 
 

@@ -16,16 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from redraft.benchmarks.experiments.exams import ConstraintsExam, Exam, Row, WorkbenchExam
+from redraft.benchmarks.grading.constrained import drawn, read_prompts
 from redraft.benchmarks.load.programs import Run, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
-from redraft.benchmarks.workbench.judge import judged
 from redraft.child_process import python_module
-from redraft.server import jsonl
 from redraft.server.options import option
 from redraft.server.refine.srt_format import COMPONENTS
-from redraft.train.workbench.families import FAMILIES
+from redraft.train import recipe as recipes
 
-Row = Mapping[str, Any]  # an answer, judged
 _TRAINING = "training.json"  # beside trained weights: what the training was
 
 
@@ -60,12 +59,22 @@ class RetrainingOptions:
         repeat=True,
     )
     seed: int = option("of the trainings", 1)
+    trainings: int = option("of each arm, with this seed and the ones after it", 1, least=1)
     families: tuple[str, ...] = option("lessons and instructions of these only", ())
     per_family: int = option("held-out instructions of each family", 60, least=1)
     task_seed: int = option("which instructions", 7)
+    data: Path | None = option("prompts with constraints instead of the workbench's", None)
+    sample: int | None = option("only so many of these, drawn by task_seed", None, least=1)
+    max_tokens: int = option("most tokens of a response to these", 400, least=1)
     max_failed: float = option("share of answers that may fail", 0.01)
     arms: Path = option("folder of trained arms, shared", Path("runs/experiments/arms"))
     out: Path = option("folder for the results", Path("runs/experiments"))
+
+    def exam(self, tools: Tools) -> Exam:
+        if self.data is None:
+            return WorkbenchExam(tools.evaluate, self.families, self.per_family, self.task_seed)
+        prompts = drawn(read_prompts(self.data), self.sample, self.task_seed)
+        return ConstraintsExam(prompts, self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,49 +96,48 @@ class ArmSettings:
 @dataclass(frozen=True, slots=True)
 class MeasuredArm:
     arm: Arm
-    steps: int  # of training
-    rows: tuple[Row, ...]  # one for each instruction
+    steps: int  # of a training
+    rows: tuple[Row, ...]  # one for each instruction and training
 
 
 def measured(arm: Arm, settings: ArmSettings) -> MeasuredArm:
-    """Train the arm unless that is done, and judge its answers."""
+    """Train the arm, so often as is asked, unless that is done, and judge its answers."""
+    first = settings.options.seed
+    # What is not trained is the same whatever the seed.
+    seeds = range(first, first + settings.options.trainings) if arm.size else [first]
+    trained = [_measured(arm, settings, seed) for seed in seeds]
+    return MeasuredArm(arm, trained[0].steps, tuple(row for one in trained for row in one.rows))
+
+
+def _measured(arm: Arm, settings: ArmSettings, seed: int) -> MeasuredArm:
     options = settings.options
-    folder = options.arms.resolve() / folder_name(arm, settings)
+    exam = options.exam(settings.tools)
+    folder = options.arms.resolve() / folder_name(arm, settings, seed)
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
-    model = _made(arm, settings, folder)
-    instructions = "-".join([*options.families, str(options.per_family), str(options.task_seed)])
-    answers = folder / f"answers-{instructions}.jsonl"
+    model = _made(arm, settings, folder, seed)
+    answers = folder / f"answers-{exam.name}.jsonl"
     if not answers.is_file():
-        evaluation = EvaluateOptions(
-            output=answers,
-            model=model,
-            iterations=1 if arm.components else 0,
-            per_family=options.per_family,
-            families=options.families or tuple(FAMILIES),
-            seed=options.task_seed,
-        )
-        settings.tools.evaluate(evaluation)
+        exam.ask(model, 1 if arm.components else 0, answers)
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / settings.step / _TRAINING).read_text(encoding="utf-8"))
-    return MeasuredArm(arm, training.get("steps", 0), tuple(map(judged, jsonl.read(answers))))
+    return MeasuredArm(arm, training.get("steps", 0), exam.judge(answers))
 
 
-def _made(arm: Arm, settings: ArmSettings, folder: Path) -> Path:
-    """The folder of the model to serve. An arm without feedback is not merged: it has no manifest
-    and is served for direct answers."""
+def _made(arm: Arm, settings: ArmSettings, folder: Path, seed: int) -> Path:
+    """The folder of the model to serve. An arm without feedback is not made ready: it has no
+    manifest and is served for direct answers."""
     trained = folder / settings.step if arm.size else settings.start.resolve()
     only: list[str] = []
     changes: list[str] = []
     if arm.size:
         only.append(settings.step)
-        changes += _set(settings.step, _training(arm, settings, trained))
+        changes += _set(settings.step, _training(arm, settings, trained, seed))
         changes += [f"steps.{settings.step}.{change}" for change in settings.options.set]
     if arm.components:
-        only.append("merge")
-        values: dict[str, Any] = {"model": str(trained), "output": str(folder / "model")}
-        values |= {"components": arm.components, "good_enough": None, "keep": "last"}
-        changes += _set("merge", values)
+        ready, values = _ready(arm, settings)
+        only.append(ready)
+        changes += _set(ready, {"model": str(trained), "output": str(folder / "model"), **values})
     if only:
         sets = [part for change in changes for part in ("--set", change)]
         command = ["run", settings.options.recipe, "--output", str(folder), "--only", *only, *sets]
@@ -137,9 +145,19 @@ def _made(arm: Arm, settings: ArmSettings, folder: Path) -> Path:
     return folder / "model" if arm.components else trained
 
 
-def _training(arm: Arm, settings: ArmSettings, output: Path) -> dict[str, Any]:
+def _ready(arm: Arm, settings: ArmSettings) -> tuple[str, dict[str, Any]]:
+    """The step of the recipe that makes what was trained ready to be served, and its options. No
+    score ends a loop: not every arm has one."""
+    values: dict[str, Any] = {"components": arm.components, "good_enough": None}
+    if "adapter" in {step.name for step in recipes.load(settings.options.recipe).steps}:
+        start = str(settings.start.resolve())
+        return "adapter", values | {"base": start, "base_folder": start}
+    return "merge", values | {"keep": "last"}
+
+
+def _training(arm: Arm, settings: ArmSettings, output: Path, seed: int) -> dict[str, Any]:
     values: dict[str, Any] = {"model": str(settings.start.resolve()), "output": str(output)}
-    values |= {"limit": arm.size, "seed": settings.options.seed}
+    values |= {"limit": arm.size, "seed": seed}
     if settings.takes == "lessons":
         values |= {"lessons": [str(settings.data.resolve())], "components": arm.components}
     else:
@@ -151,7 +169,7 @@ def _set(step: str, values: Mapping[str, Any]) -> list[str]:
     return [f"steps.{step}.{name}={json.dumps(value)}" for name, value in values.items()]
 
 
-def folder_name(arm: Arm, settings: ArmSettings) -> str:
+def folder_name(arm: Arm, settings: ArmSettings, seed: int) -> str:
     """Readable, and unique by a hash of everything the trained weights depend on."""
     parts = "all" if arm.components == COMPONENTS else "-".join(arm.components) or "none"
     weights = sorted(
@@ -162,7 +180,7 @@ def folder_name(arm: Arm, settings: ArmSettings) -> str:
     deciding: list[object] = [arm.size, arm.components, *map(_sha256, weights)]
     if arm.size:
         options = settings.options
-        deciding += [options.recipe, settings.step, options.set, options.seed]
+        deciding += [options.recipe, settings.step, options.set, seed]
         deciding.append(_sha256(settings.data))
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]
     return f"{settings.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"

@@ -58,9 +58,10 @@ def size(options: RetrainingOptions, settings: ArmSettings) -> int:
 
 def how(options: RetrainingOptions) -> str:
     """One phrase that says how the arms were trained, for notes under tables."""
+    often = f", {options.trainings} trainings each" if options.trainings > 1 else ""
     changed = f" with {', '.join(options.set)}" if options.set else ""
     families = f", families {', '.join(options.families)} alone" if options.families else ""
-    return f"Recipe {Path(options.recipe).stem}{changed}{families}"
+    return f"Recipe {Path(options.recipe).stem}{changed}{families}{often}"
 
 
 def finish(result: Result, options: RetrainingOptions) -> int:

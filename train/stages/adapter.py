@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.server.refine import manifest
 from redraft.server.refine.adapters import PhaseAdapters
-from redraft.server.refine.srt_format import HIGHEST_SCORE
+from redraft.server.refine.srt_format import COMPONENTS, HIGHEST_SCORE
 from redraft.train.checkpoints import adapter_base
 from redraft.train.data import tokens
 from redraft.train.program import read
-from redraft.train.stages.merge import evaluation
+from redraft.train.stages.merge import evaluation, taught
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_KEEP: Literal["last"] = "last"  # which response is the answer
 _DRAFTER = "draft"  # its folder, beside the adapter's own files
 
 
@@ -40,6 +42,7 @@ class AdapterOptions:
     base_folder: str | None = option("the base's tokenizer; none: what the adapter names", None)
     drafts: bool = option("the adapter drafts, too", False)
     drafter: str | None = option("folder of another adapter, which drafts", None)
+    components: tuple[str, ...] = option("parts of the feedback it was taught", COMPONENTS)
     max_iterations: int = option("default policy of the server", 1)
     good_enough: int | None = option("score that is not refined any further", HIGHEST_SCORE)
     evaluation: str | None = option("JSON of figures for the manifest", None)
@@ -53,6 +56,7 @@ def ship(options: AdapterOptions) -> Path:
     drafter = Path(options.drafter) if options.drafter else None
     if drafter:
         _trained_on(drafter)
+    components = taught(options.components, options.good_enough, _KEEP)
     figures = evaluation(options.evaluation)
     base = Path(options.base_folder or named)
     _write(source, output, options.base)
@@ -61,8 +65,8 @@ def ship(options: AdapterOptions) -> Path:
     drafts = "." if options.drafts else _DRAFTER if drafter else None
     manifest.write(
         output,
-        tokens.load(base).srt_format(),
-        manifest.DefaultPolicy(options.max_iterations, options.good_enough, "last"),
+        replace(tokens.load(base).srt_format(), components=components),
+        manifest.DefaultPolicy(options.max_iterations, options.good_enough, _KEEP),
         evaluation=figures,
         adapters=manifest.AdapterSection(options.base, PhaseAdapters(drafts, ".", ".")),
         base=base,

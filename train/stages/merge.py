@@ -49,7 +49,7 @@ class MergeOptions:
 
 def merge(options: MergeOptions) -> Path:
     source, output = Path(options.model), Path(options.output)
-    components = _components(options)
+    components = taught(options.components, options.good_enough, options.keep)
     if not source.is_dir():
         raise ConfigError(f"no model folder {source}")
     calibration = _calibration(options.calibration)
@@ -77,8 +77,10 @@ def merge(options: MergeOptions) -> Path:
     return output
 
 
-def _components(options: MergeOptions) -> tuple[str, ...]:
-    components = tuple(name for name in options.components if name)
+def taught(given: Sequence[str], good_enough: int | None, keep: str) -> tuple[str, ...]:
+    """The components of the feedback, in their order; ConfigError where they do not go with what
+    is made of it."""
+    components = tuple(name for name in given if name)
     if unknown := set(components) - set(COMPONENTS):
         known = ", ".join(COMPONENTS)
         raise ConfigError(f"unknown feedback component {min(unknown)!r}; known: {known}")
@@ -87,7 +89,7 @@ def _components(options: MergeOptions) -> tuple[str, ...]:
             "a model that was taught no feedback has nothing to refine with; serve its folder as "
             "it is, for direct answers"
         )
-    if "score" not in components and (options.good_enough is not None or options.keep == "best"):
+    if "score" not in components and (good_enough is not None or keep == "best"):
         raise ConfigError(
             "good_enough and keep best need scores, and the components of the feedback are "
             f"{', '.join(components)}; leave them out"

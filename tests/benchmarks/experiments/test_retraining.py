@@ -343,6 +343,36 @@ def test_arms_are_paired_by_instruction() -> None:
     assert failures(result) == {"some: deadline": 1}
 
 
+def test_several_trainings_of_an_arm_are_one_answer_to_each_instruction(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    played = Played()
+    assert data_curve.main([*arguments, "--sizes", "64", "--trainings", "3"], played.tools) == 0
+    seeds = [f"steps.stage1.seed={seed}" for seed in (1, 2, 3)]
+    assert [[seed in command for seed in seeds] for command in played.trainings] == [
+        [True, False, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+    assert len(played.evaluations) == 4  # the base is not trained
+    base, trained = published(tmp_path, "data-curve-stage1")["figures"]["arms"]
+    assert trained["right"]["draft"]["of"] == base["right"]["draft"]["of"] == 10 * len(FAMILIES)
+    assert trained["wrong_to_right"] == 3 * trained["right"]["refined_1"]["count"]
+
+
+def test_trainings_that_disagree_are_averaged_by_instruction() -> None:
+    arm = MeasuredArm(
+        Arm("all", 8),
+        4,
+        (row(1, False, True), row(2, False, False), row(1, False, False), row(2, True, True)),
+    )
+    base = MeasuredArm(Arm("base", 0), 0, (row(1, False, False), row(2, False, True)))
+    first, second = weigh([arm, base], "base", seed=1)
+    assert (first.answer.estimate, first.answer.n) == (0.5, 2)
+    assert (first.draft.estimate, second.answer.estimate) == (0.25, 0.5)
+    assert (first.gain.wins, first.gain.losses) == (1, 1)
+
+
 def test_the_report_has_them(tmp_path: Path, arguments: list[str]) -> None:
     ablation.main([*arguments, "--without"], Played().tools)
     data_curve.main([*arguments, "--sizes", "64"], Played().tools)
@@ -389,31 +419,71 @@ def test_what_is_stopped_takes_its_stages_along(tmp_path: Path) -> None:
     assert not alive
 
 
+def small_base(folder: Path) -> Path:
+    from redraft.train.stages import base_model
+
+    small = base_model.BaseModelOptions(str(folder), hidden_size=128, num_layers=2, num_heads=2)
+    base_model.build(replace(small, intermediate_size=64))
+    return folder
+
+
+def write_lessons(path: Path) -> None:
+    jsonl.write(
+        path,
+        (
+            Lesson(
+                (Message("user", task.instruction),),
+                WRONG,
+                critic.feedback(task, WRONG),
+                critic.refinement(task, WRONG),
+                1,
+                10,
+            ).to_json()
+            for task in sample("train", None, 10, seed=1)
+        ),
+    )
+
+
+@pytest.mark.train
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_an_adapter_is_asked_prompts_with_constraints_on_its_base(tmp_path: Path) -> None:
+    base = small_base(tmp_path / "base")
+    recipe = tmp_path / "recipe.yaml"
+    adapted = RECIPE.partition("  merge:")[0].replace("OUT", str(tmp_path / "made"))
+    recipe.write_text(
+        adapted.replace("    trainer:", "    mask_draft: true\n    lora: {r: 4}\n    trainer:", 1)
+        + '  adapter: {model: "${output}/stage1", base: base, output: "${output}/model"}\n'
+    )
+    data = tmp_path / "constraints.jsonl"
+    checks = [{"kind": "words", "at_least": 1}]
+    jsonl.write(data, ({"prompt": f"Say {n}.", "meta": {"checks": checks}} for n in range(3)))
+    kept, arms = tmp_path / "kept.jsonl", tmp_path / "arms"
+    write_lessons(kept)
+    options = RetrainingOptions(
+        recipe=str(recipe), arms=arms, data=data, sample=2, max_tokens=8, trainings=2
+    )
+    settings = ArmSettings(options, TOOLS, "stage1", base, kept)
+    result = measured(Arm("all", 10), settings)
+    assert result.steps == 2
+    assert len({row["instruction"] for row in result.rows}) == 2
+    assert len(result.rows) == 4
+    # The base drafts for all of them.
+    assert len({(row["instruction"], row["right"][0]) for row in result.rows}) == 2
+    written = [json.loads((model / "redraft.json").read_text()) for model in arms.glob("*/model")]
+    assert [each["adapters"]["draft"] for each in written] == [None, None]
+
+
 @pytest.mark.train
 @pytest.mark.vllm
 @pytest.mark.slow
 def test_an_arm_is_really_trained_served_and_measured(tmp_path: Path) -> None:
     """The hardest one: what it is taught has no score, and the server must know."""
-    from redraft.train.stages import base_model
-
-    base = tmp_path / "base"
-    small = base_model.BaseModelOptions(str(base), hidden_size=128, num_layers=2, num_heads=2)
-    base_model.build(replace(small, intermediate_size=64))
+    base = small_base(tmp_path / "base")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.replace("OUT", str(tmp_path / "made")))
-    written = [
-        Lesson(
-            (Message("user", task.instruction),),
-            WRONG,
-            critic.feedback(task, WRONG),
-            critic.refinement(task, WRONG),
-            1,
-            10,
-        ).to_json()
-        for task in sample("train", None, 10, seed=1)
-    ]
     kept = tmp_path / "kept.jsonl"
-    jsonl.write(kept, written)
+    write_lessons(kept)
     arms = tmp_path / "arms"
     options = RetrainingOptions(recipe=str(recipe), arms=arms, per_family=1)
     settings = ArmSettings(options, TOOLS, "stage1", base, kept)
