@@ -28,6 +28,8 @@ class PromptCourse:
     tokens: int  # generated, all drafts and phases
     draft_seconds: float = 0.0  # 0: not told
     seconds: float = 0.0  # of all phases
+    draft_read: int = 0  # prompt tokens of the draft that no cache had
+    read: int = 0  # of all phases
 
     @classmethod
     def of(cls, reply: Mapping[str, Any]) -> Self:
@@ -36,6 +38,10 @@ class PromptCourse:
         refinements = [each["refinement"]["text"] for each in iterations if each["refinement"]]
         scores = [each["feedback"]["score"] for each in iterations if each["feedback"]["text"]]
         phases = reply["usage"].get("phases", {})
+        read = {
+            phase: used.get("prompt_tokens", 0) - used.get("cached_tokens", 0)
+            for phase, used in phases.items()
+        }
         return cls(
             draft=drafts[0]["text"],
             responses=(drafts[trace["picked"]]["text"], *refinements),
@@ -48,6 +54,8 @@ class PromptCourse:
             tokens=reply["usage"]["completion_tokens"],
             draft_seconds=phases.get("draft", {}).get("seconds", 0.0),
             seconds=sum(each["seconds"] for each in phases.values()),
+            draft_read=read.get("draft", 0),
+            read=sum(read.values()),
         )
 
     @classmethod

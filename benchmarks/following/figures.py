@@ -178,6 +178,8 @@ def _of_loop(courses: Sequence[PromptCourse], seed: int) -> Figures:
         "tokens": mean_interval(tokens, seed),
         "draft_tokens": mean_interval(of_drafts, seed),
         "more_tokens": compare(tokens, of_drafts, seed).difference,
+        "draft_read": mean_interval([float(course.draft_read) for course in courses], seed),
+        "read": mean_interval([float(course.read) for course in courses], seed),
         "time_ratio": ratio_interval(
             [course.seconds for course in courses],
             [course.draft_seconds for course in courses],

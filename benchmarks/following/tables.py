@@ -16,6 +16,8 @@ _LOOP = {
     "draft_tokens": "tokens of a draft",
     "tokens": "tokens of an answer, all phases",
     "more_tokens": "tokens of refining",
+    "draft_read": "prompt tokens of a draft that no cache had",
+    "read": "of all phases, likewise",
     "time_ratio": "time of an answer, % of its draft's; alone with --concurrency 1",
 }
 _VERDICT = {

@@ -31,6 +31,8 @@ def course(*responses: str, score: int | None = 3, malformed: int = 0) -> Prompt
         tokens=20,
         draft_seconds=2.0,
         seconds=3.0,
+        draft_read=30,
+        read=75,
     )
 
 
@@ -86,8 +88,30 @@ def test_costs_and_lengths_are_of_what_was_written() -> None:
     loop = figures(COURSES)["loop"]
     assert loop["more_tokens"].estimate == 10
     assert loop["time_ratio"].estimate == 150
+    assert (loop["draft_read"].estimate, loop["read"].estimate) == (30, 75)
     assert loop["changed"].estimate == 50
     assert loop["length_ratio"].estimate == pytest.approx(100 * 5 / 7)  # of 5/7, 1 and 5/7
+
+
+def test_what_no_cache_had_is_counted_by_phase() -> None:
+    phases = {
+        "draft": {"prompt_tokens": 40, "cached_tokens": 32, "completion_tokens": 9, "seconds": 1},
+        "feedback": {"prompt_tokens": 60, "cached_tokens": 0, "completion_tokens": 9, "seconds": 1},
+        "refinement": {"prompt_tokens": 90, "completion_tokens": 9, "seconds": 1},
+    }
+    reply = {
+        "answer": GOOD,
+        "stop_reason": "max_iterations",
+        "usage": {"completion_tokens": 27, "phases": phases},
+        "trace": {
+            "drafts": [{"text": BAD, "tokens": 9}],
+            "picked": 0,
+            "malformed": 0,
+            "iterations": [{"feedback": {"text": "", "score": None}, "refinement": None}],
+        },
+    }
+    read = PromptCourse.of(reply)
+    assert (read.draft_read, read.read) == (8, 8 + 60 + 90)
 
 
 def test_kinds_are_counted_at_each_stage() -> None:
