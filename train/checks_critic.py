@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
-from redraft.server.refine.checks import Check, CheckError, read_checks, verify_all
+from redraft.server.refine.checks import Check, CheckError, Finding, read_checks, verify_all
 from redraft.server.refine.checks.scoring import all_hold
 from redraft.server.refine.checks.splitting import split_sentences
 from redraft.train.constraints.edits import ModelTexts, Needs, joint, mend, needs
 from redraft.train.constraints.feedback import feedback, score
-from redraft.train.critics import Taught
+from redraft.train.critics import EDITED, Taught
 from redraft.train.data.records import Example
 from redraft.train.paid_engine import PaidEngine, Refused
+from redraft.train.workbench.families.family import steady_random
 
 if TYPE_CHECKING:
     from redraft.train.surprise import Surprise  # needs torch
@@ -91,12 +93,15 @@ class ChecksCritic(ChecksScorer):
             if passes and not await self._objection(example, checks, draft, sampled):
                 return Taught(feedback_text, sampled, way="sampled")
         texts = await self._texts(example, draft, needs(findings, draft))
-        edited = mend(draft, checks, instruction, _topic(example), texts)
+        topic = _topic(example)
+        edited = mend(draft, checks, instruction, topic, texts)
         if edited is None:
             return Taught(feedback_text, "", way="rejected: no edit passes the checks")
         if reason := await self._objection(example, checks, draft, edited):
             return Taught(feedback_text, "", way=f"rejected: {reason}")
-        return Taught(feedback_text, edited, way="edited")
+        some = _some_of(checks, findings, draft)
+        partly = mend(draft, some, instruction, topic, texts) if some else None
+        return Taught(feedback_text, edited, way=EDITED, partly=partly or "")
 
     async def _objection(
         self, example: Example, checks: tuple[Check, ...], draft: str, refinement: str
@@ -174,6 +179,17 @@ class ChecksCritic(ChecksScorer):
             seed=int.from_bytes(digest[:4], "big") >> 1,
         )
         return (await self.writer.ask("write", prompt, sampling)).text
+
+
+def _some_of(checks: Sequence[Check], findings: Sequence[Finding], draft: str) -> tuple[Check, ...]:
+    """The checks that hold, and some of those that do not, drawn by the draft; none where a single
+    one does not."""
+    failing = [finding.check for finding in findings if not finding.passed]
+    if len(failing) < 2:
+        return ()
+    rng = steady_random(draft)
+    mended = rng.sample(failing, rng.randint(1, len(failing) - 1))
+    return tuple(check for check in checks if check not in failing or check in mended)
 
 
 def _topic(example: Example) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from redraft.server.engine.base import Chat, Message, Prompt, Sampling, Tokens
 from redraft.server.options import option
-from redraft.train.critics import LessonCritic, independent, weighted_kappa
+from redraft.train.critics import EDITED, LessonCritic, independent, weighted_kappa
 from redraft.train.data.instructions import SHAPE_HELP
 from redraft.train.data.ledger import Entry
 from redraft.train.data.records import Example, Lesson
@@ -46,6 +46,7 @@ class CollectOptions:
     skip: int = option("leave out so many of the pick, seen by an earlier stage", 0)
     drafts: int = option("drafts for each instruction, all different samples", 1)
     follow_ups: float = option("share of lessons followed by one with the refinement as draft", 0.0)
+    partly: bool = option("and by one with a draft of which only some is mended (checks)", False)
     temperature: float = option("of the drafts; paper section 4.1: 0.7", 0.7)
     max_tokens: int = option("of a draft; paper section 4.1: 2048", 2048)
     samples: int = option(
@@ -138,26 +139,29 @@ class Collector:
             critic=self.critic.name,
             meta=example.meta,
         )
-        lesson = await self._taught(example, draft)
-        if not lesson.refinement or lesson.cut or not self._is_followed(example, number):
+        lesson, partly = await self._taught(example, draft)
+        mended = lesson.refinement and lesson.refinement != lesson.draft.strip()
+        paid_for_in_vain = lesson.cut and lesson.meta.get("way") != EDITED  # by most filters
+        if not mended or paid_for_in_vain or not self._is_followed(example, number):
             return [lesson]
-        followed = replace(draft, draft=lesson.refinement, draft_ids=())
-        return [lesson, await self._taught(example, followed)]
+        drafts = [lesson.refinement, *([partly] if partly and self.options.partly else [])]
+        followed = [replace(draft, draft=text, draft_ids=()) for text in drafts]
+        return [lesson, *[(await self._taught(example, each))[0] for each in followed]]
 
     def _is_followed(self, example: Example, number: int) -> bool:
         drawn = _hash(f"{self.options.seed}/{example.id}/{number}/follow-up") / 2**32
         return drawn < self.options.follow_ups
 
-    async def _taught(self, example: Example, draft: Lesson) -> Lesson:
-        """The draft with what the critic says of it."""
+    async def _taught(self, example: Example, draft: Lesson) -> tuple[Lesson, str]:
+        """The draft with what the critic says of it, and the draft mended in part."""
         taught = await self.critic.teach(example, draft.draft)
         cut = draft.cut or "refinement" * taught.cut
         lesson = replace(draft, feedback=taught.feedback, refinement=taught.refinement, cut=cut)
         if taught.way:
             lesson = replace(lesson, meta={**lesson.meta, "way": taught.way})
-        if not self.options.score or not taught.refinement:
-            return lesson
-        return await self._scored(example, lesson)
+        if self.options.score and taught.refinement:
+            lesson = await self._scored(example, lesson)
+        return lesson, taught.partly
 
     async def _scored(self, example: Example, lesson: Lesson) -> Lesson:
         texts = (lesson.draft, lesson.refinement)

@@ -51,6 +51,9 @@ MAX_TOKENS = 2048  # of every completion, section 4.1
 _GREEDY = Sampling(temperature=0.0, max_tokens=MAX_TOKENS)
 
 
+EDITED = "edited"  # how a refinement came about that no model was asked for
+
+
 @dataclass(frozen=True, slots=True)
 class Taught:
     """What a critic wrote about one draft. Nothing in it has been checked yet."""
@@ -59,6 +62,7 @@ class Taught:
     refinement: str
     cut: bool = False  # the completion ended at its token limit
     way: str = ""  # how an exact critic came to the refinement, or why to none
+    partly: str = ""  # the draft with some of its faults mended; empty: there are none, or one
 
 
 class Scorer(Protocol):

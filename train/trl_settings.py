@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from redraft.server.options import ConfigError
+from redraft.train.checkpoints import adapter_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,13 @@ class TrlSettings:
 
     @classmethod
     def of(
-        cls, arguments: Any, lora: Mapping[str, Any], quantize: Literal["none", "4bit"]
+        cls, arguments: Any, model: str, lora: Mapping[str, Any], quantize: Literal["none", "4bit"]
     ) -> TrlSettings:
+        if lora and adapter_base(model) is not None:
+            raise ConfigError(
+                f"{model} is an adapter already: leave out lora to train it on, or merge it first "
+                f"and train a new one over it"
+            )
         return cls(arguments, lora_config(lora), quantization(quantize))
 
     def trainer(self, trainer: type, model: Any, tokenizer: Any, data: TrainingData) -> Any:
@@ -89,6 +95,15 @@ def lora_config(lora: Mapping[str, Any]) -> Any:
         return LoraConfig(task_type="CAUSAL_LM", **lora)
     except TypeError as error:
         raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
+
+
+def start_from(model: str) -> Any:
+    """What TRL trains: the name of the weights, or the adapter that the folder holds, loaded."""
+    if adapter_base(model) is None:
+        return model
+    from peft import AutoPeftModelForCausalLM
+
+    return AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
 
 
 def quantization(kind: Literal["none", "4bit"]) -> Any:

@@ -11,8 +11,10 @@ import pytest
 
 from redraft.server.engine.base import Message, Sampling
 from redraft.server.engine.scripted_engine import ScriptedEngine
+from redraft.server.refine.checks import read_checks, verify_all
 from redraft.server.refine.srt_format import parse_feedback
 from redraft.train.checks_critic import ChecksCritic, ChecksScorer
+from redraft.train.collector import CollectOptions, Collector
 from redraft.train.critics import Taught, independent
 from redraft.train.data.ledger import Ledger
 from redraft.train.data.records import Example
@@ -58,6 +60,30 @@ def test_a_draft_that_fails_is_edited(ledger: Ledger) -> None:
     taught = teach(ledger, NO_COMMAS)
     assert taught.refinement == DRAFT.replace(",", "")
     assert taught.way == "edited"
+
+
+def test_of_several_faults_some_are_mended_for_a_lesson_of_its_own(ledger: Ledger) -> None:
+    faults = (NO_COMMAS, {"kind": "sentences", "at_most": 1}, {"kind": "lowercase"})
+    partly = teach(ledger, *faults).partly
+    hold = [finding.passed for finding in verify_all(read_checks(list(faults)), partly)]
+    assert 0 < sum(hold) < 3
+    assert teach(ledger, *faults).partly == partly
+    assert teach(ledger, NO_COMMAS, {"kind": "sentences", "at_most": 2}).partly == ""
+
+
+def test_a_lesson_is_followed_by_ones_on_drafts_that_are_mended_in_part_and_all(
+    ledger: Ledger,
+) -> None:
+    engine = ScriptedEngine(reply=lambda *_: DRAFT)
+    writer = PaidEngine(engine, ledger, "base", EngineSpec(), Budget(None), Spent())
+    options = CollectOptions((), "", {}, {}, follow_ups=1.0, partly=True)
+    collector = Collector(options, writer, ChecksCritic(writer))
+    asyncio.run(collector.run([example(NO_COMMAS, {"kind": "sentences", "at_most": 1})]))
+    drafted, mended, partly = collector.lessons[0]
+    assert (drafted.draft_score, mended.draft_score) == (1, 10)
+    assert mended.draft == mended.refinement == drafted.refinement
+    assert 1 < (partly.draft_score or 0) < 10
+    assert partly.refinement_score == 10
 
 
 def test_responses_are_scored_by_how_many_checks_hold() -> None:

@@ -78,7 +78,9 @@ def train(options: DpoOptions) -> int:
     """Train to the end; the exit status."""
     from transformers import AutoConfig
 
-    settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
+    settings = TrlSettings.of(
+        trainer_arguments(options), options.model, options.lora, options.quantize
+    )
     tokenizer = tokens.load(options.model)
     base = adapter_base(options.model) or options.model
     config = AutoConfig.from_pretrained(base).get_text_config()
@@ -137,18 +139,9 @@ def _trainer(
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(data.lengths, batch, self.args.seed)
 
-    model: Any = options.model
-    if adapter_base(model) is not None:
-        if options.lora:
-            raise ConfigError(
-                f"{model} is an adapter already: leave out lora to train it on, or merge it first "
-                f"and train a new one over it"
-            )
-        from peft import AutoPeftModelForCausalLM
-
-        # Loaded as trainable, TRL keeps a frozen copy as the reference; loaded any other way, the
-        # reference would silently be the base model (huggingface/trl#1193).
-        model = AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
+    # Loaded as trainable, TRL keeps a frozen copy of an adapter as the reference; loaded any other
+    # way, the reference would silently be the base model (huggingface/trl#1193).
+    model = trl_settings.start_from(options.model)
     return settings.trainer(OrderedDpoTrainer, model, tokenizer.loaded, data)
 
 

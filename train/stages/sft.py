@@ -19,6 +19,7 @@ from typing import Any, Literal
 from redraft.server.options import ConfigError, option
 from redraft.server.refine.srt_format import COMPONENTS
 from redraft.train import checkpoints, trl_settings
+from redraft.train.checkpoints import adapter_base
 from redraft.train.data import instructions, tokens
 from redraft.train.data.records import read_lessons
 from redraft.train.data.sft_dataset import Lengths, Row, RowMaker, checked, shown
@@ -31,7 +32,7 @@ from redraft.train.trl_settings import TrainingData, TrlSettings
 class SftOptions:
     """Supervised training on lessons (stage one) and responses (base training)."""
 
-    model: str = option("folder or name of the model to start from")
+    model: str = option("folder or name of the model to start from; an adapter's: train it on")
     output: str = option("folder for the tuned model and its checkpoints")
     lessons: tuple[str, ...] = option("kept.jsonl of filter", ())
     responses: tuple[str, ...] = option("instructions with responses to imitate, any shape", ())
@@ -67,7 +68,8 @@ def rows(options: SftOptions, maker: RowMaker) -> Iterator[Row]:
 def trainer_arguments(options: SftOptions) -> Any:
     from trl import SFTConfig
 
-    whole = not (options.lora or options.quantize == "4bit")
+    on_adapter = adapter_base(options.model) is not None
+    whole = not (options.lora or options.quantize == "4bit" or on_adapter)
     values = trl_settings.defaults(options.output, options.seed, whole)
     return trl_settings.arguments(SFTConfig, values, options.trainer)
 
@@ -78,8 +80,11 @@ def train(options: SftOptions) -> dict[str, Any]:
 
     if not (options.lessons or options.responses):
         raise ConfigError("sft needs --lessons or --responses")
-    settings = TrlSettings.of(trainer_arguments(options), options.lora, options.quantize)
-    config = AutoConfig.from_pretrained(options.model).get_text_config()
+    settings = TrlSettings.of(
+        trainer_arguments(options), options.model, options.lora, options.quantize
+    )
+    base = adapter_base(options.model) or options.model
+    config = AutoConfig.from_pretrained(base).get_text_config()
     maker = _maker(options)
     data, lengths = _data(options, maker, config.max_position_embeddings)
     if settings.arguments.packing:
@@ -141,7 +146,8 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
 
-    return settings.trainer(OrderedSftTrainer, options.model, tokenizer, data)
+    model = trl_settings.start_from(options.model)
+    return settings.trainer(OrderedSftTrainer, model, tokenizer, data)
 
 
 def main(argv: Sequence[str]) -> int:

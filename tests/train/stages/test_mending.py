@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def collected(folder: Path) -> Path:
     given = ["--data", str(folder / "rows.jsonl"), "--output", str(folder / "lessons")]
     given += ["--model", f"model={folder / 'model'}", "within=transformers"]
-    given += ["--critic", "checks", "--max-tokens", "24", "--follow-ups", "0.5"]
+    given += ["--critic", "checks", "--max-tokens", "24", "--follow-ups", "1", "--partly"]
     assert collect.main(given) == 0
     return folder / "lessons" / "collected.jsonl"
 
@@ -50,6 +50,13 @@ def test_rows_of_one_instruction_share_a_draft_and_the_ways_are_told(collected: 
     summary = json.loads((collected.parent / "collect.json").read_text())
     assert sum(summary["ways"].values()) == len(lessons)
     assert summary["spent"]["reused"] > 0 or summary["spent"]["calls"] < len(lessons)
+
+
+def test_lessons_are_followed_by_their_refinements_and_none_is_told_twice(collected: Path) -> None:
+    lessons = list(read_lessons(collected))
+    assert 10 in {lesson.draft_score for lesson in lessons if not lesson.draft_ids}
+    said = [(lesson.messages, lesson.draft) for lesson in lessons if lesson.draft_score == 10]
+    assert len(said) == len(set(said))
 
 
 def test_every_refinement_scores_highest(collected: Path) -> None:

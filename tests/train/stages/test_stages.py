@@ -104,6 +104,23 @@ def test_what_trl_computes_the_loss_on_is_everything_after_the_instruction(folde
         assert IGNORED not in labels[row.prompt :]
 
 
+def test_an_adapter_can_be_trained_on(folder: Path, adapter: Path) -> None:
+    further = sft_options(folder, "further", model=str(adapter), seed=1)
+    sft.train(further)
+    assert_moved(weights(adapter), weights(folder / "further"))
+    # From where it was, not from the beginning: in three small steps it goes a part of the way.
+    before, after = weights(adapter), weights(folder / "further")
+    fresh = sft_options(folder, "fresh", lora=LORA, seed=1)
+    sft.train(fresh)
+    other = weights(folder / "fresh")
+    names = [name for name in before if "lora_A" in name]
+    assert sum(float((after[n] - before[n]).norm()) for n in names) < sum(
+        float((other[n] - before[n]).norm()) for n in names
+    )
+    with pytest.raises(ConfigError, match="is an adapter already: leave out lora"):
+        sft.train(replace(further, output=str(folder / "never"), lora=LORA))
+
+
 def test_a_finished_training_is_not_done_again(
     folder: Path, stage_one: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
