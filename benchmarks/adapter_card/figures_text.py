@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from redraft.benchmarks.following import way_tables
 from redraft.benchmarks.grading.graders import CHECKS, PUBLISHED
 
 _TEMPLATE = Path(__file__).with_name("card.md")
@@ -38,6 +39,10 @@ _WAYS = {
     "off": "refined without feedback",
     "votes": "feedback by a vote of {}",
     "checks": "the constraints given as checks, up to {}",
+    "candidates": "written from {} sampled drafts",
+    "best of 1": "one sampled draft, not refined",
+    "best of": "the best of {} sampled drafts by its own scores, nothing refined",
+    "vote of": "the commonest of {} sampled drafts, nothing refined",
 }
 
 
@@ -75,6 +80,8 @@ def _parts(ifeval: Json, mending: Json) -> Iterator[tuple[str, str]]:
     yield "length", f"{loop['length_ratio']['estimate'] / 100:.2f} times"
     yield "tokens", f"{loop['tokens']['estimate']:.0f}"
     yield "draft_tokens", f"{loop['draft_tokens']['estimate']:.0f}"
+    yield "read", f"{loop['read']['estimate']:.0f}"
+    yield "draft_read", f"{loop['draft_read']['estimate']:.0f}"
     yield "own_draft", percent(own["shares"]["draft"]["prompt strict"])
     yield "own_answer", percent(own["shares"]["answer"]["prompt strict"])
     yield "held_out", "\n".join(_held_out(mending))
@@ -131,7 +138,9 @@ def _ways(ways: Json) -> Iterator[str]:
     yield "| refined | every constraint of a prompt | gain, points | mended, spoiled | tokens |"
     yield "|---|---|---|---|---|"
     for name, each in ways.items():
-        way, _, number = name.partition(" ")
+        if name.startswith("best of") and name not in way_tables.SHOWN:
+            continue
+        way, number = (name, "") if name in _WAYS else name.rsplit(" ", 1)
         label = _WAYS[way].format(number)
         share, tokens = percent(each["met"]["prompt strict"]), f"{each['tokens']['estimate']:.0f}"
         if way == "direct":

@@ -70,7 +70,12 @@ def test_what_else_was_measured_is_in_the_card_once_it_is_there(
         "gain_on_direct": {"prompt strict": interval(18)},
         "flips": {"wrong_to_right": 100, "right_to_wrong": 3},
     }
-    ways = {"IFEval's checkers": {"direct": draft, "itself 2": twice}}
+    ways = {
+        "IFEval's checkers": {
+            "direct": draft,
+            **dict.fromkeys(("itself 2", "off", "best of 2", "best of 3"), twice),
+        }
+    }
     left = {"unconstrained": {"unchanged": interval(90)}, "loop": {"length_ratio": interval(98)}}
     paired = {"difference": interval(-1), "wins": 0, "ties": 198, "losses": 2}
     tasks = {
@@ -93,6 +98,9 @@ def test_what_else_was_measured_is_in_the_card_once_it_is_there(
         "| its own feedback, up to 2 | 37.0% (35.0 to 39.0) | 18.0 (16.0 to 20.0) | 100, 3 | 570 |"
         in written.splitlines()
     )
+    assert "| refined without feedback | 37.0%" in written
+    assert "| the best of 2 sampled drafts by its own scores, nothing refined | 37.0%" in written
+    assert "the best of 3" not in written
     harm = "10.0% (8.0 to 12.0) | 9.0% (7.0 to 11.0) | -1.0 (-3.0 to 1.0) | 0, 2 |"
     assert f"| bbh | 200 | {harm}" in written.splitlines()
     assert "Of 204 judged pairs of HH-RLHF" in written
