@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from redraft.server import jsonl
-from redraft.server.engine import garbage
 from redraft.server.options import ConfigError
 from redraft.train.data.tokens import weights_fingerprint
 
@@ -71,8 +70,6 @@ def claim(output: Path, name: str) -> bool:
 
 def train(trainer: Any, output: Path) -> Mapping[str, Any]:
     """Train from the newest checkpoint to the end and save the model; returns the figures."""
-    if trainer.args.use_cpu:
-        garbage.keep_freed()
     start = latest(output)
     if start is not None:
         print(f"going on from {start}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from redraft.server.engine import garbage
 from redraft.server.options import ConfigError
 from redraft.train.checkpoints import adapter_base
 
@@ -40,8 +41,12 @@ class TrlSettings:
         return cls(arguments, lora_config(lora), quantization(quantize))
 
     def trainer(self, trainer: type, model: Any, tokenizer: Any, data: TrainingData) -> Any:
+        from redraft.train import head_on_cpu
         from redraft.train.exact_resume import MarkComplete
 
+        if self.arguments.use_cpu:
+            garbage.keep_freed()
+            head_on_cpu.install()
         return trainer(
             model=model,
             args=self.arguments,
