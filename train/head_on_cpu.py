@@ -9,11 +9,12 @@ stages one and two do not ask for.
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import linear, pad
 from torch.utils.checkpoint import checkpoint
 
-AT_ONCE = 1024  # tokens: of more, the logits are computed again for the gradient and not kept
-
+# Tokens whose logits are held together, and computed again for the gradient. Always as many: memory
+# of ever other sizes would be left in pieces.
+AT_ONCE = 256
 # What TRL asks for, in its order.
 _FIELDS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 Scores = tuple[torch.Tensor | None, ...]
@@ -48,12 +49,14 @@ class ScoredTokens:
                 logits = softcap * torch.tanh(logits / softcap)
             return _scores(logits / temperature, wanted, outputs)
 
-        parts = list(zip(torch.split(hidden, AT_ONCE), torch.split(labels, AT_ONCE), strict=True))
-        if len(parts) == 1:
-            return scored(*parts[0])
+        count = len(labels)
+        missing = -count % AT_ONCE
+        states, wanted = pad(hidden, (0, 0, 0, missing)), pad(labels, (0, missing))
+        parts = zip(torch.split(states, AT_ONCE), torch.split(wanted, AT_ONCE), strict=True)
         found = [checkpoint(scored, *part, use_reentrant=False) for part in parts]
         return tuple(
-            None if each[0] is None else torch.cat(each) for each in zip(*found, strict=True)
+            None if each[0] is None else torch.cat(each)[:count]
+            for each in zip(*found, strict=True)
         )
 
 
