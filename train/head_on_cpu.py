@@ -8,6 +8,8 @@ stages one and two do not ask for.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.nn.functional import linear, pad
 from torch.utils.checkpoint import checkpoint
@@ -20,10 +22,8 @@ _FIELDS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 Scores = tuple[torch.Tensor | None, ...]
 
 
-def install() -> None:
-    """Called before a trainer is made in a process without a GPU."""
-    from trl.trainer import utils
-
+def install(utils: Any) -> None:
+    """Called before a trainer is made in a process without a GPU; ``utils``: trl.trainer.utils."""
     utils._use_triton = lambda _: True  # there, it decides alone whether all tokens are scored
     utils._ChunkedLogProbFunction = ScoredTokens
 

@@ -40,13 +40,16 @@ class TrlSettings:
             )
         return cls(arguments, lora_config(lora), quantization(quantize))
 
-    def trainer(self, trainer: type, model: Any, tokenizer: Any, data: TrainingData) -> Any:
+    def trainer(
+        self, trainer: type, utils: Any, model: Any, tokenizer: Any, data: TrainingData
+    ) -> Any:
+        """``trainer``: a class of TRL's; ``utils``: its module of that name."""
         from redraft.train import head_on_cpu
         from redraft.train.exact_resume import MarkComplete
 
         if self.arguments.use_cpu:
             garbage.keep_freed()
-            head_on_cpu.install()
+            head_on_cpu.install(utils)
         return trainer(
             model=model,
             args=self.arguments,

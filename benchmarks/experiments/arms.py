@@ -23,7 +23,6 @@ from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.child_process import python_module
 from redraft.server.options import option
 from redraft.server.refine.srt_format import COMPONENTS
-from redraft.train import recipe as recipes
 
 _TRAINING = "training.json"  # beside trained weights: what the training was
 
@@ -59,6 +58,9 @@ class RetrainingOptions:
         repeat=True,
     )
     seed: int = option("of the trainings", 1)
+    ready: Literal["merge", "adapter"] = option(
+        "the step of the recipe that makes what was trained ready to be served", "merge"
+    )
     trainings: int = option("of each arm, with this seed and the ones after it", 1, least=1)
     families: tuple[str, ...] = option("lessons and instructions of these only", ())
     per_family: int = option("held-out instructions of each family", 60, least=1)
@@ -149,10 +151,10 @@ def _ready(arm: Arm, settings: ArmSettings) -> tuple[str, dict[str, Any]]:
     """The step of the recipe that makes what was trained ready to be served, and its options. No
     score ends a loop: not every arm has one."""
     values: dict[str, Any] = {"components": arm.components, "good_enough": None}
-    if "adapter" in {step.name for step in recipes.load(settings.options.recipe).steps}:
-        start = str(settings.start.resolve())
-        return "adapter", values | {"base": start, "base_folder": start}
-    return "merge", values | {"keep": "last"}
+    if settings.options.ready == "merge":
+        return "merge", values | {"keep": "last"}
+    start = str(settings.start.resolve())
+    return "adapter", values | {"base": start, "base_folder": start}
 
 
 def _training(arm: Arm, settings: ArmSettings, output: Path, seed: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_use_triton", "_ChunkedLogProbFunction"):
         monkeypatch.setattr(utils, name, getattr(utils, name))  # put back afterwards
-    head_on_cpu.install()
+    head_on_cpu.install(utils)
 
 
 def batch(rows: int, length: int) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def _trainer(
     options: DpoOptions, settings: TrlSettings, tokenizer: tokens.Tokenizer, data: TrainingData
 ) -> Any:
     from trl import DPOTrainer
+    from trl.trainer import utils
 
     from redraft.train.exact_resume import SameOrder
 
@@ -142,7 +143,7 @@ def _trainer(
     # Loaded as trainable, TRL keeps a frozen copy of an adapter as the reference; loaded any other
     # way, the reference would silently be the base model (huggingface/trl#1193).
     model = trl_settings.start_from(options.model)
-    return settings.trainer(OrderedDpoTrainer, model, tokenizer.loaded, data)
+    return settings.trainer(OrderedDpoTrainer, utils, model, tokenizer.loaded, data)
 
 
 def _agreement(

@@ -136,6 +136,7 @@ def _say(lengths: Lengths, first: str) -> None:
 
 def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: TrainingData) -> Any:
     from trl import SFTTrainer
+    from trl.trainer import utils
 
     from redraft.train.exact_resume import SameOrder
 
@@ -147,7 +148,7 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
             return SameOrder(lengths, batch, self.args.seed)
 
     model = trl_settings.start_from(options.model)
-    return settings.trainer(OrderedSftTrainer, model, tokenizer, data)
+    return settings.trainer(OrderedSftTrainer, utils, model, tokenizer, data)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -461,7 +461,13 @@ def test_an_adapter_is_asked_prompts_with_constraints_on_its_base(tmp_path: Path
     kept, arms = tmp_path / "kept.jsonl", tmp_path / "arms"
     write_lessons(kept)
     options = RetrainingOptions(
-        recipe=str(recipe), arms=arms, data=data, sample=2, max_tokens=8, trainings=2
+        recipe=str(recipe),
+        ready="adapter",
+        arms=arms,
+        data=data,
+        sample=2,
+        max_tokens=8,
+        trainings=2,
     )
     settings = ArmSettings(options, TOOLS, "stage1", base, kept)
     result = measured(Arm("all", 10), settings)

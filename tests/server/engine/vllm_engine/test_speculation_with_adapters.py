@@ -1,5 +1,6 @@
 """Speculating from the draft where adapters write: the same texts as without, whoever else is in
-the batch."""
+the batch.
+Spans: server/engine/vllm_engine, server/build"""
 
 from __future__ import annotations
 
