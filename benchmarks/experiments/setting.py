@@ -79,8 +79,9 @@ def run(options: Options, measure: Measure[Options], deployment: Deployment) -> 
     if options.labelled:
         prompts = options.labelled_prompts(options.labelled)
     else:
-        prompts = draw(options.out / "prompts.jsonl", options.count, options.seed)
-    setting = Setting(options, deployment, prompts[: options.limit])
+        drawn = draw(options.out / "prompts.jsonl", options.count, options.seed)
+        prompts = drawn[: options.limit]
+    setting = Setting(options, deployment, prompts)
     try:
         result = measure(setting)
     except NothingAnswered as error:  # no reason to leave other experiments out

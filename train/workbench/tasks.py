@@ -29,7 +29,7 @@ _TRIES = 100  # at finding a new task of a family before it counts as exhausted
 
 
 class UnknownInstruction(ValueError):
-    """The text is not an instruction of the workbench."""
+    """The text is none of the instructions that are known."""
 
 
 @dataclass(frozen=True, slots=True)
