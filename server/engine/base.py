@@ -210,6 +210,7 @@ class Chunk:
     tool_calls: tuple[ToolCall, ...] = ()  # deltas, in OpenAI's shape
     logprobs: tuple[Json, ...] = ()  # an entry for each token, in OpenAI's shape
     mark: Mark | None = None  # what ended a part
+    more: bool = False  # with marks: the next chunk was there together with this one
 
 
 @dataclass(frozen=True, slots=True)

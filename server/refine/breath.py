@@ -11,11 +11,11 @@ does by a call of its own, and the generation with it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
 from redraft.server.engine.base import Call, Chunk, Engine, Mark, Prompt, Sampling, Tokens, Usage
-from redraft.server.engine.stop_strings import StopStrings
+from redraft.server.engine.stop_strings import Released, StopStrings
 from redraft.server.refine.policy import Policy
 from redraft.server.refine.trace import Phase
 
@@ -131,6 +131,7 @@ async def _part(generation: _Generation, sampling: Sampling) -> AsyncGenerator[C
     prompt, before, limit = generation.sequence, generation.tokens, sampling.max_tokens
     text = StopStrings(sampling.stop)  # the markers that are text
     ids: list[int] = []
+    together: list[Released] = []  # what came with the next chunk, and is told with it
     try:
         async for chunk in generation.chunks:
             assert chunk.usage is not None  # as marks have it
@@ -142,9 +143,13 @@ async def _part(generation: _Generation, sampling: Sampling) -> AsyncGenerator[C
             ended = chunk.finish_reason or ("length" if spent == limit else None)
             if chunk.mark or text.found:
                 ended = "stop"
+            together.append(piece)
             if ended is None:
-                if piece.text:
-                    yield Chunk(piece.text, piece.token_ids)
+                if not chunk.more:
+                    told = _joined(together)
+                    together.clear()
+                    if told.text:
+                        yield told
                 continue
             rest = text.flush()
             ids.extend(rest.token_ids)
@@ -153,16 +158,17 @@ async def _part(generation: _Generation, sampling: Sampling) -> AsyncGenerator[C
                 generation.tokens += spent
                 generation.at_mark = True
             encoded = await generation.asked[0].encode(piece.fragment) if piece.fragment else ()
-            yield Chunk(
-                piece.text + piece.fragment + rest.text,
-                (*piece.token_ids, *encoded, *rest.token_ids),
-                ended,
-                _usage(usage, prompt, before, spent),
-            )
+            told = _joined((*together, Released(piece.fragment, encoded), rest))
+            yield replace(told, finish_reason=ended, usage=_usage(usage, prompt, before, spent))
             return
     finally:
         if not generation.at_mark:
             await generation.chunks.aclose()
+
+
+def _joined(pieces: Sequence[Released]) -> Chunk:
+    text = "".join(piece.text for piece in pieces)
+    return Chunk(text, tuple(token for piece in pieces for token in piece.token_ids))
 
 
 def _usage(usage: Usage, prompt: tuple[int, ...], before: int, spent: int) -> Usage:

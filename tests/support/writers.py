@@ -34,11 +34,16 @@ class Story:
 ENDS = "."
 
 
-def writer(story: Story, srt_format: SrtFormat = FORMAT, **options: Any) -> ScriptedEngine:
+def writer(
+    story: Story,
+    srt_format: SrtFormat = FORMAT,
+    kind: type[ScriptedEngine] = ScriptedEngine,
+    **options: Any,
+) -> ScriptedEngine:
     def reply(prompt: str, sampling: Sampling) -> Say:
         return _written(story, prompt, feedback, refinement)
 
-    engine = ScriptedEngine(reply=reply, **options)
+    engine = kind(reply=reply, **options)
     for marker in (srt_format.feedback, srt_format.refinement):
         run(engine.encode(marker.text))  # the words of a marker that has some
     feedback, refinement = (

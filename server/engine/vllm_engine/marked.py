@@ -56,6 +56,7 @@ async def marked(
             part = output.outputs[0]
             by_token = part.finish_reason == "stop"
             cached = output.num_cached_tokens or 0
+            chunks: list[Chunk] = []
             for token in part.token_ids[:-1] if by_token else part.token_ids:
                 written.append(token)
                 text.add((token,))
@@ -63,10 +64,13 @@ async def marked(
                 mark = mark_of(written, begun, marks)
                 if piece or mark:
                     usage = Usage(len(prompt), len(written), cached, 1)
-                    yield Chunk(piece, ids, usage=usage, mark=mark)
+                    chunks.append(Chunk(piece, ids, usage=usage, mark=mark))
                 if mark:
                     begun, text = len(written), TokenText(tokenizer, (*prompt, *written))
             if part.finish_reason:
                 usage = Usage(len(prompt), len(written) + by_token, cached, 1)
-                yield Chunk("", (), finish_reason(part.finish_reason, params), usage)
+                chunks.append(Chunk("", (), finish_reason(part.finish_reason, params), usage))
+            for number, chunk in enumerate(chunks, 1):
+                yield chunk if number == len(chunks) else replace(chunk, more=True)
+            if part.finish_reason:
                 return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from redraft.server.engine.base import Call, EngineError, Sampling, Tokens
+from redraft.server.engine.base import Call, Chunk, EngineError, Prompt, Sampling, Tokens
 from redraft.server.engine.script import Say
 from redraft.server.engine.scripted_engine import ScriptedEngine
 from redraft.server.refine.adapters import AdaptedAsker, PhaseAdapters
 from redraft.server.refine.breath import Breath, follow_at_once
-from redraft.server.refine.events import Event, FeedbackDone, FeedbackRejected
+from redraft.server.refine.events import Delta, Event, FeedbackDone, FeedbackRejected
 from redraft.server.refine.interrupt import Interrupt
 from redraft.server.refine.loop import Brief, NoDraft, refine
 from redraft.server.refine.policy import Policy
@@ -155,6 +156,41 @@ def test_a_text_that_repeats_itself_ends_the_generation() -> None:
     trace, calls = told(ScriptedEngine(runaway, FROM_FEEDBACK), ALIKE)
     assert trace.repeated == 1
     assert calls == ["refine-draft-0", "refine-feedback-1"]
+
+
+class InGroups(ScriptedEngine):
+    """Says its chunks in groups of three where it writes on, as vLLM does under load."""
+
+    async def generate(
+        self, prompt: Prompt, sampling: Sampling, call: Call
+    ) -> AsyncGenerator[Chunk, None]:
+        number = 0
+        async with aclosing(super().generate(prompt, sampling, call)) as chunks:
+            async for chunk in chunks:
+                number += 1
+                last = chunk.finish_reason is not None or number % 3 == 0
+                yield replace(chunk, more=bool(sampling.marks) and not last)
+
+
+def test_tokens_that_the_engine_has_together_are_told_as_one() -> None:
+    story = Say("a b c d e f g", more=((FEEDBACK, feedback(3)), (REFINEMENT, "Paris is it")))
+    events = run(gather(InGroups(story), ALIKE))
+    draft = [e.text for e in events if isinstance(e, Delta) and e.phase == "draft"]
+    assert draft == ["a b c", " d e f", " g"]
+    each = run(gather(ScriptedEngine(story), ALIKE))
+    assert replace(trace_of(events), totals={}) == replace(trace_of(each), totals={})
+
+
+def merged(events: list[Event]) -> list[Event]:
+    """The same texts, each as one."""
+    texts: list[Event] = []
+    for event in events:
+        before = texts[-1] if texts else None
+        if isinstance(event, Delta) and isinstance(before, Delta):
+            texts[-1] = replace(before, text=before.text + event.text)
+        else:
+            texts.append(event)
+    return texts
 
 
 async def loop_until_feedback(
@@ -336,10 +372,15 @@ givens = st.builds(
 
 
 def events_of(
-    story: Story, window: int, policy: Policy, brief: Brief, srt_format: SrtFormat
+    story: Story,
+    window: int,
+    policy: Policy,
+    brief: Brief,
+    srt_format: SrtFormat,
+    kind: type[ScriptedEngine] = ScriptedEngine,
 ) -> tuple[list[Event], Trace] | str:
     """All events but the last, and the trace; or how it failed."""
-    engine = writer(story, srt_format, window=window)
+    engine = writer(story, srt_format, kind, window=window)
     try:
         events = run(gather(engine, policy, brief, srt_format=srt_format))
     except (EngineError, NoDraft) as error:
@@ -372,3 +413,7 @@ def test_both_ways_write_and_count_the_same(
         p: counted(t) for p, t in other.totals.items()
     }
     assert one.usage.calls <= other.usage.calls
+    grouped = events_of(story, window, policy, brief, srt_format, InGroups)
+    assert not isinstance(grouped, str)
+    assert merged(grouped[0]) == merged(each[0])
+    assert replace(grouped[1], totals={}) == replace(one, totals={})
