@@ -4,6 +4,7 @@
     redraft bench ifeval --url URL --model NAME --checks given
     redraft bench ifeval --url URL --model NAME --direct        any OpenAI-compatible server
     redraft bench ifeval --recorded runs/ifeval/replies.jsonl   grade again, ask nothing
+    redraft bench ifeval --against FILE                         beside the replies of another run
     redraft bench ifeval --data FILE --unconstrained            is what needs no mending left alone?
 
 One request for each prompt gives its draft, which is what a direct answer of the model would be,
@@ -24,6 +25,7 @@ from typing import Any
 from redraft.benchmarks.commands.errors import MeasurementFailed
 from redraft.benchmarks.commands.options import LOCAL_URL, CallOptions, read
 from redraft.benchmarks.data import IFEVAL
+from redraft.benchmarks.following.against import against, against_table
 from redraft.benchmarks.following.asking import Courses, GivenChecks, RefineSettings, ask, recorded
 from redraft.benchmarks.following.figures import figures_of
 from redraft.benchmarks.following.graded import GradedCourse, grade
@@ -39,6 +41,7 @@ class IfevalOptions(CallOptions):
     url: str = option("of the server, /v1 included", LOCAL_URL)
     model: str = option("its name on the server; none: the server's first", "")
     recorded: Path | None = option("grade these replies; nothing is asked", None)
+    against: Path | None = option("replies of another run, to compare with by prompt", None)
     direct: bool = option("ask for a plain chat completion, of any server", False)
     iterations: int | None = option("of refinement; none: the model's own", None, least=0)
     checks: GivenChecks = option("given: the prompt's; auto: the model reads them", "none")
@@ -89,7 +92,8 @@ def main(arguments: Sequence[str]) -> int:
     else:
         courses, failures = _asked(options, prompts)
     graded = grade(courses, graders)
-    _report(options, graded, failures)
+    beside = grade(recorded(prompts, options.against), graders) if options.against else []
+    _report(options, graded, beside, failures)
     return 1 if failures.total() > options.max_failed * len(prompts) else 0
 
 
@@ -105,10 +109,17 @@ def _asked(
 
 
 def _report(
-    options: IfevalOptions, graded: Sequence[GradedCourse], failures: Mapping[str, int]
+    options: IfevalOptions,
+    graded: Sequence[GradedCourse],
+    beside: Sequence[GradedCourse],
+    failures: Mapping[str, int],
 ) -> None:
-    figures = figures_of(graded, options.seed)
     what = options.data.stem if options.data else "IFEval"
+    figures = figures_of(graded, options.seed)
+    shown = tables(figures, " of ".join(filter(None, (what, options.model))))
+    if options.against:
+        figures["against"] = against(graded, beside, options.seed)
+        shown = (*shown, against_table(figures["against"], options.against.name))
     about = f"{what}: constraints that programs verify, met by drafts and by refined answers."
     publish(
         Result(
@@ -117,7 +128,7 @@ def _report(
             asdict(options),
             figures,
             failures,
-            tables(figures, " of ".join(filter(None, (what, options.model)))),
+            shown,
             samples=[_sample(each) for each in graded],
             headline=_headline(figures),
         ),

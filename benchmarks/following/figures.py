@@ -104,7 +104,7 @@ def _of_grader(graded: Sequence[GradedCourse], grader: str, seed: int) -> Figure
     if "answer" in counts:
         found["flips"] = _flips(verdicts["draft"], verdicts["answer"])
     if any(each.course.called_right or each.course.called_wrong for each in graded):
-        found["verdict"] = _verdict(graded, grader, seed)
+        found["verdict"] = verdict_of(graded, grader, seed)
     return found
 
 
@@ -117,7 +117,7 @@ def _flips(before: Sequence[Met], after: Sequence[Met]) -> Figures:
     }
 
 
-def _verdict(graded: Sequence[GradedCourse], grader: str, seed: int) -> Figures:
+def verdict_of(graded: Sequence[GradedCourse], grader: str, seed: int) -> Figures:
     """Of the first feedback, on the draft that is refined. One that cannot be read is wrong."""
     good = [all(each.met[grader][each.course.after(0)].strict) for each in graded]
     courses = [each.course for each in graded]

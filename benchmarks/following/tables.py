@@ -20,7 +20,7 @@ _LOOP = {
     "read": "of all phases, likewise",
     "time_ratio": "time of an answer, % of its draft's; alone with --concurrency 1",
 }
-_VERDICT = {
+VERDICT = {
     "good_left_alone": "good drafts called good, %",
     "wrong_found": "others called wrong, %",
     "balanced_accuracy": "both in the mean, %",
@@ -69,7 +69,7 @@ def _loop_rows(figures: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
             by = f"%, by {GRADERS[name]}"
             yield f"mended, {by}", flipped["mended"], numbers["wrong_to_right"]
             yield f"spoiled, {by}", flipped["spoiled"], numbers["right_to_wrong"]
-        for key, label in _VERDICT.items():
+        for key, label in VERDICT.items():
             if verdict := of_grader.get("verdict"):
                 yield f"{label}, by {GRADERS[name]}", verdict[key], verdict[key].n
     for key, label in _LEFT_ALONE.items():

@@ -118,6 +118,25 @@ def test_an_interrupted_run_goes_on_and_what_is_there_is_graded_again_without_as
     assert len(asked) == before * 3 // 2
 
 
+def test_two_runs_are_shown_side_by_side_paired_by_prompt(
+    served: Served, quiet: Path, tmp_path: Path
+) -> None:
+    arguments = ("--url", served.v1, "--data", str(quiet))
+    measure(tmp_path / "off", *arguments, "--iterations", "0", "--limit", "2")
+    before = tmp_path / "off" / "replies.jsonl"
+    _, result = measure(tmp_path / "on", *arguments, "--iterations", "1", "--against", str(before))
+    found = result["figures"]["against"]
+    assert found["prompts"] == 2
+    answers = found["graders"]["checks"]["answers"]["prompt strict"]
+    assert [answers[run]["estimate"] for run in ("ours", "theirs", "difference")] == [100, 0, 100]
+    assert (found["graders"]["checks"]["only_ours"], found["graders"]["checks"]["only_theirs"]) == (
+        2,
+        0,
+    )
+    assert found["graders"]["checks"]["verdict"]["ours"]["wrong_found"]["estimate"] == 100
+    assert result["tables"][-1]["title"] == "Beside replies.jsonl"
+
+
 def test_given_checks_are_the_feedback(served: Served, quiet: Path, tmp_path: Path) -> None:
     options = ("--url", served.v1, "--data", str(quiet), "--checks", "given")
     _, result = measure(tmp_path, *options)
