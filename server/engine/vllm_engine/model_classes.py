@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 
 from redraft.server.engine.base import EngineError
@@ -14,6 +15,7 @@ OF_TORCH = ("torchvision", "torchaudio", "torchcodec")
 def unknown_architectures(architectures: list[str]) -> list[str]:
     """Those that the installed vLLM does not know."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    hide_triton()
     from vllm import ModelRegistry
 
     known = ModelRegistry.get_supported_archs()
@@ -31,6 +33,11 @@ def import_classes(architectures: list[str]) -> None:
                 ModelRegistry.register_model(name, entry.load_model_cls())
             except ImportError as error:
                 raise EngineError(f"vLLM's {name} cannot be imported: {_why(error)}") from error
+
+
+def hide_triton() -> None:
+    """Where torch misses triton, which a CPU does not need, it says so in a line of its own."""
+    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
 
 
 def _why(error: ImportError) -> str:
