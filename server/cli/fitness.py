@@ -17,11 +17,8 @@ from redraft.server.engine.vllm_engine.arguments import chat_template
 from redraft.server.engine.vllm_engine.families import parsers
 from redraft.server.engine.vllm_engine.media import ALLOWING
 from redraft.server.engine.vllm_engine.model_classes import import_classes, unknown_architectures
-from redraft.server.engine.vllm_engine.settings import (
-    check_model_directory,
-    weight_bytes,
-    what_is_missing,
-)
+from redraft.server.engine.vllm_engine.number_format import suited
+from redraft.server.engine.vllm_engine.settings import check_model_directory, what_is_missing
 from redraft.server.refine import manifest
 from redraft.server.refine.manifest import Manifest, ManifestError
 
@@ -44,8 +41,9 @@ def model_findings(
         return
     yield _architecture(architectures)
     described = memory.read_config(files.directory)
-    weights = weight_bytes(files.directory) + files.bytes_to_come
-    yield Diagnosis("size", f"{size(weights)} of weights, {described.get('dtype', 'unknown')}")
+    settings = suited(settings) if on_cpu and installed("vllm") else settings
+    weights = memory.loaded_bytes(settings, files.bytes_to_come)
+    yield _size(described, weights, settings)
     yield _window(described, settings)
     if on_cpu:
         yield _kv_cache(described, weights, settings)
@@ -91,6 +89,13 @@ def _architecture(architectures: list[str]) -> Diagnosis:
     return Diagnosis("architecture", text)
 
 
+def _size(described: dict[str, Any], weights: int, settings: VllmSettings) -> Diagnosis:
+    stored = described.get("dtype") or described.get("torch_dtype") or "unknown"
+    if settings.dtype in ("auto", stored):
+        return Diagnosis("size", f"{size(weights)} of weights, {stored}")
+    return Diagnosis("size", f"{size(weights)} of weights, {settings.dtype} (stored as {stored})")
+
+
 def _window(described: dict[str, Any], settings: VllmSettings) -> Diagnosis:
     made_for = memory.window_of(described)
     chosen = settings.max_model_len
@@ -107,7 +112,7 @@ def _window(described: dict[str, Any], settings: VllmSettings) -> Diagnosis:
 def _kv_cache(described: dict[str, Any], weights: int, settings: VllmSettings) -> Diagnosis:
     chosen = settings.kv_cache_memory_bytes or memory.default_kv_bytes(settings)
     free = memory.available_bytes()
-    per_token = memory.kv_bytes_per_token(described)
+    per_token = memory.kv_bytes_per_token(described, settings.dtype)
     window = settings.max_model_len or memory.window_of(described)
     if not per_token or not window:
         return Diagnosis("kv cache", f"{size(chosen)}")

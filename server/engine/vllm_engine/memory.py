@@ -19,6 +19,7 @@ BLOCK_SIZE = 32  # so that short prefixes are cached too; vLLM's CPU kernels tak
 LEAST_KV_BYTES = 256 * MIB
 TOKENS_PER_COMPLETION = 1024
 SHARE_OF_FREE = 4
+WIDE = "float32"
 GROUP = Path("/sys/fs/cgroup")
 # Attention of these kinds keeps something else than keys and values of every token.
 UNUSUAL = ("kv_lora_rank", "mamba_d_state", "linear_num_key_heads", "ssm_state_size")
@@ -26,14 +27,23 @@ UNUSUAL = ("kv_lora_rank", "mamba_d_state", "linear_num_key_heads", "ssm_state_s
 
 def default_kv_bytes(settings: VllmSettings) -> int:
     """The size of the cache where the operator gave none."""
-    free = max(0, available_bytes() - weight_bytes(settings.model)) // settings.data_parallel_size
+    free = max(0, available_bytes() - loaded_bytes(settings)) // settings.data_parallel_size
     share = free // SHARE_OF_FREE
     config = read_config(settings.model)
-    if not (per_token := kv_bytes_per_token(config)):
+    if not (per_token := kv_bytes_per_token(config, settings.dtype)):
         return max(LEAST_KV_BYTES, share)
     wanted = TOKENS_PER_COMPLETION * settings.max_num_seqs * per_token
     one = window_bytes(per_token, settings.max_model_len or window_of(config), settings.block_size)
     return max(LEAST_KV_BYTES, one, min(wanted, share))
+
+
+def loaded_bytes(settings: VllmSettings, to_come: int = 0) -> int:
+    """What the weights, with those ``to_come``, take when they are loaded: as much as in their
+    files, where the settings do not say otherwise."""
+    in_files = weight_bytes(settings.model) + to_come
+    config = read_config(settings.model)
+    halved = (config.get("dtype") or config.get("torch_dtype")) in ("bfloat16", "float16")
+    return in_files * 2 if settings.dtype == WIDE and halved else in_files
 
 
 def window_bytes(per_token: int, window: int, block_size: int | None = None) -> int:
@@ -42,15 +52,17 @@ def window_bytes(per_token: int, window: int, block_size: int | None = None) -> 
     return (-(-window // block) + 1) * block * per_token
 
 
-def kv_bytes_per_token(config: Mapping[str, Any]) -> int | None:
-    """Of a model with this config.json, in 16 bits; None where its attention is of another kind."""
+def kv_bytes_per_token(config: Mapping[str, Any], dtype: str = "auto") -> int | None:
+    """Of a model with this config.json, in 16 bits or, where it is served so, in 32; None where its
+    attention is of another kind."""
     text = config.get("text_config") or config
     heads = text.get("num_attention_heads")
     hidden, layers = text.get("hidden_size"), text.get("num_hidden_layers")
     if not (heads and hidden and layers) or any(text.get(name) for name in UNUSUAL):
         return None
     of_values = text.get("num_key_value_heads") or heads
-    return int(2 * layers * of_values * (text.get("head_dim") or hidden // heads) * 2)
+    numbers = 2 * layers * of_values * (text.get("head_dim") or hidden // heads)
+    return int(numbers * (4 if dtype == WIDE else 2))
 
 
 def window_of(config: Mapping[str, Any]) -> int:

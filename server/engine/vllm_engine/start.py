@@ -11,7 +11,6 @@ import functools
 import importlib
 import importlib.metadata
 import json
-import logging
 import math
 import os
 from argparse import Namespace
@@ -20,15 +19,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from redraft.server.engine.base import EngineError, EngineUnavailable
-from redraft.server.engine.vllm_engine import adapters, arguments, forking, importing, media, memory
-from redraft.server.engine.vllm_engine.families import parsers
-from redraft.server.engine.vllm_engine.model_classes import import_classes
-from redraft.server.engine.vllm_engine.settings import (
-    MIB,
-    VllmSettings,
-    check_model_directory,
-    weight_bytes,
+from redraft.server.engine.vllm_engine import (
+    adapters,
+    arguments,
+    forking,
+    importing,
+    media,
+    memory,
+    number_format,
 )
+from redraft.server.engine.vllm_engine.families import parsers
+from redraft.server.engine.vllm_engine.model_classes import hide_triton, import_classes
+from redraft.server.engine.vllm_engine.settings import MIB, VllmSettings, check_model_directory
 
 if TYPE_CHECKING:
     from redraft.server.engine.vllm_engine.core import Core
@@ -70,6 +72,9 @@ def build(settings: VllmSettings, report: Report) -> Core:
     _prepare_environment(settings)
     report("importing vLLM")
     async_llm, engine_args = _import_vllm()
+    if on_cpu() and (better := number_format.suited(settings)) != settings:
+        report(f"in {better.dtype}: this processor has no instructions for bfloat16")
+        settings = better
     args = _parse(settings)
     forks = settings.in_process and on_cpu() and _num_workers(args) == 1
     if forks:
@@ -145,7 +150,7 @@ def _import_vllm() -> tuple[Any, Any]:
     torch, llm, engine_args = importing.torch_and_vllm()
     if on_cpu() and (threads := os.environ.get("OMP_NUM_THREADS")):
         torch.set_num_threads(int(threads))  # torch may have been imported before it was set
-    logging.getLogger("torch._library.triton").setLevel(logging.ERROR)  # a CPU needs no triton
+    hide_triton()
     return llm, engine_args
 
 
@@ -242,7 +247,7 @@ def _check_memory(settings: VllmSettings, config: Any) -> None:
             f"model's window is {window}; give it {_mib(needed)} or lower max_model_len"
         )
     if on_cpu():
-        _check_free_memory(kv_bytes, weight_bytes(settings.model))
+        _check_free_memory(kv_bytes, memory.loaded_bytes(settings))
 
 
 def _check_free_memory(kv_bytes: int, weights: int) -> None:

@@ -39,6 +39,7 @@ def test_a_token_takes_what_its_layers_keep() -> None:
     assert kv_bytes_per_token({"text_config": QWEN3}) == 114_688
     assert kv_bytes_per_token({**QWEN3, "kv_lora_rank": 512}) is None
     assert kv_bytes_per_token({}) is None
+    assert kv_bytes_per_token(SMOLLM2, "float32") == 2 * 23_040
     assert window_of({"text_config": SMOLLM2}) == 8192
 
 

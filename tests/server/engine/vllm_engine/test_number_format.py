@@ -1,0 +1,69 @@
+"""In which format a model is served where the operator names none."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from redraft.server.engine.vllm_engine import VllmSettings, memory, number_format
+from redraft.server.engine.vllm_engine.number_format import slow_in_16_bits, suited
+
+
+@pytest.fixture
+def without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor without instructions for bfloat16."""
+    monkeypatch.setattr(number_format, "slow_in_16_bits", lambda: True)
+
+
+def model(folder: Path, num_bytes: int = 1000, **config: Any) -> VllmSettings:
+    (folder / "config.json").write_text(json.dumps({"dtype": "bfloat16", **config}))
+    with (folder / "model.safetensors").open("wb") as weights:
+        weights.truncate(num_bytes)  # sparse: it takes no room
+    return VllmSettings(folder)
+
+
+@pytest.mark.usefixtures("without")
+def test_where_16_bits_are_slow_a_model_is_served_in_32(tmp_path: Path) -> None:
+    settings = model(tmp_path)
+    assert suited(settings).dtype == "float32"
+    assert memory.loaded_bytes(suited(settings)) == 2 * memory.loaded_bytes(settings)
+
+
+@pytest.mark.usefixtures("without")
+def test_a_format_that_the_operator_names_stays(tmp_path: Path) -> None:
+    chosen = VllmSettings(model(tmp_path).model, dtype="bfloat16")
+    assert suited(chosen) == chosen
+
+
+@pytest.mark.usefixtures("without")
+def test_a_model_that_would_fill_the_memory_stays_as_it_is(tmp_path: Path) -> None:
+    settings = model(tmp_path, memory.available_bytes() // 3)
+    assert suited(settings) == settings
+
+
+@pytest.mark.usefixtures("without")
+def test_a_quantized_model_stays_as_it_is(tmp_path: Path) -> None:
+    settings = model(tmp_path, quantization_config={"quant_method": "awq"})
+    assert suited(settings) == settings
+
+
+def test_where_they_are_not_nothing_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(number_format, "slow_in_16_bits", lambda: False)
+    settings = model(tmp_path)
+    assert suited(settings) == settings
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or not Path("/proc/cpuinfo").is_file(),
+    reason="needs an x86 processor that Linux describes",
+)
+def test_this_processor_is_told_by_its_flags() -> None:
+    pytest.importorskip("torch")
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    assert slow_in_16_bits() == (not flags & {"avx512_bf16", "amx_bf16"})
