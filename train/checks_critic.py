@@ -18,7 +18,7 @@ from redraft.server.refine.checks import Check, CheckError, Finding, read_checks
 from redraft.server.refine.checks.scoring import all_hold
 from redraft.server.refine.checks.splitting import split_sentences
 from redraft.train.constraints.edits import ModelTexts, Needs, joint, mend, needs
-from redraft.train.constraints.feedback import feedback, score
+from redraft.train.constraints.feedback import feedback, in_words, score
 from redraft.train.critics import EDITED, Taught
 from redraft.train.data.records import Example
 from redraft.train.paid_engine import PaidEngine, Refused
@@ -78,13 +78,15 @@ class ChecksCritic(ChecksScorer):
     writer: PaidEngine
     samples: int = 0  # refinements sampled before the draft is edited
     surprise: Surprise | None = None  # without it, perplexity is not guarded
+    quotes: bool = False  # feedback names each constraint as the instruction does
     guards: Guards = Guards()
     name: str = "checks"
 
     async def teach(self, example: Example, draft: str) -> Taught:
         checks, instruction = checks_of(example), example.messages[-1].content
         findings = verify_all(checks, draft, instruction)
-        feedback_text = feedback(findings)
+        named = in_words(findings, _said(example, checks)) if self.quotes else findings
+        feedback_text = feedback(named)
         if all(finding.passed for finding in findings):
             return Taught(feedback_text, draft.strip(), way="met" if checks else "nothing to check")
         for number in range(self.samples):
@@ -190,6 +192,16 @@ def _some_of(checks: Sequence[Check], findings: Sequence[Finding], draft: str) -
     rng = steady_random(draft)
     mended = rng.sample(failing, rng.randint(1, len(failing) - 1))
     return tuple(check for check in checks if check not in failing or check in mended)
+
+
+def _said(example: Example, checks: Sequence[Check]) -> list[str]:
+    """How the instruction words each check; Refused where it does not tell."""
+    said = example.meta.get("said")
+    if not isinstance(said, list) or len(said) != len(checks):
+        raise Refused(
+            "meta.said does not tell the words of each check; write it with 'constraints'"
+        )
+    return [str(words) for words in said]
 
 
 def _topic(example: Example) -> str:

@@ -52,6 +52,7 @@ class CollectOptions:
     samples: int = option(
         "refinements the drafting model samples before its draft is edited (critic checks)", 0
     )
+    quotes: bool = option("feedback names constraints in the instruction's words (checks)", False)
     score: bool = option("score draft and refinement independently", True)
     seed: int = option("picks the instructions and seeds the drafts", 0)
     max_cost: float | None = option("stop before spending more than this", None)

@@ -32,8 +32,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     asyncio.run(ledger.close())
 
 
-def example(*checks: dict[str, Any]) -> Example:
-    meta = {"checks": list(checks), "plain": "Describe a river.", "topic": "the river"}
+def example(*checks: dict[str, Any], **more: Any) -> Example:
+    meta = {"checks": list(checks), "plain": "Describe a river.", "topic": "the river", **more}
     return Example((Message("user", "Describe a river. Mind the rules."),), meta=meta)
 
 
@@ -54,6 +54,22 @@ def test_feedback_has_the_evidence_before_the_verdict_and_the_score_last(ledger:
     assert "2 sentences. Met." in said
     assert said.splitlines()[-1].startswith("Overall Score: [[")
     assert parse_feedback(said).complete
+
+
+def test_feedback_can_name_each_constraint_as_the_instruction_words_it(ledger: Ledger) -> None:
+    engine = ScriptedEngine(reply=lambda *_: "Nothing.")
+    writer = PaidEngine(engine, ledger, "base", EngineSpec(), Budget(None), Spent())
+    critic = ChecksCritic(writer, quotes=True)
+    worded = example(NO_COMMAS, said=["Refrain from the use\nof any commas."])
+    taught = asyncio.run(critic.teach(worded, DRAFT))
+    assert "- Refrain from the use of any commas: found " in taught.feedback
+    assert taught.refinement == DRAFT.replace(",", "")
+    assert (
+        parse_feedback(taught.feedback).score
+        == parse_feedback(teach(ledger, NO_COMMAS).feedback).score
+    )
+    with pytest.raises(Refused, match=r"meta\.said does not tell"):
+        asyncio.run(critic.teach(example(NO_COMMAS), DRAFT))
 
 
 def test_a_draft_that_fails_is_edited(ledger: Ledger) -> None:

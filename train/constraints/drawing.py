@@ -25,6 +25,7 @@ class Drawn:
     text: str
     checks: tuple[Json, ...]
     kinds: tuple[str, ...]
+    said: tuple[str, ...]  # each constraint, as the text has it
     plain: PlainInstruction
 
 
@@ -53,8 +54,10 @@ def draw(
         kind, slots = last
         checks.append({**kind.check(slots), "text": text})
         names.append(kind.name)
-        text += random.choice(("\n", "\n\n", " ")) + _wording(kind, random, held_out_wordings)
-    return Drawn(text, tuple(checks), tuple(names), plain)
+        joint = random.choice(("\n", "\n\n", " "))
+        sentences.append(_wording(kind, random, held_out_wordings))
+        text += joint + sentences[-1]
+    return Drawn(text, tuple(checks), tuple(names), tuple(sentences), plain)
 
 
 def _chosen(
@@ -116,6 +119,7 @@ def row(drawn: Drawn, draft_for: str = "") -> Mapping[str, Any]:
     meta: Json = {
         "checks": list(drawn.checks),
         "kinds": list(drawn.kinds),
+        "said": list(drawn.said),
         "plain": drawn.plain.text,
         "topic": drawn.plain.topic,
     }

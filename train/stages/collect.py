@@ -44,7 +44,7 @@ async def prepared(options: CollectOptions, engines: PaidEngines) -> Collector:
         if named.get("model") == "self":
             return SrtCritic(drafter, tokens.load(base.model).srt_format())
         if named.get("model") == "checks":
-            return ChecksCritic(drafter, options.samples, _surprise(base))
+            return ChecksCritic(drafter, options.samples, _surprise(base), options.quotes)
         return await critic_of(named, engines)
 
     has_ids = drafter.engine.has_tokens and is_local(base)

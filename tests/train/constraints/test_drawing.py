@@ -66,6 +66,14 @@ def test_what_is_to_be_repeated_is_everything_said_before_it() -> None:
     assert drawn.text.startswith(every()[3].text)
 
 
+def test_a_row_has_each_constraint_in_the_words_of_its_instruction() -> None:
+    for seed in range(300):
+        drawn = draw(every()[seed % 50], Random(seed), TRAINED)
+        said = row(drawn)["meta"]["said"]
+        assert len(said) == len(drawn.checks)
+        assert all(words in drawn.text for words in said)
+
+
 def test_a_row_says_for_which_instruction_its_draft_is_written() -> None:
     drawn = draw(every()[0], Random(1), TRAINED)
     assert "draft_for" not in row(drawn)["meta"]
