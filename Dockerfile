@@ -20,7 +20,6 @@ RUN apt-get update && apt-get install -y --no-install-recommends g++ libnuma1 \
     && rm -rf /var/lib/apt/lists/*
 RUN python -m redraft.install --venv .venv cpu
 COPY . .
-ENV OMP_NUM_THREADS=1
 USER redraft
 ENV PATH=/redraft/.venv/bin:$PATH REDRAFT_HOST=0.0.0.0
 RUN redraft fetch

@@ -15,11 +15,13 @@ RECIPE := pyproject.toml redraft/install.py $(wildcard constraints/*.txt)
 NO_TESTS := 5 # pytest's exit code where none was selected
 UNIT := not vllm and not browser and not train and not slow
 
-# Compiled files make every later start 10 s faster. One thread per process: threads that wait for
-# each other on busy cores are far slower than one.
+# Compiled files make every later start 10 s faster.
 unexport PYTHONDONTWRITEBYTECODE
-export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
+
+# Tests keep all cores busy, and threads that wait for each other on busy cores are far slower than
+# one.
+test check unit coverage attack: export OMP_NUM_THREADS ?= 1
 
 .PHONY: help serve test check lint types unit coverage attack clients format clean
 .DEFAULT_GOAL := help

@@ -49,7 +49,7 @@ def redraft(
     command = python_module("redraft.server", "--model", str(model), "--served-name", served_name)
     command += ["--log-level", "warning", *more]
     command += settings.arguments() if settings else []
-    return served("redraft", command, "/ready", logs)
+    return served("redraft", command, "/ready", logs, _threads() if settings else {})
 
 
 def exact(
@@ -81,8 +81,7 @@ def vllm(model: Path, settings: EngineSettings, logs: Path) -> AbstractContextMa
     environment = {}
     if on_cpu():
         command += ["--no-enable-chunked-prefill"]
-        threads = os.environ.get("OMP_NUM_THREADS", "1")
-        environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": threads}
+        environment = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", **_threads()}
     return served("vllm", command, "/health", logs, environment)
 
 
@@ -94,6 +93,11 @@ def optillm(program: Path, upstream: Running, logs: Path) -> Iterator[Running]:
     environment = {"OPENAI_API_KEY": "none"}
     with served("optillm", command, "/v1/models", logs, environment) as running:
         yield Running(running.url, running.pids + upstream.pids)
+
+
+def _threads() -> dict[str, str]:
+    """The same for all that are compared: each has its own default."""
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
 def on_cpu() -> bool:

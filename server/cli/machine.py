@@ -18,6 +18,7 @@ from redraft.server.cli.diagnosis import Diagnosis
 from redraft.server.config import ServerConfig
 from redraft.server.engine.vllm_engine import start
 from redraft.server.engine.vllm_engine.memory import available_bytes, whole_bytes
+from redraft.server.engine.vllm_engine.threads import free_cores
 from redraft.server.options import ConfigError
 
 LITTLE_DISK = 2_000_000_000  # SmolLM2 and its wheel take half a gigabyte, a model of 1B 2 GB
@@ -83,9 +84,10 @@ def _vllm(gpus: list[str]) -> Diagnosis:
 
 
 def _cores() -> Diagnosis:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = os.environ.get("OMP_NUM_THREADS")
-    return Diagnosis("cores", f"{cores}" + (f", OMP_NUM_THREADS is {threads}" if threads else ""))
+    chosen = os.environ.get("OMP_NUM_THREADS")
+    return Diagnosis(
+        "cores", f"{free_cores()}" + (f", OMP_NUM_THREADS is {chosen}" if chosen else "")
+    )
 
 
 def _disks(config: ServerConfig) -> Iterator[Diagnosis]:

@@ -27,7 +27,7 @@ _ANNOUNCED = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(NUMBER)
-_ALONE = re.compile(rf"[\s*_$(\[]*+({NUMBER})[\s*_%$)\].]*+")
+_ALONE = re.compile(rf"\A[\s*_$(\[]*+({NUMBER})[\s*_%$)\].]*+")
 _WORD = re.compile(r"[^\W\d_]{2}")
 
 

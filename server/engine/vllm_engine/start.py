@@ -27,6 +27,7 @@ from redraft.server.engine.vllm_engine import (
     media,
     memory,
     number_format,
+    threads,
 )
 from redraft.server.engine.vllm_engine.families import parsers
 from redraft.server.engine.vllm_engine.model_classes import hide_triton, import_classes
@@ -137,8 +138,7 @@ def _prepare_environment(settings: VllmSettings) -> None:
             # the first request with logprobs, which holds up all others for seconds.
             defaults["TORCH_COMPILE_DISABLE"] = "1"
     if settings.in_process and on_cpu():
-        # With more threads than free cores each step waits for the slowest thread.
-        defaults["OMP_NUM_THREADS"] = "1"
+        defaults["OMP_NUM_THREADS"] = str(threads.threads_for(settings))
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     if not os.environ.get("VLLM_CPU_KVCACHE_SPACE", "0"):
@@ -148,8 +148,8 @@ def _prepare_environment(settings: VllmSettings) -> None:
 
 def _import_vllm() -> tuple[Any, Any]:
     torch, llm, engine_args = importing.torch_and_vllm()
-    if on_cpu() and (threads := os.environ.get("OMP_NUM_THREADS")):
-        torch.set_num_threads(int(threads))  # torch may have been imported before it was set
+    if on_cpu() and (number := os.environ.get("OMP_NUM_THREADS")):
+        torch.set_num_threads(int(number))  # torch may have been imported before it was set
     hide_triton()
     return llm, engine_args
 
