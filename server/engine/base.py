@@ -191,11 +191,11 @@ class Call:
 class Chunk:
     """A piece of one completion as it is generated.
 
-    The last chunk, and only the last, has ``finish_reason`` and ``usage``. ``token_ids`` over all
-    chunks are exactly the tokens of the text over all chunks: a stop token, or the tokens of a
-    stop string, are in neither. An engine that has no token ids leaves them empty.
-    ``usage.completion_tokens`` counts every token the engine generated, stop tokens and thoughts
-    included.
+    The last chunk, and only the last, has ``finish_reason``; it has ``usage``, and the first may
+    have it so far. ``token_ids`` over all chunks are exactly the tokens of the text over all
+    chunks: a stop token, or the tokens of a stop string, are in neither. An engine that has no
+    token ids leaves them empty. ``usage.completion_tokens`` counts every token the engine
+    generated, stop tokens and thoughts included.
 
     With ``Sampling.marks`` each chunk is one token's text and has the usage so far, and the one of
     a mark's last token has ``mark``; the text after it begins anew, as if all before it were the

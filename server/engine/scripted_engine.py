@@ -115,12 +115,14 @@ class ScriptedEngine:
         if sampling.max_tokens is not None:
             written.limit = min(written.limit, sampling.max_tokens)
         cached = self._cache.match(ids)
+        told = False  # anything yet
         self.running += 1
         try:
             async for chunk in self._write(entry, sampling, call, written):
-                if sampling.marks:
+                if sampling.marks or not told:
                     usage = Usage(len(ids), written.count, cached, 1)
                     chunk = replace(chunk, usage=usage)
+                told = True
                 yield chunk
         finally:
             self.running -= 1

@@ -149,7 +149,7 @@ async def _part(generation: _Generation, sampling: Sampling) -> AsyncGenerator[C
                     told = _joined(together)
                     together.clear()
                     if told.text:
-                        yield told
+                        yield replace(told, usage=_usage(usage, prompt, before, spent))
                 continue
             rest = text.flush()
             ids.extend(rest.token_ids)

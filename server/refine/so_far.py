@@ -26,6 +26,7 @@ class SoFar:
         self._spelled = Spelled()
         self._logprobs: list[Json] = []
         self._others = 0  # chunks that are neither text nor a thought
+        self._told = Usage()  # by the engine before the end
 
     def add(self, chunk: Chunk) -> tuple[str, tuple[Json, ...]]:
         """Returns the text that the chunk adds, and the log probabilities of its tokens."""
@@ -40,6 +41,8 @@ class SoFar:
         if chunk.tool_calls:
             self._calls.add(chunk.tool_calls)
             self._others += 1
+        if chunk.usage is not None:
+            self._told = chunk.usage
         self._ids.extend(chunk.token_ids)
         logprobs = self._spelled.add(piece, chunk.logprobs)
         if self.last is not None:
@@ -48,9 +51,10 @@ class SoFar:
         return piece, logprobs
 
     async def end_repetition(self, engine: Engine) -> None:
-        """Repetition ends it here; the engine will not say how many tokens it read."""
+        """Repetition ends it here; not every engine has said how many tokens it read."""
         self.repeated = 1
-        self._prompt_tokens = await limits.prompt_tokens(engine, self._ask.prompt)
+        if not self._told.prompt_tokens:
+            self._prompt_tokens = await limits.prompt_tokens(engine, self._ask.prompt)
 
     def usage(self) -> Usage:
         """As the engine says; of an interrupted call, counted from its chunks."""
@@ -58,7 +62,9 @@ class SoFar:
             return self.last.usage
         thoughts = len(self._thoughts)
         written = (len(self._ids) or len(self.text)) + self._others
-        return Usage(self._prompt_tokens, written + thoughts, thought_tokens=thoughts)
+        prompt = self._told.prompt_tokens or self._prompt_tokens
+        cached = self._told.cached_tokens
+        return Usage(prompt, written + thoughts, cached, thought_tokens=thoughts)
 
     def response(self, source: str, spent: Usage) -> ResponseText:
         finish_reason = self.last.finish_reason if self.last else None

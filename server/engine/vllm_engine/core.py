@@ -197,6 +197,7 @@ class Core:
                 raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)
         generated = stopped_at = 0
+        told = False  # anything yet
         async with aclosing(self._outputs(ids, params, call)) as outputs:
             while True:
                 output = await next_output(outputs)
@@ -209,14 +210,16 @@ class Core:
                 logprobs = self.chats.logprobs(part.token_ids, part, sampling.logprobs)
                 piece, piece_ids = text.take(stopped_at if params.stop else None)
                 if piece or logprobs:
-                    yield Chunk(piece, piece_ids, logprobs=logprobs)
+                    usage = None if told else Usage(len(ids), generated, _cached(output), 1)
+                    told = True
+                    yield Chunk(piece, piece_ids, usage=usage, logprobs=logprobs)
         by_string = reason == "stop" and isinstance(part.stop_reason, str)
         by_token = reason == "stop" and not by_string
         last = part.token_ids[:-1] if by_token else part.token_ids
         text.add(last)
         logprobs = self.chats.logprobs(last, part, sampling.logprobs)
         piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
-        usage = Usage(len(ids), generated, output.num_cached_tokens or 0, 1)
+        usage = Usage(len(ids), generated, _cached(output), 1)
         ended = finish_reason(reason, params)
         yield Chunk(piece, piece_ids, ended, usage, logprobs=logprobs)
 
@@ -297,3 +300,8 @@ class Core:
             handler.cancel()  # or it would report the end of the process as a crash
             await asyncio.wait({handler})
         self._llm.output_processor.propagate_error(EngineDeadError())  # to calls still waiting
+
+
+def _cached(output: Any) -> int:
+    """Of vLLM's output: how many tokens of the prompt its prefix cache had."""
+    return output.num_cached_tokens or 0

@@ -21,6 +21,7 @@ from redraft.server.engine.base import (
     PromptTooLong,
     Sampling,
     Tokens,
+    Usage,
     complete,
 )
 from redraft.server.engine.scripted_engine import Fail, ScriptedEngine, demo_reply
@@ -87,7 +88,10 @@ def test_each_word_is_a_chunk_and_the_last_chunk_has_the_usage() -> None:
     assert last.usage is not None
     assert last.usage.completion_tokens == 4  # three words and the end of text
     assert last.usage.calls == 1
-    assert all(c.finish_reason is None and c.usage is None for c in words)
+    assert all(c.finish_reason is None for c in words)
+    first, *others = words
+    assert first.usage == Usage(last.usage.prompt_tokens, 1, last.usage.cached_tokens, 1)
+    assert all(c.usage is None for c in others)
 
 
 def test_max_tokens_cuts_a_reply_short() -> None:
