@@ -21,7 +21,7 @@ from redraft.server.config import ServerConfig
 from redraft.server.engine.base import Engine, EngineError
 from redraft.server.engine.http_engine import HttpEngine, Upstream
 from redraft.server.engine.http_engine.critic_address import CriticAddress
-from redraft.server.engine.vllm_engine import DraftMarkers, VllmEngine, VllmSettings, start
+from redraft.server.engine.vllm_engine import VllmEngine, VllmSettings, start
 from redraft.server.engine.vllm_engine.arguments import words_of
 from redraft.server.model import ServedModel
 from redraft.server.options import ConfigError, read_key
@@ -198,24 +198,14 @@ async def _connect(address: Upstream) -> Engine:
 async def _vllm(
     config: ServerConfig, files: ModelFiles, lineup: Lineup, progress: Progress
 ) -> Engine:
-    styled = lineup.main.manifest
-    if config.speculate == "draft" and not (styled and styled.style == "srt"):
-        raise ConfigError(
-            f"--speculate draft finds drafts by the markers in {manifest.NAME}, and {files.name} "
-            f"is asked in chat messages; leave --speculate out"
-        )
     settings = dataclasses.replace(vllm_settings(config, files), adapters=lineup.adapters)
     if lineup.main.name:  # the adapter has the name that clients ask for; the base keeps its own
         settings = dataclasses.replace(settings, served_name=files.name)
-    if styled and config.speculate == "draft":
-        form = styled.srt_format
-        markers = DraftMarkers(form.feedback.ids, form.refinement.ids, form.eos_ids[0])
-        settings = dataclasses.replace(settings, draft_markers=markers)
     return await VllmEngine.start(settings, progress)
 
 
 def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
-    """The settings of an engine for this model, without speculation."""
+    """The settings of an engine for this model."""
     return VllmSettings(
         model=files.directory,
         served_name=config.served_name or files.name,
@@ -230,6 +220,7 @@ def vllm_settings(config: ServerConfig, files: ModelFiles) -> VllmSettings:
         pipeline_parallel_size=config.pipeline_parallel_size,
         data_parallel_size=config.data_parallel_size,
         in_process=config.in_process,
+        speculates=config.speculate == "draft",
         warm_up=config.warm_up,
         engine_stall_s=config.engine_stall_s,
         form_compile_s=config.form_compile_s,

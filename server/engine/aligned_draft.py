@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 MEMORY = 0.7  # weight of the past in the share of kept tokens, at each token
 CHANCE = 0.4  # a guess is no longer than keeps the chance that all of it is right above this
@@ -78,37 +77,7 @@ class AlignedDraft:
         return self._next if self._misses else min(self._next + 1, len(self._draft))
 
 
-@dataclass(frozen=True, slots=True)
-class Fences:
-    """The token ids between which the prompt of a refinement holds the draft."""
-
-    opening: tuple[int, ...]  # the end of a rendered chat, before the assistant's words; or empty
-    feedback: tuple[int, ...]
-    refinement: tuple[int, ...]
-    end: int  # the token that ends a refinement
-
-    def draft_in(self, prompt: Sequence[int]) -> list[int] | None:
-        """The draft with the end token; None unless the prompt asks for a refinement."""
-        ids = tuple(prompt)
-        if ids[-len(self.refinement) :] != self.refinement:
-            return None
-        marker = _last(self.feedback, ids, len(ids))
-        if marker is None:
-            return None
-        opening = _last(self.opening, ids, marker) if self.opening else None
-        start = 0 if opening is None else opening + len(self.opening)
-        return [*ids[start:marker], self.end]
-
-
 def _nearest(places: Sequence[int], place: int) -> int:
     """The nearest of ``places``, which ascend; of two the earlier."""
     at = bisect_left(places, place)
     return min(places[max(0, at - 1) : at + 1], key=lambda near: abs(near - place))
-
-
-def _last(marker: tuple[int, ...], ids: tuple[int, ...], before: int) -> int | None:
-    """The last place of ``marker`` in ``ids[:before]``."""
-    for place in range(before - len(marker), -1, -1):
-        if ids[place] == marker[0] and ids[place : place + len(marker)] == marker:
-            return place
-    return None

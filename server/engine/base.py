@@ -191,8 +191,8 @@ class Call:
 class Chunk:
     """A piece of one completion as it is generated.
 
-    The last chunk, and only the last, has ``finish_reason``; it has ``usage``, and the first may
-    have it so far. ``token_ids`` over all chunks are exactly the tokens of the text over all
+    The last chunk, and only the last, has ``finish_reason``; it has ``usage``, and others may have
+    it so far. ``token_ids`` over all chunks are exactly the tokens of the text over all
     chunks: a stop token, or the tokens of a stop string, are in neither. An engine that has no
     token ids leaves them empty. ``usage.completion_tokens`` counts every token the engine
     generated, stop tokens and thoughts included.

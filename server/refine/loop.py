@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from redraft.server.engine.base import EngineError, Message, PromptTooLong
-from redraft.server.refine import stopping
+from redraft.server.refine import prediction, stopping
 from redraft.server.refine.asking import Asker
 from redraft.server.refine.bound import bound_of
 from redraft.server.refine.breath import Breath
@@ -227,12 +227,13 @@ class _Iterations:
             return
         yield PhaseStarted("refinement", iteration)
         last = iteration == self._policy.max_iterations and self._policy.keep == "last"
-        step = Step("refinement", self._policy.refinement, iteration, live=self._live and last)
-        feedback = self._iterations[-1].feedback
+        sampling, live = self._policy.refinement, self._live and last
+        expected = await prediction.of_refinement(self._asker.engine, self.responses[-1])
+        step = Step("refinement", sampling, iteration, live=live, prediction=expected)
         if self._combining:
             ask = await self._combining.ask(iteration)
         else:
-            ask = await self._asker.refinement(self.responses[-1], feedback)
+            ask = await self._asker.refinement(self.responses[-1], self._iterations[-1].feedback)
         try:
             async for delta in self._phases.stream(self._asker.engine, ask, step):
                 self._committed = step.live

@@ -50,7 +50,7 @@ class Step:
     vote: int = 0  # among several feedbacks on one response
     fair_share: int = 1  # without max_tokens, the call gets 1/fair_share of the window's rest
     live: bool = False  # its text is certain to be part of the answer
-    prediction: tuple[int, ...] = ()  # the tokens that the caller expects
+    prediction: tuple[int, ...] = ()  # the tokens that are expected
 
 
 class Phases:

@@ -23,6 +23,14 @@ async def tokens_of(engine: Engine, text: str | None) -> tuple[int, ...] | None:
         return None
 
 
+async def of_refinement(engine: Engine, response: ResponseText) -> tuple[int, ...]:
+    """What a refinement is expected to be: the response, most of which it repeats."""
+    if not engine.predicts:
+        return ()
+    own = response.token_ids if response.source == engine.name else ()
+    return own or await tokens_of(engine, response.text) or ()
+
+
 async def told(engine: Engine, expected: Sequence[int], answer: ResponseText) -> Predicted | None:
     """How much of what was expected the answer has; None where its tokens are not known."""
     ids = answer.token_ids if answer.source == engine.name else ()

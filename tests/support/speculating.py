@@ -19,7 +19,6 @@ from prometheus_client import REGISTRY
 
 from redraft.benchmarks import phased_model
 from redraft.server.engine.base import Call, Completion, Prompt, Sampling, Tokens, complete
-from redraft.server.engine.vllm_engine import DraftMarkers
 from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import SrtFormat
 from tests.support.tiny_engine import Running, running_engine
@@ -45,10 +44,13 @@ class Pair:
     speculating: Running
 
     def both(
-        self, asked: Sequence[tuple[Prompt, Sampling]], adapters: Sequence[str | None] = ()
+        self,
+        asked: Sequence[tuple[Prompt, Sampling]],
+        predictions: Sequence[tuple[int, ...]] = (),
+        adapters: Sequence[str | None] = (),
     ) -> tuple[list[Completion], ...]:
         plain = answers(self.plain, asked, adapters=adapters)
-        return plain, answers(self.speculating, asked, adapters=adapters)
+        return plain, answers(self.speculating, asked, predictions, adapters)
 
 
 def answers(
@@ -84,19 +86,13 @@ def format_of(model: Path) -> SrtFormat:
     return known.srt_format
 
 
-def markers_of(model: Path) -> DraftMarkers:
-    known = format_of(model)
-    return DraftMarkers(known.feedback.ids, known.refinement.ids, known.eos_ids[0])
-
-
 @contextmanager
-def pair_of(model: Path, markers: DraftMarkers | None = None, **changes: Any) -> Iterator[Pair]:
+def pair_of(model: Path, **changes: Any) -> Iterator[Pair]:
     shared = {"dtype": "float32", **changes}
-    markers = markers or markers_of(model)
     # The one that speculates starts last: vLLM drops the metrics of the engines before.
     with (
         running_engine(model, **shared) as plain,
-        running_engine(model, served_name=NAME, draft_markers=markers, **shared) as speculating,
+        running_engine(model, served_name=NAME, speculates=True, **shared) as speculating,
     ):
         yield Pair(plain, speculating)
 

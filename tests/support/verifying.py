@@ -57,7 +57,6 @@ def verified() -> torch.Tensor:
     from vllm.v1.sample.sampler import Sampler
     from vllm.v1.spec_decode.metadata import SpecDecodeMetadata
 
-    from redraft.server.engine.aligned_draft import Fences
     from redraft.server.engine.vllm_engine.speculation import DraftProposer
 
     runner = SimpleNamespace(rejection_sampler=RejectionSampler(Sampler()))
@@ -65,7 +64,7 @@ def verified() -> torch.Tensor:
         speculative_config=SimpleNamespace(num_speculative_tokens=8),
         model_config=SimpleNamespace(max_model_len=100),
     )
-    DraftProposer(config).begin(runner, Fences((), (1,), (2,), 0), "prediction")
+    DraftProposer(config).begin(runner, "prediction", end=0)
     metadata = SpecDecodeMetadata.make_dummy([[GUESS]] * ROWS, torch.device("cpu"))
     metadata.target_logits_indices = torch.arange(0, 2 * ROWS, 2)
     metadata.bonus_logits_indices = torch.arange(1, 2 * ROWS, 2)

@@ -25,7 +25,7 @@
     form_trial     whether a required form can be used in time, tried in a process of its own
     leftovers      what vLLM keeps of engines that have ended
     worker         our code in vLLM's worker processes
-    speculation    guesses what comes next from drafts and predictions, in the worker
+    speculation    guesses what comes next from predictions, in the worker
     predictions    predictions on their way to the worker
     verifier       verifies guesses, in the worker
 
@@ -35,6 +35,6 @@ and a program can report progress meanwhile.
 
 from redraft.server.engine.vllm_engine.adapters import Adapter
 from redraft.server.engine.vllm_engine.engine import VllmEngine
-from redraft.server.engine.vllm_engine.settings import DraftMarkers, VllmSettings
+from redraft.server.engine.vllm_engine.settings import VllmSettings
 
-__all__ = ["Adapter", "DraftMarkers", "VllmEngine", "VllmSettings"]
+__all__ = ["Adapter", "VllmEngine", "VllmSettings"]

@@ -39,7 +39,6 @@ from redraft.server.engine.vllm_engine.marked import Begun, marked, past_marks
 from redraft.server.engine.vllm_engine.predictions import Predictions
 from redraft.server.engine.vllm_engine.prompts import Prompts
 from redraft.server.engine.vllm_engine.sampling import finish_reason, sampling_params
-from redraft.server.engine.vllm_engine.settings import DraftMarkers
 from redraft.server.engine.vllm_engine.templates import kept_apart
 from redraft.server.engine.vllm_engine.token_text import TokenText
 from redraft.server.engine.vllm_engine.warm_up import warm_up
@@ -62,13 +61,13 @@ class Core:
         args: Namespace,
         progress: progress.Progress,
         processes: set[BaseProcess],
-        markers: DraftMarkers | None = None,
+        speculates: bool = False,
     ) -> None:
         """``open`` it before use."""
         self._llm = llm
         self._progress, self._processes = progress, processes
         self._args = args
-        self._markers = markers
+        self._speculates = speculates
         self._defaults = llm.model_config.get_diff_sampling_param()
         self._by_priority = llm.vllm_config.scheduler_config.policy == "priority"
         self._replicas: int = llm.vllm_config.parallel_config.data_parallel_size
@@ -76,7 +75,7 @@ class Core:
         tokenizer, given = llm.get_tokenizer(), load_chat_template(args.chat_template)
         self.prompts = Prompts(tokenizer, given or kept_apart(tokenizer, args.model))
         self.window: int = llm.model_config.max_model_len
-        self.predictions = Predictions(self.window, are_used=markers is not None)
+        self.predictions = Predictions(self.window, are_used=speculates)
         self.direct: Any = None
         self._adapters: Mapping[str, Any] = {}  # vLLM's requests for them, by name
         form = llm.vllm_config.structured_outputs_config.backend
@@ -88,11 +87,11 @@ class Core:
         """Show the output of its process, generate one token, and build direct mode."""
         await self._llm.collective_rpc("show_output")
         await self._llm.collective_rpc("quicken")
-        if (markers := self._markers) is not None:
+        if self._speculates:
             if self._defaults.get("min_p"):
                 raise EngineError(f"its generation_config.json sets min_p; {UNVERIFIED}")
-            ids = (self.prompts.opening(), markers.feedback, markers.refinement, markers.end)
-            await self._llm.collective_rpc("speculate", args=(self.predictions.name, *ids))
+            told = (self.predictions.name, self._llm.get_tokenizer().eos_token_id)
+            await self._llm.collective_rpc("speculate", args=told)
         first = SamplingParams(max_tokens=1, temperature=0.0, detokenize=False)
         prompt = {"type": "token", "prompt_token_ids": [0]}
         with vllm_errors():
@@ -110,9 +109,9 @@ class Core:
         """Begin the warm-up, and do not wait for it."""
 
         async def warm() -> None:
-            speculates = self._markers is not None
+            known = {"speculates": self._speculates, "by_priority": self._by_priority}
             with suppress(EngineError), vllm_errors():
-                await warm_up(self._llm, speculates=speculates, by_priority=self._by_priority)
+                await warm_up(self._llm, **known)
 
         self._warming = asyncio.create_task(warm())
 
@@ -160,7 +159,7 @@ class Core:
     async def _chat(
         self, chat: Chat, sampling: Sampling, call: Call
     ) -> AsyncGenerator[Chunk, None]:
-        if self._markers is not None and (sampling.min_p or sampling.logit_bias):
+        if self._speculates and (sampling.min_p or sampling.logit_bias):
             raise EngineRefused(UNVERIFIED)
         self.prompts.check_chat(chat.messages, self.window)
         most = min(sampling.max_tokens or self.window, self.window)  # vLLM takes what fits
@@ -193,15 +192,14 @@ class Core:
         room = self._room(ids)
         with vllm_errors():
             params = sampling_params(sampling, self._defaults, room)
-            if self._markers is not None and (params.min_p or params.logit_bias):
+            if self._speculates and (params.min_p or params.logit_bias):
                 raise EngineRefused(UNVERIFIED)
             text = TokenText(self.prompts.tokenizer, ids)
         generated = stopped_at = 0
-        told = False  # anything yet
         async with aclosing(self._outputs(ids, params, call)) as outputs:
             while True:
                 output = await next_output(outputs)
-                part = output.outputs[0]
+                part, cached = output.outputs[0], output.num_cached_tokens or 0
                 generated += len(part.token_ids)
                 stopped_at += len(part.text)
                 if reason := part.finish_reason:
@@ -210,8 +208,7 @@ class Core:
                 logprobs = self.chats.logprobs(part.token_ids, part, sampling.logprobs)
                 piece, piece_ids = text.take(stopped_at if params.stop else None)
                 if piece or logprobs:
-                    usage = None if told else Usage(len(ids), generated, _cached(output), 1)
-                    told = True
+                    usage = Usage(len(ids), generated, cached, 1)
                     yield Chunk(piece, piece_ids, usage=usage, logprobs=logprobs)
         by_string = reason == "stop" and isinstance(part.stop_reason, str)
         by_token = reason == "stop" and not by_string
@@ -219,7 +216,7 @@ class Core:
         text.add(last)
         logprobs = self.chats.logprobs(last, part, sampling.logprobs)
         piece, piece_ids = text.cut(stopped_at, self.prompts.encode) if by_string else text.take()
-        usage = Usage(len(ids), generated, _cached(output), 1)
+        usage = Usage(len(ids), generated, cached, 1)
         ended = finish_reason(reason, params)
         yield Chunk(piece, piece_ids, ended, usage, logprobs=logprobs)
 
@@ -300,8 +297,3 @@ class Core:
             handler.cancel()  # or it would report the end of the process as a crash
             await asyncio.wait({handler})
         self._llm.output_processor.propagate_error(EngineDeadError())  # to calls still waiting
-
-
-def _cached(output: Any) -> int:
-    """Of vLLM's output: how many tokens of the prompt its prefix cache had."""
-    return output.num_cached_tokens or 0

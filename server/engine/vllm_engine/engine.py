@@ -48,7 +48,7 @@ class VllmEngine:
         self.constrains = core.constrains
         self.thinks, self.calls_tools = core.chats.thinks, core.chats.calls_tools
         # Guesses are taken from the prompt of a phase, so each needs one.
-        self.writes_on = settings.draft_markers is None
+        self.writes_on = not settings.speculates
         self.predicts = core.predictions.are_used
         self._settings = settings
         self._report = report

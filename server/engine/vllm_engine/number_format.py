@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from redraft.server.engine.vllm_engine import memory
 from redraft.server.engine.vllm_engine.settings import VllmSettings
@@ -21,10 +23,23 @@ def suited(settings: VllmSettings) -> VllmSettings:
     if settings.dtype != "auto" or not slow_in_16_bits():
         return settings
     wide = replace(settings, dtype=memory.WIDE)
-    quantized = "quantization_config" in memory.read_config(settings.model)
-    if quantized or memory.loaded_bytes(wide) > memory.available_bytes() // SHARE_OF_FREE:
+    config = memory.read_config(settings.model)
+    if "quantization_config" in config or not _holds_a_window(wide, config):
+        return settings
+    if memory.loaded_bytes(wide) > memory.available_bytes() // SHARE_OF_FREE:
         return settings
     return wide
+
+
+def _holds_a_window(settings: VllmSettings, config: Mapping[str, Any]) -> bool:
+    """Whether the cache, where the operator chose its size, does."""
+    per_token = memory.kv_bytes_per_token(config, settings.dtype)
+    if settings.kv_cache_memory_bytes is None or per_token is None:
+        return True
+    window = settings.max_model_len or memory.window_of(config)
+    return settings.kv_cache_memory_bytes >= memory.window_bytes(
+        per_token, window, settings.block_size
+    )
 
 
 @functools.cache

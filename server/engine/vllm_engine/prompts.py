@@ -95,20 +95,6 @@ class Prompts:
             return _ids(self.tokenizer, rendered)
         return self._encode_with(rendered, hidden)
 
-    def opening(self) -> list[int]:
-        """The tokens every rendered chat ends with, before the assistant's words; empty if the
-        template takes no single message."""
-        try:
-            chats = [self.encode_chat((Message("user", word),)) for word in ("a", "b")]
-        except EngineRefused:  # a template that asks for more than one message
-            return []
-        alike = 0
-        for one, other in zip(*map(reversed, chats), strict=False):
-            if one != other:
-                break
-            alike += 1
-        return chats[0][len(chats[0]) - alike :]
-
     def _record(self, message: Message) -> dict[str, Any]:
         """The message as the template takes it: text, and arguments of tool calls as objects."""
         content = in_parts(message.content) if self._in_parts else message.content

@@ -15,15 +15,6 @@ PICKLES = ("*.bin", "*.pt", "*.pth")  # weights as PyTorch saves them: they can 
 MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class DraftMarkers:
-    """The token ids that enclose a draft in the prompt of its refinement."""
-
-    feedback: tuple[int, ...]
-    refinement: tuple[int, ...]
-    end: int  # the token that ends a refinement
-
-
 @dataclass(frozen=True)
 class VllmSettings:
     """One vLLM engine. None means a default for the processor: see ``start.command_line``."""
@@ -44,7 +35,7 @@ class VllmSettings:
     reasoning_parser: str = "auto"  # vLLM's name of it; "auto": by family; "none": none
     tool_call_parser: str = "auto"
     in_process: bool = True  # on a CPU, one replica: the worker is in the engine's process, forked
-    draft_markers: DraftMarkers | None = None  # None: no speculation
+    speculates: bool = False  # from what a call is expected to write
     adapters: tuple[Adapter, ...] = ()  # what ``Call.adapter`` may name
     warm_up: bool = True  # use once, in the background, what is compiled or loaded at first use
     engine_stall_s: float = 120.0  # no output for so long while completions run; 0: never

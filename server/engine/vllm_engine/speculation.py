@@ -1,9 +1,9 @@
-"""Speculative decoding of refinements from their drafts, and of other texts from what the caller
-predicts: the code that vLLM's worker calls.
+"""Speculative decoding of texts from what they are expected to be: of a refinement its draft, of an
+answer the caller's prediction. The code that vLLM's worker calls.
 
 After every step vLLM asks ``DraftProposer`` for the next tokens of each text, and the model
 verifies them in the next step: the output is what the model writes without speculation. There are
-no guesses for a text that is neither a refinement nor predicted.
+no guesses for a text of which nothing is expected.
 
 vLLM gives a custom proposer the tokens of a batch without their request ids; ``begin`` gives it
 the model runner, which has them, and works around defects of vLLM's speculation.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from redraft.server.engine.aligned_draft import AlignedDraft, Fences
+from redraft.server.engine.aligned_draft import AlignedDraft
 from redraft.server.engine.vllm_engine import predictions
 from redraft.server.engine.vllm_engine.verifier import Verifier
 
@@ -25,15 +25,16 @@ class DraftProposer:
         self._most = int(vllm_config.speculative_config.num_speculative_tokens)
         self._window = int(vllm_config.model_config.max_model_len)
         self._runner: Any = None
-        self._fences: Fences | None = None
         self._predictions = ""  # their name among the arguments of a request
+        self._end: tuple[int, ...] = ()  # of a text
         self._drafts: dict[str, AlignedDraft | None] = {}  # by request; None: no guesses
 
     def load_model(self, model: Any) -> None:
         """Called by vLLM; a proposer without a model loads none."""
 
-    def begin(self, runner: Any, fences: Fences, predictions: str) -> None:
-        self._runner, self._fences, self._predictions = runner, fences, predictions
+    def begin(self, runner: Any, predictions: str, end: int | None) -> None:
+        self._runner, self._predictions = runner, predictions
+        self._end = () if end is None else (end,)
         # Near the end of the window vLLM would replace the guesses of all requests by zeros, on a
         # CUDA stream, as for a draft model; ``propose`` keeps to the window itself.
         runner.effective_drafter_max_model_len = self._window + self._most
@@ -71,19 +72,13 @@ class DraftProposer:
         return guesses
 
     def _aligned(self, request: str, row: Any, num_prompt_tokens: int) -> AlignedDraft | None:
-        """What a new request is expected to write: its prediction, or the draft in its prompt;
-        aligned with what has been written already."""
-        assert self._fences is not None
+        """What a new request is expected to write, aligned with what it has written already."""
         asked = self._runner.requests[request].sampling_params
         if asked.thinking_token_budget is not None:  # vLLM miscounts thoughts with guesses in them
             return None
         ids = predictions.in_arguments(self._predictions, asked.extra_args)
-        if ids is not None:
-            ids.append(self._fences.end)
-        else:
-            ids = self._fences.draft_in(row[:num_prompt_tokens].tolist())
         if ids is None:
             return None
-        draft = AlignedDraft(ids)
+        draft = AlignedDraft([*ids, *self._end])
         draft.write(row[num_prompt_tokens:].tolist())
         return draft

@@ -101,7 +101,7 @@ def build(settings: VllmSettings, report: Report) -> Core:
 
     try:
         with in_one_line(f"vLLM cannot serve {settings.model}"):
-            return Core(llm, args, progress, processes, settings.draft_markers)
+            return Core(llm, args, progress, processes, settings.speculates)
     except EngineError:
         llm.shutdown(timeout=0)
         raise
@@ -202,7 +202,7 @@ def command_line(settings: VllmSettings) -> list[str]:
     }
     thoughts, tools = parsers(settings)
     options |= {"--reasoning-parser": thoughts, "--tool-call-parser": tools}
-    if settings.draft_markers:
+    if settings.speculates:
         options["--speculative-config"] = json.dumps(SPECULATION)
     if on_cpu():
         options["--block-size"] = settings.block_size or memory.BLOCK_SIZE

@@ -14,7 +14,6 @@ import torch
 import torch._dynamo.config
 from vllm.platforms import current_platform
 
-from redraft.server.engine.aligned_draft import Fences
 from redraft.server.engine.vllm_engine import forking
 
 
@@ -45,19 +44,11 @@ class WorkerExtension:
             adapters_on_cpu.install()
             nucleus_on_cpu.install()
 
-    def speculate(
-        self,
-        predictions: str,
-        opening: list[int],
-        feedback: list[int],
-        refinement: list[int],
-        end: int,
-    ) -> None:
-        """Begin to guess refinements from their drafts, and other texts from predictions, which
-        come by this name, where vLLM was started for it."""
+    def speculate(self, predictions: str, end: int | None) -> None:
+        """Begin to guess texts from predictions, which come by this name, where vLLM was started
+        for it. ``end``: the token that ends a text."""
         from redraft.server.engine.vllm_engine.speculation import DraftProposer
 
         proposer = getattr(self.model_runner, "drafter", None)  # the last pipeline stage has it
         if isinstance(proposer, DraftProposer):
-            fences = Fences(tuple(opening), tuple(feedback), tuple(refinement), end)
-            proposer.begin(self.model_runner, fences, predictions)
+            proposer.begin(self.model_runner, predictions, end)

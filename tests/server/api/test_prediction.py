@@ -79,7 +79,7 @@ def test_a_prediction_may_come_in_parts() -> None:
 def test_with_refinement_it_predicts_the_draft_and_is_compared_with_the_answer() -> None:
     engine = ScriptedEngine(*LOOP, predicts=True)
     answer = answer_of(engine, predicting(model="scripted")).json()
-    assert predicted_by_phase(engine) == [PARIS, "", ""]
+    assert predicted_by_phase(engine) == [PARIS, "", LYON]
     assert answer["choices"][0]["message"]["content"] == PARIS
     assert counts_in(answer["usage"]) == (5, 0)
     check_shape(answer, ChatCompletion)
@@ -111,7 +111,7 @@ def test_a_response_to_refine_is_the_prediction_of_its_refinement() -> None:
     engine = ScriptedEngine(feedback(3), PARIS, predicts=True)
     answer = answer_of(engine, body, "/v1/refine").json()
     assert counts_in(answer["usage"]) == (4, 1)
-    assert predicted_by_phase(engine) == ["", ""]  # it is in the prompt, where it is found
+    assert predicted_by_phase(engine) == ["", LYON]
     check_shape(answer, RefineObject)
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from redraft.server.build.aliases import ALIASES
-from tests.support import tiny_model
+from tests.support import smollm2, tiny_model
 from tests.support.fake_hub import FakeHub, Repository, fake_hub, model_folder
 from tests.support.program import Program, running
 
@@ -130,3 +132,25 @@ def test_the_shipped_adapter_mends_a_draft_of_its_base(tmp_path: Path) -> None:
     assert passed == [False, True]
     assert answer["trace"]["malformed"] == 0
     assert answer["answer"] == '"' + answer["trace"]["drafts"][0]["text"] + '"'
+
+
+@pytest.mark.vllm
+@pytest.mark.slow
+def test_a_model_that_is_asked_in_chat_messages_is_guessed_for() -> None:
+    smollm2.or_skip()
+    response = (
+        "The sea is a vast body of salt water. It covers most of the earth. Fish and whales live "
+        "in it, and ships cross it every day."
+    )
+    body: dict[str, Any] = {"prompt": "Describe the sea.", "response": response}
+    body |= {"feedback_by": "off", "refinement": {"max_tokens": 60, "temperature": 0}}
+    answers = []
+    for more in ((), ("--speculate", "draft")):
+        with running("smollm2", *more, "--max-model-len", "1024", "--dtype", "float32") as program:
+            answer = httpx.post(f"{program.url}/v1/refine", json=body, timeout=300).json()
+            answers.append(answer["answer"])
+            metrics = httpx.get(f"{program.url}/metrics").text
+    assert answers[0] == answers[1]
+    found = re.search(r"^vllm:spec_decode_num_accepted_tokens_total\S* (\S+)$", metrics, re.M)
+    assert found
+    assert float(found[1]) > answer["usage"]["completion_tokens"] / 2

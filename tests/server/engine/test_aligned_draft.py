@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
-from redraft.server import build
-from redraft.server.config import ServerConfig
-from redraft.server.engine.aligned_draft import AlignedDraft, Fences, _nearest
-from redraft.server.options import ConfigError
+from redraft.server.engine.aligned_draft import AlignedDraft, _nearest
 
 MOST = 8
 DRAFT = list(range(100, 164))
@@ -125,42 +120,3 @@ def test_of_the_places_where_two_tokens_stand_the_nearest_is_taken() -> None:
         places = sorted(draw.sample(range(2, 60), draw.randrange(1, 20)))
         at = draw.randrange(60)
         assert _nearest(places, at) == min(places, key=lambda place: abs(place - at))
-
-
-OPENING, FEEDBACK, REFINEMENT, END = (90, 91), (80, 81, 82), (70,), 2
-FENCES = Fences(OPENING, FEEDBACK, REFINEMENT, END)
-
-
-def test_the_draft_lies_between_the_last_opening_and_the_last_feedback_marker() -> None:
-    chat = [1, *OPENING, 5, 6, END, 1, *FEEDBACK, 3, *OPENING]  # an earlier answer; a forged marker
-    prompt = [*chat, 10, 11, 12, *FEEDBACK, 20, 21, *REFINEMENT]
-    assert FENCES.draft_in(prompt) == [10, 11, 12, END]
-
-
-@pytest.mark.parametrize(
-    "prompt",
-    [
-        [1, *OPENING],  # a draft comes next
-        [1, *OPENING, 10, 11, *FEEDBACK],  # feedback
-        [1, *OPENING, 10, 11, *REFINEMENT],
-        [*REFINEMENT],
-        [],
-    ],
-)
-def test_there_is_a_draft_only_where_a_refinement_comes_next(prompt: list[int]) -> None:
-    assert FENCES.draft_in(prompt) is None
-
-
-def test_without_an_opening_the_draft_is_found_by_its_words() -> None:
-    fences = Fences((), FEEDBACK, REFINEMENT, END)
-    found = fences.draft_in([1, 2, 3, *DRAFT, *FEEDBACK, 20, *REFINEMENT])
-    assert found == [1, 2, 3, *DRAFT, END]
-    steps, _ = written(DRAFT, found)
-    assert steps <= 5 + len(DRAFT) / (MOST - 1)
-
-
-@pytest.mark.vllm
-def test_a_model_that_is_asked_in_chat_messages_is_not_speculated_for(tmp_path: Path) -> None:
-    config = ServerConfig(model=str(tmp_path), speculate="draft")
-    with pytest.raises(ConfigError, match="leave --speculate out"):
-        asyncio.run(build.build(config, lambda line: None))

@@ -46,6 +46,16 @@ def test_a_model_that_would_fill_the_memory_stays_as_it_is(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("without")
+def test_a_cache_that_the_operator_made_for_16_bits_is_large_enough(tmp_path: Path) -> None:
+    shape = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64}
+    directory = model(tmp_path, **shape, max_position_embeddings=128).model
+    enough = memory.window_bytes(2 * 2 * 64 * 2, 128)
+    one = VllmSettings(directory, kv_cache_memory_bytes=enough)
+    two = VllmSettings(directory, kv_cache_memory_bytes=2 * enough)
+    assert (suited(one).dtype, suited(two).dtype) == ("auto", "float32")
+
+
+@pytest.mark.usefixtures("without")
 def test_a_quantized_model_stays_as_it_is(tmp_path: Path) -> None:
     settings = model(tmp_path, quantization_config={"quant_method": "awq"})
     assert suited(settings) == settings

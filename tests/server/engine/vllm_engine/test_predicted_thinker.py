@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from redraft.server.engine.base import Chat, ChatOptions, Constraint, Message, Sampling
-from redraft.server.engine.vllm_engine import DraftMarkers
 from tests.support import thinker
 from tests.support.speculating import NAME, answers, counted
 from tests.support.tiny_engine import Running, running_engine
@@ -22,7 +21,6 @@ pytestmark = pytest.mark.vllm
 
 GREEDY = Sampling(temperature=0.0, max_tokens=100)
 SEEDED = replace(GREEDY, temperature=1.5, seed=4)
-NOWHERE = DraftMarkers((0,), (0,), 2)  # it is asked in chats, which have no markers
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Ru
     model = thinker.build(tmp_path_factory.mktemp("thinker"))
     with (
         started(model) as plain,
-        started(model, served_name=NAME, draft_markers=NOWHERE) as guessing,
+        started(model, served_name=NAME, speculates=True) as guessing,
     ):
         yield plain, guessing
 

@@ -158,6 +158,6 @@ def test_a_refinement_is_guessed_from_its_draft_and_as_it_is_without_guesses(
         ids = pair.plain.run(engine.encode_chat(chat.messages))
         prompt = Tokens(known.refinement_prompt(ids, draft.token_ids, said))
         asked.append((prompt, replace(SEEDED, seed=number, top_p=0.95)))
-    completions, guesses = guessed(pair, asked, ())
+    completions, guesses = guessed(pair, asked, [draft.token_ids for draft in drafts])
     assert told(completions) == told(answers(pair.plain, asked))
     assert guesses.right > MANY * PHASE_TOKENS / 4

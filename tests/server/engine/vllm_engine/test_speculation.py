@@ -48,6 +48,7 @@ class Prompts:
     drafts: list[Tokens]
     feedback: list[Tokens]
     refinements: list[Tokens]
+    expected: list[tuple[int, ...]]  # of each refinement: its draft
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def prompts(pair: Pair, model: Path) -> Prompts:
     known = format_of(model)
     engine = pair.plain.engine
     said = pair.plain.run(engine.encode("Weaknesses: f1a f2b Suggestions: f3a"))
-    drafts, feedback, refinements = [], [], []
+    drafts, feedback, refinements, expected = [], [], [], []
     for number in range(12):
         asked = (Message("user", f"water word {number} the"),)
         chat = pair.plain.run(engine.encode_chat(asked))
@@ -65,7 +66,8 @@ def prompts(pair: Pair, model: Path) -> Prompts:
         drafts.append(Tokens(chat))
         feedback.append(Tokens(known.feedback_prompt(chat, draft.token_ids)))
         refinements.append(Tokens(known.refinement_prompt(chat, draft.token_ids, said)))
-    return Prompts(drafts, feedback, refinements)
+        expected.append(draft.token_ids)
+    return Prompts(drafts, feedback, refinements, expected)
 
 
 def test_greedy_texts_are_the_same_in_a_batch_of_all_phases(pair: Pair, prompts: Prompts) -> None:
@@ -75,7 +77,9 @@ def test_greedy_texts_are_the_same_in_a_batch_of_all_phases(pair: Pair, prompts:
         for number, prompt in enumerate(prompts.refinements)
     ]
     before = counted(pair.speculating)
-    plain, speculating = pair.both([*greedy, *sampled])
+    nothing = [()] * (len(greedy) - len(prompts.refinements))
+    expected = [*nothing, *prompts.expected, *prompts.expected]
+    plain, speculating = pair.both([*greedy, *sampled], expected)
     assert told(speculating[: len(greedy)]) == told(plain[: len(greedy)])
     guessed, accepted = (
         now - then for now, then in zip(counted(pair.speculating), before, strict=True)
@@ -106,16 +110,18 @@ def test_greedy_refinements_are_the_same_however_they_are_asked_for(
     pair: Pair, prompts: Prompts, sampling: Sampling
 ) -> None:
     before = counted(pair.speculating)
-    plain, speculating = pair.both([(prompt, sampling) for prompt in prompts.refinements])
+    asked = [(prompt, sampling) for prompt in prompts.refinements]
+    plain, speculating = pair.both(asked, prompts.expected)
     assert told(speculating) == told(plain)
     assert counted(pair.speculating)[1] > before[1]
 
 
-def test_guesses_are_made_in_refinements_only(pair: Pair, prompts: Prompts) -> None:
+def test_guesses_are_made_only_where_something_is_expected(pair: Pair, prompts: Prompts) -> None:
     before = counted(pair.speculating)
-    answers(pair.speculating, [(prompt, GREEDY) for prompt in (*prompts.drafts, *prompts.feedback)])
+    every = (*prompts.drafts, *prompts.feedback, *prompts.refinements)
+    answers(pair.speculating, [(prompt, GREEDY) for prompt in every])
     assert counted(pair.speculating) == before
-    answers(pair.speculating, [(prompts.refinements[0], GREEDY)])
+    answers(pair.speculating, [(prompts.refinements[0], GREEDY)], prompts.expected[:1])
     assert counted(pair.speculating) > before
 
 
@@ -127,7 +133,7 @@ def test_a_refinement_that_copies_nothing_is_not_guessed_at(
     strange = pair.plain.run(pair.plain.engine.encode("water word the three time together " * 8))
     before = counted(pair.speculating)
     prompt = Tokens(known.refinement_prompt(chat, strange, strange[:3]))
-    answers(pair.speculating, [(prompt, GREEDY)])
+    answers(pair.speculating, [(prompt, GREEDY)], [strange])
     assert counted(pair.speculating) == before
 
 
@@ -147,7 +153,8 @@ def test_sampled_refinements_are_drawn_from_the_same_words(
             for again in range(4)
         ]
         drafts = [drafted(prompt, model) for prompt, _ in asked]
-        for draft, answer in zip(drafts, answers(running, asked), strict=True):
+        expected = [draft for draft in prompts.expected for _ in range(4)]
+        for draft, answer in zip(drafts, answers(running, asked, expected), strict=True):
             assert len(answer.token_ids) == PHASE_TOKENS
             found.update(changed_words(words(answer.token_ids, model), draft))
     assert plain.total() == speculating.total() == 48 * PHASE_TOKENS / 5
@@ -194,8 +201,8 @@ def test_a_seed_gives_the_same_text_in_any_company(pair: Pair, prompts: Prompts)
         (prompt, replace(GREEDY, temperature=1.0, seed=number))
         for number, prompt in enumerate(prompts.refinements)
     ]
-    together = answers(pair.speculating, asked)
-    (alone,) = answers(pair.speculating, asked[3:4])
+    together = answers(pair.speculating, asked, prompts.expected)
+    (alone,) = answers(pair.speculating, asked[3:4], prompts.expected[3:4])
     assert alone.token_ids == together[3].token_ids
 
 

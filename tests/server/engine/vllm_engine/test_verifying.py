@@ -20,7 +20,6 @@ from tests.support.speculating import (
     answers,
     counted,
     format_of,
-    markers_of,
     most_chi_square,
     pair_of,
 )
@@ -33,14 +32,13 @@ def test_an_engine_that_is_back_speculates_again(tmp_path: Path) -> None:
     model = speculating.phased(tmp_path)
     known = format_of(model)
     already = engine_processes()
-    markers = markers_of(model)
-    with running_engine(model, served_name=NAME, draft_markers=markers, dtype="float32") as running:
+    with running_engine(model, served_name=NAME, speculates=True, dtype="float32") as running:
         (process,) = engine_processes() - already
         process.kill()
         assert running.heard("is back")
         draft = running.run(running.engine.encode(" ".join(f"a{n}a" for n in range(40))))
         prompt = known.refinement_prompt((3, 4), draft, draft[:3])
-        answers(running, [(Tokens(prompt), replace(GREEDY, max_tokens=40))])
+        answers(running, [(Tokens(prompt), replace(GREEDY, max_tokens=40))], [draft])
         assert counted(running)[1] > 20
 
 
@@ -66,7 +64,8 @@ def test_the_shipped_model_says_the_same(root: Path) -> None:
         ]
         # Refinements in the company of other drafts and feedback.
         mixed = [*reading, *chats, *(ids[:-1] for ids in reading[:5])]
-        written.append(answers(running, [(Tokens(ids), sampling) for ids in mixed]))
+        drafts = [draft.token_ids for draft in written[0]]
+        written.append(answers(running, [(Tokens(ids), sampling) for ids in mixed], drafts))
         return written
 
     with pair_of(directory) as both:

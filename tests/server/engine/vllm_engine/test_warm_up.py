@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from redraft.server.engine.base import Constraint
-from redraft.server.engine.vllm_engine import DraftMarkers
 from redraft.server.engine.vllm_engine.warm_up import warm_up
 from tests.support import tiny_model
 from tests.support.tiny_engine import Running, ask, changed, running_engine, until
@@ -31,12 +30,11 @@ def test_it_runs_behind_requests_and_ends(model: Path) -> None:
         assert running.engine.num_unfinished() == 0
 
 
-@pytest.mark.parametrize("markers", [None, DraftMarkers((1,), (2,), 3)])
-def test_every_engine_takes_it(model: Path, markers: DraftMarkers | None) -> None:
-    with running_engine(model, draft_markers=markers) as running:
+@pytest.mark.parametrize("speculates", [False, True])
+def test_every_engine_takes_it(model: Path, speculates: bool) -> None:
+    with running_engine(model, speculates=speculates) as running:
         core = running.engine._core
         assert core is not None
-        speculates = markers is not None
         running.run(warm_up(core._llm, speculates=speculates, by_priority=True))
         assert running.engine.num_unfinished() == 0
 
