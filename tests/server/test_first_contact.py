@@ -15,7 +15,7 @@ from tests.support.program import Program, running
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 SEA = "Write two sentences about the sea. Do not use any commas."
-LONG = "Describe the sea in six long sentences."
+LONG = "Write a long poem about the sea, of at least forty lines."
 CUT = "was cut at max_tokens 50 (more may help)"
 NO_ROOM = "max_completion_tokens left no room to refine the answer"
 
