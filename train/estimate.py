@@ -51,15 +51,17 @@ def estimate(options: CollectOptions, instructions: int, instruction_tokens: int
 
     drafts, prompt_tokens = instructions * options.drafts, instruction_tokens * options.drafts
     estimates = [calls_of("draft", spec(options.model, "model"), drafts, prompt_tokens)]
-    if options.critic.get("model") != "exact":  # which costs nothing
+    if options.critic.get("model") not in ("exact", "checks"):  # which are programs
         critic = spec(options.critic, "critic")
         prompt_tokens += drafts * (_REQUEST_TOKENS + length["draft"])
         estimates.append(calls_of("teach", critic, drafts, prompt_tokens))
         if options.score:
             estimates.append(calls_of("score", critic, 2 * drafts, 2 * prompt_tokens))
+    edits = options.critic.get("model") == "checks"
     cost = sum(each.cost for each in estimates)
     tokens = sum(each.prompt_tokens + each.completion_tokens for each in estimates)
     total = f"  total {tokens} tokens, cost {cost:.2f}"
+    total += ", and what edits of the drafts add" * edits
     return "\n".join(["collect would take:", *map(str, estimates), total])
 
 

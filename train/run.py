@@ -73,7 +73,7 @@ def plan(recipe: Recipe, names: Sequence[str] = ()) -> int:
 
     for step, title in _titled(recipe):
         if not names or step.name in names:
-            print(f"{title}: {step.stage}\n{show(step, recipe.plan, recipe.base)}", flush=True)
+            print(f"{title}: {step.stage}\n{show(recipe, step)}", flush=True)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 all weights    16 bytes a parameter (4 weight, 4 gradient, 8 Adam), sharded over the GPUs
 an adapter     2 bytes a frozen parameter (0.55 in 4 bits), 16 for each of its own
-computation    6 operations a parameter and token, 8 when activations are recomputed
+computation    6 operations a parameter and token, 4 where its weights are frozen; 2 more when
+               activations are recomputed, and 2 for the reference model of pairs
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class TrainingSize:
     memory_gib: float  # of the GPU that needs most
     hours: float
     cost: float
+    operations: float  # of all steps
 
     def fits(self, plan: Plan) -> bool:
         return self.memory_gib < 0.95 * plan.gpu_memory_gib
@@ -128,16 +130,16 @@ def size(
     if steps <= 0:
         steps = -(-rows // batch) * int(arguments.num_train_epochs)
     tokens = steps * batch * row_tokens
-    work = 8 if arguments.gradient_checkpointing else 6
-    if pairs:
-        work += 2  # the reference model reads everything once
-    operations = work * shape.parameters * tokens
+    work = 4 if lora else 6
+    work += 2 * bool(arguments.gradient_checkpointing)
+    work += 2 * pairs
+    operations = float(work * shape.parameters * tokens)
     hours = operations / (plan.gpus * plan.gpu_tflops * 1e12 * plan.utilisation) / 3600
     longest = arguments.max_length or 2 * row_tokens // (2 if pairs else 1)
     memory = _weights(shape, plan, pairs, lora or {}, quantized)
     memory += _activations(shape, arguments, longest * (2 if pairs else 1))
     cost = hours * plan.gpus * plan.gpu_hour
-    return TrainingSize(steps, tokens, batch, memory / _GIB, hours, cost)
+    return TrainingSize(steps, tokens, batch, memory / _GIB, hours, cost, operations)
 
 
 def _weights(

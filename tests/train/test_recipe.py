@@ -160,7 +160,7 @@ def test_the_papers_recipes_have_its_batch_and_steps(name: str, steps: tuple[int
 
     loaded = recipes.load(name)
     plans = [
-        show(replace(step, accelerate=None), loaded.plan, loaded.base)
+        show(loaded, replace(step, accelerate=None))
         for step in loaded.steps
         if step.stage in ("sft", "dpo")
     ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -156,6 +157,24 @@ def test_every_recipe_has_a_plan(name: str, capsys: pytest.CaptureFixture[str]) 
     if name.startswith("tulu2"):
         assert "GiB a GPU" in plan
         assert "cost" in plan
+
+
+@pytest.mark.train
+def test_the_plan_of_smollm2_is_sized_by_one_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = tmp_path / "smollm2"  # by its name alone, the size is known
+    said = []
+    for scale in (1, 0.1):
+        given = [f"base={base}", "--set", f"scale={scale}"]
+        only = ["--only", "collect", "stage1"]
+        assert runs.main(["smollm2", "--set", *given, *only, "--dry-run"]) == 0
+        said.append(capsys.readouterr().out)
+    drafts = [int(re.search(r"draft +(\d+) calls", each)[1]) for each in said]  # type: ignore[index]
+    steps = [int(re.search(r"(\d+) steps of 32", each)[1]) for each in said]  # type: ignore[index]
+    assert drafts == [4000, 400]
+    assert steps == [613, 62]
+    assert "teach" not in said[0]  # the checks are a program
 
 
 SMOKE = [sys.executable, "-m", "redraft.train", "run", "smoke", "--output"]
