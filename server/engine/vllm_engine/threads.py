@@ -18,10 +18,12 @@ CPUS = Path("/sys/devices/system/cpu")
 
 
 def threads_for(settings: VllmSettings) -> int:
-    """The default of OMP_NUM_THREADS."""
+    """The default of OMP_NUM_THREADS, for each worker."""
     if weight_bytes(settings.model) < SMALL:
         return 1
-    return max(1, min(MOST, free_cores() - 1))
+    workers = settings.tensor_parallel_size * settings.pipeline_parallel_size
+    workers *= settings.data_parallel_size
+    return max(1, min(MOST, (free_cores() - 1) // workers))
 
 
 def free_cores(group: Path = GROUP, cpus: Path = CPUS) -> int:

@@ -32,6 +32,14 @@ def test_one_core_is_left_for_the_server(
     assert threads_for(model(tmp_path, 200 << 20)) == expected
 
 
+def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "free_cores", lambda: 9)
+    directory = model(tmp_path, 200 << 20).model
+    assert threads_for(VllmSettings(directory, data_parallel_size=2)) == 4
+    shared = VllmSettings(directory, tensor_parallel_size=2, pipeline_parallel_size=8)
+    assert threads_for(shared) == 1
+
+
 def test_a_model_whose_steps_are_short_computes_in_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
