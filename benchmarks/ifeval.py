@@ -87,13 +87,14 @@ def main(arguments: Sequence[str]) -> int:
     prompts = options.prompts()
     graders = graders_for(prompts)
     failures: Counter[str] = Counter()
+    # Read before anything is asked: a wrong file costs no run.
+    beside = recorded(prompts, options.against) if options.against else []
     if options.recorded:
         courses = recorded(prompts, options.recorded)
     else:
         courses, failures = _asked(options, prompts)
     graded = grade(courses, graders)
-    beside = grade(recorded(prompts, options.against), graders) if options.against else []
-    _report(options, graded, beside, failures)
+    _report(options, graded, grade(beside, graders), failures)
     return 1 if failures.total() > options.max_failed * len(prompts) else 0
 
 

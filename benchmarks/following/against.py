@@ -68,4 +68,4 @@ def _rows(figures: Mapping[str, Any]) -> Iterator[tuple[Cell, ...]]:
         yield (f"answers right by it alone, {by}", *right)
         verdict = found["verdict"]
         for key, label in VERDICT.items():
-            yield f"{label}, {by}", verdict["ours"][key], verdict["theirs"][key], None
+            yield f"{label}, {by}", verdict["ours"].get(key), verdict["theirs"].get(key), None

@@ -103,8 +103,8 @@ def _of_grader(graded: Sequence[GradedCourse], grader: str, seed: int) -> Figure
     }
     if "answer" in counts:
         found["flips"] = _flips(verdicts["draft"], verdicts["answer"])
-    if any(each.course.called_right or each.course.called_wrong for each in graded):
-        found["verdict"] = verdict_of(graded, grader, seed)
+    if verdict := verdict_of(graded, grader, seed):
+        found["verdict"] = verdict
     return found
 
 
@@ -118,7 +118,10 @@ def _flips(before: Sequence[Met], after: Sequence[Met]) -> Figures:
 
 
 def verdict_of(graded: Sequence[GradedCourse], grader: str, seed: int) -> Figures:
-    """Of the first feedback, on the draft that is refined. One that cannot be read is wrong."""
+    """Of the first feedback, on the draft that is refined. One that cannot be read is wrong. Empty
+    where there was none."""
+    if not any(each.course.called_right or each.course.called_wrong for each in graded):
+        return {}
     good = [all(each.met[grader][each.course.after(0)].strict) for each in graded]
     courses = [each.course for each in graded]
     right = [course.called_right for course, is_good in zip(courses, good, strict=True) if is_good]

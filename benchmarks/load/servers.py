@@ -96,8 +96,8 @@ def optillm(program: Path, upstream: Running, logs: Path) -> Iterator[Running]:
 
 
 def _threads() -> dict[str, str]:
-    """The same for all that are compared: each has its own default."""
-    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    """On a CPU, the same for all that are compared: each has its own default."""
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")} if on_cpu() else {}
 
 
 def on_cpu() -> bool:

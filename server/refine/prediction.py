@@ -1,5 +1,6 @@
-"""Prediction: text that the caller expects. An engine that speculates guesses from it, and the
-caller is told how much of it the answer has."""
+"""Prediction: the text that is expected of a call, of a draft what the caller says, of a refinement
+the response it refines. An engine that speculates guesses from it, and the caller is told how much
+of its prediction the answer has."""
 
 from __future__ import annotations
 

@@ -134,7 +134,19 @@ def test_two_runs_are_shown_side_by_side_paired_by_prompt(
         0,
     )
     assert found["graders"]["checks"]["verdict"]["ours"]["wrong_found"]["estimate"] == 100
+    assert found["graders"]["checks"]["verdict"]["theirs"] == {}  # it asked for no feedback
     assert result["tables"][-1]["title"] == "Beside replies.jsonl"
+
+
+def test_a_run_that_cannot_be_compared_with_is_told_before_anything_is_asked(
+    served: Served, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps({"prompt": "Another", "reply": {}}) + "\n")
+    arguments = ("--url", served.v1, "--data", str(quiet), "--against", str(other))
+    assert bench(["ifeval", *arguments, "--out", str(tmp_path)]) != 0
+    assert "has a reply to none of the 3 prompts" in capsys.readouterr().err
+    assert asked == []
 
 
 def test_given_checks_are_the_feedback(served: Served, quiet: Path, tmp_path: Path) -> None:

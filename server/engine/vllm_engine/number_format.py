@@ -1,7 +1,7 @@
 """The number format of a model on a CPU: 32 bits where the processor has no instructions for 16.
 
-Without them a product of matrices in bfloat16 takes three to seven times as long as one in 32 bits
-(docs/models.md), and 32 bits take twice the memory, which is theirs only where it is plentiful.
+Without them bfloat16 is the slower one, most of all in large batches: docs/models.md has figures.
+32 bits take twice the memory, which is theirs only where it is plentiful.
 """
 
 from __future__ import annotations
