@@ -81,11 +81,24 @@ def _add(
         mine = outputs if rows is None else outputs.index_select(0, rows)
         start = 0
         for a, b, width in zip(a_of_slices, b_of_slices, widths, strict=True):
-            added = (part @ a[slot, 0].T @ b[slot, 0].T)[:, :width] * scale
-            mine[:, start : start + added.shape[1]] += added
+            columns = mine[:, start : start + min(width, b.shape[2])]
+            up = _transposed(b)[slot, 0, :, : columns.shape[1]]
+            columns.addmm_(part @ _transposed(a)[slot, 0], up, alpha=scale)
             start += width
         if rows is not None:
             outputs.index_copy_(0, rows, mine)
+
+
+def _transposed(weights: torch.Tensor) -> torch.Tensor:
+    """The transposed matrices, laid out so that a product reads them in the order of memory.
+
+    vLLM copies adapters into these tensors by index, so nothing else depends on their layout.
+    """
+    transposed = weights.transpose(2, 3)
+    if not transposed.is_contiguous():
+        transposed = transposed.contiguous()
+        weights.data = transposed.transpose(2, 3)
+    return transposed
 
 
 def groups_of(slots: torch.Tensor, num_rows: int) -> Groups:
