@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from redraft.server.engine import garbage
+from redraft.server.engine.vllm_engine import processor
 from redraft.server.options import ConfigError
 from redraft.train.checkpoints import adapter_base
 
@@ -39,6 +40,16 @@ class TrlSettings:
                 f"and train a new one over it"
             )
         return cls(arguments, lora_config(lora), quantization(quantize))
+
+    def start_from(self, model: str) -> Any:
+        """What TRL trains: the name of the weights, or the adapter in the folder, loaded."""
+        if adapter_base(model) is None:
+            return model
+        from peft import AutoPeftModelForCausalLM
+
+        # TRL would not apply them to a model that is loaded.
+        base, self.arguments.model_init_kwargs = self.arguments.model_init_kwargs, None
+        return AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True, **(base or {}))
 
     def trainer(
         self, trainer: type, utils: Any, model: Any, tokenizer: Any, data: TrainingData
@@ -72,7 +83,7 @@ def defaults(output: str, seed: int, whole_weights: bool) -> dict[str, Any]:
         "max_length": None,  # rows were checked; TRL must not cut any
         "save_total_limit": 2,  # two: a kill while the newest is written must leave one
         "report_to": "tensorboard",
-        "bf16": on_gpu,
+        "bf16": in_16_bits(),
         "use_cpu": not on_gpu,
         "gradient_checkpointing": False,
         "ddp_find_unused_parameters": False,  # there are none, and looking costs time
@@ -80,10 +91,21 @@ def defaults(output: str, seed: int, whole_weights: bool) -> dict[str, Any]:
         "seed": seed,
         "data_seed": seed,
     }
-    if whole_weights:
-        # Weights of a full fine-tune are kept in 32 bits: updates of 1e-5 vanish in bfloat16.
-        values["model_init_kwargs"] = {"dtype": "float32"}
+    # Weights of a full fine-tune are kept in 32 bits: updates of 1e-5 vanish in bfloat16.
+    values["model_init_kwargs"] = {"dtype": "float32" if whole_weights else frozen_dtype()}
     return values
+
+
+def in_16_bits() -> bool:
+    """Whether this machine computes faster in bfloat16."""
+    import torch
+
+    return torch.cuda.is_available() or processor.fast_in_16_bits()
+
+
+def frozen_dtype() -> str:
+    """Of the base under an adapter: its own, most often bfloat16, where that is fast."""
+    return "auto" if in_16_bits() else "float32"
 
 
 def arguments(config: type, values: Mapping[str, Any], trainer: Mapping[str, Any]) -> Any:
@@ -103,15 +125,6 @@ def lora_config(lora: Mapping[str, Any]) -> Any:
         return LoraConfig(task_type="CAUSAL_LM", **lora)
     except TypeError as error:
         raise ConfigError(f"lora: {error}; see peft.LoraConfig for the names") from error
-
-
-def start_from(model: str) -> Any:
-    """What TRL trains: the name of the weights, or the adapter that the folder holds, loaded."""
-    if adapter_base(model) is None:
-        return model
-    from peft import AutoPeftModelForCausalLM
-
-    return AutoPeftModelForCausalLM.from_pretrained(model, is_trainable=True)
 
 
 def quantization(kind: Literal["none", "4bit"]) -> Any:

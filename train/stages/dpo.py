@@ -142,7 +142,7 @@ def _trainer(
 
     # Loaded as trainable, TRL keeps a frozen copy of an adapter as the reference; loaded any other
     # way, the reference would silently be the base model (huggingface/trl#1193).
-    model = trl_settings.start_from(options.model)
+    model = settings.start_from(options.model)
     return settings.trainer(OrderedDpoTrainer, utils, model, tokenizer.loaded, data)
 
 

@@ -147,7 +147,7 @@ def _trainer(options: SftOptions, settings: TrlSettings, tokenizer: Any, data: T
             batch = self.args.train_batch_size * self.args.gradient_accumulation_steps
             return SameOrder(lengths, batch, self.args.seed)
 
-    model = trl_settings.start_from(options.model)
+    model = settings.start_from(options.model)
     return settings.trainer(OrderedSftTrainer, utils, model, tokenizer, data)
 
 

@@ -7,6 +7,9 @@
     engine         VllmEngine: starts a core, replaces it when it dies, closes it
     core           one AsyncLLM from its start to its end: completions and direct mode
     start          builds a core: environment, command line, process
+    number_format  16 or 32 bits on a CPU
+    processor      what this machine's can do
+    threads        how many compute on a CPU
     memory         what is free on a CPU, and the default size of the KV cache
     arguments      the operator's own arguments for vLLM
     families       the parsers of thoughts and tool calls, by the family of a model

@@ -6,13 +6,12 @@ Without them bfloat16 is the slower one, most of all in large batches: docs/mode
 
 from __future__ import annotations
 
-import functools
-import platform
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from redraft.server.engine.vllm_engine import memory
+from redraft.server.engine.vllm_engine.processor import slow_in_16_bits
 from redraft.server.engine.vllm_engine.settings import VllmSettings
 
 SHARE_OF_FREE = 2  # what the weights may take of the free memory in 32 bits: a half
@@ -40,14 +39,3 @@ def _holds_a_window(settings: VllmSettings, config: Mapping[str, Any]) -> bool:
     return settings.kv_cache_memory_bytes >= memory.window_bytes(
         per_token, window, settings.block_size
     )
-
-
-@functools.cache
-def slow_in_16_bits() -> bool:
-    """Whether this processor is known to lack instructions for bfloat16."""
-    if platform.machine() not in ("x86_64", "AMD64"):
-        return False
-    import torch  # here, as it takes a second
-
-    has = torch.cpu.get_capabilities()
-    return not (has.get("avx512_bf16") or has.get("amx_bf16"))

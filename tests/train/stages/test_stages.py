@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from redraft.server.engine.vllm_engine import processor
 from redraft.server.options import ConfigError
 from redraft.server.refine import manifest
 from redraft.train.data import tokens
@@ -119,6 +120,30 @@ def test_an_adapter_can_be_trained_on(folder: Path, adapter: Path) -> None:
     )
     with pytest.raises(ConfigError, match="is an adapter already: leave out lora"):
         sft.train(replace(further, output=str(folder / "never"), lora=LORA))
+
+
+def test_an_adapter_is_trained_on_with_its_base_loaded_as_the_recipe_says(
+    folder: Path, adapter: Path
+) -> None:
+    chosen = {"dtype": "float16", "attn_implementation": "eager"}
+    options = sft_options(folder, "further", model=str(adapter))
+    options = replace(options, trainer={**options.trainer, "model_init_kwargs": chosen})
+    model = TrlSettings(sft.trainer_arguments(options)).start_from(options.model)
+    base = model.get_base_model()
+    assert base.config._attn_implementation == "eager"
+    assert str(base.lm_head.weight.dtype) == "torch.float16"
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_16_bits_are_computed_in_where_the_processor_can(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    monkeypatch.setattr(processor, "fast_in_16_bits", lambda: fast)
+    whole = sft.trainer_arguments(sft_options(folder, "never"))
+    over_frozen = sft.trainer_arguments(sft_options(folder, "never", lora=LORA))
+    assert (whole.bf16, over_frozen.bf16) == (fast, fast)
+    assert whole.model_init_kwargs == {"dtype": "float32"}
+    assert over_frozen.model_init_kwargs == {"dtype": "auto" if fast else "float32"}
 
 
 def test_a_finished_training_is_not_done_again(

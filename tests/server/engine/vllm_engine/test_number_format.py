@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from redraft.server.engine.vllm_engine import VllmSettings, memory, number_format
-from redraft.server.engine.vllm_engine.number_format import slow_in_16_bits, suited
+from redraft.server.engine.vllm_engine.number_format import suited
 
 
 @pytest.fixture
@@ -67,13 +66,3 @@ def test_where_they_are_not_nothing_changes(
     monkeypatch.setattr(number_format, "slow_in_16_bits", lambda: False)
     settings = model(tmp_path)
     assert suited(settings) == settings
-
-
-@pytest.mark.skipif(
-    platform.machine() != "x86_64" or not Path("/proc/cpuinfo").is_file(),
-    reason="needs an x86 processor that Linux describes",
-)
-def test_this_processor_is_told_by_its_flags() -> None:
-    pytest.importorskip("torch")
-    flags = set(Path("/proc/cpuinfo").read_text().split())
-    assert slow_in_16_bits() == (not flags & {"avx512_bf16", "amx_bf16"})
