@@ -53,7 +53,11 @@ class SoakOptions:
     max_growth: float = option("share of memory: flat is below it", 0.01)
     kv_cache_mib: int = option("of vLLM's cache", 256)
     max_model_len: int = option("window of vLLM, in tokens", 2048)
-    dtype: str = option("of vLLM; float32: other requests hardly change an answer", servers.DTYPE)
+    dtype: str | None = option(
+        "of vLLM, float32 for instance, in which other requests hardly change an answer; none: "
+        "bfloat16 where the processor has instructions for it",
+        None,
+    )
     out: Path = option("folder for the results", Path("runs/soak"))
 
     def __post_init__(self) -> None:

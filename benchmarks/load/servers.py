@@ -15,8 +15,8 @@ from pathlib import Path
 from redraft.benchmarks.load.programs import served
 from redraft.benchmarks.load.usage import Running
 from redraft.child_process import python_module
+from redraft.server.engine.vllm_engine import processor
 
-DTYPE = "bfloat16"
 WORKER_EXTENSION = "redraft.server.engine.vllm_engine.worker.WorkerExtension"
 
 
@@ -26,7 +26,7 @@ class EngineSettings:
 
     kv_cache_mib: int
     max_model_len: int = 4096
-    dtype: str = DTYPE
+    dtype: str | None = None  # None: what this machine computes fast
 
     def arguments(self) -> list[str]:
         """Command-line arguments that Redraft and vLLM have in common."""
@@ -34,7 +34,7 @@ class EngineSettings:
             *("--kv-cache-memory-bytes", str(self.kv_cache_mib << 20)),
             *("--max-model-len", str(self.max_model_len)),
             *("--block-size", "32", "--max-num-seqs", "64"),
-            *("--dtype", self.dtype, "--enforce-eager"),
+            *("--dtype", self.dtype or fast_dtype(), "--enforce-eager"),
         ]
 
 
@@ -98,6 +98,10 @@ def optillm(program: Path, upstream: Running, logs: Path) -> Iterator[Running]:
 def _threads() -> dict[str, str]:
     """On a CPU, the same for all that are compared: each has its own default."""
     return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")} if on_cpu() else {}
+
+
+def fast_dtype() -> str:
+    return "float32" if on_cpu() and processor.slow_in_16_bits() else "bfloat16"
 
 
 def on_cpu() -> bool:
