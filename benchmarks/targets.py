@@ -72,7 +72,8 @@ def steps() -> dict[str, TargetStep]:
     floor: Changes = {**REFINED_ONCE, "systems": FLOOR, "concurrency": (1, 32)}
     small: Changes = {**REFINED_ONCE, "systems": (*PEERS, "optillm"), "requests": 4, "repeats": 6}
     fusion: Changes = {**REFINED_ONCE, "systems": ("candidates", "fusion"), "requests": 2}
-    of_large: Changes = {**REFINED_ONCE, "requests": 1, "kv_cache_mib": 2048}  # 32 need 700 MiB in 16 bits
+    # 32 at once need 700 MiB in 16 bits.
+    of_large: Changes = {**REFINED_ONCE, "requests": 1, "kv_cache_mib": 2048}
     floors: dict[str, Changes] = {
         "small": {**floor, "requests": 2, "repeats": 20},
         "large": {**floor, **of_large, "repeats": 8},
