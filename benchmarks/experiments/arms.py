@@ -22,6 +22,7 @@ from redraft.benchmarks.load.programs import Run, run_to_end
 from redraft.benchmarks.workbench.evaluate import EvaluateOptions, evaluate
 from redraft.child_process import python_module
 from redraft.server.options import option
+from redraft.server.refine import manifest
 from redraft.server.refine.srt_format import COMPONENTS
 
 _TRAINING = "training.json"  # beside trained weights: what the training was
@@ -32,6 +33,7 @@ class Arm:
     name: str  # as the tables show it
     size: int  # lessons or pairs it is trained on; 0: the weights all start from
     components: tuple[str, ...] = COMPONENTS  # of its feedback; none: it answers directly
+    drafts: bool = False  # an adapter that learns to draft as well, and does
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +116,30 @@ def measured(arm: Arm, settings: ArmSettings) -> MeasuredArm:
 def _measured(arm: Arm, settings: ArmSettings, seed: int) -> MeasuredArm:
     options = settings.options
     exam = options.exam(settings.tools)
-    folder = options.arms.resolve() / folder_name(arm, settings, seed)
+    folder = _folder(arm, settings, seed)
     print(f"{arm.name}: {folder}", file=sys.stderr, flush=True)
     model = _made(arm, settings, folder, seed)
     answers = folder / f"answers-{exam.name}.jsonl"
     if not answers.is_file():
-        exam.ask(model, 1 if arm.components else 0, answers)
+        drafts = _start_answers(settings, seed, exam) if _start_drafts(model) else None
+        exam.ask(model, 1 if arm.components else 0, answers, drafts)
     training: dict[str, Any] = {}
     if arm.size:
         training = json.loads((folder / settings.step / _TRAINING).read_text(encoding="utf-8"))
     return MeasuredArm(arm, training.get("steps", 0), exam.judge(answers))
+
+
+def _start_drafts(model: Path) -> bool:
+    """Whether an adapter leaves drafting to its base."""
+    writers = manifest.read_adapters(model).adapters
+    return writers is not None and writers.draft is None
+
+
+def _start_answers(settings: ArmSettings, seed: int, exam: Exam) -> Path:
+    """Direct answers of the weights all arms start from, written once for all of them."""
+    start = Arm("drafts of the base model", 0, ())
+    _measured(start, settings, seed)
+    return _folder(start, settings, seed) / f"answers-{exam.name}.jsonl"
 
 
 def _made(arm: Arm, settings: ArmSettings, folder: Path, seed: int) -> Path:
@@ -154,7 +170,7 @@ def _ready(arm: Arm, settings: ArmSettings) -> tuple[str, dict[str, Any]]:
     if settings.options.ready == "merge":
         return "merge", values | {"keep": "last"}
     start = str(settings.start.resolve())
-    return "adapter", values | {"base": start, "base_folder": start}
+    return "adapter", values | {"base": start, "base_folder": start, "drafts": arm.drafts}
 
 
 def _training(arm: Arm, settings: ArmSettings, output: Path, seed: int) -> dict[str, Any]:
@@ -162,6 +178,7 @@ def _training(arm: Arm, settings: ArmSettings, output: Path, seed: int) -> dict[
     values |= {"limit": arm.size, "seed": seed}
     if settings.takes == "lessons":
         values |= {"lessons": [str(settings.data.resolve())], "components": arm.components}
+        values |= {"mask_draft": False} if arm.drafts else {}
     else:
         values |= {"pairs": str(settings.data.resolve())}
     return values
@@ -169,6 +186,10 @@ def _training(arm: Arm, settings: ArmSettings, output: Path, seed: int) -> dict[
 
 def _set(step: str, values: Mapping[str, Any]) -> list[str]:
     return [f"steps.{step}.{name}={json.dumps(value)}" for name, value in values.items()]
+
+
+def _folder(arm: Arm, settings: ArmSettings, seed: int) -> Path:
+    return settings.options.arms.resolve() / folder_name(arm, settings, seed)
 
 
 def folder_name(arm: Arm, settings: ArmSettings, seed: int) -> str:
@@ -183,6 +204,7 @@ def folder_name(arm: Arm, settings: ArmSettings, seed: int) -> str:
     if arm.size:
         options = settings.options
         deciding += [options.recipe, settings.step, options.set, seed]
+        deciding += ["drafts"] if arm.drafts else []
         deciding.append(_sha256(settings.data))
     digest = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()[:8]
     return f"{settings.step if arm.size else 'start'}-{arm.size}-{parts}-{digest}"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from redraft.benchmarks.commands.errors import MeasurementFailed
-from redraft.benchmarks.following.asking import RefineSettings, asked, recorded
+from redraft.benchmarks.following.asking import RefineSettings, asked, recorded, replies_in
+from redraft.benchmarks.following.begun import Begun
 from redraft.benchmarks.following.courses import PromptCourse
 from redraft.benchmarks.grading.constrained import ConstrainedPrompt, Grader
 from redraft.benchmarks.grading.graders import graders_for
@@ -34,8 +35,9 @@ class Exam(Protocol):
     def name(self) -> str:
         """Part of a file's name: the same for the same questions."""
 
-    def ask(self, model: Path, iterations: int, output: Path) -> None:
-        """Serve the model and write its answers, all of them or none."""
+    def ask(self, model: Path, iterations: int, output: Path, drafts: Path | None = None) -> None:
+        """Serve the model and write its answers, all of them or none. ``drafts``: answers to the
+        same questions by the model that writes the drafts of this one."""
 
     def judge(self, answers: Path) -> tuple[Row, ...]:
         """A row for each answer: instruction, right (of each response), verdict, stop_reason."""
@@ -52,7 +54,8 @@ class WorkbenchExam:
     def name(self) -> str:
         return "-".join([*self.families, str(self.per_family), str(self.seed)])
 
-    def ask(self, model: Path, iterations: int, output: Path) -> None:
+    def ask(self, model: Path, iterations: int, output: Path, drafts: Path | None = None) -> None:
+        """Drafts are short, and written again."""
         self.evaluate(
             EvaluateOptions(
                 output=output,
@@ -82,21 +85,23 @@ class ConstraintsExam:
         digest = hashlib.sha256(deciding.encode()).hexdigest()[:8]
         return f"{len(self.prompts)}-{digest}"
 
-    def ask(self, model: Path, iterations: int, output: Path) -> None:
-        begun = output.with_suffix(".begun.jsonl")
+    def ask(self, model: Path, iterations: int, output: Path, drafts: Path | None = None) -> None:
+        so_far = output.with_suffix(".begun.jsonl")
         refine = {"max_iterations": iterations, "keep": "last"}
         settings = RefineSettings(False, "none", self.max_tokens, 0.0, 0, refine)
+        drafted = replies_in(drafts) if drafts else {}
+        begun = {prompt: Begun(reply, refine) for prompt, reply in drafted.items()}
         with servers.redraft(model, None, output.parent / "logs") as running:
             endpoint = Endpoint(running.url, "")
             _, failures = asked(
-                self.prompts, settings, endpoint, begun, self.concurrency, str(model)
+                self.prompts, settings, endpoint, so_far, self.concurrency, str(model), begun
             )
         if failures:
             raise MeasurementFailed(
                 f"{failures.total()} of {len(self.prompts)} prompts got no answer: "
                 f"{dict(failures)}; what was answered is kept"
             )
-        begun.replace(output)
+        so_far.replace(output)
 
     def judge(self, answers: Path) -> tuple[Row, ...]:
         grader, *_ = graders_for(self.prompts).values()

@@ -105,6 +105,7 @@ def asked(
         loop = begun.get(text)
         if loop and loop.ended:
             return {"prompt": text, "reply": loop.whole}
+        loop = None if loop and loop.empty else loop
         body = loop.body(bodies[text]) if loop else bodies[text]
         refined = await session.post("refine", body)
         require_outcome(refined)

@@ -32,6 +32,11 @@ class Begun:
         return self._iterates and self.reply["stop_reason"] != "max_iterations"
 
     @property
+    def empty(self) -> bool:
+        """Nothing was written last, and no server takes that as a response: ask from the start."""
+        return not self._response["text"]
+
+    @property
     def whole(self) -> dict[str, Any]:
         """The reply of a loop that had ended. What a card keeps of it is not all of it."""
         texts = [self._draft["text"], *(each["refinement"]["text"] for each in self._refined)]

@@ -111,14 +111,14 @@ class Played:
                 continue
             options = step.values()
             before = json.loads((Path(options["model"]) / "learnt.json").read_text())
-            if step.stage != "merge":
+            if step.stage in ("sft", "dpo"):
                 parts = options.get("components", COMPONENTS)
                 learnt = 0.1 + 0.2 * len(parts) + 0.001 * options["limit"]
                 message = {"steps": options["limit"] // 2, "num_tokens": 100 * options["limit"]}
                 jsonl.write_json(Path(options["output"]) / "training.json", message)
             jsonl.write_json(
                 Path(options["output"]) / "learnt.json",
-                before if step.stage == "merge" else {"share": learnt, "parts": list(parts)},
+                {"share": learnt, "parts": list(parts)} if step.stage in ("sft", "dpo") else before,
             )
 
     def _evaluate(self, options: EvaluateOptions) -> int:
@@ -194,6 +194,22 @@ def test_every_part_of_the_feedback_is_left_out_once(tmp_path: Path, arguments: 
     assert arms["without score"]["right"]["refined_1"]["count"] == 0.6 * of
     assert arms["without score"]["gain"]["difference"]["estimate"] == pytest.approx(-20)
     assert arms["without score"]["gain"]["p_value"] < 0.001
+
+
+def test_an_adapter_may_learn_to_draft_as_well(tmp_path: Path, arguments: list[str]) -> None:
+    recipe = Path(arguments[1])
+    recipe.write_text(recipe.read_text() + "  adapter: {model: a, base: a, output: a}\n")
+    played = Played()
+    asked = [*arguments, "--without", "--ready", "adapter"]
+    with pytest.raises(ConfigError, match="--own-drafts needs --ready adapter"):
+        ablation.main([*arguments, "--own-drafts"], played.tools)
+    ablation.main([*asked, "--own-drafts"], played.tools)
+    left, learnt, _ = played.trainings
+    assert "steps.adapter.drafts=false" in left and "mask_draft" not in left
+    assert "steps.adapter.drafts=true" in learnt and "steps.stage1.mask_draft=false" in learnt
+    arms = published(tmp_path, "ablation")["figures"]["arms"]
+    assert [arm["name"] for arm in arms][:2] == ["all feedback", "all feedback, and to draft"]
+    assert len(played.evaluations) == 4
 
 
 def test_what_gives_no_feedback_is_served_as_it_is_and_asked_for_direct_answers(
