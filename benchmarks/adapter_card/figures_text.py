@@ -82,6 +82,7 @@ def _parts(ifeval: Json, mending: Json) -> Iterator[tuple[str, str]]:
     yield "draft_tokens", f"{loop['draft_tokens']['estimate']:.0f}"
     yield "read", f"{loop['read']['estimate']:.0f}"
     yield "draft_read", f"{loop['draft_read']['estimate']:.0f}"
+    yield "time", times(loop["time_ratio"])
     yield "own_draft", percent(own["shares"]["draft"]["prompt strict"])
     yield "own_answer", percent(own["shares"]["answer"]["prompt strict"])
     yield "held_out", "\n".join(_held_out(mending))
@@ -103,6 +104,11 @@ def _parts(ifeval: Json, mending: Json) -> Iterator[tuple[str, str]]:
 
 def percent(interval: Json) -> str:
     return f"{interval['estimate']:.1f}% ({_range(interval)})"
+
+
+def times(interval: Json) -> str:
+    low, high = interval["low"] / 100, interval["high"] / 100
+    return f"{interval['estimate'] / 100:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _range(interval: Json) -> str:
