@@ -2,6 +2,7 @@
 
     redraft train constraints --split train --count 2000 --output constraints.jsonl
     redraft train constraints --split test --kinds unseen --output unseen.jsonl
+    redraft train constraints --only no_commas lowercase --output two_kinds.jsonl
 
 Each row has its checks in ``meta``; ``collect --critic checks`` and ``mending`` read them there.
 """
@@ -20,7 +21,7 @@ from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.train.constraints.drawing import draw, row
 from redraft.train.constraints.topics import PlainInstruction, every
-from redraft.train.constraints.wordings import TRAINED, UNSEEN
+from redraft.train.constraints.wordings import TRAINED, UNSEEN, ConstraintKind
 from redraft.train.data import instructions
 from redraft.train.program import read
 
@@ -38,6 +39,7 @@ class ConstraintsOptions:
     kinds: Literal["trained", "unseen"] = option(
         "of constraints; unseen: those that are never trained on", "trained"
     )
+    only: tuple[str, ...] = option("kinds by name, of these; none: all", ())
     held_out_wordings: bool = option("in the wordings that are never trained on", False)
     count: int = option("how many rows", 1000)
     sets: int = option("rows for each instruction, with other constraints and one draft", 1)
@@ -49,7 +51,7 @@ def rows(options: ConstraintsOptions) -> Iterator[Mapping[str, Any]]:
     random = Random(options.seed)
     plain = [each for each in _plain(options) if _split(each.text) in _SPLITS[options.split]]
     random.shuffle(plain)
-    kinds = TRAINED if options.kinds == "trained" else UNSEEN
+    kinds = _kinds(options)
     for each in cycle(plain):
         first = ""
         for _ in range(options.sets):
@@ -62,6 +64,17 @@ def rows(options: ConstraintsOptions) -> Iterator[Mapping[str, Any]]:
             )
             yield row(drawn, first)
             first = first or drawn.text
+
+
+def _kinds(options: ConstraintsOptions) -> Sequence[ConstraintKind]:
+    kinds = TRAINED if options.kinds == "trained" else UNSEEN
+    if unknown := set(options.only) - {kind.name for kind in kinds}:
+        names = ", ".join(sorted(kind.name for kind in kinds))
+        raise ConfigError(
+            f"--only {' '.join(sorted(unknown))}: no {options.kinds} kind has this name. "
+            f"They are {names}"
+        )
+    return [kind for kind in kinds if not options.only or kind.name in options.only]
 
 
 def _plain(options: ConstraintsOptions) -> list[PlainInstruction]:

@@ -69,3 +69,13 @@ def test_instructions_of_a_file_stand_beside_those_of_our_topics(tmp_path: Path)
 def test_none_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         constraints.main(["--output", str(tmp_path / "x"), "--count", "0"])
+
+
+def test_only_the_kinds_that_are_named_are_drawn() -> None:
+    drawn = {name for row in written(only=("lowercase", "ends")) for name in row["meta"]["kinds"]}
+    assert drawn == {"lowercase", "ends"}
+
+
+def test_a_name_of_no_kind_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--only lower: no trained kind .* lowercase"):
+        constraints.main(["--output", str(tmp_path / "x"), "--only", "lower", "ends"])
