@@ -114,6 +114,11 @@ def test_the_text_stays_the_models_own() -> None:
     assert after == TEXT.replace(",", "")
 
 
+def test_an_ending_follows_a_draft_that_was_cut_after_a_comma_as_a_sentence() -> None:
+    after = mended({"kind": "ends", "text": "Bye."}, response="It grows on hills. So,")
+    assert after == "It grows on hills. So. Bye."
+
+
 def test_what_passes_already_is_not_touched() -> None:
     assert mended({"kind": "contains", "texts": ["tea"]}) == TEXT
 
