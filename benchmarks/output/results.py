@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
@@ -57,7 +58,7 @@ class Result:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{platform.machine()} {platform.system()}, Python "
             f"{platform.python_version()}",
-            "config": dict(self.config),
+            "config": _from_home(plain(self.config)),
             "figures": plain(self.figures),
             "failures": dict(self.failures),
             "tables": [
@@ -101,6 +102,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _from_home(config: Any) -> Any:
+    """Paths in the user's home begin with ~: results are made to be shown to others."""
+    home = re.compile(rf'(?<![\w/.~-]){re.escape(str(Path.home()))}(?=[/"])')
+    return json.loads(home.sub("~", json.dumps(config, default=str)))
 
 
 def shown(cell: Cell) -> str:

@@ -20,7 +20,7 @@ def ends(response: str, arguments: Arguments) -> str | None:
     if text == "!":
         return re.sub(r"[.?…\"'*)\]]*\Z", "!", body)
     if not body.endswith((".", "!", "?", '"', "”", ":", ")", "*")):
-        body = body.rstrip(" ,;-–—") + "."  # a draft that was cut ends anywhere
+        body = body.rstrip(" ,;-") + "."  # a draft that was cut ends anywhere
     return f"{body}\n\n{text}" if "\n" in body else f"{body} {text}"
 
 
