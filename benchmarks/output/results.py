@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -74,16 +75,16 @@ def publish(result: Result, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     if result.samples:
         jsonl.write(directory / f"{result.name}.samples.jsonl", map(plain, result.samples))
-    path = directory / f"{result.name}.json"
-    content = json.dumps(result.json(), indent=2, allow_nan=False, default=str)
-    path.write_text(content + "\n", encoding="utf-8")
+    path, content = directory / f"{result.name}.json", result.json()
+    text = json.dumps(content, indent=2, allow_nan=False, default=str)
+    path.write_text(text + "\n", encoding="utf-8")
     for table in result.tables:
         print(table.markdown(), end="\n\n")
     last = {
         "name": result.name,
         "figures": plain(result.figures if result.headline is None else result.headline),
         "failures": dict(result.failures),
-        "config": plain(result.config),
+        "config": content["config"],
         "file": str(path),
     }
     print(json.dumps(last, allow_nan=False, default=str), flush=True)
@@ -106,8 +107,10 @@ def plain(value: Any) -> Any:
 
 def _from_home(config: Any) -> Any:
     """Paths in the user's home begin with ~: results are made to be shown to others."""
-    home = re.compile(rf'(?<![\w/.~-]){re.escape(str(Path.home()))}(?=[/"])')
-    return json.loads(home.sub("~", json.dumps(config, default=str)))
+    text, home = json.dumps(config, default=str), os.path.expanduser("~")
+    if home in ("/", "~"):  # a container's user may have none
+        return json.loads(text)
+    return json.loads(re.sub(rf'(?<![\w/.~-]){re.escape(home)}(?=[/"])', "~", text))
 
 
 def shown(cell: Cell) -> str:
