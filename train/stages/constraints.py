@@ -21,12 +21,13 @@ from redraft.server import jsonl
 from redraft.server.options import ConfigError, option
 from redraft.train.constraints.drawing import draw, row
 from redraft.train.constraints.topics import PlainInstruction, every
-from redraft.train.constraints.wordings import TRAINED, UNSEEN, ConstraintKind
+from redraft.train.constraints.wordings import TRAINED, UNSEEN
 from redraft.train.data import instructions
 from redraft.train.program import read
 
 # Which instructions a split has, by the last two digits of their hash.
 _SPLITS = {"train": range(0, 80), "preferences": range(80, 90), "test": range(90, 100)}
+_KINDS = {"trained": TRAINED, "unseen": UNSEEN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,22 @@ class ConstraintsOptions:
     unconstrained: float = option("share of rows with nothing that can be checked", 0.2)
     seed: int = option("of the draw", 0)
 
+    def __post_init__(self) -> None:
+        known = [kind.name for kind in _KINDS[self.kinds]]
+        if unknown := sorted(set(self.only) - set(known)):
+            raise ConfigError(
+                f"--only {' '.join(unknown)}: no {self.kinds} kind has this name. "
+                f"They are {', '.join(sorted(known))}"
+            )
+
 
 def rows(options: ConstraintsOptions) -> Iterator[Mapping[str, Any]]:
     random = Random(options.seed)
     plain = [each for each in _plain(options) if _split(each.text) in _SPLITS[options.split]]
     random.shuffle(plain)
-    kinds = _kinds(options)
+    kinds = [
+        kind for kind in _KINDS[options.kinds] if not options.only or kind.name in options.only
+    ]
     for each in cycle(plain):
         first = ""
         for _ in range(options.sets):
@@ -64,17 +75,6 @@ def rows(options: ConstraintsOptions) -> Iterator[Mapping[str, Any]]:
             )
             yield row(drawn, first)
             first = first or drawn.text
-
-
-def _kinds(options: ConstraintsOptions) -> Sequence[ConstraintKind]:
-    kinds = TRAINED if options.kinds == "trained" else UNSEEN
-    if unknown := set(options.only) - {kind.name for kind in kinds}:
-        names = ", ".join(sorted(kind.name for kind in kinds))
-        raise ConfigError(
-            f"--only {' '.join(sorted(unknown))}: no {options.kinds} kind has this name. "
-            f"They are {names}"
-        )
-    return [kind for kind in kinds if not options.only or kind.name in options.only]
 
 
 def _plain(options: ConstraintsOptions) -> list[PlainInstruction]:

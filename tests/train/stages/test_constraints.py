@@ -79,3 +79,4 @@ def test_only_the_kinds_that_are_named_are_drawn() -> None:
 def test_a_name_of_no_kind_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--only lower: no trained kind .* lowercase"):
         constraints.main(["--output", str(tmp_path / "x"), "--only", "lower", "ends"])
+    assert not list(tmp_path.iterdir())
